@@ -1,0 +1,184 @@
+//! The shape and the functions of a BERT classifier, read from a Hugging Face `config.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The default shift `c` of 2Quad attention, `(x + c)^2 / sum (x + c)^2` (MPCFormer, SecFormer Alg. 3).
+pub const DEFAULT_ATTENTION_SHIFT: f32 = 5.0;
+
+/// What turns attention scores into weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttentionKind {
+    /// `exp(x) / sum exp(x)`: an ordinary BERT. Trained and read, never run privately.
+    #[default]
+    Softmax,
+    /// `(x + c)^2 / sum (x + c)^2`.
+    #[serde(rename = "2quad")]
+    TwoQuad,
+}
+
+/// The shift `c`: one number for the model, or one per layer and head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AttentionShift {
+    /// The same shift everywhere.
+    Uniform(f32),
+    /// `[layer][head]`.
+    PerHead(Vec<Vec<f32>>),
+}
+
+impl Default for AttentionShift {
+    fn default() -> Self {
+        AttentionShift::Uniform(DEFAULT_ATTENTION_SHIFT)
+    }
+}
+
+fn default_type_vocab() -> usize {
+    2
+}
+fn default_eps() -> f64 {
+    1e-12
+}
+fn default_dropout() -> f32 {
+    0.1
+}
+fn default_initializer_range() -> f32 {
+    0.02
+}
+fn default_model_type() -> String {
+    "bert".into()
+}
+fn default_act() -> String {
+    "gelu".into()
+}
+
+/// `config.json` of a BERT encoder or classifier. Unknown keys are kept in `extra` and written back unchanged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Must be `bert`.
+    #[serde(default = "default_model_type")]
+    pub model_type: String,
+    /// Words in the token table.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Encoder layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads; divides `hidden_size`.
+    pub num_attention_heads: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// `gelu` is the exact one.
+    #[serde(default = "default_act")]
+    pub hidden_act: String,
+    /// Longest sequence in tokens.
+    pub max_position_embeddings: usize,
+    /// Segments.
+    #[serde(default = "default_type_vocab")]
+    pub type_vocab_size: usize,
+    /// Added to the variance in LayerNorm.
+    #[serde(default = "default_eps")]
+    pub layer_norm_eps: f64,
+    /// Dropout after embeddings, attention output and feed-forward output (training only).
+    #[serde(default = "default_dropout")]
+    pub hidden_dropout_prob: f32,
+    /// Dropout on attention weights (training only).
+    #[serde(default = "default_dropout")]
+    pub attention_probs_dropout_prob: f32,
+    /// Standard deviation of freshly drawn weights.
+    #[serde(default = "default_initializer_range")]
+    pub initializer_range: f32,
+    /// What turns scores into weights; absent in ordinary models.
+    #[serde(default)]
+    pub attention_softmax: AttentionKind,
+    /// The shift of 2Quad.
+    #[serde(default)]
+    pub attention_shift: AttentionShift,
+    /// Label names, by class number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub id2label: BTreeMap<usize, String>,
+    /// Class numbers, by label name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub label2id: BTreeMap<String, usize>,
+    /// All other keys.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, serde_json::Value>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Not JSON, or a required key is missing or of the wrong type.
+    #[error("config.json: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A value is out of the supported range.
+    #[error("config.json: `{key}` is {got}; supported: {expected}")]
+    Unsupported {
+        /// The key at fault.
+        key: &'static str,
+        /// Its value.
+        got: String,
+        /// What would do.
+        expected: String,
+    },
+}
+
+impl Config {
+    /// Parses and checks `config.json`.
+    pub fn from_json(text: &str) -> Result<Config, ConfigError> {
+        let config: Config = serde_json::from_str(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks every value that the rest of the code relies on.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        fn ensure(ok: bool, key: &'static str, got: impl ToString, expected: &str) -> Result<(), ConfigError> {
+            if ok { Ok(()) } else { Err(ConfigError::Unsupported { key, got: got.to_string(), expected: expected.into() }) }
+        }
+        ensure(self.model_type == "bert", "model_type", &self.model_type, "bert")?;
+        ensure((1..=1 << 20).contains(&self.vocab_size), "vocab_size", self.vocab_size, "1 to 1048576")?;
+        ensure((1..=8192).contains(&self.hidden_size), "hidden_size", self.hidden_size, "1 to 8192")?;
+        ensure((1..=24).contains(&self.num_hidden_layers), "num_hidden_layers", self.num_hidden_layers, "1 to 24")?;
+        let heads = self.num_attention_heads;
+        let divides = heads > 0 && self.hidden_size % heads == 0;
+        ensure(divides, "num_attention_heads", heads, &format!("a divisor of hidden_size {}", self.hidden_size))?;
+        let (inner, positions) = (self.intermediate_size, self.max_position_embeddings);
+        ensure((1..=32768).contains(&inner), "intermediate_size", inner, "1 to 32768")?;
+        ensure((1..=512).contains(&positions), "max_position_embeddings", positions, "1 to 512")?;
+        ensure((1..=16).contains(&self.type_vocab_size), "type_vocab_size", self.type_vocab_size, "1 to 16")?;
+        ensure(self.hidden_act == "gelu", "hidden_act", &self.hidden_act, "gelu")?;
+        let eps = self.layer_norm_eps;
+        ensure(eps >= 0.0 && eps <= 1e-3, "layer_norm_eps", eps, "0 to 1e-3")?;
+        for (id, name) in &self.id2label {
+            ensure(*id < self.id2label.len(), "id2label", format!("{id}: {name}"), "class numbers 0, 1, 2, ...")?;
+        }
+        if let AttentionShift::PerHead(rows) = &self.attention_shift {
+            let fits = rows.len() == self.num_hidden_layers && rows.iter().all(|r| r.len() == heads);
+            let want = format!("one number, or {} rows of {heads}", self.num_hidden_layers);
+            ensure(fits, "attention_shift", format!("{} rows", rows.len()), &want)?;
+        }
+        Ok(())
+    }
+
+    /// Width of one attention head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    /// Number of classes; two where `config.json` names none, as in transformers.
+    pub fn num_labels(&self) -> usize {
+        if self.id2label.is_empty() { 2 } else { self.id2label.len() }
+    }
+
+    /// The shift `c` of one head.
+    pub fn shift(&self, layer: usize, head: usize) -> f32 {
+        match &self.attention_shift {
+            AttentionShift::Uniform(c) => *c,
+            AttentionShift::PerHead(rows) => rows[layer][head],
+        }
+    }
+}
