@@ -1,0 +1,43 @@
+//! The kernel of 512-bit registers. Together with its submodule the only place of `unsafe` in the workspace.
+//!
+//! Elementwise loops are the scalar bodies compiled once more with the features on; the matrix product is written out.
+#![allow(unsafe_code)]
+
+mod gemm;
+
+pub(crate) use gemm::gemm;
+
+use crate::{scalar, trig};
+
+/// Whether this CPU has the instructions. The standard library asks the CPU once and remembers.
+pub(crate) fn is_available() -> bool {
+    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
+}
+
+/// [`crate::Kernel::Avx512`] can be named on any CPU, so each entry below asks before it runs.
+fn require() {
+    assert!(is_available(), "the kernel avx512 needs a CPU with avx512f and avx512dq");
+}
+
+/// For each signature a safe function that checks the CPU and runs the scalar body compiled for AVX-512.
+macro_rules! recompiled {
+    ($($path:ident :: $name:ident ( $($arg:ident : $type:ty),* );)+) => {$(
+        pub(crate) fn $name($($arg: $type),*) {
+            #[target_feature(enable = "avx512f,avx512dq")]
+            fn wide($($arg: $type),*) {
+                $path::$name($($arg),*);
+            }
+            require();
+            // SAFETY: the features that `wide` is compiled for are there, `require` has just checked; it is safe otherwise.
+            unsafe { wide($($arg),*) }
+        }
+    )+};
+}
+
+recompiled! {
+    scalar::mul_add(a: &[u64], b: &[u64], c: &mut [u64]);
+    scalar::mul_sub(a: &[u64], b: &[u64], c: &mut [u64]);
+    scalar::scale_add(factor: u64, a: &[u64], c: &mut [u64]);
+    scalar::row_dot(columns: usize, a: &[u64], b: &[u64], out: &mut [u64]);
+    trig::cos_sin_piece(angles: &[u64], factor: u64, cos: &mut [i64], sin: &mut [i64]);
+}

@@ -1,0 +1,183 @@
+//! Which instructions do the heavy arithmetic, chosen at run time; every kernel gives the same bits.
+
+use std::fmt;
+
+use rayon::prelude::*;
+
+use crate::scalar;
+
+/// Elementwise calls on more words than this run on all threads, in pieces of about this size.
+const PIECE_WORDS: usize = 1 << 15;
+
+/// The shape of a matrix product: (m x k) times (k x n).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dims {
+    /// Rows of the left factor and of the product.
+    pub m: usize,
+    /// What is summed over.
+    pub k: usize,
+    /// Columns of the right factor and of the product.
+    pub n: usize,
+}
+
+impl Dims {
+    /// m, k, n in the order of "(m x k) times (k x n)".
+    pub const fn new(m: usize, k: usize, n: usize) -> Self {
+        Self { m, k, n }
+    }
+
+    /// The multiply-adds of the product.
+    pub const fn multiply_adds(self) -> usize {
+        self.m.saturating_mul(self.k).saturating_mul(self.n)
+    }
+}
+
+/// How the right factor of a product lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rhs {
+    /// k rows of n words.
+    AsIs,
+    /// n rows of k words: the product is with its transpose.
+    Transposed,
+}
+
+/// A set of instructions for the inner loops. Matrices are contiguous and row-major, arithmetic is modulo 2^64.
+///
+/// All methods panic on lengths that do not fit each other, and where the CPU lacks the kernel's instructions: both are
+/// errors of the programmer, never of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kernel {
+    /// Portable Rust, on every machine.
+    Scalar,
+    /// 512-bit registers and their 64-bit multiplication (avx512f, avx512dq).
+    Avx512,
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scalar => "scalar",
+            Self::Avx512 => "avx512",
+        })
+    }
+}
+
+/// Calls the function of the same name in the module of the kernel.
+macro_rules! dispatch {
+    ($kernel:expr, $($call:tt)+) => {
+        match $kernel {
+            Kernel::Scalar => scalar::$($call)+,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => crate::avx512::$($call)+,
+            #[cfg(not(target_arch = "x86_64"))]
+            Kernel::Avx512 => panic!("the kernel avx512 is not for this CPU"),
+        }
+    };
+}
+
+impl Kernel {
+    /// The fastest kernel of this CPU.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if crate::avx512::is_available() {
+            return Self::Avx512;
+        }
+        Self::Scalar
+    }
+
+    /// Every kernel that this CPU can run, the portable one first.
+    pub fn available() -> Vec<Self> {
+        let mut kernels = vec![Self::Scalar];
+        kernels.extend(Some(Self::detect()).filter(|&best| best != Self::Scalar));
+        kernels
+    }
+
+    /// `c += a * b` for a of m x k, c of m x n, and b of k x n ([`Rhs::AsIs`]) or n x k ([`Rhs::Transposed`]).
+    ///
+    /// Large products run on all threads of the current rayon pool.
+    pub fn gemm(self, dims: Dims, a: &[u64], b: &[u64], rhs: Rhs, c: &mut [u64]) {
+        let Dims { m, k, n } = dims;
+        let area = |rows: usize, columns: usize| rows.checked_mul(columns).expect("gemm: matrix too large");
+        assert_eq!(a.len(), area(m, k), "gemm {m} x {k} x {n}: length of a");
+        assert_eq!(b.len(), area(k, n), "gemm {m} x {k} x {n}: length of b");
+        assert_eq!(c.len(), area(m, n), "gemm {m} x {k} x {n}: length of c");
+        dispatch!(self, gemm(dims, a, b, rhs, c));
+    }
+
+    /// `c[i] += a[i] * b[i]`.
+    pub fn mul_add(self, a: &[u64], b: &[u64], c: &mut [u64]) {
+        check("mul_add", a.len(), b.len(), c.len());
+        pieces(a, b, c, |a, b, c| dispatch!(self, mul_add(a, b, c)));
+    }
+
+    /// `c[i] -= a[i] * b[i]`.
+    pub fn mul_sub(self, a: &[u64], b: &[u64], c: &mut [u64]) {
+        check("mul_sub", a.len(), b.len(), c.len());
+        pieces(a, b, c, |a, b, c| dispatch!(self, mul_sub(a, b, c)));
+    }
+
+    /// `c[i] += factor * a[i]`.
+    pub fn scale_add(self, factor: u64, a: &[u64], c: &mut [u64]) {
+        check("scale_add", a.len(), a.len(), c.len());
+        pieces(a, a, c, |a, _, c| dispatch!(self, scale_add(factor, a, c)));
+    }
+
+    /// `out[r] += sum over j of a[r, j] * b[r, j]`, for rows of `columns` words.
+    pub fn row_dot(self, columns: usize, a: &[u64], b: &[u64], out: &mut [u64]) {
+        check("row_dot", a.len(), b.len(), out.len().saturating_mul(columns));
+        if columns == 0 {
+            return;
+        }
+        let rows = PIECE_WORDS.div_ceil(columns);
+        if out.len() <= rows {
+            return dispatch!(self, row_dot(columns, a, b, out));
+        }
+        (a.par_chunks(rows * columns), b.par_chunks(rows * columns), out.par_chunks_mut(rows))
+            .into_par_iter()
+            .for_each(|(a, b, out)| dispatch!(self, row_dot(columns, a, b, out)));
+    }
+
+    /// `c[i, j] += a[i, j] * r[i]`, for rows of `columns` words: each row times its own number.
+    pub fn scale_rows_add(self, columns: usize, a: &[u64], r: &[u64], c: &mut [u64]) {
+        check("scale_rows_add", a.len(), r.len().saturating_mul(columns), c.len());
+        rows(columns, a, r, c, |r, a, c| dispatch!(self, scale_add(r, a, c)));
+    }
+
+    /// `c[i, j] -= a[i, j] * r[i]`, for rows of `columns` words.
+    pub fn scale_rows_sub(self, columns: usize, a: &[u64], r: &[u64], c: &mut [u64]) {
+        check("scale_rows_sub", a.len(), r.len().saturating_mul(columns), c.len());
+        rows(columns, a, r, c, |r, a, c| dispatch!(self, scale_add(r.wrapping_neg(), a, c)));
+    }
+}
+
+fn check(name: &str, a: usize, b: usize, c: usize) {
+    assert!(a == b && a == c, "{name}: lengths {a}, {b} and {c} should be equal");
+}
+
+fn pieces(a: &[u64], b: &[u64], c: &mut [u64], work: impl Fn(&[u64], &[u64], &mut [u64]) + Sync) {
+    if c.len() <= PIECE_WORDS {
+        return work(a, b, c);
+    }
+    (a.par_chunks(PIECE_WORDS), b.par_chunks(PIECE_WORDS), c.par_chunks_mut(PIECE_WORDS))
+        .into_par_iter()
+        .for_each(|(a, b, c)| work(a, b, c));
+}
+
+fn rows(columns: usize, a: &[u64], r: &[u64], c: &mut [u64], work: impl Fn(u64, &[u64], &mut [u64]) + Sync) {
+    if columns == 0 {
+        return;
+    }
+    let serial = |a: &[u64], r: &[u64], c: &mut [u64]| {
+        for ((a, &r), c) in a.chunks_exact(columns).zip(r).zip(c.chunks_exact_mut(columns)) {
+            work(r, a, c);
+        }
+    };
+    let rows = PIECE_WORDS.div_ceil(columns);
+    if r.len() <= rows {
+        return serial(a, r, c);
+    }
+    (a.par_chunks(rows * columns), r.par_chunks(rows), c.par_chunks_mut(rows * columns))
+        .into_par_iter()
+        .for_each(|(a, r, c)| serial(a, r, c));
+}
