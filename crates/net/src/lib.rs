@@ -1,1 +1,33 @@
-//! net
+//! Opaque frames between peers.
+//!
+//! A [`Frame`] is a small fixed [`Header`] and a payload of bytes; a [`Link`] carries frames to one peer and back, in
+//! order, with a deadline on every wait. This crate does not know what the bytes mean.
+//!
+//! - [`memory_pair`] joins two parties in one process.
+//! - [`TcpLink`] joins two processes: one writer and one reader thread, with bounded queues between them and the
+//!   caller, so that two sides which both send in bulk before they receive do not block one another.
+//! - [`Listener`] and [`connect`] make the connection that a [`TcpLink`] is built from.
+//! - `testing` (a feature) has links that record, break or slow down what passes.
+//!
+//! Links do not authenticate their peer yet, which is why [`Listener`] binds to loopback only. A TLS link will be
+//! another implementor of [`Link`] over the same two threads.
+//!
+//! Payloads are secrets or halves of secrets: nothing in this crate prints one, not in `Debug` and not in errors.
+
+mod duplex;
+mod error;
+mod frame;
+mod link;
+mod listener;
+mod memory;
+mod queue;
+mod tcp;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use error::{NetError, Wait};
+pub use frame::{Frame, HEADER_LEN, Header, VERSION};
+pub use link::{Counters, Limits, Link};
+pub use listener::{Listener, connect};
+pub use memory::{MemoryLink, memory_pair};
+pub use tcp::TcpLink;

@@ -1,0 +1,215 @@
+//! What can go wrong between two peers.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::frame::Header;
+
+/// What can go wrong between two peers. Messages name the peer and the step; no message contains payload bytes.
+///
+/// An error that ends a link (all but [`NetError::Timeout`] and those of a single frame) is kept by the link and
+/// returned again by later calls, which is why this type is `Clone` and its sources are shared.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetError {
+    /// The deadline passed. The link is still usable.
+    #[error("{peer}: {wait} did not finish within {waited:.1?}; is the peer stalled, or the deadline too short?")]
+    Timeout {
+        /// The peer waited for.
+        peer: String,
+        /// What was waited for.
+        wait: Wait,
+        /// For how long.
+        waited: Duration,
+    },
+    /// The connection ended: closed by the peer, or broken.
+    #[error("{peer}: connection lost while {wait}: {source}; look at the peer's own log for the reason")]
+    Lost {
+        /// The peer lost.
+        peer: String,
+        /// What was under way.
+        wait: Wait,
+        /// What the connection reported.
+        source: Arc<io::Error>,
+    },
+    /// The stream does not hold a frame of this protocol where one should begin.
+    #[error("{peer}: {what}; either another program is at that address, or the stream was damaged: reconnect")]
+    Malformed {
+        /// The peer that sent it.
+        peer: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The peer speaks another version of the frame format.
+    #[error("{peer} speaks frame version {got}, this program speaks {expected}; run the same release on both sides")]
+    WrongVersion {
+        /// The peer that sent it.
+        peer: String,
+        /// Our version.
+        expected: u8,
+        /// The peer's version.
+        got: u8,
+    },
+    /// A frame's payload is over the link's limit; when receiving, it was refused before any of it was stored.
+    #[error("{peer}: {wait}: a payload of {length} bytes is over the limit of {limit}; give both sides one limit")]
+    TooLong {
+        /// The peer at the other end.
+        peer: String,
+        /// Whether it was being sent or received.
+        wait: Wait,
+        /// The payload's length, as announced or given.
+        length: u64,
+        /// The limit of this link.
+        limit: u64,
+    },
+    /// A frame is missing, repeated or reordered.
+    #[error("{peer}: expected frame number {expected}, got {got}; frames were lost, repeated or reordered: reconnect")]
+    OutOfSequence {
+        /// The peer that sent it.
+        peer: String,
+        /// The number due.
+        expected: u64,
+        /// The number received.
+        got: u64,
+    },
+    /// The peer is at another place of the protocol.
+    #[error("{peer} is out of step: expected {expected}; got {got}; check that both sides run the same plan")]
+    OutOfStep {
+        /// The peer that sent it.
+        peer: String,
+        /// The header due (its sequence number is not compared).
+        expected: Header,
+        /// The header received.
+        got: Header,
+    },
+    /// The frame due came with a payload of the wrong length.
+    #[error("{peer}: step {step} should bring {expected} bytes and brought {got}; do both sides agree on shapes?")]
+    WrongLength {
+        /// The peer that sent it.
+        peer: String,
+        /// The step it belongs to.
+        step: u32,
+        /// The length due.
+        expected: usize,
+        /// The length received.
+        got: usize,
+    },
+    /// A connection to the peer could not be made before the deadline.
+    #[error("cannot reach {peer} at {address} after {waited:.1?}: {source}; is it running, and is the address right?")]
+    Unreachable {
+        /// The peer wanted.
+        peer: String,
+        /// Where it should be.
+        address: String,
+        /// For how long it was tried.
+        waited: Duration,
+        /// The last attempt's error.
+        source: Arc<io::Error>,
+    },
+    /// Nobody connected before the deadline.
+    #[error("{peer} did not connect to {address} within {waited:.1?}; was it started, and with this address?")]
+    NobodyCame {
+        /// The peer waited for.
+        peer: String,
+        /// Where we listen.
+        address: String,
+        /// For how long.
+        waited: Duration,
+    },
+    /// Listening failed.
+    #[error("cannot listen on {address}: {source}; choose another port, or 0 for any free one")]
+    Listen {
+        /// Where we tried to listen.
+        address: String,
+        /// The system's reason.
+        source: Arc<io::Error>,
+    },
+    /// A link could not be set up over a connection that exists.
+    #[error("cannot set up the link to {peer}: {source}; the system may be out of file descriptors or threads")]
+    Setup {
+        /// The peer at the other end.
+        peer: String,
+        /// The system's reason.
+        source: Arc<io::Error>,
+    },
+}
+
+impl NetError {
+    /// The same error seen from a wait: [`Timeout`](Self::Timeout) and [`Lost`](Self::Lost) are given what the caller
+    /// was waiting for, which threads below do not know; others are returned as they are.
+    #[must_use]
+    pub fn during(mut self, wanted: Wait) -> Self {
+        if let Self::Timeout { wait, .. } | Self::Lost { wait, .. } = &mut self {
+            *wait = wanted;
+        }
+        self
+    }
+
+    /// The step that was being sent or waited for, where the error is of one step.
+    pub fn step(&self) -> Option<u32> {
+        match self {
+            Self::Timeout { wait, .. } | Self::Lost { wait, .. } | Self::TooLong { wait, .. } => wait.step(),
+            Self::OutOfStep { expected, .. } => Some(expected.step),
+            Self::WrongLength { step, .. } => Some(*step),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn lost(peer: &str, wait: Wait, source: io::Error) -> Self {
+        Self::Lost { peer: peer.to_owned(), wait, source: Arc::new(source) }
+    }
+
+    pub(crate) fn setup(peer: &str, source: io::Error) -> Self {
+        Self::Setup { peer: peer.to_owned(), source: Arc::new(source) }
+    }
+}
+
+/// What a caller was doing with a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wait {
+    /// Handing over the frame of this step.
+    Send(u32),
+    /// Waiting for the frame of this step, or for any frame.
+    Receive(Option<u32>),
+    /// Waiting until all that was handed over is written.
+    Flush,
+}
+
+impl Wait {
+    /// The step, where there is one.
+    pub fn step(self) -> Option<u32> {
+        match self {
+            Self::Send(step) => Some(step),
+            Self::Receive(step) => step,
+            Self::Flush => None,
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send(step) => write!(f, "sending step {step}"),
+            Self::Receive(Some(step)) => write!(f, "receiving step {step}"),
+            Self::Receive(None) => write!(f, "receiving a frame"),
+            Self::Flush => write!(f, "flushing what was sent"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_the_peer_and_the_step() {
+        let error = NetError::lost("party1", Wait::Receive(None), io::ErrorKind::ConnectionReset.into());
+        let error = error.during(Wait::Receive(Some(7)));
+        assert_eq!(error.step(), Some(7));
+        let message = error.to_string();
+        assert!(message.contains("party1") && message.contains("receiving step 7"), "{message}");
+    }
+}

@@ -1,0 +1,160 @@
+//! A link as slow as a given network.
+
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::{Counters, Frame, Link, NetError, Wait};
+
+/// How slow a network is, in each direction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shape {
+    /// The way from one end to the other (half a round trip).
+    pub latency: Duration,
+    /// Bytes a second.
+    pub bandwidth: f64,
+}
+
+/// Bytes of the hour of arrival at the end of each payload.
+const STAMP_LEN: usize = 8;
+
+/// A link as slow as a given network. Both ends must be wrapped, with clocks that agree: two processes of one machine.
+///
+/// The sender notes on each frame when it would arrive, given those before it, and the receiver sleeps until then; so
+/// frames that follow one another pay the latency once and the bandwidth each. The note is not counted in
+/// [`counters`](Link::counters), but it is in the inner link's limit of a frame.
+#[derive(Debug)]
+pub struct Shaped<L> {
+    inner: L,
+    shape: Shape,
+    /// When the last byte sent so far leaves.
+    free: Duration,
+    /// A frame that came too late for the wait it belonged to, and when it arrives.
+    pending: Option<(Frame, Duration)>,
+}
+
+impl<L: Link> Shaped<L> {
+    /// `inner`, slowed down to `shape`.
+    pub fn new(inner: L, shape: Shape) -> Self {
+        Self { inner, shape, free: Duration::ZERO, pending: None }
+    }
+
+    /// The next frame and when it arrives.
+    fn next(&mut self) -> Result<(Frame, Duration), NetError> {
+        if let Some(next) = self.pending.take() {
+            return Ok(next);
+        }
+        let mut frame = self.inner.recv()?;
+        let Some((rest, stamp)) = frame.payload.split_last_chunk::<STAMP_LEN>() else {
+            let (peer, got) = (self.inner.peer().to_owned(), frame.payload.len());
+            return Err(NetError::WrongLength { peer, step: frame.header.step, expected: STAMP_LEN, got });
+        };
+        let (length, due) = (rest.len(), Duration::from_nanos(u64::from_le_bytes(*stamp)));
+        frame.payload.truncate(length);
+        Ok((frame, due))
+    }
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+impl<L: Link> Link for Shaped<L> {
+    fn send(&mut self, mut frame: Frame) -> Result<(), NetError> {
+        let transfer = Duration::try_from_secs_f64(frame.wire_len() as f64 / self.shape.bandwidth).unwrap_or_default();
+        self.free = self.free.max(now()).saturating_add(transfer);
+        let due = self.free.saturating_add(self.shape.latency);
+        frame.payload.extend_from_slice(&(due.as_nanos() as u64).to_le_bytes());
+        self.inner.send(frame)
+    }
+
+    fn recv(&mut self) -> Result<Frame, NetError> {
+        let start = Instant::now();
+        let (frame, due) = self.next()?;
+        let left = self.inner.deadline().saturating_sub(start.elapsed());
+        let wait = due.saturating_sub(now());
+        thread::sleep(wait.min(left));
+        if wait > left {
+            self.pending = Some((frame, due));
+            let (peer, waited) = (self.inner.peer().to_owned(), start.elapsed());
+            return Err(NetError::Timeout { peer, wait: Wait::Receive(None), waited });
+        }
+        Ok(frame)
+    }
+
+    fn flush(&mut self) -> Result<(), NetError> {
+        self.inner.flush()
+    }
+
+    fn deadline(&self) -> Duration {
+        self.inner.deadline()
+    }
+
+    fn set_deadline(&mut self, deadline: Duration) {
+        self.inner.set_deadline(deadline);
+    }
+
+    fn counters(&self) -> Counters {
+        let mut counters = self.inner.counters();
+        counters.bytes_sent -= counters.frames_sent * STAMP_LEN as u64;
+        counters.bytes_received -= counters.frames_received * STAMP_LEN as u64;
+        if let Some((frame, _)) = &self.pending {
+            counters.frames_received -= 1;
+            counters.bytes_received -= frame.wire_len();
+        }
+        counters
+    }
+
+    fn peer(&self) -> &str {
+        self.inner.peer()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HEADER_LEN, Header, MemoryLink, memory_pair};
+
+    fn pair(shape: Shape) -> (Shaped<MemoryLink>, Shaped<MemoryLink>) {
+        let (a, b) = memory_pair("a", "b");
+        (Shaped::new(a, shape), Shaped::new(b, shape))
+    }
+
+    fn frame(length: usize) -> Frame {
+        Frame::new(Header::new(0, 0, 0, 0), vec![7; length])
+    }
+
+    #[test]
+    fn frames_pay_the_latency_once_and_the_bandwidth_each() {
+        let (mut a, mut b) = pair(Shape { latency: Duration::from_millis(30), bandwidth: 1e5 });
+        let start = Instant::now();
+        for _ in 0..4 {
+            a.send(frame(500 - HEADER_LEN)).unwrap();
+        }
+        for _ in 0..4 {
+            assert_eq!(b.recv().unwrap().payload, vec![7; 500 - HEADER_LEN]);
+        }
+        assert!(start.elapsed() >= Duration::from_millis(50), "{:?}", start.elapsed());
+        assert_eq!(a.counters().bytes_sent, 2000);
+        assert_eq!(b.counters().bytes_received, 2000);
+    }
+
+    #[test]
+    fn a_frame_slower_than_the_deadline_times_out_and_comes_later() {
+        let (mut a, mut b) = pair(Shape { latency: Duration::from_millis(60), bandwidth: 1e9 });
+        a.send(frame(3)).unwrap();
+        b.set_deadline(Duration::from_millis(5));
+        assert!(matches!(b.recv(), Err(NetError::Timeout { .. })));
+        assert_eq!(b.counters(), Counters::default());
+        b.set_deadline(Duration::from_secs(20));
+        assert_eq!(b.recv().unwrap().payload, [7; 3]);
+        assert_eq!(b.counters().bytes_received, frame(3).wire_len());
+    }
+
+    #[test]
+    fn a_peer_that_is_not_shaped_is_an_error() {
+        let (mut a, b) = memory_pair("a", "b");
+        a.send(frame(3)).unwrap();
+        let mut b = Shaped::new(b, Shape { latency: Duration::ZERO, bandwidth: 1e9 });
+        assert!(matches!(b.recv(), Err(NetError::WrongLength { got: 3, .. })));
+    }
+}
