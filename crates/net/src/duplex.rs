@@ -150,3 +150,47 @@ fn read_all(stream: impl Read, incoming: &Queue, peer: &str, max_frame: u64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::time::Instant;
+
+    use super::*;
+    use crate::frame::Header;
+
+    fn sockets() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, there)
+    }
+
+    fn duplex(stream: TcpStream, deadline: Duration) -> Duplex {
+        let (read, write) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+        let hang_up = move || stream.shutdown(Shutdown::Both).unwrap();
+        Duplex::start(read, write, hang_up, "peer", Limits { queue: 1000, ..Limits::default() }, deadline).unwrap()
+    }
+
+    fn frame(length: usize) -> Frame {
+        Frame::new(Header::new(0, 0, 0, 0), vec![0; length])
+    }
+
+    #[test]
+    fn dropping_ends_both_threads_though_neither_could_move() {
+        let (here, mut there) = sockets();
+        let mut link = duplex(here, Duration::from_millis(50));
+        // The reader: two frames that fill the queue and more, which nobody takes.
+        write_frame(&mut there, &frame(2000)).unwrap();
+        let mut second = frame(2000);
+        second.header.sequence = 1;
+        write_frame(&mut there, &second).unwrap();
+        // The writer: more than the sockets hold, which nobody reads.
+        link.send(frame(64 << 20)).unwrap();
+        assert!(matches!(link.flush(), Err(NetError::Timeout { wait: Wait::Flush, .. })));
+        let queues = [Arc::downgrade(&link.outgoing), Arc::downgrade(&link.incoming)];
+        let start = Instant::now();
+        drop(link);
+        assert!(queues.iter().all(|queue| queue.upgrade().is_none()), "a thread still holds its queue");
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+}

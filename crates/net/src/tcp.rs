@@ -14,7 +14,9 @@ use crate::link::{Counters, Limits, Link};
 /// A writer and a reader thread with bounded queues stand between the caller and the socket, so a payload is handed
 /// over without copying, and two sides that both send in bulk before they receive do not block one another. An error
 /// of a thread comes out of the next call. Dropping the link waits at most its deadline for what was sent, then closes
-/// the socket and ends both threads; call [`Link::flush`] first to learn whether all was written.
+/// the socket and ends both threads; call [`Link::flush`] first to learn whether all was written. Written is not yet
+/// received: a socket closed while the peer still sends may lose its own last bytes, so let the side that receives the
+/// last frame of a protocol be the first to drop.
 pub struct TcpLink(Duplex);
 
 impl TcpLink {
