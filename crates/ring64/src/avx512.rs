@@ -1,10 +1,13 @@
-//! The kernel of 512-bit registers. Together with its submodule the only place of `unsafe` in the workspace.
+//! The kernel of 512-bit registers. Together with its submodules the only place of `unsafe` in the workspace.
 //!
-//! Elementwise loops are the scalar bodies compiled once more with the features on; the matrix product is written out.
+//! Elementwise loops are the scalar bodies compiled once more with the features on; the matrix product and
+//! the key stream are written out.
 #![allow(unsafe_code)]
 
+mod chacha;
 mod gemm;
 
+pub(crate) use chacha::{PASS_WORDS, fill_passes};
 pub(crate) use gemm::gemm;
 
 use crate::{scalar, trig};
@@ -39,5 +42,6 @@ recompiled! {
     scalar::mul_sub(a: &[u64], b: &[u64], c: &mut [u64]);
     scalar::scale_add(factor: u64, a: &[u64], c: &mut [u64]);
     scalar::row_dot(columns: usize, a: &[u64], b: &[u64], out: &mut [u64]);
+    scalar::matrix_vector(matrix: &[u64], vector: &[u64], out: &mut [u64]);
     trig::cos_sin_piece(angles: &[u64], factor: u64, cos: &mut [i64], sin: &mut [i64]);
 }

@@ -127,6 +127,31 @@ fn chacha_words(words: usize) -> u128 {
 }
 
 fn fill_from(rng: &mut ChaCha20Rng, words: &mut [u64]) {
+    let (head, bulk) = words.split_at_mut(words.len().min(words_to_block(rng)));
+    fill_portable(rng, head);
+    let done = fill_wide(rng, bulk);
+    fill_portable(rng, &mut bulk[done..]);
+}
+
+/// Our words up to the beginning of the next ChaCha block, 0 at a beginning.
+fn words_to_block(rng: &ChaCha20Rng) -> usize {
+    // Reads are whole words of ours, so the position in ChaCha's is even.
+    ((16 - (rng.get_word_pos() % 16) as usize) % 16) / 2
+}
+
+/// From the beginning of a block: as many words as the CPU's wide registers make at once, and how many that was.
+fn fill_wide(rng: &mut ChaCha20Rng, words: &mut [u64]) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if words.len() >= crate::avx512::PASS_WORDS && crate::avx512::is_available() {
+        let (key, position) = (Key(rng.get_seed()), rng.get_word_pos());
+        let done = crate::avx512::fill_passes(&key.0, rng.get_stream(), (position / 16) as u64, words);
+        rng.set_word_pos(position + chacha_words(done));
+        return done;
+    }
+    0
+}
+
+fn fill_portable(rng: &mut ChaCha20Rng, words: &mut [u64]) {
     rng.fill_bytes(bytemuck::must_cast_slice_mut(words));
     if cfg!(target_endian = "big") {
         words.iter_mut().for_each(|w| *w = u64::from_le(*w));

@@ -99,9 +99,7 @@ fn rows_as_is(k: usize, n: usize, a: &[u64], b: &[u64], c: &mut [u64]) {
 
 fn rows_transposed(k: usize, n: usize, a: &[u64], b: &[u64], c: &mut [u64]) {
     for (a, c) in a.chunks_exact(k).zip(c.chunks_exact_mut(n)) {
-        for (b, c) in b.chunks_exact(k).zip(c) {
-            *c = c.wrapping_add(dot(a, b));
-        }
+        matrix_vector(b, a, c);
     }
 }
 
@@ -133,7 +131,15 @@ pub(crate) fn row_dot(columns: usize, a: &[u64], b: &[u64], out: &mut [u64]) {
     }
 }
 
+/// `out[i] += matrix[i] . vector`.
 #[inline(always)]
-pub(crate) fn dot(a: &[u64], b: &[u64]) -> u64 {
+pub(crate) fn matrix_vector(matrix: &[u64], vector: &[u64], out: &mut [u64]) {
+    for (row, out) in matrix.chunks_exact(vector.len()).zip(out) {
+        *out = out.wrapping_add(dot(row, vector));
+    }
+}
+
+#[inline(always)]
+fn dot(a: &[u64], b: &[u64]) -> u64 {
     a.iter().zip(b).fold(0, |sum: u64, (&a, &b)| sum.wrapping_add(a.wrapping_mul(b)))
 }

@@ -106,9 +106,9 @@ fn eighths(theta: u64) -> (i64, i64) {
 const COEFFICIENT_FRAC: u32 = 37;
 /// pi / 4 with 62 fractional bits.
 const EIGHTH: u128 = 0x3243_F6A8_885A_308D;
-/// cos(pi/4 u) = 1 - u^2 (COS[0] - u^2 (COS[1] - ...)): (pi/4)^(2i+2) / (2i+2)!. The next term is below 2^-41.
+/// `cos(pi/4 u) = 1 - u^2 (COS[0] - u^2 (COS[1] - ...))`: (pi/4)^(2i+2) / (2i+2)!. The next term is below 2^-41.
 const COS: [i64; 6] = taylor(2);
-/// sin(pi/4 u) = u (SIN[0] - u^2 (SIN[1] - ...)): (pi/4)^(2i+1) / (2i+1)!. The next term is below 2^-37.
+/// `sin(pi/4 u) = u (SIN[0] - u^2 (SIN[1] - ...))`: (pi/4)^(2i+1) / (2i+1)!. The next term is below 2^-37.
 const SIN: [i64; 6] = taylor(1);
 
 /// (pi/4)^p / p! for p = first, first + 2, ..., rounded to [`COEFFICIENT_FRAC`] bits.
@@ -118,7 +118,7 @@ const fn taylor(first: u32) -> [i64; 6] {
     while p < first + 10 {
         p += 1;
         term = ((term * EIGHTH) >> 62) / p as u128;
-        if p >= first && (p - first) % 2 == 0 {
+        if p >= first && (p - first).is_multiple_of(2) {
             let shift = 62 - COEFFICIENT_FRAC;
             coefficients[((p - first) / 2) as usize] = ((term + (1 << (shift - 1))) >> shift) as i64;
         }

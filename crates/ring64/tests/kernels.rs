@@ -1,0 +1,147 @@
+//! Every kernel of this CPU against naive loops: the parties may run different ones, and must get the same bits.
+#![allow(clippy::print_stdout, reason = "the tests print their seed, from a function of their own too")]
+
+use ring64::{Dims, Kernel, Key, Prg, Rhs};
+
+const SEED: u8 = 0x51;
+
+fn stream(number: u64) -> Prg {
+    println!("seed {SEED:#x}, stream {number}");
+    Prg::new(&Key::from_bytes([SEED; 32]), number)
+}
+
+fn naive(Dims { m, k, n }: Dims, a: &[u64], b: &[u64], rhs: Rhs, c: &mut [u64]) {
+    for i in 0..m {
+        for j in 0..n {
+            for p in 0..k {
+                let b = match rhs {
+                    Rhs::AsIs => b[p * n + j],
+                    Rhs::Transposed => b[j * k + p],
+                };
+                c[i * n + j] = c[i * n + j].wrapping_add(a[i * k + p].wrapping_mul(b));
+            }
+        }
+    }
+}
+
+/// Both forms of the right factor, each kernel, on all threads and on one.
+fn check(dims: Dims, prg: &mut Prg) {
+    let Dims { m, k, n } = dims;
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
+    let many = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool of three threads");
+    let (a, b, c) = (prg.words(m * k), prg.words(k * n), prg.words(m * n));
+    for rhs in [Rhs::AsIs, Rhs::Transposed] {
+        let mut expected = c.clone();
+        naive(dims, &a, &b, rhs, &mut expected);
+        for kernel in Kernel::available() {
+            for pool in [&one, &many] {
+                let mut got = c.clone();
+                pool.install(|| kernel.gemm(dims, &a, &b, rhs, &mut got));
+                assert!(got == expected, "{kernel}: {dims:?}, {rhs:?}, {} threads", pool.current_num_threads());
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_every_edge_of_the_tile_agree_with_naive_loops() {
+    let mut prg = stream(1);
+    for m in [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 25] {
+        for n in [0, 1, 2, 7, 8, 9, 15, 16, 17, 23, 24, 25, 49] {
+            for k in [0, 1, 5, 130] {
+                check(Dims::new(m, k, n), &mut prg);
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_random_shapes_agree_with_naive_loops() {
+    let mut prg = stream(2);
+    for _ in 0..150 {
+        let shape = prg.words(3);
+        let side = |w: u64| (w % (1 + (w >> 32) % 150)) as usize;
+        check(Dims::new(side(shape[0]), side(shape[1]), side(shape[2])), &mut prg);
+    }
+}
+
+#[test]
+fn products_that_threads_share_agree_with_naive_loops() {
+    let mut prg = stream(3);
+    // Beyond 2^21 multiply-adds: many rows, few rows and long sums, few rows and many columns, single rows and columns.
+    for (m, k, n) in [
+        (130, 129, 131),
+        (401, 260, 25),
+        (1030, 1025, 3),
+        (16, 3001, 50),
+        (3, 50, 15_001),
+        (1, 3001, 701),
+        (3001, 701, 1),
+        (9, 4, 60_000),
+    ] {
+        check(Dims::new(m, k, n), &mut prg);
+    }
+}
+
+#[test]
+fn elementwise_kernels_agree_with_naive_loops() {
+    let mut prg = stream(4);
+    for n in [0, 1, 7, 8, 9, 1000, 100_003] {
+        let (a, b, c) = (prg.words(n), prg.words(n), prg.words(n));
+        let factor = prg.words(1)[0];
+        for kernel in Kernel::available() {
+            let run = |work: &dyn Fn(&mut [u64])| {
+                let mut out = c.clone();
+                work(&mut out);
+                out
+            };
+            let expect = |f: &dyn Fn(usize) -> u64| (0..n).map(f).collect::<Vec<_>>();
+            let product = |i: usize| a[i].wrapping_mul(b[i]);
+            let sum = expect(&|i| c[i].wrapping_add(product(i)));
+            assert!(run(&|c| kernel.mul_add(&a, &b, c)) == sum, "mul_add {kernel} {n}");
+            let difference = expect(&|i| c[i].wrapping_sub(product(i)));
+            assert!(run(&|c| kernel.mul_sub(&a, &b, c)) == difference, "mul_sub {kernel} {n}");
+            let scaled = expect(&|i| c[i].wrapping_add(a[i].wrapping_mul(factor)));
+            assert!(run(&|c| kernel.scale_add(factor, &a, c)) == scaled, "scale_add {kernel} {n}");
+        }
+    }
+}
+
+#[test]
+fn row_kernels_agree_with_naive_loops() {
+    let mut prg = stream(5);
+    for (rows, columns) in [(0, 5), (5, 0), (1, 1), (3, 17), (128, 768), (70_001, 2), (2, 70_001)] {
+        let (a, b, c) = (prg.words(rows * columns), prg.words(rows * columns), prg.words(rows * columns));
+        let r = prg.words(rows);
+        for kernel in Kernel::available() {
+            let mut dots = r.clone();
+            kernel.row_dot(columns, &a, &b, &mut dots);
+            let (mut plus, mut minus) = (c.clone(), c.clone());
+            kernel.scale_rows_add(columns, &a, &r, &mut plus);
+            kernel.scale_rows_sub(columns, &a, &r, &mut minus);
+            for i in 0..rows {
+                let mut dot = r[i];
+                for j in i * columns..(i + 1) * columns {
+                    dot = dot.wrapping_add(a[j].wrapping_mul(b[j]));
+                    assert_eq!(plus[j], c[j].wrapping_add(a[j].wrapping_mul(r[i])), "scale_rows_add {kernel}");
+                    assert_eq!(minus[j], c[j].wrapping_sub(a[j].wrapping_mul(r[i])), "scale_rows_sub {kernel}");
+                }
+                assert_eq!(dots[i], dot, "row_dot {kernel}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_detected_kernel_is_available_and_kernels_have_names() {
+    assert!(Kernel::available().contains(&Kernel::detect()));
+    assert_eq!(Kernel::available()[0], Kernel::Scalar);
+    assert_eq!(Kernel::Scalar.to_string(), "scalar");
+    assert_eq!(Kernel::Avx512.to_string(), "avx512");
+}
+
+#[test]
+#[should_panic(expected = "gemm 2 x 3 x 4: length of b")]
+fn wrong_lengths_are_a_programmer_error() {
+    Kernel::detect().gemm(Dims::new(2, 3, 4), &[0; 6], &[0; 11], Rhs::AsIs, &mut [0; 8]);
+}
