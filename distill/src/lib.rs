@@ -1,1 +1,19 @@
-//! distill
+//! Training: a teacher, a student whose functions can be computed on shares, and what carries one to the other.
+
+pub mod adamw;
+pub mod atomic;
+pub mod bad_file;
+pub mod bert;
+pub mod checkpoint;
+pub mod folder;
+pub mod judge;
+pub mod loss;
+pub mod ops;
+pub mod options;
+pub mod pipeline;
+pub mod progress;
+pub mod samples;
+pub mod schedule;
+pub mod state;
+pub mod training;
+pub mod weights;

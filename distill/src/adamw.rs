@@ -1,0 +1,210 @@
+//! AdamW, fused and in place: one pass over each weight, its gradient and its two moments.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Tensor};
+use rayon::prelude::*;
+
+use crate::atomic;
+use crate::bad_file::BadFile;
+use crate::ops::Floats;
+use crate::weights::Weights;
+
+/// Numbers a thread takes at once; fixed, so that the norm does not depend on the number of threads.
+const CHUNK: usize = 1 << 15;
+
+/// What does not change from step to step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Share of a weight taken off per unit of learning rate; none off biases and LayerNorm.
+    pub weight_decay: f32,
+    /// Longest gradient, over all weights together; longer ones are shortened to it.
+    pub max_norm: f32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, max_norm: 1.0 }
+    }
+}
+
+/// The optimiser's memory: two moments for each weight, and the number of steps taken.
+#[derive(Debug)]
+pub struct AdamW {
+    settings: Settings,
+    steps: u64,
+    moments: BTreeMap<String, Moments>,
+}
+
+#[derive(Debug)]
+struct Moments {
+    first: Vec<f32>,
+    second: Vec<f32>,
+}
+
+impl AdamW {
+    /// An optimiser that has taken no step, for the variables among `weights`.
+    pub fn new(settings: Settings, weights: &Weights) -> AdamW {
+        let variables = weights.iter().filter(|(_, tensor)| tensor.is_variable());
+        let zeros = |count: usize| Moments { first: vec![0.0; count], second: vec![0.0; count] };
+        let moments = variables.map(|(name, tensor)| (name.to_string(), zeros(tensor.elem_count()))).collect();
+        AdamW { settings, steps: 0, moments }
+    }
+
+    /// Takes one step; gives the gradient's length before it was shortened. A weight without a gradient stays.
+    pub fn step(&mut self, weights: &Weights, gradients: &GradStore, learning_rate: f64) -> Result<f64> {
+        let mut found = Vec::new();
+        for name in self.moments.keys() {
+            let weight = weights.tensor(name)?;
+            if let Some(gradient) = gradients.get(weight) {
+                found.push((name.clone(), weight, Floats::of(gradient)?));
+            }
+        }
+        let squares: Vec<f64> =
+            found.iter().map(|(_, _, gradient)| gradient.read(|g| Ok(square(g)))).collect::<candle_core::Result<_>>()?;
+        let norm = squares.iter().sum::<f64>().sqrt();
+        ensure!(norm.is_finite(), "the gradient is not finite: lower the learning rate");
+        let shorten = (f64::from(self.settings.max_norm) / (norm + 1e-6)).min(1.0) as f32;
+        self.steps += 1;
+        for (name, weight, gradient) in found {
+            let moments = self.moments.get_mut(&name).context("a weight without moments")?;
+            let update = Update {
+                gradient: &gradient,
+                moments: Mutex::new(moments),
+                rule: Rule::new(&self.settings, &name, self.steps, learning_rate, shorten),
+            };
+            weight.inplace_op1(&update)?;
+        }
+        Ok(norm)
+    }
+
+    /// Writes both moments of every weight and the number of steps.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut tensors = BTreeMap::new();
+        for (name, moments) in &self.moments {
+            let tensor = |numbers: &[f32]| Tensor::from_slice(numbers, numbers.len(), &Device::Cpu);
+            tensors.insert(format!("first.{name}"), tensor(&moments.first)?);
+            tensors.insert(format!("second.{name}"), tensor(&moments.second)?);
+        }
+        let metadata = [("steps".to_string(), self.steps.to_string())].into();
+        atomic::write(path, &safetensors::serialize(&tensors, Some(metadata))?)
+    }
+
+    /// Takes up what [`AdamW::write`] wrote for the same weights.
+    pub fn read(&mut self, path: &Path, steps: u64) -> Result<()> {
+        let file = candle_core::safetensors::load(path, &Device::Cpu)
+            .map_err(|e| BadFile::new(path, format!("cannot be read as safetensors: {e}")))?;
+        for (name, moments) in &mut self.moments {
+            for (kind, numbers) in [("first", &mut moments.first), ("second", &mut moments.second)] {
+                let name = format!("{kind}.{name}");
+                let stored = file.get(&name).ok_or_else(|| BadFile::new(path, format!("`{name}` is missing")))?;
+                let stored = stored.to_vec1::<f32>()?;
+                let fits = stored.len() == numbers.len();
+                ensure!(fits, BadFile::new(path, format!("`{name}`: expected {} numbers, got {}", numbers.len(), stored.len())));
+                *numbers = stored;
+            }
+        }
+        self.steps = steps;
+        Ok(())
+    }
+}
+
+fn square(numbers: &[f32]) -> f64 {
+    let partial: Vec<f64> = numbers
+        .par_chunks(CHUNK)
+        .map(|chunk| {
+            let mut lanes = [0.0f32; 16];
+            let (blocks, rest) = chunk.as_chunks::<16>();
+            for block in blocks {
+                lanes.iter_mut().zip(block).for_each(|(lane, x)| *lane += x * x);
+            }
+            lanes.iter().map(|&x| f64::from(x)).sum::<f64>() + rest.iter().map(|&x| f64::from(x * x)).sum::<f64>()
+        })
+        .collect();
+    partial.iter().sum()
+}
+
+/// The numbers of one weight's update.
+#[derive(Clone, Copy)]
+struct Rule {
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+    /// What a weight is multiplied by.
+    keep: f32,
+    /// The learning rate over the first moment's bias.
+    rate: f32,
+    /// One over the second moment's bias.
+    unbias: f32,
+    /// What the gradient is multiplied by.
+    shorten: f32,
+}
+
+impl Rule {
+    fn new(settings: &Settings, name: &str, step: u64, learning_rate: f64, shorten: f32) -> Rule {
+        let bias = |beta: f32| 1.0 - f64::from(beta).powi(step.min(i32::MAX as u64) as i32);
+        let decayed = !name.ends_with(".bias") && !name.contains("LayerNorm");
+        let decay = if decayed { f64::from(settings.weight_decay) } else { 0.0 };
+        Rule {
+            beta1: settings.beta1,
+            beta2: settings.beta2,
+            eps: settings.eps,
+            keep: (1.0 - learning_rate * decay) as f32,
+            rate: (learning_rate / bias(settings.beta1)) as f32,
+            unbias: (1.0 / bias(settings.beta2)) as f32,
+            shorten,
+        }
+    }
+
+    #[inline(always)]
+    fn apply(self, weight: &mut f32, gradient: f32, first: &mut f32, second: &mut f32) {
+        let gradient = gradient * self.shorten;
+        *first = self.beta1 * *first + (1.0 - self.beta1) * gradient;
+        *second = self.beta2 * *second + (1.0 - self.beta2) * gradient * gradient;
+        *weight = *weight * self.keep - self.rate * *first / ((*second * self.unbias).sqrt() + self.eps);
+    }
+}
+
+struct Update<'a> {
+    gradient: &'a Floats,
+    moments: Mutex<&'a mut Moments>,
+    rule: Rule,
+}
+
+impl InplaceOp1 for Update<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let (CpuStorage::F32(weight), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
+            candle_core::bail!("expected a contiguous weight of f32");
+        };
+        let weight = &mut weight[start..end];
+        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
+        let Moments { first, second } = &mut **moments;
+        self.gradient.read(|gradient| {
+            if gradient.len() != weight.len() || first.len() != weight.len() {
+                candle_core::bail!("{} weights, {} gradients", weight.len(), gradient.len());
+            }
+            let chunks = weight.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
+            let chunks = chunks.zip(first.par_chunks_mut(CHUNK)).zip(second.par_chunks_mut(CHUNK));
+            chunks.for_each(|(((weight, gradient), first), second)| {
+                for (((w, g), m), v) in weight.iter_mut().zip(gradient).zip(first).zip(second) {
+                    self.rule.apply(w, *g, m, v);
+                }
+            });
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,78 @@
+//! A run's folder of states to go on from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::adamw::AdamW;
+use crate::atomic;
+use crate::bad_file::BadFile;
+use crate::state::State;
+use crate::weights::Weights;
+
+const STATE: &str = "trainer_state.json";
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// Writes `checkpoint-N` and then removes the older ones. The folder appears whole or not at all.
+pub fn write(out: &Path, state: &State, weights: &Weights, optimiser: &AdamW) -> Result<()> {
+    let name = format!("checkpoint-{}", state.global_step);
+    let temporary = out.join(format!("{name}.tmp"));
+    if temporary.exists() {
+        fs::remove_dir_all(&temporary)?;
+    }
+    fs::create_dir_all(&temporary).with_context(|| format!("cannot make {}", temporary.display()))?;
+    weights.write(&temporary.join(MODEL), false)?;
+    optimiser.write(&temporary.join(OPTIMIZER))?;
+    atomic::write_json(&temporary.join(STATE), state)?;
+    let older = all(out)?;
+    let folder = out.join(&name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::rename(&temporary, &folder)?;
+    for (_, path) in older.into_iter().filter(|(_, path)| *path != folder) {
+        fs::remove_dir_all(path)?;
+    }
+    Ok(())
+}
+
+/// The newest checkpoint in a run's folder.
+pub fn newest(out: &Path) -> Result<Option<PathBuf>> {
+    Ok(all(out)?.pop().map(|(_, path)| path))
+}
+
+fn all(out: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    if !out.is_dir() {
+        return Ok(found);
+    }
+    for entry in fs::read_dir(out)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let number = name.strip_prefix("checkpoint-").and_then(|number| number.parse::<u64>().ok());
+        if let Some(number) = number.filter(|_| path.join(STATE).is_file()) {
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The state a checkpoint holds.
+pub fn read_state(folder: &Path) -> Result<State> {
+    let path = folder.join(STATE);
+    let text = fs::read_to_string(&path).map_err(|e| BadFile::new(&path, e))?;
+    Ok(serde_json::from_str(&text).map_err(|e| BadFile::new(&path, e))?)
+}
+
+/// Takes up the weights of a checkpoint, in place.
+pub fn read_weights(folder: &Path, config: &model::Config, weights: &Weights) -> Result<()> {
+    weights.assign(&Weights::read(&folder.join(MODEL), config, 0)?.weights)
+}
+
+/// Takes up the optimiser's memory of a checkpoint.
+pub fn read_optimiser(folder: &Path, state: &State, optimiser: &mut AdamW) -> Result<()> {
+    optimiser.read(&folder.join(OPTIMIZER), state.stage_step)
+}

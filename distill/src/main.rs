@@ -1,0 +1,47 @@
+//! `distill`: see `distill --help`.
+
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+
+use distill::bad_file::BadFile;
+use distill::options::Options;
+use distill::training::{Interrupted, STOP};
+
+fn main() -> ExitCode {
+    let options = match Options::from_args(std::env::args()) {
+        Ok(options) => options,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // Nothing can be done about a closed terminal.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let on_signal = || {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this step; once more to stop at once");
+    };
+    if let Err(error) = ctrlc::set_handler(on_signal) {
+        eprintln!("warning: Ctrl-C will not leave a checkpoint: {error}");
+    }
+    match distill::pipeline::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// 1 other, 3 a bad file, 130 interrupted.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Interrupted>() {
+        130
+    } else if error.is::<BadFile>() || error.is::<datasets::Error>() {
+        3
+    } else {
+        1
+    }
+}

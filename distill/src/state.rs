@@ -1,0 +1,100 @@
+//! Where a run stands, as `trainer_state.json` keeps it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The parts of a run, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The teacher learns the task.
+    Teacher,
+    /// The student learns the teacher's hidden states and scores.
+    Layers,
+    /// The student learns the teacher's answers.
+    Prediction,
+}
+
+impl Stage {
+    /// What the stage is called in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Teacher => "teacher",
+            Stage::Layers => "stage 1",
+            Stage::Prediction => "stage 2",
+        }
+    }
+}
+
+/// The best model of a stage so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Its score on the development set.
+    pub metric: f64,
+    /// The step after which it was judged.
+    pub step: u64,
+}
+
+/// Everything about a run but its weights and the optimiser's moments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The stage the run is in.
+    pub stage: Stage,
+    /// Steps taken in this stage.
+    pub stage_step: u64,
+    /// Steps taken in all stages.
+    pub global_step: u64,
+    /// The best model of this stage.
+    pub best: Option<Best>,
+    /// What decides the run's numbers; a run is resumed with the same only.
+    pub settings: Value,
+    /// Sums of what will be logged next, and the number of steps they are over.
+    pub pending: BTreeMap<String, f64>,
+    /// See `pending`.
+    pub pending_steps: u64,
+    /// Everything that was logged.
+    pub log_history: Vec<Value>,
+}
+
+impl State {
+    /// The beginning of a run.
+    pub fn new(settings: Value) -> State {
+        State {
+            stage: Stage::Teacher,
+            stage_step: 0,
+            global_step: 0,
+            best: None,
+            settings,
+            pending: BTreeMap::new(),
+            pending_steps: 0,
+            log_history: Vec::new(),
+        }
+    }
+
+    /// Goes on to a later stage; stays where it is if it is there already.
+    pub fn enter(&mut self, stage: Stage) {
+        if self.stage < stage {
+            self.stage = stage;
+            self.stage_step = 0;
+            self.best = None;
+            self.pending.clear();
+            self.pending_steps = 0;
+        }
+    }
+
+    /// Adds numbers to what will be logged.
+    pub fn note(&mut self, numbers: &[(&str, f64)]) {
+        for (name, number) in numbers {
+            *self.pending.entry((*name).to_string()).or_default() += number;
+        }
+        self.pending_steps += 1;
+    }
+
+    /// The means of what was noted since the last call.
+    pub fn take_means(&mut self) -> BTreeMap<String, f64> {
+        let steps = std::mem::take(&mut self.pending_steps).max(1) as f64;
+        std::mem::take(&mut self.pending).into_iter().map(|(name, sum)| (name, sum / steps)).collect()
+    }
+}

@@ -1,0 +1,204 @@
+//! One stage: batches, losses, steps, evaluations, checkpoints.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use candle_core::Tensor;
+use datasets::Batches;
+use model::Config;
+use serde_json::json;
+
+use crate::adamw::{AdamW, Settings};
+use crate::bert::{Bert, Packed};
+use crate::checkpoint;
+use crate::judge::judge;
+use crate::ops::DropoutKey;
+use crate::progress::Progress;
+use crate::samples::Samples;
+use crate::schedule::Schedule;
+use crate::state::{Best, Stage, State};
+use crate::weights::Weights;
+
+/// Set when the user asks to stop; looked at between two steps.
+pub static STOP: AtomicBool = AtomicBool::new(false);
+
+/// The run was stopped by its user, who can take it up again.
+#[derive(Debug)]
+pub struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted; the same command takes the run up again")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// What a batch costs: the number to make small, and its parts for the log.
+#[derive(Debug)]
+pub struct Loss {
+    /// The sum that is differentiated.
+    pub total: Tensor,
+    /// Named parts, unweighted.
+    pub parts: Vec<(&'static str, Tensor)>,
+}
+
+/// A batch as a lesson sees it.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// The texts' numbers in the training set.
+    pub chosen: &'a [usize],
+    /// The texts.
+    pub batch: &'a Packed,
+    /// What dropout is drawn from.
+    pub key: DropoutKey,
+}
+
+/// A stage's numbers.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Which stage.
+    pub stage: Stage,
+    /// How the training set is cut.
+    pub batches: Batches,
+    /// Passes over the training set.
+    pub epochs: u64,
+    /// The learning rate.
+    pub schedule: Schedule,
+    /// The optimiser's.
+    pub optimiser: Settings,
+    /// Keep the model that does best on the development set, not the last one.
+    pub keep_best: bool,
+    /// Steps between two evaluations.
+    pub evaluate_every: u64,
+    /// Steps between two lines of log.
+    pub log_every: u64,
+    /// Steps between two checkpoints.
+    pub save_every: u64,
+}
+
+/// Where a run works, and how far it is.
+#[derive(Debug)]
+pub struct Run {
+    /// The output folder.
+    pub out: PathBuf,
+    /// The checkpoint to take up, until a stage has done so.
+    pub resume: Option<PathBuf>,
+    /// The run's state.
+    pub state: State,
+}
+
+/// Trains `weights` in place until the stage is over; with `keep_best` they are the best ones then.
+pub fn train(
+    run: &mut Run,
+    plan: &Plan,
+    config: &Config,
+    weights: &Weights,
+    (data, dev): (&Samples, &Samples),
+    lesson: impl Fn(&Bert, &Turn<'_>) -> Result<Loss>,
+) -> Result<()> {
+    let steps = plan.schedule.steps;
+    let mut optimiser = AdamW::new(plan.optimiser, weights);
+    if let Some(folder) = run.resume.take() {
+        checkpoint::read_weights(&folder, config, weights)?;
+        checkpoint::read_optimiser(&folder, &run.state, &mut optimiser)?;
+    }
+    let model = Bert::new(config, weights)?;
+    let judged = Bert::new(config, &weights.detached())?;
+    let per_epoch = plan.batches.count(data.len()) as u64;
+    let mut order: Option<(u64, Vec<Vec<usize>>)> = None;
+    let progress = Progress::new(plan.stage.name(), steps, run.state.stage_step);
+    let mut clock = (Instant::now(), run.state.stage_step);
+    while run.state.stage_step < steps {
+        let step = run.state.stage_step;
+        let (epoch, place) = (step / per_epoch, (step % per_epoch) as usize);
+        if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            // Each stage has epochs of its own, so that no two see the same order.
+            order = Some((epoch, plan.batches.epoch(epoch + 1000 * plan.stage as u64, data.lengths())));
+        }
+        let (_, batches) = order.as_ref().context("an epoch without batches")?;
+        let chosen = &batches[place];
+        let batch = data.pack(chosen, config.num_attention_heads)?;
+        let key = DropoutKey { seed: plan.batches.seed, step: run.state.global_step };
+        let loss = lesson(&model, &Turn { chosen, batch: &batch, key })?;
+        let rate = plan.schedule.rate(step);
+        let norm = optimiser.step(weights, &loss.total.backward()?, rate)?;
+        let mut numbers = vec![("loss", scalar(&loss.total)?), ("grad_norm", norm)];
+        for (name, part) in &loss.parts {
+            numbers.push((name, scalar(part)?));
+        }
+        run.state.note(&numbers);
+        run.state.stage_step += 1;
+        run.state.global_step += 1;
+        progress.advance(numbers[0].1);
+        let done = run.state.stage_step;
+        if done.is_multiple_of(plan.log_every) || done == steps {
+            log(run, plan, rate, done as f64 / per_epoch as f64, &mut clock, &progress);
+        }
+        if done.is_multiple_of(plan.evaluate_every) || done == steps {
+            evaluate(run, plan, &judged, weights, dev, &progress)?;
+        }
+        let stop = STOP.load(Ordering::Relaxed);
+        if done.is_multiple_of(plan.save_every) || done == steps || stop {
+            checkpoint::write(&run.out, &run.state, weights, &optimiser)?;
+        }
+        if stop {
+            progress.finish();
+            return Err(Interrupted.into());
+        }
+    }
+    progress.finish();
+    if plan.keep_best && run.state.best.is_some() {
+        weights.assign(&Weights::read(&best_path(&run.out), config, 0)?.weights)?;
+    }
+    Ok(())
+}
+
+fn best_path(out: &Path) -> PathBuf {
+    out.join("best.safetensors")
+}
+
+fn scalar(tensor: &Tensor) -> Result<f64> {
+    Ok(f64::from(tensor.to_scalar::<f32>()?))
+}
+
+fn log(run: &mut Run, plan: &Plan, rate: f64, epoch: f64, clock: &mut (Instant, u64), progress: &Progress) {
+    let done = run.state.stage_step;
+    let seconds = clock.0.elapsed().as_secs_f64() / done.saturating_sub(clock.1).max(1) as f64;
+    *clock = (Instant::now(), done);
+    let means = run.state.take_means();
+    let mut text: Vec<String> = means.iter().map(|(name, mean)| format!("{name} {mean:.4}")).collect();
+    text.push(format!("rate {rate:.2e}, {seconds:.3} s a step"));
+    progress.say(&format!("{} {done}/{}: {}", plan.stage.name(), plan.schedule.steps, text.join(", ")));
+    let mut entry = json!({"stage": plan.stage.name(), "step": run.state.global_step, "epoch": epoch, "learning_rate": rate});
+    if let Some(entry) = entry.as_object_mut() {
+        entry.extend(means.into_iter().map(|(name, mean)| (name, mean.into())));
+    }
+    run.state.log_history.push(entry);
+}
+
+fn evaluate(
+    run: &mut Run,
+    plan: &Plan,
+    judged: &Bert,
+    weights: &Weights,
+    dev: &Samples,
+    progress: &Progress,
+) -> Result<()> {
+    let metrics = judge(judged, dev)?;
+    let metric = metrics.main();
+    let better = run.state.best.is_none_or(|best| metric > best.metric);
+    if better {
+        if plan.keep_best {
+            weights.write(&best_path(&run.out), false)?;
+        }
+        run.state.best = Some(Best { metric, step: run.state.stage_step });
+    }
+    let mark = if better { ", the best so far" } else { "" };
+    let name = plan.stage.name();
+    progress.say(&format!("{name} {}: accuracy {metric:.4} on {} texts{mark}", run.state.stage_step, metrics.samples));
+    run.state.log_history.push(json!({"stage": name, "step": run.state.global_step, "eval_accuracy": metric}));
+    Ok(())
+}

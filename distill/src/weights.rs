@@ -1,0 +1,239 @@
+//! A model's weights under their Hugging Face names, always with the `bert.` prefix.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Tensor, Var};
+use model::Config;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::atomic;
+use crate::bad_file::BadFile;
+use crate::ops::Floats;
+
+/// The weight of the classifier's head.
+pub const HEAD_WEIGHT: &str = "classifier.weight";
+
+/// Named tensors of f32, complete for a model of some shape.
+#[derive(Clone, Debug)]
+pub struct Weights(BTreeMap<String, Tensor>);
+
+/// Weights read from a file, and the names that had to be drawn because the file lacks them.
+#[derive(Debug)]
+pub struct Read {
+    /// The weights.
+    pub weights: Weights,
+    /// What was not in the file: the pooler's or the head's names, or nothing.
+    pub drawn: Vec<String>,
+}
+
+/// Every weight of a classifier, by name, with its shape.
+pub fn shapes(config: &Config) -> BTreeMap<String, Vec<usize>> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let mut shapes = BTreeMap::new();
+    let dense = |shapes: &mut BTreeMap<_, _>, name: String, out: usize, inside: usize| {
+        shapes.insert(format!("{name}.weight"), vec![out, inside]);
+        shapes.insert(format!("{name}.bias"), vec![out]);
+    };
+    let norm = |shapes: &mut BTreeMap<_, _>, name: String| {
+        shapes.insert(format!("{name}.LayerNorm.weight"), vec![hidden]);
+        shapes.insert(format!("{name}.LayerNorm.bias"), vec![hidden]);
+    };
+    for (name, rows) in [
+        ("word", config.vocab_size),
+        ("position", config.max_position_embeddings),
+        ("token_type", config.type_vocab_size),
+    ] {
+        shapes.insert(format!("bert.embeddings.{name}_embeddings.weight"), vec![rows, hidden]);
+    }
+    norm(&mut shapes, "bert.embeddings".into());
+    for layer in 0..config.num_hidden_layers {
+        let layer = format!("bert.encoder.layer.{layer}");
+        for part in ["query", "key", "value"] {
+            dense(&mut shapes, format!("{layer}.attention.self.{part}"), hidden, hidden);
+        }
+        dense(&mut shapes, format!("{layer}.attention.output.dense"), hidden, hidden);
+        norm(&mut shapes, format!("{layer}.attention.output"));
+        dense(&mut shapes, format!("{layer}.intermediate.dense"), inner, hidden);
+        dense(&mut shapes, format!("{layer}.output.dense"), hidden, inner);
+        norm(&mut shapes, format!("{layer}.output"));
+    }
+    dense(&mut shapes, "bert.pooler.dense".into(), hidden, hidden);
+    dense(&mut shapes, "classifier".into(), config.num_labels(), hidden);
+    shapes
+}
+
+impl Weights {
+    /// Reads `model.safetensors` (f32, f16 or bf16; names with or without `bert.`). A missing pooler or head, or a head
+    /// for another number of classes, is drawn from `seed`; anything else that is missing or of another shape is an
+    /// error.
+    pub fn read(path: &Path, config: &Config, seed: u64) -> Result<Read> {
+        let wrong = |what: String| BadFile::new(path, what);
+        let file = candle_core::safetensors::load(path, &Device::Cpu)
+            .map_err(|e| wrong(format!("cannot be read as safetensors: {e}")))?;
+        let mut found: BTreeMap<String, Tensor> = file.into_iter().map(|(name, t)| (canonical(&name), t)).collect();
+        let mut tensors = BTreeMap::new();
+        let mut drawn = Vec::new();
+        for (name, shape) in shapes(config) {
+            let optional = name.starts_with("bert.pooler.") || name.starts_with("classifier.");
+            let tensor = match found.remove(&name) {
+                Some(tensor) if tensor.dims() == shape => {
+                    let dtype = tensor.dtype();
+                    let float = matches!(dtype, DType::F32 | DType::F16 | DType::BF16);
+                    ensure!(float, wrong(format!("`{name}` is {dtype:?}; supported: f32, f16, bf16")));
+                    tensor.to_dtype(DType::F32)?
+                }
+                Some(tensor) if !name.starts_with("classifier.") => {
+                    bail!(wrong(format!("`{name}`: expected the shape {shape:?}, got {:?}", tensor.dims())))
+                }
+                None if !optional => bail!(wrong(format!("`{name}` of shape {shape:?} is missing"))),
+                _ => {
+                    let tensor = fresh(&name, &shape, config, seed)?;
+                    drawn.push(name.clone());
+                    tensor
+                }
+            };
+            tensors.insert(name, tensor);
+        }
+        Ok(Read { weights: Weights(tensors), drawn })
+    }
+
+    /// Draws every weight: normal with the configuration's standard deviation, biases 0, LayerNorm's factors 1.
+    pub fn draw(config: &Config, seed: u64) -> Result<Weights> {
+        let draw = |(name, shape): (String, Vec<usize>)| {
+            let tensor = fresh(&name, &shape, config, seed)?;
+            Ok((name, tensor))
+        };
+        shapes(config).into_iter().map(draw).collect::<Result<_>>().map(Weights)
+    }
+
+    /// One weight.
+    pub fn tensor(&self, name: &str) -> Result<&Tensor> {
+        match self.0.get(name) {
+            Some(tensor) => Ok(tensor),
+            None => bail!("the weights lack `{name}`"),
+        }
+    }
+
+    /// All weights in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// A copy whose tensors are variables, but for those that `frozen` names.
+    pub fn trainable(&self, frozen: impl Fn(&str) -> bool) -> Result<Weights> {
+        let copy = |(name, tensor): (&String, &Tensor)| {
+            let tensor =
+                if frozen(name) { tensor.copy()?.detach() } else { Var::from_tensor(&tensor.copy()?.detach())?.into_inner() };
+            Ok((name.clone(), tensor))
+        };
+        self.0.iter().map(copy).collect::<Result<_>>().map(Weights)
+    }
+
+    /// The same numbers in the same memory, without gradients.
+    pub fn detached(&self) -> Weights {
+        Weights(self.0.iter().map(|(name, tensor)| (name.clone(), tensor.detach())).collect())
+    }
+
+    /// The weights of a model that has only the given layers of this one.
+    pub fn keep_layers(&self, layers: &[usize]) -> Weights {
+        let mut kept = BTreeMap::new();
+        for (name, tensor) in &self.0 {
+            match layer_of(name) {
+                None => {
+                    kept.insert(name.clone(), tensor.clone());
+                },
+                Some((layer, rest)) => {
+                    for (new, _) in layers.iter().enumerate().filter(|(_, old)| **old == layer) {
+                        kept.insert(format!("bert.encoder.layer.{new}.{rest}"), tensor.clone());
+                    }
+                }
+            }
+        }
+        Weights(kept)
+    }
+
+    /// Overwrites the numbers with those of `other`, in place.
+    pub fn assign(&self, other: &Weights) -> Result<()> {
+        for (name, tensor) in &self.0 {
+            let source = other.tensor(name)?.copy()?;
+            ensure!(source.dims() == tensor.dims(), "`{name}`: expected {:?}, got {:?}", tensor.dims(), source.dims());
+            tensor.inplace_op1(&Assign(Floats::of(&source)?))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a safetensors file, in f32 or, with `half`, in f16.
+    pub fn write(&self, path: &Path, half: bool) -> Result<()> {
+        let dtype = if half { DType::F16 } else { DType::F32 };
+        let tensors: BTreeMap<&str, Tensor> = self
+            .iter()
+            .map(|(name, tensor)| Ok((name, tensor.detach().to_dtype(dtype)?)))
+            .collect::<Result<_>>()?;
+        let metadata = [("format".to_string(), "pt".to_string())].into();
+        let bytes = safetensors::serialize(&tensors, Some(metadata))?;
+        atomic::write(path, &bytes)
+    }
+}
+
+struct Assign(Floats);
+
+impl InplaceOp1 for Assign {
+    fn name(&self) -> &'static str {
+        "assign"
+    }
+
+    fn cpu_fwd(&self, to: &mut CpuStorage, _: &Layout) -> candle_core::Result<()> {
+        self.0.read(|from| {
+            match to {
+                CpuStorage::F32(to) if to.len() == from.len() => to.copy_from_slice(from),
+                _ => candle_core::bail!("expected {} numbers of f32", from.len()),
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A layer's number and the rest of the name of one of its weights.
+fn layer_of(name: &str) -> Option<(usize, &str)> {
+    let (number, rest) = name.strip_prefix("bert.encoder.layer.")?.split_once('.')?;
+    Some((number.parse().ok()?, rest))
+}
+
+/// The name as `BertForSequenceClassification` has it.
+fn canonical(name: &str) -> String {
+    let name = match name.strip_suffix("LayerNorm.gamma") {
+        Some(start) => format!("{start}LayerNorm.weight"),
+        None => match name.strip_suffix("LayerNorm.beta") {
+            Some(start) => format!("{start}LayerNorm.bias"),
+            None => name.to_string(),
+        },
+    };
+    let encoder = ["embeddings.", "encoder.", "pooler."].iter().any(|start| name.starts_with(start));
+    if encoder { format!("bert.{name}") } else { name }
+}
+
+fn fresh(name: &str, shape: &[usize], config: &Config, seed: u64) -> Result<Tensor> {
+    let count: usize = shape.iter().product();
+    let numbers = if name.ends_with("LayerNorm.weight") {
+        vec![1.0; count]
+    } else if name.ends_with(".bias") {
+        vec![0.0; count]
+    } else {
+        normal(name, count, config.initializer_range, seed)
+    };
+    Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)
+}
+
+/// Normal numbers that depend on the seed and the weight's name (Box and Muller).
+fn normal(name: &str, count: usize, deviation: f32, seed: u64) -> Vec<f32> {
+    // FNV-1a tells the names apart.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(hash);
+    let mut unit = || (f64::from(random.next_u32()) + 0.5) / 2f64.powi(32);
+    let mut draw = || (-2.0 * unit().ln()).sqrt() * (std::f64::consts::TAU * unit()).cos();
+    (0..count).map(|_| draw() as f32 * deviation).collect()
+}
