@@ -137,7 +137,11 @@ impl Config {
     /// Checks every value that the rest of the code relies on.
     pub fn check(&self) -> Result<(), ConfigError> {
         fn ensure(ok: bool, key: &'static str, got: impl ToString, expected: &str) -> Result<(), ConfigError> {
-            if ok { Ok(()) } else { Err(ConfigError::Unsupported { key, got: got.to_string(), expected: expected.into() }) }
+            if ok {
+                Ok(())
+            } else {
+                Err(ConfigError::Unsupported { key, got: got.to_string(), expected: expected.into() })
+            }
         }
         ensure(self.model_type == "bert", "model_type", &self.model_type, "bert")?;
         ensure((1..=1 << 20).contains(&self.vocab_size), "vocab_size", self.vocab_size, "1 to 1048576")?;

@@ -1,3 +1,45 @@
-//! BERT written once, as a function of an engine.
+//! BERT written once, as a function of an [`Engine`], and what an engine needs to know to evaluate it.
+//!
+//! [`classify`] is the network. [`Float`] interprets it in floating point, [`Clear`] on fixed-point integers, [`Plan`] on
+//! shapes alone; private engines interpret it elsewhere through [`Arithmetic`]. [`fold()`] turns a checkpoint into the
+//! network's weights, [`calibrate()`] observes ranges, [`choose()`] turns ranges into a [`Spec`]: scales and series.
+//!
+//! Sources: 2Quad from MPCFormer and SecFormer (Alg. 3), here without their Goldschmidt iterations; smooth functions as
+//! Fourier series after SecFormer's sine protocol (Alg. 4), here without its comparisons.
+
+mod bert;
+mod calibrate;
+mod choose;
+mod clear;
 mod config;
+mod engine;
+mod fit;
+mod fixed;
+mod float;
+mod fold;
+mod plan;
+mod series;
+mod shape;
+mod spec;
+mod split;
+mod synthetic;
+
+pub use bert::{InputKind, classify};
+pub use calibrate::{CALIBRATION_VERSION, LayerRanges, NormRanges, Ranges, Sample, Span, calibrate, stretched_count};
+pub use choose::{Choice, ChooseError, choose};
+pub use clear::{
+    Clear, QuantiseError, Quantised, Words, clear_logits, clear_trace, copy_block, join_columns, quantise,
+    split_columns,
+};
 pub use config::{AttentionKind, AttentionShift, Config, ConfigError, DEFAULT_ATTENTION_SHIFT};
+pub use engine::{Block, Engine, Function, Opened, Rhs, Site, Weight};
+pub use fit::{Fit, Problem, Terms};
+pub use fixed::{Arithmetic, Fixed, Form, PhaseOpening, PhaseSegment, Value, WireOpening, input_form};
+pub use float::{Float, FloatTrace, Observer, gelu, one_hot};
+pub use fold::{FoldError, Folded, Matrix, Tensors, fold};
+pub use plan::{Cost, Demand, Plan};
+pub use series::Series;
+pub use shape::{Shape, TOKEN_CLASSES, Texts, TextsError, token_class};
+pub use spec::{Curve, LEAST_HEADROOM, LayerSpec, NormSpec, Opening, SPEC_VERSION, Segment, Spec, SpecError};
+pub use split::{Part, weight_mask};
+pub use synthetic::synthetic;

@@ -1,0 +1,187 @@
+//! BERT for classification, with 2Quad attention, written once.
+//!
+//! Fifteen openings a layer: query, key, value / scores / squares and their sums / mixed values and reciprocals / attention /
+//! (centred sum, its square sum, inverse deviation, normal) / GeLU in / GeLU out / the same four again. The network is the
+//! folded one ([`crate::fold()`]): LayerNorm's scale and shift live in the weights of its readers, the residual stream is centred.
+
+use crate::engine::{Block, Engine, Function, Rhs, Site, Weight};
+use crate::shape::{Shape, Texts};
+
+/// What the client shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// One row a token: a one in the column of the word, a one in the column of the segment. The table stays private.
+    OneHot,
+    /// One row a token: the embedding after its LayerNorm, before scale and shift. The client has the table.
+    Embedded,
+}
+
+/// Logits of a batch, one row a text, from the client's shared input of that kind.
+pub fn classify<E: Engine>(
+    engine: &mut E,
+    shape: &Shape,
+    texts: &Texts,
+    kind: InputKind,
+    input: &E::Share,
+) -> Result<E::Share, E::Error> {
+    let mut x = match kind {
+        InputKind::OneHot => embed(engine, texts, input)?,
+        InputKind::Embedded => open(engine, input, Site::Normal { norm: 0 })?,
+    };
+    for layer in 0..shape.layers {
+        x = encode(engine, shape, texts, layer, &x)?;
+    }
+    let pooled = engine.linear(&x, Weight::Pooler)?;
+    let pooled = apply(engine, &pooled, Function::Tanh)?;
+    let pooled = open(engine, &pooled, Site::Pooled)?;
+    engine.linear(&pooled, Weight::Classifier)
+}
+
+fn embed<E: Engine>(engine: &mut E, texts: &Texts, input: &E::Share) -> Result<E::Wire, E::Error> {
+    let one_hot = open(engine, input, Site::OneHot)?;
+    let sum = engine.linear(&one_hot, Weight::Embedding)?;
+    drop(one_hot);
+    let sum = engine.add_rows(sum, Weight::Position, &texts.positions())?;
+    normalise(engine, &sum, 0)
+}
+
+/// One encoder layer. The last one computes the first row of each text only, because nothing reads the others.
+fn encode<E: Engine>(
+    engine: &mut E,
+    shape: &Shape,
+    texts: &Texts,
+    layer: usize,
+    x: &E::Wire,
+) -> Result<E::Wire, E::Error> {
+    let last = layer + 1 == shape.layers;
+    let whole = Block { row: 0, rows: texts.rows(), col: 0, cols: shape.width };
+    let queries: Vec<Block> = texts.blocks(last).collect();
+    let asking = if last {
+        let firsts = queries.iter().map(|b| vec![engine.block(x, Block { row: b.row, rows: b.rows, ..whole })]);
+        let firsts: Vec<_> = firsts.collect();
+        engine.assemble(&firsts)
+    } else {
+        engine.block(x, whole)
+    };
+    let attention = attend(engine, shape, texts, layer, x, &asking, last)?;
+    let output = engine.linear(&attention, Weight::AttentionOutput(layer))?;
+    let carried = engine.residual(&asking, Weight::Residual(2 * layer))?;
+    let sum = engine.add(output, carried);
+    let x = normalise(engine, &sum, 2 * layer + 1)?;
+
+    let up = engine.linear(&x, Weight::Up(layer))?;
+    let curved = apply(engine, &up, Function::Gelu { layer })?;
+    let straight = engine.half(up);
+    let activation = engine.add(curved, straight);
+    let activation = open(engine, &activation, Site::Activation { layer })?;
+    let down = engine.linear(&activation, Weight::Down(layer))?;
+    let carried = engine.residual(&x, Weight::Residual(2 * layer + 1))?;
+    let sum = engine.add(down, carried);
+    normalise(engine, &sum, 2 * layer + 2)
+}
+
+/// 2Quad attention of all heads and texts in five rounds; normalised after the mixing, so that the square matrices are
+/// opened twice and not three times.
+fn attend<E: Engine>(
+    engine: &mut E,
+    shape: &Shape,
+    texts: &Texts,
+    layer: usize,
+    x: &E::Wire,
+    asking: &E::Wire,
+    last: bool,
+) -> Result<E::Wire, E::Error> {
+    let query = engine.linear(asking, Weight::Query(layer))?;
+    let key = engine.linear(x, Weight::Key(layer))?;
+    let value = engine.linear(x, Weight::Value(layer))?;
+    let sites = [Site::Query { layer }, Site::Key { layer }, Site::Value { layer }];
+    let (opened, _) = engine.open(&[(&query, sites[0]), (&key, sites[1]), (&value, sites[2])], &[])?;
+    let [query, key, value] = three(opened);
+
+    let head = |rows: (usize, usize), h: usize| Block {
+        row: rows.0,
+        rows: rows.1,
+        col: h * shape.head_size(),
+        cols: shape.head_size(),
+    };
+    let mut pairs = Vec::new();
+    let mut values = Vec::new();
+    let mut meta = Vec::new(); // (tokens, shift) of each block
+    let mut asked = 0;
+    for text in texts.blocks(false) {
+        let asks = if last { 1 } else { text.rows };
+        for h in 0..shape.heads {
+            let of_query = engine.block(&query, head((asked, asks), h));
+            let of_key = engine.block(&key, head((text.row, text.rows), h));
+            pairs.push((of_query, of_key));
+            values.push(engine.block(&value, head((text.row, text.rows), h)));
+            meta.push((text.rows, shape.shifts[layer][h]));
+        }
+        asked += asks;
+    }
+    drop((query, key, value));
+
+    let scores = engine.matmul(&pairs, Rhs::Transposed)?;
+    drop(pairs);
+    let (scores, _) = engine.open(&with(&scores, |_| Site::Scores { layer }), &[])?;
+    let shifted: Vec<_> = scores.into_iter().zip(&meta).map(|(s, m)| engine.offset(s, m.1)).collect();
+    let squares = engine.square(&shifted)?;
+    drop(shifted);
+    let sums: Vec<_> = squares.iter().map(|s| engine.row_sums(s)).collect();
+    let (squares, sums) = engine.open(
+        &with(&squares, |i| Site::Squares { layer, tokens: meta[i].0 }),
+        &with(&sums, |i| Function::Reciprocal { layer, tokens: meta[i].0 }),
+    )?;
+
+    let pairs: Vec<_> = squares.into_iter().zip(values).collect();
+    let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
+    drop(pairs);
+    let sums: Vec<_> =
+        sums.into_iter().zip(&meta).map(|(s, m)| (s, Function::Reciprocal { layer, tokens: m.0 })).collect();
+    let reciprocals = engine.evaluate(&sums)?;
+    let mut asked = with(&mixed, |i| Site::Mixed { layer, tokens: meta[i].0 });
+    asked.extend(with(&reciprocals, |i| Site::Reciprocal { layer, tokens: meta[i].0 }));
+    let (mut mixed, _) = engine.open(&asked, &[])?;
+    let reciprocals = mixed.split_off(meta.len());
+
+    let pairs: Vec<_> = mixed.iter().zip(&reciprocals).collect();
+    let heads = engine.scale_rows(&pairs)?;
+    let (heads, _) = engine.open(&with(&heads, |_| Site::Attention { layer }), &[])?;
+    let mut heads = heads.into_iter();
+    let grid: Vec<Vec<_>> = (0..texts.len()).map(|_| heads.by_ref().take(shape.heads).collect()).collect();
+    Ok(engine.assemble(&grid))
+}
+
+/// LayerNorm without its scale and shift, of a centred input: four rounds.
+fn normalise<E: Engine>(engine: &mut E, x: &E::Share, norm: usize) -> Result<E::Wire, E::Error> {
+    let x = open(engine, x, Site::NormInput { norm })?;
+    let sum = engine.square_sum(&x)?;
+    let inverse = apply(engine, &sum, Function::InverseRoot { norm })?;
+    let inverse = open(engine, &inverse, Site::InverseDeviation { norm })?;
+    let normal = engine.scale_rows(&[(&x, &inverse)])?;
+    open(engine, &normal[0], Site::Normal { norm })
+}
+
+/// A smooth function of a share: one round to open the phase.
+fn apply<E: Engine>(engine: &mut E, x: &E::Share, function: Function) -> Result<E::Share, E::Error> {
+    let (_, phases) = engine.open(&[], &[(x, function)])?;
+    let asked: Vec<_> = phases.into_iter().map(|p| (p, function)).collect();
+    Ok(one(engine.evaluate(&asked)?))
+}
+
+fn open<E: Engine>(engine: &mut E, x: &E::Share, site: Site) -> Result<E::Wire, E::Error> {
+    Ok(one(engine.open(&[(x, site)], &[])?.0))
+}
+
+fn with<T, S>(values: &[T], site: impl Fn(usize) -> S) -> Vec<(&T, S)> {
+    values.iter().enumerate().map(|(i, v)| (v, site(i))).collect()
+}
+
+fn one<T>(mut values: Vec<T>) -> T {
+    assert_eq!(values.len(), 1, "an engine answers as many values as it was asked");
+    values.remove(0)
+}
+
+fn three<T>(values: Vec<T>) -> [T; 3] {
+    values.try_into().unwrap_or_else(|v: Vec<T>| panic!("an engine answered {} values to 3 questions", v.len()))
+}

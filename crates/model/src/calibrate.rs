@@ -1,0 +1,246 @@
+//! Ranges of every opened value over sample texts: what `convert` needs to choose scales, without a data set.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Function, Site};
+use crate::float::{Float, Observer};
+use crate::fold::Folded;
+use crate::shape::{Shape, Texts};
+
+/// The format of `calibration.json`.
+pub const CALIBRATION_VERSION: u32 = 1;
+
+/// Smallest and largest value seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Span {
+    /// Smallest.
+    pub lo: f32,
+    /// Largest.
+    pub hi: f32,
+}
+
+impl Span {
+    const EMPTY: Span = Span { lo: f32::MAX, hi: f32::MIN };
+
+    fn see(&mut self, v: f32) {
+        self.lo = self.lo.min(v);
+        self.hi = self.hi.max(v);
+    }
+
+    fn merge(&mut self, other: &Span) {
+        self.lo = self.lo.min(other.lo);
+        self.hi = self.hi.max(other.hi);
+    }
+}
+
+/// Ranges of a LayerNorm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NormRanges {
+    /// Largest absolute value of the centred input.
+    pub input: f32,
+    /// Sum of squares of a row.
+    pub square_sum: Span,
+}
+
+/// Ranges of a layer; absolute values unless a span.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerRanges {
+    /// Query.
+    pub query: f32,
+    /// Key.
+    pub key: f32,
+    /// Value.
+    pub value: f32,
+    /// Scores, before the shift.
+    pub scores: f32,
+    /// Squares of shifted scores.
+    pub squares: f32,
+    /// Sum of squares of a row over the number of tokens.
+    pub sum: Span,
+    /// Squares times values over the number of tokens.
+    pub mixed: f32,
+    /// Attention output.
+    pub attention: f32,
+    /// Input of GeLU by neuron.
+    pub gelu: Vec<f32>,
+    /// Output of GeLU.
+    pub activation: f32,
+}
+
+/// Ranges of a model over sample texts (`calibration.json`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ranges {
+    /// [`CALIBRATION_VERSION`].
+    pub version: u32,
+    /// Sample texts, the stretched ones included.
+    pub texts: usize,
+    /// Fewest and most tokens of a text.
+    pub tokens: (usize, usize),
+    /// LayerNorms.
+    pub norms: Vec<NormRanges>,
+    /// Layers.
+    pub layers: Vec<LayerRanges>,
+    /// Largest absolute input of the pooler's tanh.
+    pub pooler: f32,
+    /// Largest absolute logit.
+    pub logits: f32,
+}
+
+impl Ranges {
+    fn empty(shape: &Shape) -> Ranges {
+        let norm = NormRanges { input: 0.0, square_sum: Span::EMPTY };
+        let layer = LayerRanges {
+            query: 0.0,
+            key: 0.0,
+            value: 0.0,
+            scores: 0.0,
+            squares: 0.0,
+            sum: Span::EMPTY,
+            mixed: 0.0,
+            attention: 0.0,
+            gelu: vec![0.0; shape.inner],
+            activation: 0.0,
+        };
+        Ranges {
+            version: CALIBRATION_VERSION,
+            texts: 0,
+            tokens: (usize::MAX, 0),
+            norms: vec![norm; shape.norms()],
+            layers: vec![layer; shape.layers],
+            pooler: 0.0,
+            logits: 0.0,
+        }
+    }
+
+    /// Ranges over both.
+    pub fn merge(mut self, other: &Ranges) -> Ranges {
+        self.texts += other.texts;
+        self.tokens = (self.tokens.0.min(other.tokens.0), self.tokens.1.max(other.tokens.1));
+        for (a, b) in self.norms.iter_mut().zip(&other.norms) {
+            a.input = a.input.max(b.input);
+            a.square_sum.merge(&b.square_sum);
+        }
+        for (a, b) in self.layers.iter_mut().zip(&other.layers) {
+            let pairs = [
+                (&mut a.query, b.query),
+                (&mut a.key, b.key),
+                (&mut a.value, b.value),
+                (&mut a.scores, b.scores),
+                (&mut a.squares, b.squares),
+                (&mut a.mixed, b.mixed),
+                (&mut a.attention, b.attention),
+                (&mut a.activation, b.activation),
+            ];
+            pairs.into_iter().for_each(|(x, y)| *x = x.max(y));
+            a.gelu.iter_mut().zip(&b.gelu).for_each(|(x, y)| *x = x.max(*y));
+            a.sum.merge(&b.sum);
+        }
+        self.pooler = self.pooler.max(other.pooler);
+        self.logits = self.logits.max(other.logits);
+        self
+    }
+}
+
+/// One tokenised text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Words, the special ones included.
+    pub ids: Vec<u32>,
+    /// Segment of each word.
+    pub segments: Vec<u32>,
+}
+
+/// Observes the network over the samples. Sample texts rarely have one token or five hundred: prefixes of the first few
+/// samples and samples set end to end stand in for those, so that the ranges hold for every length.
+pub fn calibrate(folded: &Folded, samples: &[Sample], progress: &(dyn Fn() + Sync)) -> Ranges {
+    let stretched = stretch(samples, folded.shape.positions);
+    let all: Vec<&Sample> = samples.iter().chain(&stretched).collect();
+    all.par_iter()
+        .filter(|sample| !sample.ids.is_empty())
+        .map(|sample| {
+            let ranges = observe(folded, sample);
+            progress();
+            ranges
+        })
+        .reduce(|| Ranges::empty(&folded.shape), |a, b| a.merge(&b))
+}
+
+/// Number of texts that [`calibrate`] adds to the samples.
+pub fn stretched_count(samples: &[Sample], positions: usize) -> usize {
+    stretch(samples, positions).len()
+}
+
+fn stretch(samples: &[Sample], positions: usize) -> Vec<Sample> {
+    let cut = |s: &Sample, n: usize| Sample { ids: s.ids[..n].to_vec(), segments: s.segments[..n].to_vec() };
+    let prefixes = samples.iter().take(4).flat_map(|s| (1..=3).filter(|n| *n < s.ids.len()).map(|n| cut(s, n)));
+    let mut all: Vec<Sample> = prefixes.collect();
+    let mut words = samples.iter().flat_map(|s| s.ids.iter().copied().zip(s.segments.iter().copied())).cycle();
+    for length in [positions / 8, positions / 4, positions / 2, positions / 2, positions, positions] {
+        let (ids, segments) = words.by_ref().take(length).unzip();
+        all.push(Sample { ids, segments });
+    }
+    all
+}
+
+fn observe(folded: &Folded, sample: &Sample) -> Ranges {
+    let tokens = sample.ids.len();
+    let Ok(texts) = Texts::new(&[tokens], &folded.shape) else { return Ranges::empty(&folded.shape) };
+    let mut ranges = Ranges::empty(&folded.shape);
+    (ranges.texts, ranges.tokens) = (1, (tokens, tokens));
+    let mut engine = Float::new(folded, Watch(ranges));
+    let logits = engine.logits(&texts, &sample.ids, &sample.segments);
+    let mut ranges = engine.observer.0;
+    ranges.logits = largest(&logits);
+    ranges
+}
+
+struct Watch(Ranges);
+
+impl Observer for Watch {
+    fn wire(&mut self, site: Site, value: &Array2<f32>) {
+        let most = largest(value);
+        let layers = &mut self.0.layers;
+        let place = match site {
+            Site::NormInput { norm } => &mut self.0.norms[norm].input,
+            Site::Query { layer } => &mut layers[layer].query,
+            Site::Key { layer } => &mut layers[layer].key,
+            Site::Value { layer } => &mut layers[layer].value,
+            Site::Scores { layer } => &mut layers[layer].scores,
+            Site::Squares { layer, .. } => &mut layers[layer].squares,
+            Site::Mixed { layer, tokens } => {
+                layers[layer].mixed = layers[layer].mixed.max(most / tokens as f32);
+                return;
+            }
+            Site::Attention { layer } => &mut layers[layer].attention,
+            Site::Activation { layer } => &mut layers[layer].activation,
+            // known beforehand: one-hot rows, normal rows, values of fitted functions
+            Site::OneHot | Site::Normal { .. } | Site::Pooled => return,
+            Site::InverseDeviation { .. } | Site::Reciprocal { .. } => return,
+        };
+        *place = place.max(most);
+    }
+
+    fn phase(&mut self, function: Function, value: &Array2<f32>) {
+        match function {
+            Function::InverseRoot { norm } => {
+                value.iter().for_each(|v| self.0.norms[norm].square_sum.see(*v));
+            }
+            Function::Reciprocal { layer, tokens } => {
+                value.iter().for_each(|v| self.0.layers[layer].sum.see(v / tokens as f32));
+            }
+            Function::Gelu { layer } => {
+                for row in value.rows() {
+                    let places = self.0.layers[layer].gelu.iter_mut();
+                    places.zip(row).for_each(|(place, v)| *place = place.max(v.abs()));
+                }
+            }
+            Function::Tanh => self.0.pooler = self.0.pooler.max(largest(value)),
+        }
+    }
+}
+
+fn largest(value: &Array2<f32>) -> f32 {
+    value.iter().fold(0.0, |most, v| most.max(v.abs()))
+}

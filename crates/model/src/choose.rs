@@ -1,0 +1,317 @@
+//! From ranges to a spec: scales, column classes and series, or a refusal that names layer, value and limit.
+
+use std::sync::Arc;
+
+use crate::bert::InputKind;
+use crate::calibrate::{CALIBRATION_VERSION, LayerRanges, NormRanges, Ranges, Span};
+use crate::fit::{Problem, Terms};
+use crate::float::gelu;
+use crate::plan::Plan;
+use crate::shape::{Shape, TOKEN_CLASSES, Texts};
+use crate::spec::{Curve, LayerSpec, NormSpec, Opening, SPEC_VERSION, Segment, Spec, SpecError};
+
+/// Fractional bits of matrices.
+const WEIGHT_FRAC: i32 = 16;
+/// Fractional bits of wires of ordinary size.
+const WIRE_FRAC: i32 = 12;
+/// Largest value expected over the largest seen.
+const HEADROOM: f64 = 2.0;
+/// Widening of the domain of a series, on both sides.
+const DOMAIN_HEADROOM: f64 = 1.5;
+/// Widening of a neuron's range before its class is chosen.
+const NEURON_HEADROOM: f64 = 1.4;
+/// Bits between a large tensor's range and its modulus: one restart in 2^26 elements.
+const SPARE_BITS: i32 = 26;
+/// Domain and period (power of two) of the column classes of GeLU.
+const GELU_CLASSES: [(f64, u32); 5] = [(4.0, 4), (12.0, 5), (28.0, 6), (60.0, 7), (124.0, 8)];
+/// Largest error of GeLU's series.
+const GELU_TOLERANCE: f64 = 2.5e-4;
+/// Largest relative error of the reciprocal and inverse root, aimed at.
+const RELATIVE_TOLERANCE: f64 = 5e-5;
+/// Largest relative error of the reciprocal and inverse root, accepted.
+const RELATIVE_LIMIT: f64 = 2e-3;
+/// Largest coefficient norm accepted, in units of the largest value: noise of the dealt terms grows with it.
+const NORM_LIMIT: f64 = 1e3;
+/// Restart probability above which a spec is refused, at the longest text.
+const RESTART_LIMIT: f64 = 0.35;
+
+/// A spec, and the order of neurons in each layer that makes its column classes contiguous.
+pub struct Choice {
+    /// The spec.
+    pub spec: Spec,
+    /// Neuron `orders[layer][i]` comes to place `i`.
+    pub orders: Vec<Vec<usize>>,
+}
+
+/// Why ranges do not make a spec.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChooseError {
+    /// The ranges are of another model or format.
+    #[error("calibration: {what} is {got}; expected {expected}")]
+    Mismatch {
+        /// Part.
+        what: String,
+        /// As read.
+        got: String,
+        /// What would do.
+        expected: String,
+    },
+    /// A range is beyond what the private run can hold.
+    #[error("{place}: {what} reaches {value:.4}, the limit is {limit:.4}; {cure}")]
+    Range {
+        /// Layer and place.
+        place: String,
+        /// Quantity.
+        what: &'static str,
+        /// As seen.
+        value: f64,
+        /// Limit.
+        limit: f64,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// Scales do not fit one another.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+}
+
+/// Chooses scales and fits series for texts of 1 token up to all positions.
+pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
+    check(shape, ranges)?;
+    let norms: Vec<NormSpec> =
+        ranges.norms.iter().enumerate().map(|(n, r)| norm(shape, n, r)).collect::<Result<_, _>>()?;
+    let mut layers = Vec::new();
+    let mut orders = Vec::new();
+    for (l, r) in ranges.layers.iter().enumerate() {
+        let (gelu, order) = gelu_curve(l, r)?;
+        layers.push(layer(l, r, gelu)?);
+        orders.push(order);
+    }
+    let most = f64::from(ranges.pooler) * NEURON_HEADROOM + 1.0;
+    let logits = bits(f64::from(ranges.logits), WIRE_FRAC);
+    let spec = Spec {
+        version: SPEC_VERSION,
+        shape: shape.clone(),
+        weight_frac: WEIGHT_FRAC,
+        table_frac: norms[0].input.frac + 16,
+        input_extra: 16,
+        one_hot: Opening { frac: 0, bits: 2 },
+        tanh: tanh_curve(shape.width, most)?,
+        pooled: Opening { frac: WIRE_FRAC, bits: WIRE_FRAC as u32 + 2 },
+        logits: Opening { frac: WIRE_FRAC, bits: logits + 2 },
+        norms,
+        layers,
+    };
+    spec.check()?;
+    let spec = Arc::new(spec);
+    for tokens in (0..TOKEN_CLASSES).map(|c| shape.positions.min(1 << c)) {
+        let mismatch = |e: crate::shape::TextsError| ChooseError::Mismatch {
+            what: "tokens".into(),
+            got: e.to_string(),
+            expected: "at least one position".into(),
+        };
+        let texts = Texts::new(&[tokens], shape).map_err(mismatch)?;
+        let restart = Plan::new(&spec, &texts, InputKind::OneHot)?.cost().restart_probability;
+        if restart > RESTART_LIMIT {
+            let place = format!("a text of {tokens} tokens");
+            let cure = "train with the range penalty, or calibrate on texts like those to be classified";
+            return Err(ChooseError::Range {
+                place,
+                what: "restart probability",
+                value: restart,
+                limit: RESTART_LIMIT,
+                cure,
+            });
+        }
+    }
+    Ok(Choice { spec: Arc::unwrap_or_clone(spec), orders })
+}
+
+fn check(shape: &Shape, ranges: &Ranges) -> Result<(), ChooseError> {
+    let mismatch = |what: &str, got: usize, expected: usize| match got == expected {
+        true => Ok(()),
+        false => {
+            let (what, got, expected) = (what.to_string(), got.to_string(), expected.to_string());
+            Err(ChooseError::Mismatch { what, got, expected })
+        }
+    };
+    mismatch("version", ranges.version as usize, CALIBRATION_VERSION as usize)?;
+    mismatch("number of layers", ranges.layers.len(), shape.layers)?;
+    mismatch("number of LayerNorms", ranges.norms.len(), shape.norms())?;
+    for (l, layer) in ranges.layers.iter().enumerate() {
+        mismatch(&format!("layer {l}: number of neurons"), layer.gelu.len(), shape.inner)?;
+        span(&format!("layer {l}"), "mean square of shifted scores", &layer.sum)?;
+    }
+    for (n, norm) in ranges.norms.iter().enumerate() {
+        span(&norm_name(n), "sum of squares", &norm.square_sum)?;
+    }
+    let finite = |l: &LayerRanges| {
+        let scalars = [l.query, l.key, l.value, l.scores, l.squares, l.mixed, l.attention, l.activation];
+        scalars.iter().chain(&l.gelu).all(|v| v.is_finite() && *v < 1e9)
+    };
+    let all = ranges.layers.iter().all(finite) && ranges.norms.iter().all(|n| n.input.is_finite() && n.input < 1e9);
+    match all && ranges.pooler.is_finite() && ranges.logits.is_finite() && ranges.logits < 1e9 {
+        true => Ok(()),
+        false => {
+            let (what, got) = ("a range".into(), "not finite, or beyond 1e9".into());
+            Err(ChooseError::Mismatch { what, got, expected: "finite ranges of a trained model".into() })
+        }
+    }
+}
+
+fn span(place: &str, what: &'static str, span: &Span) -> Result<(), ChooseError> {
+    if span.lo > 0.0 && span.lo <= span.hi && span.hi < 1e12 {
+        return Ok(());
+    }
+    let (place, cure) = (place.to_string(), "calibrate on more texts");
+    Err(ChooseError::Range { place, what, value: f64::from(span.lo), limit: 0.0, cure })
+}
+
+fn norm_name(norm: usize) -> String {
+    match norm {
+        0 => "embedding LayerNorm".into(),
+        n => format!("layer {} {} LayerNorm", (n - 1) / 2, if n % 2 == 1 { "attention" } else { "output" }),
+    }
+}
+
+fn norm(shape: &Shape, n: usize, ranges: &NormRanges) -> Result<NormSpec, ChooseError> {
+    let width = shape.width as f64;
+    let domain = (f64::from(ranges.square_sum.lo) / DOMAIN_HEADROOM, f64::from(ranges.square_sum.hi) * DOMAIN_HEADROOM);
+    let function = |v: f64| (width / (v + width * shape.eps)).sqrt();
+    let deviation = (domain.0 / width).sqrt();
+    let frac = (WIRE_FRAC - log2_floor(deviation)).clamp(6, 24);
+    let (inverse_root, inverse_deviation) = positive_curve(&norm_name(n), &function, domain, 2 * frac)?;
+    Ok(NormSpec {
+        input: Opening { frac, bits: bits(f64::from(ranges.input), frac) },
+        inverse_root,
+        inverse_deviation,
+        normal: Opening { frac: WIRE_FRAC, bits: signed_bits(width.sqrt() * 1.05, WIRE_FRAC) },
+    })
+}
+
+fn layer(l: usize, r: &LayerRanges, gelu: Curve) -> Result<LayerSpec, ChooseError> {
+    let wire = |most: f32| Opening { frac: WIRE_FRAC, bits: bits(f64::from(most), WIRE_FRAC) };
+    // a sum is read in units of the token class, hence between half and all of its mean
+    let domain = (f64::from(r.sum.lo) / 2.0 / DOMAIN_HEADROOM, f64::from(r.sum.hi) * DOMAIN_HEADROOM);
+    let (reciprocal, reciprocal_out) =
+        positive_curve(&format!("layer {l} attention sums"), &|v| 1.0 / v, domain, 2 * WIRE_FRAC)?;
+    let squares_most = f64::from(r.squares) * HEADROOM;
+    let mixed_most = f64::from(r.mixed) * HEADROOM;
+    let (mut squares, mut mixed) = (Vec::new(), Vec::new());
+    for class in 0..TOKEN_CLASSES as i32 {
+        // K - bits of the mixed values is 63 - log2(most 2^class) - frac - WIRE_FRAC, whatever their own scale
+        let most_frac = 62 - SPARE_BITS - WIRE_FRAC - (log2_floor(mixed_most) + 1) - class;
+        let frac = most_frac.clamp(4, 10);
+        squares.push(Opening { frac, bits: signed_bits(squares_most, frac) });
+        // a unit of the mixed values, over the smallest sum, is a unit of the attention output
+        let unit = (WIRE_FRAC + 1 - log2_floor(domain.0)).clamp(0, WIRE_FRAC + frac);
+        mixed.push(Opening { frac: unit - class, bits: signed_bits(mixed_most, unit) });
+    }
+    Ok(LayerSpec {
+        query: wire(r.query),
+        key: wire(r.key),
+        value: wire(r.value),
+        scores: wire(r.scores),
+        squares,
+        reciprocal,
+        reciprocal_out,
+        mixed,
+        attention: wire(r.attention),
+        gelu,
+        activation: wire(r.activation),
+    })
+}
+
+/// `1/v` or `1/sqrt v` over a positive domain, from a share with `from` fractional bits, and how its result is opened.
+fn positive_curve(
+    place: &str,
+    function: &dyn Fn(f64) -> f64,
+    domain: (f64, f64),
+    from: i32,
+) -> Result<(Curve, Opening), ChooseError> {
+    // 2^12 units at the lower end: half a unit there is 1e-4
+    let frac = (12 - log2_floor(domain.0)).min(from);
+    let modulus_bits = (domain.1 * 1.1 * f64::powi(2.0, frac)).log2().ceil() as u32;
+    let period = f64::powi(2.0, modulus_bits as i32 - frac);
+    let exponent = log2_floor(function(domain.0)) + 1;
+    let unit = f64::powi(2.0, exponent);
+    let scaled = |v: f64| function(v) / unit;
+    let problem = Problem { function: &scaled, domain, period, terms: Terms::All, relative: true };
+    let ratio = domain.1 / domain.0;
+    let counts: Vec<usize> =
+        [16, 24, 32, 48, 64, 96, 128, 192, 256].into_iter().filter(|c| *c as f64 >= ratio.sqrt()).collect();
+    let fit = problem.smallest(if counts.is_empty() { &[256] } else { &counts }, RELATIVE_TOLERANCE);
+    if fit.error > RELATIVE_LIMIT || fit.norm > NORM_LIMIT || modulus_bits > 32 {
+        let cure = "the largest of these is too many times the smallest: train with the range penalty, or calibrate on other texts";
+        let what = "ratio of largest to smallest value";
+        return Err(ChooseError::Range { place: place.into(), what, value: ratio, limit: 512.0, cure });
+    }
+    let series = fit.rounded(modulus_bits, 21, 19, exponent);
+    let out = Opening { frac: 18 - exponent, bits: 20 };
+    Ok((Curve { frac, segments: vec![Segment { cols: 1, series }] }, out))
+}
+
+fn gelu_curve(l: usize, r: &LayerRanges) -> Result<(Curve, Vec<usize>), ChooseError> {
+    let class = |most: f32| {
+        let most = f64::from(most) * NEURON_HEADROOM + 0.5;
+        GELU_CLASSES.iter().position(|(limit, _)| most <= *limit).ok_or(ChooseError::Range {
+            place: format!("layer {l}"),
+            what: "GeLU's input",
+            value: most,
+            limit: GELU_CLASSES[GELU_CLASSES.len() - 1].0,
+            cure: "train with the range penalty",
+        })
+    };
+    let classes: Vec<usize> = r.gelu.iter().map(|v| class(*v)).collect::<Result<_, _>>()?;
+    let mut order: Vec<usize> = (0..classes.len()).collect();
+    order.sort_by_key(|i| classes[*i]);
+    let mut segments = Vec::new();
+    for (number, (limit, period_bits)) in GELU_CLASSES.iter().enumerate() {
+        let cols = classes.iter().filter(|c| **c == number).count();
+        if cols > 0 {
+            let function = |x: f64| gelu(x) - x / 2.0;
+            let (domain, period) = ((-limit, *limit), f64::powi(2.0, *period_bits as i32));
+            let problem = Problem { function: &function, domain, period, terms: Terms::EvenOdd, relative: false };
+            let fit = problem.smallest(&[4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, 64, 80], GELU_TOLERANCE);
+            segments.push(Segment { cols, series: fit.rounded(period_bits + WIRE_FRAC as u32, 15, 15, 0) });
+        }
+    }
+    Ok((Curve { frac: WIRE_FRAC, segments }, order))
+}
+
+fn tanh_curve(cols: usize, most: f64) -> Result<Curve, ChooseError> {
+    // symmetric about a quarter of the period: the plateau holds up to half the period less the flank
+    let period_bits = (log2_floor(most + 5.0) + 2).max(4) as u32;
+    if period_bits > 8 {
+        let cure = "train the pooler with weight decay";
+        return Err(ChooseError::Range {
+            place: "pooler".into(),
+            what: "input of tanh",
+            value: most,
+            limit: 124.0,
+            cure,
+        });
+    }
+    let period = f64::powi(2.0, period_bits as i32);
+    let most = most.min(period / 2.0 - 5.0);
+    let problem =
+        Problem { function: &f64::tanh, domain: (-most, most), period, terms: Terms::OddOdd, relative: false };
+    let fit = problem.smallest(&[8, 16, 24, 32, 48, 64, 96], 1e-4);
+    let series = fit.rounded(period_bits + WIRE_FRAC as u32, 16, 16, 0);
+    Ok(Curve { frac: WIRE_FRAC, segments: vec![Segment { cols, series }] })
+}
+
+/// Bits of a signed range with head-room.
+fn bits(most: f64, frac: i32) -> u32 {
+    signed_bits(most * HEADROOM, frac)
+}
+
+fn signed_bits(most: f64, frac: i32) -> u32 {
+    let units = most * f64::powi(2.0, frac) + 1.0;
+    (units.log2().ceil() as u32 + 1).max(2)
+}
+
+fn log2_floor(v: f64) -> i32 {
+    v.log2().floor() as i32
+}

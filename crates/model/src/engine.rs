@@ -1,0 +1,223 @@
+//! What a network may ask of the machine that evaluates it.
+//!
+//! Two kinds of value take turns. A [`Engine::Share`] is the result of an operation, at whatever scale the operation left
+//! it; a [`Engine::Wire`] has been *opened* and may be read by the next operation. Opening costs one round, everything else
+//! is local. A [`Engine::Phase`] is a wire that only a smooth function reads.
+//!
+//! Layers never speak of scales: an opening names its [`Site`], and the engine looks the scale up in the calibrated spec.
+
+use std::fmt;
+
+pub use ring64::Rhs;
+use serde::{Deserialize, Serialize};
+
+/// A weight of the folded network (see [`crate::fold()`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Weight {
+    /// Token table over segment table, one row a word, then one row a segment.
+    Embedding,
+    /// One row a position; added, never multiplied.
+    Position,
+    /// Attention query of a layer, `1/sqrt(head size)` folded in.
+    Query(usize),
+    /// Attention key.
+    Key(usize),
+    /// Attention value.
+    Value(usize),
+    /// Attention output, centred.
+    AttentionOutput(usize),
+    /// The scale (gamma) of the LayerNorm of that number, as the residual carries it.
+    Residual(usize),
+    /// First feed-forward matrix.
+    Up(usize),
+    /// Second feed-forward matrix, centred.
+    Down(usize),
+    /// Pooler.
+    Pooler,
+    /// Classifier.
+    Classifier,
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Weight::Embedding => write!(f, "embedding"),
+            Weight::Position => write!(f, "position"),
+            Weight::Query(l) => write!(f, "layer.{l}.query"),
+            Weight::Key(l) => write!(f, "layer.{l}.key"),
+            Weight::Value(l) => write!(f, "layer.{l}.value"),
+            Weight::AttentionOutput(l) => write!(f, "layer.{l}.attention_output"),
+            Weight::Residual(n) => write!(f, "norm.{n}.residual"),
+            Weight::Up(l) => write!(f, "layer.{l}.up"),
+            Weight::Down(l) => write!(f, "layer.{l}.down"),
+            Weight::Pooler => write!(f, "pooler"),
+            Weight::Classifier => write!(f, "classifier"),
+        }
+    }
+}
+
+/// Where a value is opened. `norm` counts LayerNorms: 0 after the embedding, `1 + 2 l` after the attention and `2 + 2 l`
+/// after the feed-forward part of layer `l`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Site {
+    /// One-hot rows of tokens and segments.
+    OneHot,
+    /// Centred input of a LayerNorm.
+    NormInput {
+        /// LayerNorm.
+        norm: usize,
+    },
+    /// `sqrt(width / sum of squares)` of a row.
+    InverseDeviation {
+        /// LayerNorm.
+        norm: usize,
+    },
+    /// Output of a LayerNorm before its scale and shift.
+    Normal {
+        /// LayerNorm.
+        norm: usize,
+    },
+    /// Attention query.
+    Query {
+        /// Layer.
+        layer: usize,
+    },
+    /// Attention key.
+    Key {
+        /// Layer.
+        layer: usize,
+    },
+    /// Attention value.
+    Value {
+        /// Layer.
+        layer: usize,
+    },
+    /// Attention scores, before the shift.
+    Scores {
+        /// Layer.
+        layer: usize,
+    },
+    /// `(score + c)^2`.
+    Squares {
+        /// Layer.
+        layer: usize,
+        /// Tokens of the text.
+        tokens: usize,
+    },
+    /// Squares times values, not yet normalised.
+    Mixed {
+        /// Layer.
+        layer: usize,
+        /// Tokens of the text.
+        tokens: usize,
+    },
+    /// One over the sum of squares of a row.
+    Reciprocal {
+        /// Layer.
+        layer: usize,
+        /// Tokens of the text.
+        tokens: usize,
+    },
+    /// Attention output of a head.
+    Attention {
+        /// Layer.
+        layer: usize,
+    },
+    /// Output of GeLU.
+    Activation {
+        /// Layer.
+        layer: usize,
+    },
+    /// Output of the pooler.
+    Pooled,
+}
+
+/// A smooth function of one variable, evaluated without a message on a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Function {
+    /// `sqrt(width / v)` of a LayerNorm's sum of squares.
+    InverseRoot {
+        /// LayerNorm.
+        norm: usize,
+    },
+    /// `1 / d` of the sum of an attention row, in units of the token count.
+    Reciprocal {
+        /// Layer.
+        layer: usize,
+        /// Tokens of the text.
+        tokens: usize,
+    },
+    /// `GeLU(x) - x / 2`.
+    Gelu {
+        /// Layer.
+        layer: usize,
+    },
+    /// Hyperbolic tangent of the pooler.
+    Tanh,
+}
+
+/// A rectangle of a wire: rows `[row, row + rows)`, columns `[col, col + cols)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Block {
+    /// First row.
+    pub row: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// First column.
+    pub col: usize,
+    /// Number of columns.
+    pub cols: usize,
+}
+
+/// The openings of one round, in the order in which they were asked for.
+pub type Opened<E> = (Vec<<E as Engine>::Wire>, Vec<<E as Engine>::Phase>);
+
+/// A machine that evaluates a network. Matrices are row-major; a batch of texts is the rows of one matrix in the linear
+/// parts and a block per text and head inside attention, so that ragged texts share every round.
+pub trait Engine {
+    /// An opened value.
+    type Wire;
+    /// A value opened for one smooth function.
+    type Phase;
+    /// A result that was not opened yet.
+    type Share;
+    /// What can go wrong; `Infallible` for engines without a network.
+    type Error;
+
+    /// `x W + b`, or `x W` for weights without a bias.
+    fn linear(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error>;
+    /// Adds row `rows[i]` of a weight to row `i`.
+    fn add_rows(&mut self, x: Self::Share, weight: Weight, rows: &[usize]) -> Result<Self::Share, Self::Error>;
+    /// `x * g` minus its mean over each row.
+    fn residual(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error>;
+    /// Products of pairs.
+    fn matmul(&mut self, pairs: &[(Self::Wire, Self::Wire)], rhs: Rhs) -> Result<Vec<Self::Share>, Self::Error>;
+    /// Elementwise squares.
+    fn square(&mut self, x: &[Self::Wire]) -> Result<Vec<Self::Share>, Self::Error>;
+    /// Sum of squares of each row, one column.
+    fn square_sum(&mut self, x: &Self::Wire) -> Result<Self::Share, Self::Error>;
+    /// Each row of the left times the number in the same row of the right (one column).
+    fn scale_rows(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
+    /// The function that the phase was opened for.
+    fn evaluate(&mut self, x: &[(Self::Phase, Function)]) -> Result<Vec<Self::Share>, Self::Error>;
+    /// Sum.
+    fn add(&mut self, a: Self::Share, b: Self::Share) -> Self::Share;
+    /// Half.
+    fn half(&mut self, x: Self::Share) -> Self::Share;
+    /// Sum of each row, one column.
+    fn row_sums(&mut self, x: &Self::Share) -> Self::Share;
+    /// Adds a public number.
+    fn offset(&mut self, x: Self::Wire, by: f32) -> Self::Wire;
+    /// Copies a block.
+    fn block(&mut self, x: &Self::Wire, block: Block) -> Self::Wire;
+    /// Puts blocks together: `grid[i]` are side by side, the rows of blocks below one another.
+    fn assemble(&mut self, grid: &[Vec<Self::Wire>]) -> Self::Wire;
+    /// Opens all that is listed in ONE round.
+    fn open(
+        &mut self,
+        wires: &[(&Self::Share, Site)],
+        phases: &[(&Self::Share, Function)],
+    ) -> Result<Opened<Self>, Self::Error>
+    where
+        Self: Sized;
+}

@@ -1,0 +1,192 @@
+//! The network in 32-bit floating point: the reference, and the place where ranges are observed.
+
+use std::convert::Infallible;
+
+use ndarray::{Array2, Axis, s};
+
+use crate::bert::{InputKind, classify};
+use crate::engine::{Block, Engine, Function, Opened, Rhs, Site, Weight};
+use crate::fold::Folded;
+use crate::shape::{Shape, Texts};
+
+/// Sees every value that a private run would open.
+pub trait Observer {
+    /// A wire.
+    fn wire(&mut self, site: Site, value: &Array2<f32>);
+    /// The argument of a smooth function.
+    fn phase(&mut self, function: Function, value: &Array2<f32>);
+}
+
+/// Looks away.
+impl Observer for () {
+    fn wire(&mut self, _: Site, _: &Array2<f32>) {}
+    fn phase(&mut self, _: Function, _: &Array2<f32>) {}
+}
+
+/// Keeps every wire, in the order of opening.
+#[derive(Debug, Default)]
+pub struct FloatTrace(pub Vec<(Site, Array2<f32>)>);
+
+impl Observer for FloatTrace {
+    fn wire(&mut self, site: Site, value: &Array2<f32>) {
+        self.0.push((site, value.clone()));
+    }
+    fn phase(&mut self, _: Function, _: &Array2<f32>) {}
+}
+
+/// The floating-point engine.
+pub struct Float<'a, O = ()> {
+    weights: &'a Folded,
+    /// The observer.
+    pub observer: O,
+}
+
+impl<'a, O: Observer> Float<'a, O> {
+    /// An engine with an observer; `()` looks away.
+    pub fn new(weights: &'a Folded, observer: O) -> Self {
+        Float { weights, observer }
+    }
+
+    /// Logits of a batch, one row a text.
+    pub fn logits(&mut self, texts: &Texts, ids: &[u32], segments: &[u32]) -> Array2<f32> {
+        let shape = self.weights.shape.clone();
+        let input = one_hot(&shape, ids, segments);
+        match classify(self, &shape, texts, InputKind::OneHot, &input) {
+            Ok(logits) => logits,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// One-hot rows of tokens and segments.
+pub fn one_hot(shape: &Shape, ids: &[u32], segments: &[u32]) -> Array2<f32> {
+    let mut rows = Array2::zeros((ids.len(), shape.one_hot()));
+    for (i, (id, segment)) in ids.iter().zip(segments).enumerate() {
+        rows[(i, *id as usize)] = 1.0;
+        rows[(i, shape.words + *segment as usize)] = 1.0;
+    }
+    rows
+}
+
+/// The exact GeLU, `x (1 + erf(x / sqrt 2)) / 2`.
+pub fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))
+}
+
+impl<O: Observer> Engine for Float<'_, O> {
+    type Wire = Array2<f32>;
+    type Phase = Array2<f32>;
+    type Share = Array2<f32>;
+    type Error = Infallible;
+
+    fn linear(&mut self, x: &Array2<f32>, weight: Weight) -> Result<Array2<f32>, Infallible> {
+        let matrix = self.weights.matrix(weight);
+        let mut y = match weight {
+            Weight::Embedding => lookup(x, &matrix.weight),
+            _ => x.dot(&matrix.weight),
+        };
+        if let Some(bias) = &matrix.bias {
+            y += bias;
+        }
+        Ok(y)
+    }
+
+    fn add_rows(&mut self, mut x: Array2<f32>, weight: Weight, rows: &[usize]) -> Result<Array2<f32>, Infallible> {
+        x += &self.weights.matrix(weight).weight.select(Axis(0), rows);
+        Ok(x)
+    }
+
+    fn residual(&mut self, x: &Array2<f32>, weight: Weight) -> Result<Array2<f32>, Infallible> {
+        let gamma = &self.weights.matrix(weight).weight;
+        let mean = x.dot(&gamma.row(1)).insert_axis(Axis(1));
+        Ok(x * &gamma.row(0) - mean)
+    }
+
+    fn matmul(&mut self, pairs: &[(Array2<f32>, Array2<f32>)], rhs: Rhs) -> Result<Vec<Array2<f32>>, Infallible> {
+        let product = |(a, b): &(Array2<f32>, Array2<f32>)| match rhs {
+            Rhs::AsIs => a.dot(b),
+            Rhs::Transposed => a.dot(&b.t()),
+        };
+        Ok(pairs.iter().map(product).collect())
+    }
+
+    fn square(&mut self, x: &[Array2<f32>]) -> Result<Vec<Array2<f32>>, Infallible> {
+        Ok(x.iter().map(|x| x * x).collect())
+    }
+
+    fn square_sum(&mut self, x: &Array2<f32>) -> Result<Array2<f32>, Infallible> {
+        Ok((x * x).sum_axis(Axis(1)).insert_axis(Axis(1)))
+    }
+
+    fn scale_rows(&mut self, pairs: &[(&Array2<f32>, &Array2<f32>)]) -> Result<Vec<Array2<f32>>, Infallible> {
+        Ok(pairs.iter().map(|(a, r)| *a * *r).collect())
+    }
+
+    fn evaluate(&mut self, x: &[(Array2<f32>, Function)]) -> Result<Vec<Array2<f32>>, Infallible> {
+        let (width, eps) = (self.weights.shape.width as f64, self.weights.shape.eps);
+        let value = |function: &Function, v: f64| match function {
+            Function::InverseRoot { .. } => (width / (v + width * eps)).sqrt(),
+            Function::Reciprocal { .. } => 1.0 / v,
+            Function::Gelu { .. } => gelu(v) - v / 2.0,
+            Function::Tanh => v.tanh(),
+        };
+        Ok(x.iter().map(|(x, function)| x.mapv(|v| value(function, f64::from(v)) as f32)).collect())
+    }
+
+    fn add(&mut self, a: Array2<f32>, b: Array2<f32>) -> Array2<f32> {
+        a + b
+    }
+
+    fn half(&mut self, x: Array2<f32>) -> Array2<f32> {
+        x / 2.0
+    }
+
+    fn row_sums(&mut self, x: &Array2<f32>) -> Array2<f32> {
+        x.sum_axis(Axis(1)).insert_axis(Axis(1))
+    }
+
+    fn offset(&mut self, x: Array2<f32>, by: f32) -> Array2<f32> {
+        x + by
+    }
+
+    fn block(&mut self, x: &Array2<f32>, b: Block) -> Array2<f32> {
+        x.slice(s![b.row..b.row + b.rows, b.col..b.col + b.cols]).to_owned()
+    }
+
+    fn assemble(&mut self, grid: &[Vec<Array2<f32>>]) -> Array2<f32> {
+        let cols = grid[0].iter().map(|b| b.ncols()).sum();
+        let mut all = Array2::zeros((grid.iter().map(|row| row[0].nrows()).sum(), cols));
+        let mut row = 0;
+        for blocks in grid {
+            let mut col = 0;
+            for b in blocks {
+                all.slice_mut(s![row..row + b.nrows(), col..col + b.ncols()]).assign(b);
+                col += b.ncols();
+            }
+            row += blocks[0].nrows();
+        }
+        all
+    }
+
+    fn open(
+        &mut self,
+        wires: &[(&Array2<f32>, Site)],
+        phases: &[(&Array2<f32>, Function)],
+    ) -> Result<Opened<Self>, Infallible> {
+        wires.iter().for_each(|(x, site)| self.observer.wire(*site, x));
+        phases.iter().for_each(|(x, function)| self.observer.phase(*function, x));
+        let own = |x: &Array2<f32>| x.to_owned();
+        Ok((wires.iter().map(|(x, _)| own(x)).collect(), phases.iter().map(|(x, _)| own(x)).collect()))
+    }
+}
+
+/// A product whose left factor is almost everywhere zero.
+fn lookup(x: &Array2<f32>, table: &Array2<f32>) -> Array2<f32> {
+    let mut y = Array2::zeros((x.nrows(), table.ncols()));
+    for (row, mut out) in x.rows().into_iter().zip(y.rows_mut()) {
+        for (j, v) in row.iter().enumerate().filter(|(_, v)| **v != 0.0) {
+            out.scaled_add(*v, &table.row(j));
+        }
+    }
+    y
+}

@@ -1,0 +1,196 @@
+//! Exact algebra on the weights, so that the network has fewer steps.
+//!
+//! - `1/sqrt(head size)` goes into the query.
+//! - LayerNorm's scale and shift go into every reader: `(n * g + b) W = n (diag(g) W) + b W`.
+//! - The residual stream is kept centred: the mean is taken out of every matrix and bias that writes to it, so that
+//!   LayerNorm needs no mean and its variance is a sum of squares.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate};
+
+use crate::engine::Weight;
+use crate::shape::Shape;
+
+/// Tensors of a Hugging Face checkpoint by name, without the `bert.` prefix.
+pub type Tensors = BTreeMap<String, ArrayD<f32>>;
+
+/// A matrix with one row an input, and its bias.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    /// `[input, output]`.
+    pub weight: Array2<f32>,
+    /// `[output]`.
+    pub bias: Option<Array1<f32>>,
+}
+
+/// The folded network.
+#[derive(Clone, Debug)]
+pub struct Folded {
+    /// Its shape.
+    pub shape: Shape,
+    matrices: BTreeMap<Weight, Matrix>,
+}
+
+/// Why a checkpoint cannot be folded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FoldError {
+    /// A tensor is missing.
+    #[error("tensor `{0}` is missing from the model's weights")]
+    Missing(String),
+    /// A tensor has another shape than config.json says.
+    #[error("tensor `{name}` has shape {got:?}; config.json asks for {expected:?}")]
+    Shape {
+        /// Name.
+        name: String,
+        /// In the file.
+        got: Vec<usize>,
+        /// By the configuration.
+        expected: Vec<usize>,
+    },
+    /// A value is not finite.
+    #[error("tensor `{0}` holds a value that is not finite")]
+    NotFinite(String),
+}
+
+struct Reader<'a>(&'a Tensors);
+
+impl Reader<'_> {
+    fn vector(&self, name: &str, len: usize) -> Result<Array1<f32>, FoldError> {
+        let found = self.tensor(name, &[len])?;
+        found.clone().into_dimensionality::<Ix1>().map_err(|_| FoldError::Missing(name.into()))
+    }
+
+    fn matrix(&self, name: &str, rows: usize, cols: usize) -> Result<Array2<f32>, FoldError> {
+        let found = self.tensor(name, &[rows, cols])?;
+        found.clone().into_dimensionality::<Ix2>().map_err(|_| FoldError::Missing(name.into()))
+    }
+
+    /// A dense layer as `[input, output]` and bias.
+    fn dense(&self, name: &str, from: usize, to: usize) -> Result<(Array2<f32>, Array1<f32>), FoldError> {
+        let weight = self.matrix(&format!("{name}.weight"), to, from)?.reversed_axes();
+        Ok((weight, self.vector(&format!("{name}.bias"), to)?))
+    }
+
+    fn tensor(&self, name: &str, expected: &[usize]) -> Result<&ArrayD<f32>, FoldError> {
+        let found = self.0.get(name).ok_or_else(|| FoldError::Missing(name.into()))?;
+        if found.shape() != expected {
+            let (got, expected) = (found.shape().to_vec(), expected.to_vec());
+            return Err(FoldError::Shape { name: name.into(), got, expected });
+        }
+        if found.iter().any(|v| !v.is_finite()) {
+            return Err(FoldError::NotFinite(name.into()));
+        }
+        Ok(found)
+    }
+}
+
+/// Folds a checkpoint.
+pub fn fold(shape: &Shape, tensors: &Tensors) -> Result<Folded, FoldError> {
+    let read = Reader(tensors);
+    let (d, inner) = (shape.width, shape.inner);
+    let mut matrices = BTreeMap::new();
+    let word = read.matrix("embeddings.word_embeddings.weight", shape.words, d)?;
+    let segment = read.matrix("embeddings.token_type_embeddings.weight", shape.segments, d)?;
+    let position = read.matrix("embeddings.position_embeddings.weight", shape.positions, d)?;
+    let table = concatenate(Axis(0), &[word.view(), segment.view()])
+        .map_err(|_| FoldError::Missing("embeddings.word_embeddings.weight".into()))?;
+    matrices.insert(Weight::Embedding, Matrix { weight: centred(table), bias: None });
+    matrices.insert(Weight::Position, Matrix { weight: centred(position), bias: None });
+
+    let norm = |name: &str| -> Result<(Array1<f32>, Array1<f32>), FoldError> {
+        Ok((read.vector(&format!("{name}.weight"), d)?, read.vector(&format!("{name}.bias"), d)?))
+    };
+    let mut before = norm("embeddings.LayerNorm")?;
+    let scale = 1.0 / (shape.head_size() as f32).sqrt();
+    for l in 0..shape.layers {
+        let name = |part: &str| format!("encoder.layer.{l}.{part}");
+        let attention = |part: &str| name(&format!("attention.self.{part}"));
+        matrices.insert(Weight::Query(l), after_norm(&before, read.dense(&attention("query"), d, d)?, scale));
+        matrices.insert(Weight::Key(l), after_norm(&before, read.dense(&attention("key"), d, d)?, 1.0));
+        matrices.insert(Weight::Value(l), after_norm(&before, read.dense(&attention("value"), d, d)?, 1.0));
+        matrices.insert(Weight::Residual(2 * l), residual(&before.0));
+        let output = read.dense(&name("attention.output.dense"), d, d)?;
+        matrices.insert(Weight::AttentionOutput(l), to_stream(output, &before.1));
+        let middle = norm(&name("attention.output.LayerNorm"))?;
+        let up = read.dense(&name("intermediate.dense"), d, inner)?;
+        matrices.insert(Weight::Up(l), after_norm(&middle, up, 1.0));
+        matrices.insert(Weight::Residual(2 * l + 1), residual(&middle.0));
+        let down = read.dense(&name("output.dense"), inner, d)?;
+        matrices.insert(Weight::Down(l), to_stream(down, &middle.1));
+        before = norm(&name("output.LayerNorm"))?;
+    }
+    matrices.insert(Weight::Pooler, after_norm(&before, read.dense("pooler.dense", d, d)?, 1.0));
+    let (weight, bias) = read.dense("classifier", d, shape.labels)?;
+    matrices.insert(Weight::Classifier, Matrix { weight, bias: Some(bias) });
+    Ok(Folded { shape: shape.clone(), matrices })
+}
+
+impl Folded {
+    /// A matrix of the network; every weight of the shape is there.
+    pub fn matrix(&self, weight: Weight) -> &Matrix {
+        &self.matrices[&weight]
+    }
+
+    /// All matrices.
+    pub fn matrices(&self) -> impl Iterator<Item = (Weight, &Matrix)> {
+        self.matrices.iter().map(|(w, m)| (*w, m))
+    }
+
+    /// Reorders the neurons of a feed-forward part: neuron `order[i]` comes to place `i`. The function stays the same.
+    pub fn permute_neurons(&mut self, layer: usize, order: &[usize]) {
+        if let Some(up) = self.matrices.get_mut(&Weight::Up(layer)) {
+            up.weight = up.weight.select(Axis(1), order);
+            up.bias = up.bias.as_ref().map(|b| b.select(Axis(0), order));
+        }
+        if let Some(down) = self.matrices.get_mut(&Weight::Down(layer)) {
+            down.weight = down.weight.select(Axis(0), order);
+        }
+    }
+
+    /// Rows that a client which holds the tables shares: the embedding after its LayerNorm, before scale and shift.
+    pub fn embed(&self, ids: &[u32], segments: &[u32]) -> Array2<f32> {
+        let (table, position) = (&self.matrix(Weight::Embedding).weight, &self.matrix(Weight::Position).weight);
+        let mut rows = Array2::zeros((ids.len(), self.shape.width));
+        for (i, (id, segment)) in ids.iter().zip(segments).enumerate() {
+            let mut row = rows.row_mut(i);
+            row += &table.row(*id as usize);
+            row += &table.row(self.shape.words + *segment as usize);
+            row += &position.row(i);
+            let mean_square = row.dot(&row) / self.shape.width as f32;
+            row /= (mean_square + self.shape.eps as f32).sqrt();
+        }
+        rows
+    }
+}
+
+fn centred(mut weight: Array2<f32>) -> Array2<f32> {
+    for mut row in weight.rows_mut() {
+        let mean = (row.iter().map(|v| f64::from(*v)).sum::<f64>() / row.len() as f64) as f32;
+        row -= mean;
+    }
+    weight
+}
+
+fn after_norm((gamma, beta): &(Array1<f32>, Array1<f32>), dense: (Array2<f32>, Array1<f32>), scale: f32) -> Matrix {
+    let (weight, bias) = dense;
+    let bias = (beta.dot(&weight) + bias) * scale;
+    let weight = weight * gamma.view().insert_axis(Axis(1)) * scale;
+    Matrix { weight: weight.as_standard_layout().into_owned(), bias: Some(bias) }
+}
+
+/// A matrix that writes to the residual stream; the shift of the LayerNorm that the residual carries comes with its bias.
+fn to_stream(dense: (Array2<f32>, Array1<f32>), beta: &Array1<f32>) -> Matrix {
+    let (weight, bias) = dense;
+    let bias = centred((bias + beta).insert_axis(Axis(0))).remove_axis(Axis(0));
+    Matrix { weight: centred(weight.as_standard_layout().into_owned()), bias: Some(bias) }
+}
+
+/// Row 0 is `g`, row 1 is `g / width`: the residual is `x * g - (x . g / width) 1`.
+fn residual(gamma: &Array1<f32>) -> Matrix {
+    let mut weight = Array2::zeros((2, gamma.len()));
+    weight.row_mut(0).assign(gamma);
+    weight.row_mut(1).assign(&(gamma / gamma.len() as f32));
+    Matrix { weight, bias: None }
+}

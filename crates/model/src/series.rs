@@ -1,0 +1,96 @@
+//! A smooth function as a Fourier series with integer coefficients.
+//!
+//! `f(x) = c0 + sum_k g_k cos(2 pi k x / P) + h_k sin(2 pi k x / P)` with a period `P` of `2^modulus_bits` units of the phase,
+//! hence exact in the ring. With a masked phase `X = x + a`, `cos k(X - a) = cos kX cos ka + sin kX sin ka`: the parties
+//! read X and multiply shares of `cos ka`, `sin ka` by public integers. Both parties must compute the same integers to the
+//! last bit, so there is no float here: coefficients are rounded once, sines come from integer tables.
+
+use ring64::{TRIG_FRAC, Turn};
+use serde::{Deserialize, Serialize};
+
+/// Integer coefficients of a Fourier series.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Series {
+    /// The period is `2^modulus_bits` units of the phase.
+    pub modulus_bits: u32,
+    /// Fractional bits of the coefficients.
+    pub coefficient_frac: u32,
+    /// Fractional bits of the dealt sines and cosines.
+    pub trig_frac: u32,
+    /// The integers stand for `f 2^-exponent`.
+    pub exponent: i32,
+    /// Constant term, at `coefficient_frac + trig_frac`.
+    pub constant: i64,
+    /// Multiples of the base frequency.
+    pub harmonics: Vec<u32>,
+    /// Coefficients of the cosines.
+    pub cosines: Vec<i64>,
+    /// Coefficients of the sines.
+    pub sines: Vec<i64>,
+}
+
+impl Series {
+    /// Fractional bits of the result.
+    pub fn out_frac(&self) -> i32 {
+        (self.coefficient_frac + self.trig_frac) as i32 - self.exponent
+    }
+
+    /// Says why the series cannot be evaluated, if so.
+    pub fn check(&self) -> Result<(), String> {
+        let n = self.harmonics.len();
+        if !(1..=40).contains(&self.modulus_bits) {
+            return Err(format!("a period of 2^{} units", self.modulus_bits));
+        }
+        if self.coefficient_frac > 24 || self.trig_frac > TRIG_FRAC || !(-64..=64).contains(&self.exponent) {
+            let (c, t) = (self.coefficient_frac, self.trig_frac);
+            return Err(format!("{c} and {t} fractional bits, exponent {}", self.exponent));
+        }
+        if n == 0 || n > 4096 || self.cosines.len() != n || self.sines.len() != n {
+            return Err(format!("{n} harmonics, {} cosines, {} sines", self.cosines.len(), self.sines.len()));
+        }
+        match self.cosines.iter().chain(&self.sines).find(|c| c.unsigned_abs() >= 1 << 31) {
+            Some(c) => Err(format!("a coefficient of {c}")),
+            None => Ok(()),
+        }
+    }
+
+    /// The angles of one revolution.
+    pub fn turn(&self) -> Turn {
+        Turn::new(self.modulus_bits)
+    }
+
+    /// What multiplies the shares of `cos ka` and `sin ka`, for harmonic number `index`.
+    pub fn multipliers(&self, turn: &Turn, index: usize, phase: &[u64], of_cos: &mut [i64], of_sin: &mut [i64]) {
+        turn.cos_sin_many(phase, u64::from(self.harmonics[index]), of_cos, of_sin);
+        let (g, h) = (self.cosines[index], self.sines[index]);
+        for (c, s) in of_cos.iter_mut().zip(of_sin) {
+            let (cos, sin) = (*c, *s);
+            *c = round_shift(g * cos + h * sin, TRIG_FRAC);
+            *s = round_shift(g * sin - h * cos, TRIG_FRAC);
+        }
+    }
+
+    /// `cos ka` and `sin ka` of masks as the dealer shares them, for harmonic number `index`.
+    pub fn waves(&self, turn: &Turn, index: usize, mask: &[u64], cos: &mut [i64], sin: &mut [i64]) {
+        turn.cos_sin_many(mask, u64::from(self.harmonics[index]), cos, sin);
+        for v in cos.iter_mut().chain(sin) {
+            *v = round_shift(*v, TRIG_FRAC - self.trig_frac);
+        }
+    }
+
+    /// The function of phases in clear, at [`Series::out_frac`].
+    pub fn evaluate(&self, phase: &[u64]) -> Vec<u64> {
+        let turn = self.turn();
+        let (mut cos, mut sin) = (vec![0; phase.len()], vec![0; phase.len()]);
+        let mut sum = vec![0i64; phase.len()];
+        for index in 0..self.harmonics.len() {
+            self.multipliers(&turn, index, phase, &mut cos, &mut sin);
+            sum.iter_mut().zip(&cos).for_each(|(s, c)| *s += c);
+        }
+        sum.iter().map(|s| (s << self.trig_frac).wrapping_add(self.constant) as u64).collect()
+    }
+}
+
+fn round_shift(v: i64, by: u32) -> i64 {
+    if by == 0 { v } else { (v + (1 << (by - 1))) >> by }
+}

@@ -1,0 +1,165 @@
+//! The public shape of a model, and of a batch of texts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::engine::Block;
+
+/// All that is public about the model's size, and the shifts of 2Quad.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Encoder layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Width of the feed-forward part.
+    pub inner: usize,
+    /// Words.
+    pub words: usize,
+    /// Segments.
+    pub segments: usize,
+    /// Positions.
+    pub positions: usize,
+    /// Classes.
+    pub labels: usize,
+    /// Added to the variance in LayerNorm.
+    pub eps: f64,
+    /// `c` of 2Quad, `[layer][head]`.
+    pub shifts: Vec<Vec<f32>>,
+}
+
+impl Shape {
+    /// The shape that a configuration describes.
+    pub fn of(config: &Config) -> Shape {
+        let heads = config.num_attention_heads;
+        let shifts = |layer| (0..heads).map(|h| config.shift(layer, h)).collect();
+        Shape {
+            layers: config.num_hidden_layers,
+            width: config.hidden_size,
+            heads,
+            inner: config.intermediate_size,
+            words: config.vocab_size,
+            segments: config.type_vocab_size,
+            positions: config.max_position_embeddings,
+            labels: config.num_labels(),
+            eps: config.layer_norm_eps,
+            shifts: (0..config.num_hidden_layers).map(shifts).collect(),
+        }
+    }
+
+    /// Width of a head.
+    pub fn head_size(&self) -> usize {
+        self.width / self.heads
+    }
+
+    /// LayerNorms: one after the embedding, two a layer.
+    pub fn norms(&self) -> usize {
+        1 + 2 * self.layers
+    }
+
+    /// Columns of a one-hot row.
+    pub fn one_hot(&self) -> usize {
+        self.words + self.segments
+    }
+}
+
+/// The public lengths of a batch, in tokens. Rows of all texts stand below one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    lengths: Vec<usize>,
+}
+
+/// Why lengths do not make a batch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TextsError {
+    /// No text at all.
+    #[error("a batch needs at least one text")]
+    Empty,
+    /// A text without tokens, or longer than the model's positions.
+    #[error("a text has {got} tokens; this model takes 1 to {most}")]
+    Length {
+        /// Its tokens.
+        got: usize,
+        /// The model's positions.
+        most: usize,
+    },
+}
+
+impl Texts {
+    /// A batch of texts of these lengths.
+    pub fn new(lengths: &[usize], shape: &Shape) -> Result<Texts, TextsError> {
+        if lengths.is_empty() {
+            return Err(TextsError::Empty);
+        }
+        match lengths.iter().find(|n| **n == 0 || **n > shape.positions) {
+            Some(got) => Err(TextsError::Length { got: *got, most: shape.positions }),
+            None => Ok(Texts { lengths: lengths.to_vec() }),
+        }
+    }
+
+    /// Number of texts.
+    #[allow(clippy::len_without_is_empty)] // never empty
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Tokens of each text.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// Rows of the whole batch.
+    pub fn rows(&self) -> usize {
+        self.lengths.iter().sum()
+    }
+
+    /// Position of each row in its text.
+    pub fn positions(&self) -> Vec<usize> {
+        self.lengths.iter().flat_map(|n| 0..*n).collect()
+    }
+
+    /// Rows of each text (columns are left empty), or its first row only.
+    pub fn blocks(&self, first_only: bool) -> impl Iterator<Item = Block> + '_ {
+        let mut row = 0;
+        self.lengths.iter().map(move |n| {
+            let block = Block { row, rows: if first_only { 1 } else { *n }, col: 0, cols: 0 };
+            row += n;
+            block
+        })
+    }
+}
+
+/// Token counts fall into classes by powers of two: class `c` holds `2^(c-1) < n <= 2^c`. Scales are functions of the class.
+pub fn token_class(tokens: usize) -> usize {
+    tokens.next_power_of_two().trailing_zeros() as usize
+}
+
+/// Classes for 1 to 512 tokens.
+pub const TOKEN_CLASSES: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_classes_are_powers_of_two() {
+        let classes: Vec<_> = [1, 2, 3, 4, 5, 16, 17, 128, 129, 511, 512].iter().map(|n| token_class(*n)).collect();
+        assert_eq!(classes, [0, 1, 2, 2, 3, 4, 5, 7, 8, 9, 9]);
+    }
+
+    #[test]
+    fn ragged_texts_stand_below_one_another() {
+        let config = r#"{"vocab_size":9,"hidden_size":4,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8,
+            "max_position_embeddings":5}"#;
+        let shape = Shape::of(&Config::from_json(config).unwrap());
+        let texts = Texts::new(&[2, 3], &shape).unwrap();
+        assert_eq!(texts.positions(), [0, 1, 0, 1, 2]);
+        let rows: Vec<_> = texts.blocks(true).map(|b| (b.row, b.rows)).collect();
+        assert_eq!(rows, [(0, 1), (2, 1)]);
+        assert_eq!(Texts::new(&[6], &shape), Err(TextsError::Length { got: 6, most: 5 }));
+        assert_eq!(Texts::new(&[0], &shape), Err(TextsError::Length { got: 0, most: 5 }));
+    }
+}

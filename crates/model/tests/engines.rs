@@ -1,0 +1,68 @@
+//! The same network on `Float`, `Clear` and `Plan`.
+
+use std::sync::Arc;
+
+use model::{
+    Config, Float, InputKind, Plan, Sample, Shape, Texts, calibrate, choose, clear_logits, fold, quantise, synthetic,
+};
+
+fn config(layers: usize, width: usize, heads: usize, inner: usize, positions: usize) -> Config {
+    let text = format!(
+        r#"{{"vocab_size":97,"hidden_size":{width},"num_hidden_layers":{layers},"num_attention_heads":{heads},
+        "intermediate_size":{inner},"max_position_embeddings":{positions},"attention_softmax":"2quad"}}"#
+    );
+    Config::from_json(&text).unwrap()
+}
+
+fn sample(seed: u64, tokens: usize) -> Sample {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as u32
+    };
+    Sample { ids: (0..tokens).map(|_| next() % 97).collect(), segments: (0..tokens).map(|_| next() % 2).collect() }
+}
+
+#[test]
+fn clear_fixed_point_is_close_to_float_over_random_networks() {
+    let mut worst = 0.0f64;
+    for seed in 0..40u64 {
+        let (layers, width, heads, inner) =
+            [(1, 32, 2, 64), (2, 32, 4, 128), (3, 48, 3, 96), (2, 64, 1, 192)][seed as usize % 4];
+        let config = config(layers, width, heads, inner, 24);
+        let shape = Shape::of(&config);
+        let mut folded = fold(&shape, &synthetic(&config, seed)).unwrap();
+        let samples: Vec<_> = (0..24).map(|i| sample(seed * 100 + i, 1 + (i as usize * 7) % 24)).collect();
+        let ranges = calibrate(&folded, &samples, &|| ());
+        let choice = choose(&shape, &ranges).unwrap();
+        for (l, order) in choice.orders.iter().enumerate() {
+            folded.permute_neurons(l, order);
+        }
+        let spec = Arc::new(choice.spec);
+        let quantised = quantise(&folded, &spec).unwrap();
+        let batch = [&samples[1], &samples[5]];
+        let texts = Texts::new(&batch.map(|s| s.ids.len()), &shape).unwrap();
+        let ids: Vec<u32> = batch.iter().flat_map(|s| s.ids.clone()).collect();
+        let segments: Vec<u32> = batch.iter().flat_map(|s| s.segments.clone()).collect();
+        let float = Float::new(&folded, ()).logits(&texts, &ids, &segments);
+        let clear = clear_logits(&spec, &quantised, &texts, &ids, &segments).unwrap();
+        if seed == 0 {
+            let mut f = Float::new(&folded, model::FloatTrace::default());
+            f.logits(&texts, &ids, &segments);
+            let c = model::clear_trace(&spec, &quantised, &texts, &ids, &segments).unwrap();
+            for ((site, f), (_, c)) in f.observer.0.iter().zip(&c) {
+                let e = f.iter().zip(c).map(|(f, c)| (f64::from(*f) - c).abs()).fold(0.0, f64::max);
+                println!("{site:?} {e} of {}", f.iter().fold(0.0f32, |m, v| m.max(v.abs())));
+            }
+        }
+        let plan = Plan::new(&spec, &texts, InputKind::OneHot).unwrap();
+        assert_eq!(plan.cost().rounds, 15 * layers + 7);
+        for (row, clear) in float.rows().into_iter().zip(&clear) {
+            for (f, c) in row.iter().zip(clear) {
+                worst = worst.max((f64::from(*f) - c).abs());
+                assert!((f64::from(*f) - c).abs() < 0.02, "seed {seed}: float {f}, clear {c}");
+            }
+        }
+    }
+    println!("largest difference {worst}");
+}
