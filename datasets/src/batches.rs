@@ -57,8 +57,7 @@ fn shuffle<T>(items: &mut [T], random: &mut ChaCha8Rng) {
 mod tests {
     use super::*;
 
-    const LENGTHS: [usize; 25] =
-        [9, 3, 4, 8, 1, 1, 7, 5, 30, 12, 3, 3, 3, 22, 17, 9, 4, 2, 6, 8, 40, 11, 19, 5, 2];
+    const LENGTHS: [usize; 25] = [9, 3, 4, 8, 1, 1, 7, 5, 30, 12, 3, 3, 3, 22, 17, 9, 4, 2, 6, 8, 40, 11, 19, 5, 2];
 
     #[test]
     fn the_same_seed_and_epoch_give_the_same_batches() {

@@ -48,8 +48,8 @@ impl Tokenizer {
             None => self.inner.encode_fast(text, true),
             Some(pair) => self.inner.encode_fast((text, pair), true),
         };
-        let encoded =
-            encoded.map_err(|e| Error::Tokenizer { path: self.path.clone(), message: format!("cannot encode: {e}") })?;
+        let encoded = encoded
+            .map_err(|e| Error::Tokenizer { path: self.path.clone(), message: format!("cannot encode: {e}") })?;
         Ok(Encoding {
             ids: encoded.get_ids().to_vec(),
             type_ids: encoded.get_type_ids().to_vec(),

@@ -70,8 +70,10 @@ impl AdamW {
                 found.push((name.clone(), weight, Floats::of(gradient)?));
             }
         }
-        let squares: Vec<f64> =
-            found.iter().map(|(_, _, gradient)| gradient.read(|g| Ok(square(g)))).collect::<candle_core::Result<_>>()?;
+        let squares: Vec<f64> = found
+            .iter()
+            .map(|(_, _, gradient)| gradient.read(|g| Ok(square(g))))
+            .collect::<candle_core::Result<_>>()?;
         let norm = squares.iter().sum::<f64>().sqrt();
         ensure!(norm.is_finite(), "the gradient is not finite: lower the learning rate");
         let shorten = (f64::from(self.settings.max_norm) / (norm + 1e-6)).min(1.0) as f32;
@@ -110,7 +112,10 @@ impl AdamW {
                 let stored = file.get(&name).ok_or_else(|| BadFile::new(path, format!("`{name}` is missing")))?;
                 let stored = stored.to_vec1::<f32>()?;
                 let fits = stored.len() == numbers.len();
-                ensure!(fits, BadFile::new(path, format!("`{name}`: expected {} numbers, got {}", numbers.len(), stored.len())));
+                ensure!(
+                    fits,
+                    BadFile::new(path, format!("`{name}`: expected {} numbers, got {}", numbers.len(), stored.len()))
+                );
                 *numbers = stored;
             }
         }

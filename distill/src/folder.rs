@@ -15,7 +15,7 @@ use crate::weights::{HEAD_WEIGHT, Weights};
 const TOKENIZER: [&str; 4] = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
 
 /// A model read from its folder.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Folder {
     /// Where it was read.
     pub path: PathBuf,
@@ -46,7 +46,11 @@ impl Folder {
     /// The folder's tokenizer; its words must be those of the model.
     pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
         let limit = self.config.max_position_embeddings;
-        ensure!(max_length <= limit, "--max-seq-length is {max_length}; {} reads {limit} tokens at most", self.path.display());
+        ensure!(
+            max_length <= limit,
+            "--max-seq-length is {max_length}; {} reads {limit} tokens at most",
+            self.path.display()
+        );
         let tokenizer = Tokenizer::load(&self.path, max_length)?;
         let (words, rows) = (tokenizer.vocab_size(), self.config.vocab_size);
         let file = self.path.join("tokenizer.json");

@@ -1,5 +1,6 @@
 //! `distill`: see `distill --help`.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    distill::environment::settle();
     let on_signal = || {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
@@ -26,12 +28,27 @@ fn main() -> ExitCode {
     if let Err(error) = ctrlc::set_handler(on_signal) {
         eprintln!("warning: Ctrl-C will not leave a checkpoint: {error}");
     }
-    match distill::pipeline::run(&options) {
+    match act(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+fn act(options: &Options) -> anyhow::Result<()> {
+    match &options.evaluate_only {
+        Some(folder) => {
+            let results = distill::pipeline::evaluate(options, folder)?;
+            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&results)?)?;
+            Ok(())
+        }
+        None if options.dry_run => {
+            write!(std::io::stdout(), "{}", distill::pipeline::describe(options)?)?;
+            Ok(())
+        }
+        None => distill::pipeline::run(options),
     }
 }
 

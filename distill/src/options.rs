@@ -11,7 +11,7 @@ use serde::Serialize;
 /// The teacher learns the task if it has no head for it; the student, with 2Quad attention, learns first the teacher's
 /// hidden states and attention scores (stage 1), then its answers (stage 2). Every flag may be spelt with `_` for `-`.
 #[derive(Clone, Debug, Parser, Serialize)]
-#[command(name = "distill", version)]
+#[command(name = "distill", version, args_override_self = true)]
 pub struct Options {
     /// The teacher's folder, as Hugging Face tools leave it.
     #[arg(long, value_name = "FOLDER", required_unless_present = "evaluate_only")]
@@ -80,10 +80,10 @@ pub struct Options {
     /// Learning rate of stage 1 [default: 5e-5].
     #[arg(long, value_name = "RATE")]
     pub stage1_learning_rate: Option<f64>,
-    /// Let the learning rate of stage 1 fall to zero in a straight line, instead of keeping it.
+    /// Let the learning rate of stage 1 climb and fall like that of stage 2, instead of keeping it.
     #[arg(long)]
     pub stage1_linear_decay: bool,
-    /// Train the embedding tables in stage 1 too; without it they stay as the student starts with them.
+    /// Train the embedding tables in stage 1 even where the student starts with the teacher's.
     #[arg(long)]
     pub stage1_train_embeddings: bool,
     /// Epochs of stage 2 [default: 5].
@@ -96,11 +96,14 @@ pub struct Options {
     #[arg(long, default_value_t = 0.0)]
     pub gold_weight: f64,
     /// Weight of the penalty on values outside the range that private runs are made for.
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = 0.1)]
     pub range_penalty: f64,
-    /// The student's dropout; without it, as its configuration says.
-    #[arg(long, value_name = "P")]
-    pub student_dropout: Option<f32>,
+    /// The student's dropout in stage 1; without it, as its configuration says.
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub stage1_dropout: Option<f32>,
+    /// The student's dropout in stage 2; without it, as its configuration says.
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub stage2_dropout: Option<f32>,
     /// Write the student's weights in half precision.
     #[arg(long)]
     pub half: bool,
@@ -123,6 +126,13 @@ pub struct Options {
     #[arg(long, action = ArgAction::SetTrue)]
     #[serde(skip)]
     pub dry_run: bool,
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to below 1".into()),
+    }
 }
 
 fn task_key<S: serde::Serializer>(task: &Task, serializer: S) -> Result<S::Ok, S::Error> {
@@ -153,7 +163,8 @@ mod tests {
     #[test]
     fn both_spellings_of_a_flag_are_understood() {
         let dashes = ["distill", "--teacher", "t", "--task", "SST-2", "--data-dir", "my_data", "--max-seq-length=64"];
-        let underscores = ["distill", "--teacher", "t", "--task=sst_2", "--data_dir", "my_data", "--max_seq_length", "64"];
+        let underscores =
+            ["distill", "--teacher", "t", "--task=sst_2", "--data_dir", "my_data", "--max_seq_length", "64"];
         let (a, b) = (parse(&dashes).unwrap(), parse(&underscores).unwrap());
         assert_eq!((a.max_seq_length, a.data_dir.clone(), a.task), (64, PathBuf::from("my_data"), Task::Sst2));
         assert_eq!(serde_json::to_value(a).unwrap(), serde_json::to_value(b).unwrap());
@@ -172,7 +183,8 @@ mod tests {
     fn wrong_usage_is_refused() {
         assert!(parse(&["distill", "--task", "sst2", "--data-dir", "d"]).is_err());
         assert!(parse(&["distill", "--teacher", "t", "--task", "imdb", "--data-dir", "d"]).is_err());
-        let batch = ["distill", "--teacher", "t", "--task", "sst2", "--data-dir", "d", "--per-device-train-batch-size", "0"];
+        let batch =
+            ["distill", "--teacher", "t", "--task", "sst2", "--data-dir", "d", "--per-device-train-batch-size", "0"];
         assert!(parse(&batch).is_err());
     }
 }

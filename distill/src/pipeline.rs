@@ -6,18 +6,24 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use datasets::{Batches, Split, Tokenizer};
 
+use serde_json::json;
+
 use crate::adamw::Settings;
 use crate::bad_file::BadFile;
-use crate::checkpoint;
+use crate::bert::Bert;
+use crate::calibration::write_calibration;
+use crate::card::Card;
 use crate::folder::{self, Folder};
 use crate::judge::judge;
-use crate::bert::Bert;
 use crate::loss::cross_entropy;
 use crate::options::Options;
+use crate::range::ranges;
 use crate::samples::Samples;
 use crate::schedule::{Schedule, Shape};
 use crate::state::{Stage, State};
+use crate::student::{self, Student};
 use crate::training::{Loss, Plan, Run, train};
+use crate::{atomic, checkpoint, stages};
 
 /// The texts of a run.
 #[derive(Debug)]
@@ -30,13 +36,114 @@ pub struct Data {
 
 /// Does what the options ask for.
 pub fn run(options: &Options) -> Result<()> {
-    let teacher_path = options.teacher.as_deref().context("--teacher is needed")?;
-    let teacher = Folder::read(teacher_path, options.task, options.seed)?;
-    let tokenizer = teacher.tokenizer(options.max_seq_length)?;
-    let data = read_data(options, &tokenizer)?;
+    let (teacher, start, data) = read(options)?;
+    // What does not fit together is refused before the teacher learns for an hour.
+    student::start(&teacher, start.clone(), options.student_layers)?;
     let mut run = begin(options)?;
     let teacher = fine_tuned(options, &mut run, teacher, &data)?;
-    let _ = teacher;
+    let mut student = student::start(&teacher, start, options.student_layers)?;
+    stages::layers(options, &mut run, &teacher, &mut student, &data)?;
+    stages::prediction(options, &mut run, &teacher, &mut student, &data)?;
+    finish(options, &run, &teacher, &student, &data)
+}
+
+/// What [`run`] would do, in words.
+pub fn describe(options: &Options) -> Result<String> {
+    let (teacher, start, data) = read(options)?;
+    let student = student::start(&teacher, start, options.student_layers)?;
+    let texts = data.train.len();
+    let stage = |stage| {
+        let Plan { epochs, schedule, .. } = plan(options, stage, texts);
+        format!("{}: {epochs} epochs, {} steps, learning rate {:e}\n", stage.name(), schedule.steps, schedule.peak)
+    };
+    let first = if teacher.has_head { "teacher: has a head for the task\n".into() } else { stage(Stage::Teacher) };
+    let layers: Vec<String> = student.learns_from.iter().map(|layer| (layer + 1).to_string()).collect();
+    Ok(format!(
+        "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}output: {}\n",
+        options.task,
+        data.dev.len(),
+        layers.len(),
+        layers.join(", "),
+        stage(Stage::Layers),
+        stage(Stage::Prediction),
+        output_folder(options).display(),
+    ))
+}
+
+/// Everything a run starts from: the teacher, what the student starts from unless that is the teacher, the texts.
+fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
+    let path = options.teacher.as_deref().context("--teacher is needed")?;
+    let teacher = Folder::read(path, options.task, options.seed)?;
+    let tokenizer = teacher.tokenizer(options.max_seq_length)?;
+    let start = match &options.student {
+        Some(folder) => Some(Folder::read(folder, options.task, options.seed)?),
+        None => None,
+    };
+    let data = read_data(options, &tokenizer)?;
+    Ok((teacher, start, data))
+}
+
+/// Judges a folder as it is stored.
+pub fn evaluate(options: &Options, path: &Path) -> Result<serde_json::Value> {
+    let folder = Folder::read(path, options.task, options.seed)?;
+    ensure!(folder.has_head, BadFile::new(path, format!("no head for {}", options.task)));
+    let examples = datasets::load(options.task, &options.data_dir, Split::Dev)?;
+    let samples = Samples::encode(&examples, &folder.tokenizer(options.max_seq_length)?, options.max_eval_samples)?;
+    let model = Bert::new(&folder.config, &folder.weights)?;
+    let metrics = judge(&model, &samples)?;
+    Ok(json!({
+        "task": options.task.key(),
+        "samples": metrics.samples,
+        "accuracy": metrics.accuracy,
+        "ranges": ranges(&model, &samples)?,
+    }))
+}
+
+/// Writes the student's folder and judges what was written.
+fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, data: &Data) -> Result<()> {
+    let out = &run.out;
+    folder::write(out, &student.config, &student.weights, &teacher.path, options.half)?;
+    let stored = Folder::read(out, options.task, options.seed)?;
+    let model = Bert::new(&stored.config, &stored.weights)?;
+    let metrics = judge(&model, &data.dev)?;
+    let taught = judge(&Bert::new(&teacher.config, &teacher.weights)?, &data.dev)?;
+    let seen = ranges(&model, &data.dev)?;
+    let trained = json!({"train_samples": data.train.len(), "train_steps": run.state.global_step});
+    let judged = json!({
+        "eval_accuracy": metrics.accuracy,
+        "eval_samples": metrics.samples,
+        "teacher_eval_accuracy": taught.accuracy,
+    });
+    let mut all = json!({"task": options.task.key(), "options": options, "ranges": seen});
+    for part in [&trained, &judged] {
+        if let (Some(all), Some(part)) = (all.as_object_mut(), part.as_object()) {
+            all.extend(part.clone());
+        }
+    }
+    atomic::write_json(&out.join("train_results.json"), &trained)?;
+    atomic::write_json(&out.join("eval_results.json"), &judged)?;
+    atomic::write_json(&out.join("all_results.json"), &all)?;
+    atomic::write_json(&out.join("trainer_state.json"), &run.state)?;
+    let card = Card {
+        name: &out.file_name().unwrap_or_default().to_string_lossy(),
+        command: &std::env::args().collect::<Vec<_>>().join(" "),
+        options,
+        config: &student.config,
+        learns_from: &student.learns_from,
+        teacher: &taught,
+        student: &metrics,
+        steps: run.state.global_step,
+        ranges: &seen,
+    };
+    atomic::write(&out.join("README.md"), card.markdown().as_bytes())?;
+    write_calibration(out, &data.dev)?;
+    let weights = if options.half { "half" } else { "single" };
+    eprintln!(
+        "student: accuracy {:.4} in {weights} precision, teacher {:.4}, written to {}",
+        metrics.accuracy,
+        taught.accuracy,
+        out.display()
+    );
     Ok(())
 }
 
@@ -45,7 +152,12 @@ fn read_data(options: &Options, tokenizer: &Tokenizer) -> Result<Data> {
         let examples = datasets::load(options.task, &options.data_dir, split)?;
         let samples = Samples::encode(&examples, tokenizer, limit)?;
         if samples.truncated() > 0 {
-            eprintln!("warning: {} texts of {} are cut to {} tokens", samples.truncated(), split.file(), options.max_seq_length);
+            eprintln!(
+                "warning: {} texts of {} are cut to {} tokens",
+                samples.truncated(),
+                split.file(),
+                options.max_seq_length
+            );
         }
         Ok(samples)
     };
@@ -53,7 +165,10 @@ fn read_data(options: &Options, tokenizer: &Tokenizer) -> Result<Data> {
         train: read(Split::Train, options.max_train_samples)?,
         dev: read(Split::Dev, options.max_eval_samples)?,
     };
-    ensure!(!data.train.is_empty() && !data.dev.is_empty(), "there must be at least one example to train and to judge by");
+    ensure!(
+        !data.train.is_empty() && !data.dev.is_empty(),
+        "there must be at least one example to train and to judge by"
+    );
     Ok(data)
 }
 
@@ -85,7 +200,10 @@ fn begin(options: &Options) -> Result<Run> {
         return Ok(Run { out, resume: Some(folder), state });
     }
     if out.is_dir() && fs::read_dir(&out)?.next().is_some() {
-        bail!("{} is not empty and has no checkpoint; choose another --output-dir or pass --overwrite-output-dir", out.display());
+        bail!(
+            "{} is not empty and has no checkpoint; choose another --output-dir or pass --overwrite-output-dir",
+            out.display()
+        );
     }
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     Ok(Run { out, resume: None, state: State::new(settings) })
@@ -123,7 +241,7 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
 }
 
 /// The numbers of a stage.
-fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
+pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
     let (epochs, rate, shape) = match stage {
         Stage::Teacher => (
             options.teacher_epochs.or(options.num_train_epochs).unwrap_or(3),
@@ -133,7 +251,7 @@ fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
         Stage::Layers => (
             options.stage1_epochs.or(options.num_train_epochs).unwrap_or(10),
             options.stage1_learning_rate.or(options.learning_rate).unwrap_or(5e-5),
-            if options.stage1_linear_decay { Shape::WarmUp(0.02) } else { Shape::Constant },
+            if options.stage1_linear_decay { Shape::WarmUp(options.warmup_ratio) } else { Shape::Constant },
         ),
         Stage::Prediction => (
             options.stage2_epochs.or(options.num_train_epochs).unwrap_or(5),

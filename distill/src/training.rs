@@ -172,7 +172,8 @@ fn log(run: &mut Run, plan: &Plan, rate: f64, epoch: f64, clock: &mut (Instant, 
     let mut text: Vec<String> = means.iter().map(|(name, mean)| format!("{name} {mean:.4}")).collect();
     text.push(format!("rate {rate:.2e}, {seconds:.3} s a step"));
     progress.say(&format!("{} {done}/{}: {}", plan.stage.name(), plan.schedule.steps, text.join(", ")));
-    let mut entry = json!({"stage": plan.stage.name(), "step": run.state.global_step, "epoch": epoch, "learning_rate": rate});
+    let mut entry =
+        json!({"stage": plan.stage.name(), "step": run.state.global_step, "epoch": epoch, "learning_rate": rate});
     if let Some(entry) = entry.as_object_mut() {
         entry.extend(means.into_iter().map(|(name, mean)| (name, mean.into())));
     }

@@ -125,8 +125,11 @@ impl Weights {
     /// A copy whose tensors are variables, but for those that `frozen` names.
     pub fn trainable(&self, frozen: impl Fn(&str) -> bool) -> Result<Weights> {
         let copy = |(name, tensor): (&String, &Tensor)| {
-            let tensor =
-                if frozen(name) { tensor.copy()?.detach() } else { Var::from_tensor(&tensor.copy()?.detach())?.into_inner() };
+            let tensor = if frozen(name) {
+                tensor.copy()?.detach()
+            } else {
+                Var::from_tensor(&tensor.copy()?.detach())?.into_inner()
+            };
             Ok((name.clone(), tensor))
         };
         self.0.iter().map(copy).collect::<Result<_>>().map(Weights)
@@ -144,7 +147,7 @@ impl Weights {
             match layer_of(name) {
                 None => {
                     kept.insert(name.clone(), tensor.clone());
-                },
+                }
                 Some((layer, rest)) => {
                     for (new, _) in layers.iter().enumerate().filter(|(_, old)| **old == layer) {
                         kept.insert(format!("bert.encoder.layer.{new}.{rest}"), tensor.clone());
@@ -153,6 +156,16 @@ impl Weights {
             }
         }
         Weights(kept)
+    }
+
+    /// The same weights with the pooler and the head of another model.
+    pub fn with_top_of(&self, other: &Weights) -> Result<Weights> {
+        let top = |name: &str| name.starts_with("bert.pooler.") || name.starts_with("classifier.");
+        let mut tensors = self.0.clone();
+        for (name, tensor) in tensors.iter_mut().filter(|(name, _)| top(name)) {
+            *tensor = other.tensor(name)?.clone();
+        }
+        Ok(Weights(tensors))
     }
 
     /// Overwrites the numbers with those of `other`, in place.
@@ -168,10 +181,8 @@ impl Weights {
     /// Writes a safetensors file, in f32 or, with `half`, in f16.
     pub fn write(&self, path: &Path, half: bool) -> Result<()> {
         let dtype = if half { DType::F16 } else { DType::F32 };
-        let tensors: BTreeMap<&str, Tensor> = self
-            .iter()
-            .map(|(name, tensor)| Ok((name, tensor.detach().to_dtype(dtype)?)))
-            .collect::<Result<_>>()?;
+        let tensors: BTreeMap<&str, Tensor> =
+            self.iter().map(|(name, tensor)| Ok((name, tensor.detach().to_dtype(dtype)?))).collect::<Result<_>>()?;
         let metadata = [("format".to_string(), "pt".to_string())].into();
         let bytes = safetensors::serialize(&tensors, Some(metadata))?;
         atomic::write(path, &bytes)
@@ -230,7 +241,8 @@ fn fresh(name: &str, shape: &[usize], config: &Config, seed: u64) -> Result<Tens
 /// Normal numbers that depend on the seed and the weight's name (Box and Muller).
 fn normal(name: &str, count: usize, deviation: f32, seed: u64) -> Vec<f32> {
     // FNV-1a tells the names apart.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(hash);
     let mut unit = || (f64::from(random.next_u32()) + 0.5) / 2f64.powi(32);

@@ -113,10 +113,7 @@ impl CustomOp2 for Scores {
             Ok((to_q, to_k))
         })?;
         let device = q.device();
-        Ok((
-            Some(Tensor::from_vec(to_q, q.shape(), device)?),
-            Some(Tensor::from_vec(to_k, k.shape(), device)?),
-        ))
+        Ok((Some(Tensor::from_vec(to_q, q.shape(), device)?), Some(Tensor::from_vec(to_k, k.shape(), device)?)))
     }
 }
 
@@ -143,10 +140,7 @@ impl CustomOp2 for Mix {
             Ok((to_p, to_v))
         })?;
         let device = p.device();
-        Ok((
-            Some(Tensor::from_vec(to_p, p.shape(), device)?),
-            Some(Tensor::from_vec(to_v, v.shape(), device)?),
-        ))
+        Ok((Some(Tensor::from_vec(to_p, p.shape(), device)?), Some(Tensor::from_vec(to_v, v.shape(), device)?)))
     }
 }
 

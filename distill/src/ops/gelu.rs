@@ -57,8 +57,7 @@ impl CustomOp1 for Gelu {
 fn normal(x: f32) -> (f32, f32) {
     let u = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * u);
-    let series =
-        t * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
+    let series = t * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
     let bell = exp(-u * u);
     let tail = 0.5 * series * bell;
     let below = if x < 0.0 { tail } else { 1.0 - tail };

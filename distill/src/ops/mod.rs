@@ -8,6 +8,7 @@
 mod access;
 mod attention;
 mod dropout;
+mod excess;
 mod gelu;
 mod linear;
 mod norm;
@@ -16,6 +17,7 @@ mod weigh;
 
 pub use attention::{mix, scores};
 pub use dropout::{DropoutKey, dropout};
+pub use excess::{excess, log_variances, spread};
 pub use gelu::gelu;
 pub use linear::linear;
 pub use norm::layer_norm;

@@ -18,11 +18,16 @@ struct LayerNorm {
 impl LayerNorm {
     /// The mean of a row and one over its standard deviation.
     fn moments(&self, row: &[f32]) -> (f32, f32) {
-        let n = row.len() as f32;
-        let mean = sum(row, |x| x) / n;
-        let variance = sum(row, |x| (x - mean) * (x - mean)) / n;
+        let (mean, variance) = mean_and_variance(row);
         (mean, 1.0 / (variance + self.eps).sqrt())
     }
+}
+
+/// The mean of a row and its variance.
+pub(super) fn mean_and_variance(row: &[f32]) -> (f32, f32) {
+    let n = row.len() as f32;
+    let mean = sum(row, |x| x) / n;
+    (mean, sum(row, |x| (x - mean) * (x - mean)) / n)
 }
 
 /// The sum of `f` of every number, in sixteen lanes.

@@ -1,0 +1,27 @@
+//! The environment in which training runs at full speed.
+
+use std::process::Command;
+
+/// candle splits elementwise operations over threads that spin while they wait; beside rayon's threads, which do the
+/// real work here, they more than halve the speed. Freed memory is kept, for every step asks for the same again.
+const VARIABLES: [(&str, &str); 4] = [
+    ("CANDLE_NUM_THREADS", "1"),
+    ("MALLOC_MMAP_MAX_", "0"),
+    ("MALLOC_TRIM_THRESHOLD_", "17179869184"),
+    ("MALLOC_TOP_PAD_", "268435456"),
+];
+
+/// Starts the program anew in the same process with the variables that are missing, for both libraries read them at
+/// their start. Where that fails, training is only slower.
+pub fn settle() {
+    let missing: Vec<_> = VARIABLES.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).collect();
+    if missing.is_empty() {
+        return;
+    }
+    #[cfg(unix)]
+    if let Ok(program) = std::env::current_exe() {
+        use std::os::unix::process::CommandExt;
+        let error = Command::new(program).args(std::env::args_os().skip(1)).envs(missing).exec();
+        eprintln!("warning: training will be slower: {error}");
+    }
+}

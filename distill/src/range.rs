@@ -1,0 +1,103 @@
+//! The ranges that a private run's series are fitted on: a penalty that keeps values inside, and what was seen.
+
+use anyhow::Result;
+use candle_core::Tensor;
+use model::{AttentionKind, Config};
+use serde::Serialize;
+
+use crate::bert::{Bert, Trace};
+use crate::ops::{excess, log_variances, spread};
+use crate::samples::Samples;
+
+/// 2Quad gives weight to a score by its distance from -c; nearer than this, it has nearly none.
+const NEAREST: f32 = 1.0;
+/// Scores beyond this make the row's sum wide.
+const HIGHEST_SCORE: f32 = 15.0;
+/// GeLU's series is fitted up to 12.
+const GELU: f32 = 11.0;
+/// Half the width, in natural logarithms, that a LayerNorm's variances may take at no cost: a ratio of 16 in all.
+const LOG_VARIANCE: f32 = 1.386;
+
+/// The scores that a layer's 2Quad is at ease with; one range for all heads, that of the smallest shift.
+pub fn score_range(config: &Config, layer: usize) -> (f32, f32) {
+    let shifts = (0..config.num_attention_heads).map(|head| config.shift(layer, head));
+    (NEAREST - shifts.fold(f32::INFINITY, f32::min), HIGHEST_SCORE)
+}
+
+/// The penalty on everything outside its range, per layer.
+pub fn penalty(trace: &Trace, config: &Config) -> Result<Tensor> {
+    let mut terms = Vec::new();
+    if config.attention_softmax == AttentionKind::TwoQuad {
+        for (layer, scores) in trace.scores.iter().enumerate() {
+            let (low, high) = score_range(config, layer);
+            terms.push(excess(scores, low, high)?);
+        }
+    }
+    for inputs in &trace.gelu_inputs {
+        terms.push(excess(inputs, -GELU, GELU)?);
+    }
+    // The first norm's input is the sum of the embeddings, which may be frozen.
+    for inputs in trace.norm_inputs.iter().skip(1) {
+        let logs = log_variances(inputs)?;
+        let centre = logs.iter().sum::<f32>() / logs.len().max(1) as f32;
+        terms.push(spread(inputs, centre, LOG_VARIANCE)?);
+    }
+    Ok(Tensor::stack(&terms, 0)?.sum_all()?)
+}
+
+/// The smallest and the largest value seen at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Seen {
+    /// The smallest.
+    pub low: f32,
+    /// The largest.
+    pub high: f32,
+}
+
+impl Seen {
+    const NOTHING: Seen = Seen { low: f32::INFINITY, high: f32::NEG_INFINITY };
+
+    fn add(&mut self, numbers: &[f32]) {
+        for &number in numbers {
+            self.low = self.low.min(number);
+            self.high = self.high.max(number);
+        }
+    }
+}
+
+/// The ranges seen in one layer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LayerRanges {
+    /// Attention scores.
+    pub scores: Seen,
+    /// Inputs to GeLU.
+    pub gelu: Seen,
+    /// Variances in the LayerNorm after attention.
+    pub attention_variance: Seen,
+    /// Variances in the LayerNorm after the feed-forward part.
+    pub variance: Seen,
+}
+
+/// The ranges over a set, layer by layer.
+pub fn ranges(model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {
+    const NOTHING: LayerRanges = LayerRanges {
+        scores: Seen::NOTHING,
+        gelu: Seen::NOTHING,
+        attention_variance: Seen::NOTHING,
+        variance: Seen::NOTHING,
+    };
+    let mut ranges = vec![NOTHING; model.config().num_hidden_layers];
+    for group in samples.groups(64) {
+        let trace = model.encode(&samples.pack(&group, model.config().num_attention_heads)?, None)?;
+        for (layer, seen) in ranges.iter_mut().enumerate() {
+            seen.scores.add(&trace.scores[layer].to_vec1::<f32>()?);
+            seen.gelu.add(&trace.gelu_inputs[layer].flatten_all()?.to_vec1::<f32>()?);
+            let variances = |norm: usize| -> Result<Vec<f32>> {
+                Ok(log_variances(&trace.norm_inputs[norm])?.into_iter().map(f32::exp).collect())
+            };
+            seen.attention_variance.add(&variances(1 + 2 * layer)?);
+            seen.variance.add(&variances(2 + 2 * layer)?);
+        }
+    }
+    Ok(ranges)
+}

@@ -1,0 +1,132 @@
+//! The student's two stages.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use candle_core::{Device, Tensor};
+use model::Config;
+
+use crate::atomic;
+use crate::bert::Bert;
+use crate::folder::Folder;
+use crate::judge;
+use crate::loss::{cross_entropy, mean_square, soft_cross_entropy};
+use crate::options::Options;
+use crate::pipeline::{Data, plan};
+use crate::range::{penalty, score_range};
+use crate::samples::Samples;
+use crate::state::Stage;
+use crate::student::Student;
+use crate::training::{Loss, Run, train};
+
+/// Stage 1: the teacher's hidden states and attention scores. The teacher runs without dropout.
+pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut Student, data: &Data) -> Result<()> {
+    run.state.enter(Stage::Layers);
+    if run.state.stage > Stage::Layers {
+        return Ok(());
+    }
+    let plan = plan(options, Stage::Layers, data.train.len());
+    let frozen = student.shares_embeddings && !options.stage1_train_embeddings;
+    // The pooler and the head have no part in this stage's loss, and weight decay must not touch them.
+    let weights = student.weights.trainable(|name| {
+        (frozen && name.starts_with("bert.embeddings.")) || name.contains("pooler") || name.starts_with("classifier")
+    })?;
+    let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
+    let learns_from = student.learns_from.clone();
+    let config = with_dropout(&student.config, options.stage1_dropout);
+    train(run, &plan, &config, &weights, (&data.train, &data.dev), |model, turn| {
+        let wanted = tutor.encode(turn.batch, None)?;
+        let trace = model.encode(turn.batch, Some(turn.key))?;
+        let (mut scores, mut hidden) = (Vec::new(), Vec::new());
+        if !frozen {
+            hidden.push(mean_square(&trace.hidden[0], &wanted.hidden[0])?);
+        }
+        for (mine, &its) in learns_from.iter().enumerate() {
+            let mut target = wanted.scores[its].clone();
+            if options.range_penalty > 0.0 {
+                // To softmax a score of -8 is next to nothing, but to 2Quad it is as much as one of -2.
+                let (low, high) = score_range(&config, mine);
+                target = target.clamp(low, high)?;
+            }
+            scores.push(mean_square(&trace.scores[mine], &target)?);
+            hidden.push(mean_square(&trace.hidden[mine + 1], &wanted.hidden[its + 1])?);
+        }
+        let scores = Tensor::stack(&scores, 0)?.sum_all()?;
+        let hidden = Tensor::stack(&hidden, 0)?.sum_all()?;
+        let mut total = (&scores + &hidden)?;
+        let mut parts = vec![("scores", scores), ("hidden", hidden)];
+        if options.range_penalty > 0.0 {
+            let range = penalty(&trace, &config)?;
+            total = (total + (&range * options.range_penalty)?)?;
+            parts.push(("range", range));
+        }
+        Ok(Loss { total, parts })
+    })?;
+    student.weights = weights.detached();
+    Ok(())
+}
+
+/// Stage 2: the teacher's answers.
+pub fn prediction(
+    options: &Options,
+    run: &mut Run,
+    teacher: &Folder,
+    student: &mut Student,
+    data: &Data,
+) -> Result<()> {
+    run.state.enter(Stage::Prediction);
+    let plan = plan(options, Stage::Prediction, data.train.len());
+    let weights = student.weights.trainable(|_| false)?;
+    let answers = answers(&run.out.join("teacher_logits.safetensors"), teacher, &data.train)?;
+    let config = with_dropout(&student.config, options.stage2_dropout);
+    train(run, &plan, &config, &weights, (&data.train, &data.dev), |model, turn| {
+        let trace = model.encode(turn.batch, Some(turn.key))?;
+        let logits = model.classify(&trace.hidden[config.num_hidden_layers], turn.batch, Some(turn.key))?;
+        let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
+        let wanted = answers.index_select(&Tensor::new(chosen, &Device::Cpu)?, 0)?;
+        let soft = soft_cross_entropy(&logits, &wanted)?;
+        let mut total = soft.clone();
+        let mut parts = vec![("soft", soft)];
+        if options.gold_weight > 0.0 {
+            let gold = cross_entropy(&logits, &data.train.classes(turn.chosen)?)?;
+            total = (total + (&gold * options.gold_weight)?)?;
+            parts.push(("gold", gold));
+        }
+        if options.range_penalty > 0.0 {
+            let range = penalty(&trace, &config)?;
+            total = (total + (&range * options.range_penalty)?)?;
+            parts.push(("range", range));
+        }
+        Ok(Loss { total, parts })
+    })?;
+    student.weights = weights.detached();
+    Ok(())
+}
+
+fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
+    let mut config = config.clone();
+    if let Some(p) = dropout {
+        config.hidden_dropout_prob = p;
+        config.attention_probs_dropout_prob = p;
+    }
+    config
+}
+
+/// The teacher's logits for the training set, computed once a run.
+fn answers(path: &Path, teacher: &Folder, samples: &Samples) -> Result<Tensor> {
+    const NAME: &str = "logits";
+    if path.is_file()
+        && let Some(stored) = candle_core::safetensors::load(path, &Device::Cpu)?.remove(NAME)
+        && stored.dims().first() == Some(&samples.len())
+    {
+        return Ok(stored);
+    }
+    eprintln!("stage 2: asking the teacher about {} texts", samples.len());
+    let rows = judge::logits(&Bert::new(&teacher.config, &teacher.weights.detached())?, samples)?;
+    let classes = teacher.config.num_labels();
+    ensure!(rows.iter().all(|row| row.len() == classes), "the teacher has not {classes} classes");
+    let logits = Tensor::from_vec(rows.concat(), (samples.len(), classes), &Device::Cpu)?;
+    atomic::write(path, &safetensors::serialize(&BTreeMap::from([(NAME, logits.clone())]), None)?)?;
+    Ok(logits)
+}

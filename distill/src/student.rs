@@ -1,0 +1,80 @@
+//! The student: where it starts, and which of the teacher's layers it learns from.
+
+use anyhow::{Result, ensure};
+use model::{AttentionKind, Config};
+
+use crate::folder::Folder;
+use crate::weights::Weights;
+
+/// A student before its first step.
+#[derive(Debug)]
+pub struct Student {
+    /// Its configuration: 2Quad.
+    pub config: Config,
+    /// Its weights.
+    pub weights: Weights,
+    /// The teacher's layer that each of its layers learns from.
+    pub learns_from: Vec<usize>,
+    /// Whether its embedding tables are the teacher's.
+    pub shares_embeddings: bool,
+}
+
+/// `count` of `all` layers, evenly spaced, the last one among them.
+pub fn evenly(all: usize, count: usize) -> Vec<usize> {
+    (1..=count).map(|layer| layer * all / count - 1).collect()
+}
+
+/// A student that starts from `start`, or from the teacher, with `layers` of its layers, or all.
+pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>) -> Result<Student> {
+    let shares_embeddings = start.is_none();
+    let (mut config, mut weights) = match &start {
+        Some(folder) => (folder.config.clone(), folder.weights.clone()),
+        None => (teacher.config.clone(), teacher.weights.clone()),
+    };
+    let (mine, its) = (&config, &teacher.config);
+    ensure!(
+        mine.vocab_size == its.vocab_size,
+        "student and teacher must share their vocabulary: {} words against {}",
+        mine.vocab_size,
+        its.vocab_size
+    );
+    ensure!(
+        mine.hidden_size == its.hidden_size && mine.num_attention_heads == its.num_attention_heads,
+        "stage 1 needs a student as wide as its teacher: hidden size {} with {} heads against {} with {}",
+        mine.hidden_size,
+        mine.num_attention_heads,
+        its.hidden_size,
+        its.num_attention_heads
+    );
+    if start.as_ref().is_some_and(|folder| !folder.has_head) {
+        weights = weights.with_top_of(&teacher.weights)?;
+    }
+    let all = config.num_hidden_layers;
+    let count = layers.unwrap_or(all);
+    ensure!((1..=all).contains(&count), "--student-layers is {count}; what the student starts from has 1 to {all}");
+    ensure!(
+        count <= its.num_hidden_layers,
+        "a student of {count} layers cannot learn from a teacher of {}",
+        its.num_hidden_layers
+    );
+    weights = weights.keep_layers(&evenly(all, count));
+    config.num_hidden_layers = count;
+    config.attention_softmax = AttentionKind::TwoQuad;
+    config.check()?;
+    let learns_from = evenly(teacher.config.num_hidden_layers, count);
+    Ok(Student { config, weights, learns_from, shares_embeddings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_evenly_spaced_and_end_with_the_last() {
+        assert_eq!(evenly(6, 4), [0, 2, 3, 5]);
+        assert_eq!(evenly(6, 3), [1, 3, 5]);
+        assert_eq!(evenly(12, 6), [1, 3, 5, 7, 9, 11]);
+        assert_eq!(evenly(6, 6), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(evenly(6, 1), [5]);
+    }
+}

@@ -1,0 +1,136 @@
+//! The program as its users meet it, on a tiny model.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::tiny::World;
+
+fn distill(world: &World, teacher: &Path, out: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    command.arg("--teacher").arg(teacher).args(["--task", "SST-2", "--data_dir"]).arg(world.data());
+    command.arg("--output-dir").arg(world.path(out));
+    command.args(["--per-device-train-batch-size", "8", "--learning-rate", "2e-3", "--max-seq-length", "16"]);
+    command.args(["--logging-steps", "4", "--eval-steps", "8"]).args(more);
+    command
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_whole_recipe_leaves_a_folder_that_other_tools_read() {
+    let world = World::new();
+    let teacher = world.model("encoder", 3, false);
+    let more = ["--student-layers", "2", "--num_train_epochs", "6", "--half"];
+    let output = succeed(&mut distill(&world, &teacher, "out", &more));
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("no pooler") && log.contains("stage 2"), "{log}");
+    let out = world.path("out");
+    let config = json(&out.join("config.json"));
+    assert_eq!(config["attention_softmax"], "2quad");
+    assert_eq!(config["num_hidden_layers"], 2);
+    assert_eq!(config["id2label"]["1"], "POSITIVE");
+    assert_eq!(config["architectures"][0], "BertForSequenceClassification");
+    for name in
+        ["tokenizer.json", "vocab.txt", "README.md", "train_results.json", "all_results.json", "trainer_state.json"]
+    {
+        assert!(out.join(name).is_file(), "{name}");
+    }
+    let bytes = fs::read(out.join("model.safetensors")).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
+    let weights = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let weight = weights.tensor("bert.encoder.layer.1.attention.self.query.weight").unwrap();
+    assert_eq!((weight.dtype(), weight.shape()), (safetensors::Dtype::F16, &[32, 32][..]));
+    let accuracy = json(&out.join("eval_results.json"))["eval_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "{accuracy}: {log}");
+    let left: Vec<_> = fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!left.iter().any(|name| name.ends_with(".tmp")), "{left:?}");
+
+    // As stored, the folder gives the same accuracy again, and the teacher's folder starts another run.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    command.arg("--evaluate-only").arg(&out).args(["--task", "sst2", "--data-dir"]).arg(world.data());
+    let judged: serde_json::Value =
+        serde_json::from_slice(&succeed(command.args(["--max-seq-length", "16"])).stdout).unwrap();
+    assert_eq!(judged["accuracy"].as_f64().unwrap(), accuracy);
+    let teacher = out.join("teacher");
+    let again = succeed(&mut distill(&world, &teacher, "again", &["--num-train-epochs", "1"]));
+    assert!(!String::from_utf8_lossy(&again.stderr).contains("teacher 8"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_taken_up_again_ends_with_the_same_bits() {
+    let world = World::new();
+    let teacher = world.model("encoder", 2, false);
+    let more = ["--num-train-epochs", "5", "--logging-steps", "1"];
+    succeed(&mut distill(&world, &teacher, "whole", &more));
+    // Once in each stage, as soon as it logs its third step.
+    for mark in ["teacher 3/", "stage 1 3/", "stage 2 3/"] {
+        let mut child = distill(&world, &teacher, "parts", &more).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut sent = false;
+        for line in lines.map(Result::unwrap) {
+            if line.starts_with(mark) && !sent {
+                let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+                assert!(kill.success());
+                sent = true;
+            }
+        }
+        assert!(sent, "{mark} was never logged");
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{mark}");
+    }
+    succeed(&mut distill(&world, &teacher, "parts", &more));
+    for name in ["model.safetensors", "trainer_state.json"] {
+        let read = |run: &str| fs::read(world.path(run).join(name)).unwrap();
+        assert!(read("whole") == read("parts"), "{name} differs");
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_empty_is_left_alone() {
+    let world = World::new();
+    let teacher = world.model("encoder", 1, false);
+    fs::create_dir(world.path("out")).unwrap();
+    fs::write(world.path("out").join("diary.txt"), "mine").unwrap();
+    let output = distill(&world, &teacher, "out", &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--overwrite-output-dir"));
+    assert!(world.path("out").join("diary.txt").is_file());
+}
+
+#[test]
+fn each_kind_of_failure_has_its_exit_code() {
+    let world = World::new();
+    let teacher = world.model("encoder", 1, true);
+    let code = |command: &mut Command| command.output().unwrap().status.code();
+    assert_eq!(code(&mut distill(&world, &teacher, "out", &["--no-such-flag"])), Some(2));
+    assert_eq!(code(&mut distill(&world, &world.path("nowhere"), "out", &[])), Some(3));
+    assert_eq!(code(&mut distill(&world, &teacher, "out", &["--student-layers", "9"])), Some(1));
+    fs::write(world.data().join("SST-2/dev.tsv"), "sentence\tlabel\nfine\n").unwrap();
+    let output = distill(&world, &teacher, "out", &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("line 2"));
+    fs::write(teacher.join("model.safetensors"), "not a file of tensors").unwrap();
+    assert_eq!(code(&mut distill(&world, &teacher, "out", &[])), Some(3));
+    assert!(!world.path("out").join("model.safetensors").exists());
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
+    let world = World::new();
+    let teacher = world.model("encoder", 2, false);
+    let output = succeed(&mut distill(&world, &teacher, "out", &["--dry-run"]));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("stage 1") && text.contains("80 steps"), "{text}");
+    assert!(!world.path("out").exists());
+}
