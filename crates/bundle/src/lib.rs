@@ -1,1 +1,27 @@
-//! bundle
+//! The folder between `convert` and `runtime`: one part a role, each with what that role may know and nothing else.
+//!
+//! | part | files |
+//! |---|---|
+//! | `party0`, `party1` | `weights.safetensors`: the same masked words `F = W - G(k0) - G(k1)` in both; `seed`: that party's; `manifest.json` |
+//! | `dealer` | `seeds`: k0 then k1; `manifest.json`, which holds nothing computed from F: a digest of F would let the dealer test guesses of W |
+//! | `client` | `tokenizer.json`, `config.json`, `manifest.json`, and `table.safetensors` where the client embeds |
+//!
+//! Parts of one bundle carry the same random [`BundleId`] and the same [`spec_digest`]. [`write`] puts a whole bundle in
+//! place or nothing; [`PartyBundle`], [`DealerBundle`] and [`ClientBundle`] read a part and check every byte of it before
+//! its first use.
+
+mod error;
+mod folder;
+mod layout;
+mod manifest;
+mod open;
+mod table;
+mod tensors;
+mod write;
+
+pub use error::BundleError;
+pub use layout::{Embedding, Expected, Role, expected_tensors};
+pub use manifest::{BundleId, FORMAT, FORMAT_VERSION, spec_digest};
+pub use open::{ClientBundle, DealerBundle, PartyBundle};
+pub use table::Table;
+pub use write::{Contents, WriteOptions, write};

@@ -1,0 +1,117 @@
+//! What can be wrong with a bundle.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a bundle cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// A file cannot be read or written.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{}: {what} is {got}; expected {expected}; {cure}", .path.display())]
+    Mismatch {
+        /// File.
+        path: PathBuf,
+        /// Which part of it.
+        what: String,
+        /// What should stand there.
+        expected: String,
+        /// What stands there.
+        got: String,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// A file is not in its format at all.
+    #[error("{}: not {expected}: {message}; {cure}", .path.display())]
+    Malformed {
+        /// File.
+        path: PathBuf,
+        /// The format it should have.
+        expected: &'static str,
+        /// What its reader said.
+        message: String,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// The folder to write is there already.
+    #[error("{} exists and is not empty; name another folder, or say --overwrite", .path.display())]
+    Exists {
+        /// Folder.
+        path: PathBuf,
+    },
+    /// The folder to overwrite is not a bundle; nobody meant to delete it.
+    #[error("{} is not a bundle (it holds `{got}`); only a bundle is overwritten, name another folder", .path.display())]
+    NotABundle {
+        /// Folder.
+        path: PathBuf,
+        /// Something that no bundle holds.
+        got: String,
+    },
+    /// What should be written does not fit together.
+    #[error("cannot write the bundle: {what} is {got}; expected {expected}")]
+    Contents {
+        /// Which part.
+        what: String,
+        /// What should stand there.
+        expected: String,
+        /// What stands there.
+        got: String,
+    },
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {0}")]
+    Entropy(getrandom::Error),
+    /// The caller stopped the writing; nothing is left behind.
+    #[error("writing the bundle was stopped; nothing was left behind")]
+    Stopped,
+}
+
+/// What to do about a file that was damaged on its way.
+pub(crate) const COPY_AGAIN: &str = "copy this part of the bundle again, or convert again";
+/// What to do about a part in the wrong place.
+pub(crate) const OWN_PART: &str = "give each role its own part of one and the same bundle";
+/// What to do about another format.
+pub(crate) const CONVERT_AGAIN: &str = "convert the student again with this program's `convert`";
+
+impl BundleError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> BundleError {
+        let path = path.to_path_buf();
+        move |source| BundleError::Io { path, source }
+    }
+
+    pub(crate) fn mismatch(
+        path: &Path,
+        what: impl ToString,
+        expected: impl ToString,
+        got: impl ToString,
+        cure: &'static str,
+    ) -> BundleError {
+        let (what, expected, got) = (what.to_string(), expected.to_string(), shorten(&got.to_string()));
+        BundleError::Mismatch { path: path.to_path_buf(), what, expected, got, cure }
+    }
+
+    pub(crate) fn malformed(path: &Path, expected: &'static str, message: impl ToString) -> BundleError {
+        let message = shorten(&message.to_string());
+        BundleError::Malformed { path: path.to_path_buf(), expected, message, cure: COPY_AGAIN }
+    }
+
+    pub(crate) fn contents(what: impl ToString, expected: impl ToString, got: impl ToString) -> BundleError {
+        BundleError::Contents { what: what.to_string(), expected: expected.to_string(), got: shorten(&got.to_string()) }
+    }
+}
+
+/// A damaged file may hold names of any length.
+fn shorten(text: &str) -> String {
+    const LONGEST: usize = 200;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}

@@ -1,0 +1,133 @@
+//! Who gets which files, and which tensors follow from a spec.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use model::{InputKind, Spec, Weight};
+use serde::{Deserialize, Serialize};
+
+pub(crate) const MANIFEST: &str = "manifest.json";
+pub(crate) const WEIGHTS: &str = "weights.safetensors";
+pub(crate) const SEED: &str = "seed";
+pub(crate) const SEEDS: &str = "seeds";
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const TABLE: &str = "table.safetensors";
+
+/// Who embeds the tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Embedding {
+    /// The parties, with a table that stays private; the client shares one-hot rows.
+    #[default]
+    Private,
+    /// The client, which gets the table in clear.
+    Client,
+}
+
+impl Embedding {
+    /// What the client shares.
+    pub fn input_kind(self) -> InputKind {
+        match self {
+            Embedding::Private => InputKind::OneHot,
+            Embedding::Client => InputKind::Embedded,
+        }
+    }
+}
+
+impl From<Embedding> for InputKind {
+    fn from(embedding: Embedding) -> InputKind {
+        embedding.input_kind()
+    }
+}
+
+impl fmt::Display for Embedding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Embedding::Private => "private",
+            Embedding::Client => "client",
+        })
+    }
+}
+
+/// Whom a part of a bundle is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Party 0.
+    Party0,
+    /// Party 1.
+    Party1,
+    /// The dealer.
+    Dealer,
+    /// The client.
+    Client,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Role; 4] = [Role::Party0, Role::Party1, Role::Dealer, Role::Client];
+
+    /// The folder of this role's part in a bundle.
+    pub fn folder(self, bundle: &Path) -> PathBuf {
+        bundle.join(self.name())
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Role::Party0 => "party0",
+            Role::Party1 => "party1",
+            Role::Dealer => "dealer",
+            Role::Client => "client",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A weight that the parties hold, and its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Which.
+    pub weight: Weight,
+    /// Rows: inputs.
+    pub rows: usize,
+    /// Columns: outputs.
+    pub cols: usize,
+    /// Whether a bias of one word a column goes with it.
+    pub bias: bool,
+}
+
+/// The weights that the parties of such a model hold, in the order of the file.
+pub fn expected_tensors(spec: &Spec, embedding: Embedding) -> Vec<Expected> {
+    let s = &spec.shape;
+    let plain = |weight, rows, cols| Expected { weight, rows, cols, bias: false };
+    let dense = |weight, rows, cols| Expected { weight, rows, cols, bias: true };
+    let mut all = Vec::with_capacity(9 * s.layers + 4);
+    if embedding == Embedding::Private {
+        all.push(plain(Weight::Embedding, s.one_hot(), s.width));
+        all.push(plain(Weight::Position, s.positions, s.width));
+    }
+    for l in 0..s.layers {
+        all.push(dense(Weight::Query(l), s.width, s.width));
+        all.push(dense(Weight::Key(l), s.width, s.width));
+        all.push(dense(Weight::Value(l), s.width, s.width));
+        all.push(dense(Weight::AttentionOutput(l), s.width, s.width));
+        all.push(plain(Weight::Residual(2 * l), 2, s.width));
+        all.push(dense(Weight::Up(l), s.width, s.inner));
+        all.push(dense(Weight::Down(l), s.inner, s.width));
+        all.push(plain(Weight::Residual(2 * l + 1), 2, s.width));
+    }
+    all.push(dense(Weight::Pooler, s.width, s.width));
+    all.push(dense(Weight::Classifier, s.width, s.labels));
+    all
+}
+
+/// The name of a weight's bias in the file.
+pub(crate) fn bias_name(weight: Weight) -> String {
+    format!("{weight}.bias")
+}
