@@ -1,5 +1,7 @@
 //! The same network on `Float`, `Clear` and `Plan`.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use model::{

@@ -1,1 +1,34 @@
-//! mpc
+//! Private evaluation of a network by two parties with a dealer of correlated randomness.
+//!
+//! Vocabulary: a *share* `[z]` is two words that sum to `z` modulo 2^64, one at each party; a *wire* is `x + a`, known to both
+//! parties, with a mask `a` that only the dealer knows; *opening* turns a share into a wire and is the only thing that sends
+//! a message; a *correlation* is what the dealer deals so that everything else needs none. The dealer's word is a function
+//! of public demands and of its own randomness: it sees neither text nor weights nor any opened word.
+//!
+//! Security model: semi-honest, at most one of the two parties and the dealer corrupted. See `docs/masked-wires.md`.
+
+mod agreement;
+mod dealt;
+mod error;
+mod input;
+mod masked;
+mod output;
+mod streams;
+mod weights;
+
+pub use agreement::{Agreement, plan_digest};
+pub use dealt::{DEAL_CHUNK, DealtReader, DealtWriter, deal_frames};
+pub use error::MpcError;
+pub use input::{expand_input, share_input, unpack_input};
+pub use masked::{Attempt, Correlations, Outcome, deal, online, prepare};
+pub use output::{OutputShape, join_output, mask_output};
+pub use streams::{Purpose, Streams};
+pub use weights::{DealerWeights, Party, PartyWeights};
+
+/// Kinds of frames that this crate sends.
+pub mod kind {
+    /// Both halves of an opening.
+    pub const OPEN: u8 = 1;
+    /// A piece of what the dealer deals to P1.
+    pub const DEAL: u8 = 2;
+}

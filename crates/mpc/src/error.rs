@@ -1,0 +1,63 @@
+use model::SpecError;
+use net::NetError;
+use ring64::PackError;
+
+/// Why a private evaluation stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MpcError {
+    /// The network or a peer failed.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The spec cannot be run.
+    #[error("the bundle's spec cannot be run: {0}")]
+    Spec(#[from] SpecError),
+    /// A peer's bytes are not what the plan says.
+    #[error("{peer} sent a malformed {what}: {source}")]
+    Packed {
+        /// Who.
+        peer: String,
+        /// What.
+        what: &'static str,
+        /// How.
+        source: PackError,
+    },
+    /// Correlations were made for another plan, or ran out.
+    #[error(
+        "correlation {index} is for {got}, the network asks for {expected}; party and dealer do not run the same plan"
+    )]
+    Correlation {
+        /// Number in plan order.
+        index: usize,
+        /// Operation of the network.
+        expected: &'static str,
+        /// Operation that it was made for.
+        got: &'static str,
+    },
+    /// A weight is missing or has another shape than the spec says.
+    #[error("weight `{weight}` has {got} words, the spec asks for {expected}")]
+    Weight {
+        /// Which.
+        weight: String,
+        /// Found.
+        got: usize,
+        /// Expected.
+        expected: usize,
+    },
+    /// A dealt stream was read past its end, or not to its end.
+    #[error("the dealer's stream has {got} bytes, the plan asks for {expected}")]
+    Dealt {
+        /// In the plan.
+        expected: usize,
+        /// In the stream.
+        got: usize,
+    },
+    /// A mask was made for another opening.
+    #[error("an opening of {got} words met masks for {expected}")]
+    Opening {
+        /// Masks.
+        expected: usize,
+        /// Words.
+        got: usize,
+    },
+}

@@ -1,0 +1,42 @@
+//! Numbered random streams. A stream serves one purpose of one demand of one attempt of one request, once.
+
+use ring64::{Key, Prg};
+
+/// What a stream's words become. A stream that served two purposes would give a mask away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Half of a mask.
+    Mask,
+    /// P0's half of a dealt value.
+    Dealt,
+    /// P0's half of the second value of a demand that deals two.
+    Second,
+}
+
+/// Where the words of a role come from: its key, or a test that chooses them.
+pub trait Streams {
+    /// `count` uniform words for one purpose of demand number `demand`.
+    fn words(&mut self, demand: u64, purpose: Purpose, count: usize) -> Vec<u64>;
+}
+
+impl Streams for Key {
+    fn words(&mut self, demand: u64, purpose: Purpose, count: usize) -> Vec<u64> {
+        Prg::new(self, stream(demand, purpose)).words(count)
+    }
+}
+
+impl<S: Streams + ?Sized> Streams for &mut S {
+    fn words(&mut self, demand: u64, purpose: Purpose, count: usize) -> Vec<u64> {
+        (**self).words(demand, purpose, count)
+    }
+}
+
+/// Injective while there are fewer than 2^56 demands.
+fn stream(demand: u64, purpose: Purpose) -> u64 {
+    let purpose = match purpose {
+        Purpose::Mask => 0,
+        Purpose::Dealt => 1,
+        Purpose::Second => 2,
+    };
+    demand << 8 | purpose
+}
