@@ -213,3 +213,94 @@ impl InplaceOp1 for Update<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two weights: one that decays and one that does not.
+    fn weights() -> Weights {
+        let tensor = |numbers: &[f32]| Tensor::new(numbers, &Device::Cpu).unwrap();
+        let named = [("a.weight", tensor(&[0.5, -1.0, 2.0])), ("a.bias", tensor(&[0.1, 0.2]))];
+        Weights::of(named).trainable(|_| false).unwrap()
+    }
+
+    /// The gradient of the sum of weights times `factors`, which is `factors`.
+    fn gradients(weights: &Weights, factors: &BTreeMap<&str, Vec<f32>>) -> GradStore {
+        let term = |name: &str| {
+            let factors = Tensor::new(factors[name].as_slice(), &Device::Cpu).unwrap();
+            (weights.tensor(name).unwrap() * factors).unwrap().sum_all().unwrap()
+        };
+        (term("a.weight") + term("a.bias")).unwrap().backward().unwrap()
+    }
+
+    fn factors(step: usize) -> BTreeMap<&'static str, Vec<f32>> {
+        let scale = [0.3, 4.0, 0.01, 1.5, 0.2][step % 5];
+        BTreeMap::from([("a.weight", vec![scale, -0.5 * scale, 0.2]), ("a.bias", vec![-scale, 0.7 * scale])])
+    }
+
+    fn values(weights: &Weights) -> Vec<f32> {
+        weights.iter().flat_map(|(_, tensor)| tensor.to_vec1::<f32>().unwrap()).collect()
+    }
+
+    #[test]
+    fn steps_agree_with_a_scalar_reference() {
+        let settings = Settings { weight_decay: 0.1, ..Settings::default() };
+        let weights = weights();
+        let mut optimiser = AdamW::new(settings, &weights);
+        let mut want: BTreeMap<&str, Vec<(f64, f64, f64)>> = BTreeMap::from([
+            ("a.weight", vec![(0.5, 0.0, 0.0), (-1.0, 0.0, 0.0), (2.0, 0.0, 0.0)]),
+            ("a.bias", vec![(0.1, 0.0, 0.0), (0.2, 0.0, 0.0)]),
+        ]);
+        for step in 0..7 {
+            let (rate, factors) = (1e-2 / (step + 1) as f64, factors(step));
+            let norm = optimiser.step(&weights, &gradients(&weights, &factors), rate).unwrap();
+            let squares = factors.values().flatten().map(|&g| f64::from(g) * f64::from(g));
+            assert!((norm - squares.sum::<f64>().sqrt()).abs() < 1e-5);
+            let shorten = (1.0 / norm).min(1.0);
+            let t = step as i32 + 1;
+            for (name, numbers) in &mut want {
+                let decay = if *name == "a.weight" { 0.1 } else { 0.0 };
+                for ((w, m, v), g) in numbers.iter_mut().zip(&factors[name]) {
+                    let g = f64::from(*g) * shorten;
+                    *m = 0.9 * *m + 0.1 * g;
+                    *v = 0.999 * *v + 0.001 * g * g;
+                    let (m, v) = (*m / (1.0 - 0.9f64.powi(t)), *v / (1.0 - 0.999f64.powi(t)));
+                    *w -= rate * (decay * *w + m / (v.sqrt() + 1e-8));
+                }
+            }
+        }
+        for (got, (want, _, _)) in values(&weights).iter().zip(want.values().flatten()) {
+            assert!((f64::from(*got) - want).abs() < 1e-5, "{got} against {want}");
+        }
+    }
+
+    #[test]
+    fn its_memory_survives_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("optimizer.safetensors");
+        let (one, two) = (weights(), weights());
+        let mut optimiser = AdamW::new(Settings::default(), &one);
+        for step in 0..3 {
+            optimiser.step(&one, &gradients(&one, &factors(step)), 1e-2).unwrap();
+        }
+        optimiser.write(&path).unwrap();
+        two.assign(&one).unwrap();
+        let mut restored = AdamW::new(Settings::default(), &two);
+        restored.read(&path, 3).unwrap();
+        optimiser.step(&one, &gradients(&one, &factors(3)), 1e-2).unwrap();
+        restored.step(&two, &gradients(&two, &factors(3)), 1e-2).unwrap();
+        assert_eq!(values(&one), values(&two));
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_an_error_and_changes_nothing() {
+        let weights = weights();
+        let before = values(&weights);
+        let mut bad = factors(0);
+        bad.insert("a.bias", vec![f32::NAN, 0.0]);
+        let mut optimiser = AdamW::new(Settings::default(), &weights);
+        assert!(optimiser.step(&weights, &gradients(&weights, &bad), 1e-2).is_err());
+        assert_eq!(values(&weights), before);
+    }
+}

@@ -109,6 +109,12 @@ impl Weights {
         shapes(config).into_iter().map(draw).collect::<Result<_>>().map(Weights)
     }
 
+    /// Any named tensors.
+    #[cfg(test)]
+    pub(crate) fn of<const N: usize>(named: [(&str, Tensor); N]) -> Weights {
+        Weights(named.into_iter().map(|(name, tensor)| (name.to_string(), tensor)).collect())
+    }
+
     /// One weight.
     pub fn tensor(&self, name: &str) -> Result<&Tensor> {
         match self.0.get(name) {

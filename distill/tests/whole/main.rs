@@ -1,5 +1,8 @@
 //! The parts together, on a world that fits into a test.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot prepare its world fails")]
+
+mod files;
 mod gradients;
 mod program;
 mod tiny;

@@ -45,6 +45,8 @@ fn the_whole_recipe_leaves_a_folder_that_other_tools_read() {
     {
         assert!(out.join(name).is_file(), "{name}");
     }
+    let card = fs::read_to_string(out.join("README.md")).unwrap();
+    assert!(card.starts_with("---\n") && card.contains("2Quad") && card.contains("also chose the best step"), "{card}");
     let bytes = fs::read(out.join("model.safetensors")).unwrap();
     let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
     assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
@@ -94,6 +96,22 @@ fn an_interrupted_run_taken_up_again_ends_with_the_same_bits() {
         let read = |run: &str| fs::read(world.path(run).join(name)).unwrap();
         assert!(read("whole") == read("parts"), "{name} differs");
     }
+}
+
+#[test]
+fn a_checkpoint_of_other_options_or_a_broken_one_is_refused() {
+    let world = World::new();
+    let teacher = world.model("encoder", 2, true);
+    let more = ["--num-train-epochs", "1"];
+    succeed(&mut distill(&world, &teacher, "out", &more));
+    let output = distill(&world, &teacher, "out", &["--num-train-epochs", "2"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("other options"));
+    let checkpoint = world.path("out").join("checkpoint-16");
+    fs::write(checkpoint.join("optimizer.safetensors"), "torn").unwrap();
+    assert_eq!(distill(&world, &teacher, "out", &more).output().unwrap().status.code(), Some(3));
+    fs::write(checkpoint.join("trainer_state.json"), "{").unwrap();
+    assert_eq!(distill(&world, &teacher, "out", &more).output().unwrap().status.code(), Some(3));
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! Weights in files: what is read, what is refused, what is written.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use distill::bad_file::BadFile;
+use distill::weights::{Read, Weights};
+
+use crate::tiny;
+
+type Tensors = HashMap<String, Tensor>;
+
+/// Writes a tiny model's tensors, after `change`, and reads them.
+fn read(change: impl FnOnce(&mut Tensors)) -> anyhow::Result<Read> {
+    let config = tiny::config(2);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let weights = Weights::draw(&config, 3).unwrap();
+    let mut tensors: Tensors = weights.iter().map(|(name, tensor)| (name.to_string(), tensor.clone())).collect();
+    change(&mut tensors);
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    Weights::read(&path, &config, 7)
+}
+
+fn refusal(change: impl FnOnce(&mut Tensors)) -> String {
+    let error = read(change).unwrap_err();
+    assert!(error.is::<BadFile>(), "{error}");
+    error.to_string()
+}
+
+fn numbers(weights: &Weights, name: &str) -> Vec<f32> {
+    weights.tensor(name).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+const QUERY: &str = "bert.encoder.layer.0.attention.self.query.weight";
+
+#[test]
+fn names_without_prefix_old_names_and_half_precisions_are_read() {
+    let whole = read(|_| ()).unwrap();
+    assert!(whole.drawn.is_empty());
+    for dtype in [DType::F16, DType::BF16] {
+        let halved = read(|tensors| {
+            *tensors = std::mem::take(tensors)
+                .into_iter()
+                .map(|(name, tensor)| {
+                    let name =
+                        name.strip_prefix("bert.").unwrap_or(&name).replace("LayerNorm.weight", "LayerNorm.gamma");
+                    (name.replace("LayerNorm.bias", "LayerNorm.beta"), tensor.to_dtype(dtype).unwrap())
+                })
+                .collect();
+            tensors.insert("embeddings.position_ids".into(), Tensor::new(&[0i64, 1], &Device::Cpu).unwrap());
+        });
+        let halved = halved.unwrap();
+        assert!(halved.drawn.is_empty());
+        let pairs = numbers(&whole.weights, QUERY).into_iter().zip(numbers(&halved.weights, QUERY));
+        assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 0.01 && a != 0.0));
+    }
+}
+
+#[test]
+fn a_missing_pooler_or_head_is_drawn_from_the_seed() {
+    let without =
+        || read(|tensors| tensors.retain(|name, _| !name.contains("pooler") && !name.starts_with("classifier")));
+    let (one, two) = (without().unwrap(), without().unwrap());
+    assert_eq!(one.drawn.len(), 4);
+    assert_eq!(numbers(&one.weights, "classifier.weight"), numbers(&two.weights, "classifier.weight"));
+    assert!(numbers(&one.weights, "bert.pooler.dense.bias").iter().all(|&b| b == 0.0));
+    let other = read(|tensors| {
+        tensors.insert("classifier.weight".into(), Tensor::zeros((3, 32), DType::F32, &Device::Cpu).unwrap());
+    });
+    assert_eq!(other.unwrap().drawn, ["classifier.weight"]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let missing = refusal(|tensors| drop(tensors.remove(QUERY)));
+    assert!(missing.contains(QUERY) && missing.contains("[32, 32]"), "{missing}");
+    let shape = refusal(|tensors| {
+        tensors.insert(QUERY.into(), Tensor::zeros((32, 31), DType::F32, &Device::Cpu).unwrap());
+    });
+    assert!(shape.contains("expected the shape [32, 32], got [32, 31]"), "{shape}");
+    let kind = refusal(|tensors| {
+        tensors.insert(QUERY.into(), Tensor::zeros((32, 32), DType::I64, &Device::Cpu).unwrap());
+    });
+    assert!(kind.contains("I64"), "{kind}");
+    let nowhere = Weights::read(Path::new("/nowhere/model.safetensors"), &tiny::config(2), 0).unwrap_err();
+    assert!(nowhere.is::<BadFile>());
+}
+
+#[test]
+fn kept_layers_move_down_and_written_weights_come_back() {
+    let weights = Weights::draw(&tiny::config(4), 3).unwrap();
+    let kept = weights.keep_layers(&[0, 3]);
+    assert_eq!(
+        numbers(&kept, "bert.encoder.layer.1.output.dense.weight"),
+        numbers(&weights, "bert.encoder.layer.3.output.dense.weight")
+    );
+    assert!(kept.tensor("bert.encoder.layer.2.output.dense.weight").is_err());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    kept.write(&path, false).unwrap();
+    let back = Weights::read(&path, &tiny::config(2), 0).unwrap();
+    assert!(back.drawn.is_empty());
+    assert!(kept.iter().all(|(name, _)| numbers(&kept, name) == numbers(&back.weights, name)));
+}
