@@ -157,6 +157,26 @@ impl NetError {
         }
     }
 
+    /// The same error of a peer with another name.
+    #[must_use]
+    pub fn renamed(mut self, name: &str) -> Self {
+        match &mut self {
+            Self::Timeout { peer, .. }
+            | Self::Lost { peer, .. }
+            | Self::Malformed { peer, .. }
+            | Self::WrongVersion { peer, .. }
+            | Self::TooLong { peer, .. }
+            | Self::OutOfSequence { peer, .. }
+            | Self::OutOfStep { peer, .. }
+            | Self::WrongLength { peer, .. }
+            | Self::Unreachable { peer, .. }
+            | Self::NobodyCame { peer, .. }
+            | Self::Setup { peer, .. } => name.clone_into(peer),
+            Self::Listen { .. } => {}
+        }
+        self
+    }
+
     pub(crate) fn lost(peer: &str, wait: Wait, source: io::Error) -> Self {
         Self::Lost { peer: peer.to_owned(), wait, source: Arc::new(source) }
     }

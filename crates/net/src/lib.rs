@@ -20,6 +20,7 @@ mod frame;
 mod link;
 mod listener;
 mod memory;
+mod named;
 mod queue;
 mod tcp;
 #[cfg(feature = "testing")]
@@ -30,4 +31,5 @@ pub use frame::{Frame, HEADER_LEN, Header, VERSION};
 pub use link::{Counters, Limits, Link};
 pub use listener::{Listener, connect};
 pub use memory::{MemoryLink, memory_pair};
+pub use named::Named;
 pub use tcp::TcpLink;
