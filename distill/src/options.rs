@@ -57,28 +57,28 @@ pub struct Options {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pub per_device_train_batch_size: u16,
     /// Largest learning rate of every stage that has no flag of its own.
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = amount)]
     pub learning_rate: Option<f64>,
     /// Epochs of every stage that has no flag of its own.
     #[arg(long, value_name = "N")]
     pub num_train_epochs: Option<u64>,
     /// Share of the steps over which the learning rate climbs (teacher and stage 2).
-    #[arg(long, default_value_t = 0.1)]
-    pub warmup_ratio: f64,
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    pub warmup_ratio: f32,
     /// Decay of weights other than biases and LayerNorm's.
-    #[arg(long, default_value_t = 0.01)]
-    pub weight_decay: f32,
+    #[arg(long, default_value_t = 0.01, value_parser = amount)]
+    pub weight_decay: f64,
     /// Epochs of the teacher's fine-tuning [default: 3].
     #[arg(long, value_name = "N")]
     pub teacher_epochs: Option<u64>,
     /// Learning rate of the teacher's fine-tuning [default: 5e-5].
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = amount)]
     pub teacher_learning_rate: Option<f64>,
     /// Epochs of stage 1 [default: 10].
     #[arg(long, value_name = "N")]
     pub stage1_epochs: Option<u64>,
     /// Learning rate of stage 1 [default: 5e-5].
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = amount)]
     pub stage1_learning_rate: Option<f64>,
     /// Let the learning rate of stage 1 climb and fall like that of stage 2, instead of keeping it.
     #[arg(long)]
@@ -90,13 +90,13 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub stage2_epochs: Option<u64>,
     /// Learning rate of stage 2 [default: 1e-5].
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = amount)]
     pub stage2_learning_rate: Option<f64>,
     /// Weight of the cross-entropy with the true classes in stage 2, beside 1 for the teacher's.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = amount)]
     pub gold_weight: f64,
     /// Weight of the penalty on values outside the range that private runs are made for.
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, value_parser = amount)]
     pub range_penalty: f64,
     /// The student's dropout in stage 1; without it, as its configuration says.
     #[arg(long, value_name = "P", value_parser = share)]
@@ -126,6 +126,14 @@ pub struct Options {
     #[arg(long, action = ArgAction::SetTrue)]
     #[serde(skip)]
     pub dry_run: bool,
+}
+
+/// A number that is not negative: a rate, a weight.
+fn amount(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(amount) if amount >= 0.0 && amount.is_finite() => Ok(amount),
+        _ => Err("expected a number from 0 up".into()),
+    }
 }
 
 fn share(text: &str) -> Result<f32, String> {
@@ -186,5 +194,11 @@ mod tests {
         let batch =
             ["distill", "--teacher", "t", "--task", "sst2", "--data-dir", "d", "--per-device-train-batch-size", "0"];
         assert!(parse(&batch).is_err());
+        for (flag, value) in
+            [("--learning-rate", "-1"), ("--weight-decay", "nan"), ("--stage1-dropout", "1"), ("--seed", "x")]
+        {
+            let args = ["distill", "--teacher", "t", "--task", "sst2", "--data-dir", "d", flag, value];
+            assert!(parse(&args).is_err(), "{flag} {value}");
+        }
     }
 }

@@ -246,27 +246,27 @@ pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
         Stage::Teacher => (
             options.teacher_epochs.or(options.num_train_epochs).unwrap_or(3),
             options.teacher_learning_rate.or(options.learning_rate).unwrap_or(5e-5),
-            Shape::WarmUp(options.warmup_ratio),
+            Shape::WarmUp(f64::from(options.warmup_ratio)),
         ),
         Stage::Layers => (
             options.stage1_epochs.or(options.num_train_epochs).unwrap_or(10),
             options.stage1_learning_rate.or(options.learning_rate).unwrap_or(5e-5),
-            if options.stage1_linear_decay { Shape::WarmUp(options.warmup_ratio) } else { Shape::Constant },
+            if options.stage1_linear_decay { Shape::WarmUp(f64::from(options.warmup_ratio)) } else { Shape::Constant },
         ),
         Stage::Prediction => (
             options.stage2_epochs.or(options.num_train_epochs).unwrap_or(5),
             options.stage2_learning_rate.or(options.learning_rate).unwrap_or(1e-5),
-            Shape::WarmUp(options.warmup_ratio),
+            Shape::WarmUp(f64::from(options.warmup_ratio)),
         ),
     };
     let batches = Batches { size: usize::from(options.per_device_train_batch_size), pool: 1, seed: options.seed };
-    let steps = epochs * batches.count(examples) as u64;
+    let steps = epochs.saturating_mul(batches.count(examples) as u64);
     Plan {
         stage,
         batches,
         epochs,
         schedule: Schedule { peak: rate, shape, steps },
-        optimiser: Settings { weight_decay: options.weight_decay, ..Settings::default() },
+        optimiser: Settings { weight_decay: options.weight_decay as f32, ..Settings::default() },
         keep_best: stage != Stage::Layers,
         evaluate_every: options.eval_steps,
         log_every: options.logging_steps,

@@ -77,6 +77,9 @@ pub fn prediction(
 ) -> Result<()> {
     run.state.enter(Stage::Prediction);
     let plan = plan(options, Stage::Prediction, data.train.len());
+    if plan.schedule.steps == 0 {
+        return Ok(());
+    }
     let weights = student.weights.trainable(|_| false)?;
     let answers = answers(&run.out.join("teacher_logits.safetensors"), teacher, &data.train)?;
     let config = with_dropout(&student.config, options.stage2_dropout);
