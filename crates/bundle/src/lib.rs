@@ -24,4 +24,4 @@ pub use layout::{Embedding, Expected, Role, expected_tensors};
 pub use manifest::{BundleId, FORMAT, FORMAT_VERSION, spec_digest};
 pub use open::{ClientBundle, DealerBundle, PartyBundle};
 pub use table::Table;
-pub use write::{Contents, WriteOptions, write};
+pub use write::{Contents, WriteOptions, check_folder, write};

@@ -56,6 +56,11 @@ impl fmt::Debug for WriteOptions<'_> {
     }
 }
 
+/// Says early whether [`write`] would refuse to write there.
+pub fn check_folder(folder: &Path, overwrite: bool) -> Result<(), BundleError> {
+    check_target(folder, overwrite)
+}
+
 /// Draws two fresh seeds and writes the four parts, whole or not at all. Returns the new bundle's id.
 pub fn write(folder: &Path, contents: &Contents<'_>, options: WriteOptions<'_>) -> Result<BundleId, BundleError> {
     check(contents)?;

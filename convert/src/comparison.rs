@@ -1,0 +1,166 @@
+//! The fixed-point network against the floating-point one, on the same texts.
+
+use std::fmt;
+
+use model::{Float, FloatTrace, Sample, Site, Texts, clear_logits, clear_trace};
+use serde::{Serialize, Serializer};
+
+use crate::conversion::Converted;
+use crate::error::ConvertError;
+
+/// Largest difference of a logit that is accepted.
+pub const TOLERANCE: f64 = 2e-2;
+/// From which share of its largest value on the error of a site is out of line.
+const OUT_OF_LINE: f64 = 1e-2;
+
+/// How far the two are apart.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Texts compared.
+    pub samples: usize,
+    /// Texts with the same label.
+    pub same_label: usize,
+    /// Largest difference of a logit.
+    pub max_difference: f64,
+    /// Root of the mean square of the differences.
+    pub rms_difference: f64,
+    /// [`TOLERANCE`].
+    pub tolerance: f64,
+    /// Where the difference begins, when it is too large.
+    pub suspect: Option<Suspect>,
+}
+
+/// The first value whose error is out of line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Suspect {
+    /// The value.
+    #[serde(serialize_with = "as_debug")]
+    pub site: Site,
+    /// Largest difference there.
+    pub difference: f64,
+    /// Largest value there.
+    pub largest: f64,
+    /// Number of the text.
+    pub text: usize,
+}
+
+fn as_debug<S: Serializer>(site: &Site, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&site_name(*site))
+}
+
+impl Comparison {
+    /// Whether every logit is close.
+    pub fn is_close(&self) -> bool {
+        self.max_difference <= self.tolerance
+    }
+}
+
+/// The closing lines.
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (max, rms) = (self.max_difference, self.rms_difference);
+        let (same, samples, limit) = (self.same_label, self.samples, self.tolerance);
+        match self.is_close() {
+            true => write!(f, "-[ok] all logits close (atol {limit:.0e}), ")?,
+            false => write!(f, "-[x] logits are not close (atol {limit:.0e}), ")?,
+        }
+        write!(f, "max diff {max:.2e}, rms {rms:.2e}, {same} of {samples} labels equal")?;
+        match &self.suspect {
+            Some(Suspect { site, difference, largest, text }) => {
+                let site = site_name(*site);
+                write!(f, "\n-[x] first out of line: {site}, off by {difference:.2e} of {largest:.2e}, in text {text}")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Compares on these texts, which must not be empty. `step` is called after each.
+pub fn compare(converted: &Converted, samples: &[Sample], step: &dyn Fn()) -> Result<Comparison, ConvertError> {
+    let shape = &converted.spec.shape;
+    let (mut squares, mut count, mut same_label) = (0.0, 0usize, 0);
+    let mut worst = (0, 0.0f64);
+    for (number, Sample { ids, segments }) in samples.iter().enumerate() {
+        let texts = Texts::new(&[ids.len()], shape)?;
+        let float = Float::new(&converted.folded, ()).logits(&texts, ids, segments);
+        let float: Vec<f64> = float.iter().map(|v| f64::from(*v)).collect();
+        let clear = clear_logits(&converted.spec, &converted.quantised, &texts, ids, segments)?.concat();
+        let differences: Vec<f64> = float.iter().zip(&clear).map(|(f, c)| (f - c).abs()).collect();
+        squares += differences.iter().map(|d| d * d).sum::<f64>();
+        count += differences.len();
+        same_label += usize::from(largest(&float) == largest(&clear));
+        let most = differences.iter().copied().fold(0.0, not_less);
+        if number == 0 || most > worst.1 || most.is_nan() {
+            worst = (number, most);
+        }
+        step();
+    }
+    let mut comparison = Comparison {
+        samples: samples.len(),
+        same_label,
+        max_difference: worst.1,
+        rms_difference: (squares / count.max(1) as f64).sqrt(),
+        tolerance: TOLERANCE,
+        suspect: None,
+    };
+    if !comparison.is_close() {
+        comparison.suspect = suspect(converted, samples, worst.0)?;
+    }
+    Ok(comparison)
+}
+
+/// The larger; a number that is none stays.
+fn not_less(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b <= a { a } else { b }
+}
+
+fn largest(logits: &[f64]) -> Option<usize> {
+    (0..logits.len()).reduce(|best, next| if logits[next] > logits[best] { next } else { best })
+}
+
+/// The first value whose error is out of line, or the one whose error is largest for its size.
+fn suspect(converted: &Converted, samples: &[Sample], text: usize) -> Result<Option<Suspect>, ConvertError> {
+    let Sample { ids, segments } = &samples[text];
+    let texts = Texts::new(&[ids.len()], &converted.spec.shape)?;
+    let mut float = Float::new(&converted.folded, FloatTrace::default());
+    float.logits(&texts, ids, segments);
+    let clear = clear_trace(&converted.spec, &converted.quantised, &texts, ids, segments)?;
+    let suspects = float.observer.0.iter().zip(&clear).map(|((site, float), (_, clear))| {
+        let differences = float.iter().zip(clear).map(|(f, c)| (f64::from(*f) - c).abs());
+        let largest = float.iter().fold(0.0f64, |most, v| most.max(f64::from(v.abs())));
+        Suspect { site: *site, difference: differences.fold(0.0, not_less), largest, text }
+    });
+    let share = |s: &Suspect| s.difference / s.largest.max(f64::MIN_POSITIVE);
+    let suspects: Vec<Suspect> = suspects.collect();
+    // a number that is none is out of line too
+    let first = suspects.iter().find(|s| share(s).is_nan() || share(s) > OUT_OF_LINE);
+    Ok(first.or_else(|| suspects.iter().max_by(|a, b| share(a).total_cmp(&share(b)))).cloned())
+}
+
+/// A site in words.
+pub(crate) fn site_name(site: Site) -> String {
+    match site {
+        Site::OneHot => "the input's one-hot rows".into(),
+        Site::NormInput { norm } => format!("{}: input", norm_name(norm)),
+        Site::InverseDeviation { norm } => format!("{}: one over the deviation", norm_name(norm)),
+        Site::Normal { norm } => format!("{}: output", norm_name(norm)),
+        Site::Query { layer } => format!("layer {layer}: query"),
+        Site::Key { layer } => format!("layer {layer}: key"),
+        Site::Value { layer } => format!("layer {layer}: value"),
+        Site::Scores { layer } => format!("layer {layer}: attention scores"),
+        Site::Squares { layer, .. } => format!("layer {layer}: squares of attention scores"),
+        Site::Mixed { layer, .. } => format!("layer {layer}: squares times values"),
+        Site::Reciprocal { layer, .. } => format!("layer {layer}: one over the attention sum"),
+        Site::Attention { layer } => format!("layer {layer}: attention output"),
+        Site::Activation { layer } => format!("layer {layer}: GeLU's output"),
+        Site::Pooled => "the pooler's output".into(),
+    }
+}
+
+/// A LayerNorm in words.
+pub(crate) fn norm_name(norm: usize) -> String {
+    match norm.checked_sub(1) {
+        None => "embedding LayerNorm".into(),
+        Some(n) => format!("layer {} {} LayerNorm", n / 2, if n % 2 == 0 { "attention" } else { "output" }),
+    }
+}

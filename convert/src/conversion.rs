@@ -1,0 +1,60 @@
+//! A student as integers, and the bundle of it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bundle::{BundleId, Contents, Embedding, Table, WriteOptions};
+use model::{Folded, Quantised, Ranges, Spec, choose, quantise};
+
+use crate::error::ConvertError;
+use crate::paths::check_output;
+use crate::student::Student;
+
+/// A student at the scales of its spec.
+pub struct Converted {
+    /// Scales and series.
+    pub spec: Arc<Spec>,
+    /// The folded network with its neurons in the order of the spec; the same function as the student's.
+    pub folded: Folded,
+    /// The weights as ring words, for [`model::Clear`].
+    pub quantised: Quantised,
+}
+
+impl fmt::Debug for Converted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Converted {{ weights: {} secret }}", self.quantised.len())
+    }
+}
+
+/// Chooses scales and series for these ranges, orders the neurons by their classes, and rounds the weights.
+pub fn convert(student: &Student, ranges: &Ranges) -> Result<Converted, ConvertError> {
+    let choice = choose(student.shape(), ranges)?;
+    let mut folded = student.folded.clone();
+    for (layer, order) in choice.orders.iter().enumerate() {
+        folded.permute_neurons(layer, order);
+    }
+    let quantised = quantise(&folded, &choice.spec)?;
+    Ok(Converted { spec: Arc::new(choice.spec), folded, quantised })
+}
+
+/// Splits a converted student between the roles, with fresh seeds. The folder is written whole or not at all.
+pub fn write_bundle(
+    student: &Student,
+    converted: &Converted,
+    embedding: Embedding,
+    folder: &Path,
+    options: WriteOptions<'_>,
+) -> Result<BundleId, ConvertError> {
+    check_output(&student.folder, folder)?;
+    let table = (embedding == Embedding::Client).then(|| Table::of(&converted.folded));
+    let contents = Contents {
+        spec: &converted.spec,
+        quantised: &converted.quantised,
+        embedding,
+        config_json: &student.config_json,
+        tokenizer_json: &student.tokenizer_json,
+        table: table.as_ref(),
+    };
+    Ok(bundle::write(folder, &contents, options)?)
+}

@@ -1,0 +1,170 @@
+//! What can be wrong with a student, and the exit code that says so.
+
+use std::path::PathBuf;
+
+use bundle::BundleError;
+use model::{ChooseError, ConfigError, FoldError, QuantiseError, SpecError, TextsError};
+
+/// Why a student cannot be converted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvertError {
+    /// A file cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The configuration is not one of a model that can be run.
+    #[error("in {}: {source}", .folder.display())]
+    Config {
+        /// The student's folder.
+        folder: PathBuf,
+        /// What is wrong.
+        source: ConfigError,
+    },
+    /// The model was not trained with 2Quad attention.
+    #[error(
+        "{folder}/config.json: `attention_softmax` is `softmax` (or absent); expected `2quad`: an exponential and a maximum are \
+         not run on shares, and a model trained with softmax gives other labels without it; \
+         teach a student: distill --teacher {folder} --task TASK --data-dir DIR --output-dir OUT, then convert OUT",
+        folder = .folder.display()
+    )]
+    Softmax {
+        /// The student's folder.
+        folder: PathBuf,
+    },
+    /// The file of weights is not one.
+    #[error("{}: not a safetensors file: {message}; copy it again", .path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What its reader said.
+        message: String,
+    },
+    /// A tensor is not what it should be.
+    #[error("{}: tensor `{name}` {problem}; expected {expected}, got {got}", .path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+        /// What would do.
+        expected: String,
+        /// What stands there.
+        got: String,
+    },
+    /// The weights do not make the network that config.json describes.
+    #[error("{}: {source}{}", .path.display(), cure(.source))]
+    Fold {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: FoldError,
+    },
+    /// `calibration.json` is not one.
+    #[error("{}: not a calibration: {source}; say --calibrate TASK --data-dir DIR to make another", .path.display())]
+    Ranges {
+        /// The file.
+        path: PathBuf,
+        /// What its reader said.
+        source: serde_json::Error,
+    },
+    /// Nothing says how large the model's values become.
+    #[error(
+        "{} has no calibration.json, so nothing says how large its values become; either say --calibrate TASK --data-dir DIR \
+         to observe them over a task's training texts, or convert a student that `distill` wrote: it leaves a calibration.json",
+        .folder.display()
+    )]
+    NoRanges {
+        /// The student's folder.
+        folder: PathBuf,
+    },
+    /// The tokenizer or a data set cannot be used.
+    #[error(transparent)]
+    Data(#[from] datasets::Error),
+    /// The tokenizer has words that the model does not.
+    #[error("{}: {got} words; expected at most the {expected} of config.json's `vocab_size`", .path.display())]
+    Vocabulary {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// Words of the model.
+        expected: usize,
+        /// Words of the tokenizer.
+        got: usize,
+    },
+    /// Ranges do not make a spec.
+    #[error(transparent)]
+    Choose(#[from] ChooseError),
+    /// A weight does not fit.
+    #[error(transparent)]
+    Quantise(#[from] QuantiseError),
+    /// The spec cannot be run.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A sentence does not fit the model.
+    #[error(transparent)]
+    Texts(#[from] TextsError),
+    /// The output would touch the input.
+    #[error("the bundle's folder {} {relation} the student's folder {}; name another with -o", .output.display(), .input.display())]
+    Output {
+        /// The bundle's folder.
+        output: PathBuf,
+        /// The student's folder.
+        input: PathBuf,
+        /// How they lie.
+        relation: &'static str,
+    },
+    /// Fixed point and floating point differ.
+    #[error(
+        "the bundle was not written: fixed point and floating point differ by {difference:.3e}, the limit is {limit:.0e}"
+    )]
+    Accuracy {
+        /// Largest difference of a logit.
+        difference: f64,
+        /// What is accepted.
+        limit: f64,
+    },
+    /// The bundle cannot be written.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+}
+
+fn cure(source: &FoldError) -> &'static str {
+    match source {
+        FoldError::Missing(name) if name.starts_with("classifier") || name.starts_with("pooler") => {
+            "; this is an encoder without a trained head: teach a student with `distill` first"
+        }
+        FoldError::Missing(_) => "; config.json and the weights are not of one model, or the file is not a BERT's",
+        _ => "",
+    }
+}
+
+/// The program's exit code for an error: 3 a bad file, 4 a gate of range or accuracy, 130 stopped, 1 anything else.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<ConvertError>() {
+        Some(error) => error.exit_code(),
+        None => 1,
+    }
+}
+
+impl ConvertError {
+    /// See [`exit_code`].
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ConvertError::Choose(ChooseError::Mismatch { .. }) => 3,
+            ConvertError::Choose(_)
+            | ConvertError::Quantise(_)
+            | ConvertError::Spec(_)
+            | ConvertError::Accuracy { .. } => 4,
+            ConvertError::Output { .. } => 2,
+            ConvertError::Bundle(BundleError::Stopped) => 130,
+            ConvertError::Bundle(_) => 1,
+            _ => 3,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The folder of a student, read once and checked.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use datasets::Tokenizer;
+use model::{AttentionKind, Config, Folded, Ranges, Shape, fold};
+
+use crate::error::ConvertError;
+use crate::weights::read_weights;
+
+/// A student with its weights folded, its tokenizer and, where `distill` left them, the ranges of its values.
+pub struct Student {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its configuration.
+    pub config: Config,
+    /// `config.json` as it stands.
+    pub config_json: Vec<u8>,
+    /// `tokenizer.json` as it stands.
+    pub tokenizer_json: Vec<u8>,
+    /// The tokenizer, cut to the model's positions.
+    pub tokenizer: Tokenizer,
+    /// The folded network, for [`model::Float`].
+    pub folded: Folded,
+    /// `calibration.json`, where there is one.
+    pub ranges: Option<Ranges>,
+}
+
+impl Student {
+    /// Reads `config.json`, `model.safetensors`, `tokenizer.json` and, where there is one, `calibration.json`.
+    pub fn read(folder: &Path) -> Result<Student, ConvertError> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read(&path).map_err(|source| ConvertError::Io { path, source })
+        };
+        let config_json = read("config.json")?;
+        let text = String::from_utf8_lossy(&config_json);
+        let config =
+            Config::from_json(&text).map_err(|source| ConvertError::Config { folder: folder.into(), source })?;
+        if config.attention_softmax == AttentionKind::Softmax {
+            return Err(ConvertError::Softmax { folder: folder.into() });
+        }
+        let tokenizer_json = read("tokenizer.json")?;
+        let tokenizer = Tokenizer::load(folder, config.max_position_embeddings)?;
+        if tokenizer.vocab_size() > config.vocab_size {
+            let (expected, got) = (config.vocab_size, tokenizer.vocab_size());
+            return Err(ConvertError::Vocabulary { path: folder.join("tokenizer.json"), expected, got });
+        }
+        let ranges = read_ranges(&folder.join("calibration.json"))?;
+        let path = folder.join("model.safetensors");
+        let tensors = read_weights(&path, &config)?;
+        let folded = fold(&Shape::of(&config), &tensors).map_err(|source| ConvertError::Fold { path, source })?;
+        Ok(Student { folder: folder.into(), config, config_json, tokenizer_json, tokenizer, folded, ranges })
+    }
+
+    /// The public shape.
+    pub fn shape(&self) -> &Shape {
+        &self.folded.shape
+    }
+
+    /// The ranges that `distill` left, or an error that says how to come by some.
+    pub fn stored_ranges(&self) -> Result<&Ranges, ConvertError> {
+        self.ranges.as_ref().ok_or_else(|| ConvertError::NoRanges { folder: self.folder.clone() })
+    }
+}
+
+impl fmt::Debug for Student {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Student {{ folder: {:?}, weights: secret }}", self.folder)
+    }
+}
+
+fn read_ranges(path: &Path) -> Result<Option<Ranges>, ConvertError> {
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let ranges = serde_json::from_slice(&bytes);
+            ranges.map(Some).map_err(|source| ConvertError::Ranges { path: path.into(), source })
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ConvertError::Io { path: path.into(), source }),
+    }
+}
