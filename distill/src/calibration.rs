@@ -1,12 +1,36 @@
-//! `calibration.json`: the ranges that `convert` needs, so that it needs no data set.
-
-use std::path::Path;
+//! `calibration.json`: the ranges of every value that a private run opens, so that `convert` needs no data set.
 
 use anyhow::Result;
+use model::{Folded, Sample, Shape, Tensors, calibrate, fold};
+use ndarray::ArrayD;
 
+use crate::atomic;
+use crate::folder::Folder;
 use crate::samples::Samples;
 
-/// Writes the ranges of the model stored in `folder` over `samples`.
-pub fn write_calibration(_folder: &Path, _samples: &Samples) -> Result<()> {
-    Ok(())
+/// Texts that are looked at, evenly spread over the set.
+const TEXTS: usize = 2000;
+
+/// Observes the stored model over training texts and writes the ranges beside it.
+pub fn write_calibration(folder: &Folder, samples: &Samples) -> Result<()> {
+    let count = samples.len().min(TEXTS);
+    let texts: Vec<Sample> = (0..count)
+        .map(|i| {
+            let (ids, segments) = samples.text(i * samples.len() / count);
+            Sample { ids: ids.to_vec(), segments: segments.to_vec() }
+        })
+        .collect();
+    let ranges = calibrate(&folded(folder)?, &texts, &|| ());
+    atomic::write_json(&folder.path.join("calibration.json"), &ranges)
+}
+
+/// The model as the engines of the private run take it.
+pub fn folded(folder: &Folder) -> Result<Folded> {
+    let mut tensors = Tensors::new();
+    for (name, tensor) in folder.weights.iter() {
+        let numbers = tensor.flatten_all()?.to_vec1::<f32>()?;
+        let name = name.strip_prefix("bert.").unwrap_or(name);
+        tensors.insert(name.to_string(), ArrayD::from_shape_vec(tensor.dims(), numbers)?);
+    }
+    Ok(fold(&Shape::of(&folder.config), &tensors)?)
 }

@@ -136,7 +136,7 @@ fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, dat
         ranges: &seen,
     };
     atomic::write(&out.join("README.md"), card.markdown().as_bytes())?;
-    write_calibration(out, &data.dev)?;
+    write_calibration(&stored, &data.train)?;
     let weights = if options.half { "half" } else { "single" };
     eprintln!(
         "student: accuracy {:.4} in {weights} precision, teacher {:.4}, written to {}",

@@ -47,20 +47,19 @@ impl Samples {
         &self.labels
     }
 
+    /// The tokens of one text and their segments.
+    pub fn text(&self, index: usize) -> (&[u32], &[u32]) {
+        (&self.texts[index].ids, &self.texts[index].type_ids)
+    }
+
     /// Number of texts that were too long.
     pub fn truncated(&self) -> usize {
         self.texts.iter().filter(|text| text.truncated).count()
     }
 
-    /// The largest token number.
-    pub fn largest_id(&self) -> Option<u32> {
-        self.texts.iter().flat_map(|text| text.ids.iter().copied()).max()
-    }
-
     /// Packs the chosen texts for a model with `heads` heads.
     pub fn pack(&self, chosen: &[usize], heads: usize) -> Result<Packed> {
-        let texts = chosen.iter().map(|&i| (self.texts[i].ids.as_slice(), self.texts[i].type_ids.as_slice()));
-        Packed::new(texts, heads)
+        Packed::new(chosen.iter().map(|&i| self.text(i)), heads)
     }
 
     /// The classes of the chosen texts.

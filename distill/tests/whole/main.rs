@@ -4,5 +4,6 @@
 
 mod files;
 mod gradients;
+mod parity;
 mod program;
 mod tiny;
