@@ -76,11 +76,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 impl Options {
     /// Parses a command line, the program's name first.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
-        let mut flags = true;
-        Options::try_parse_from(args.into_iter().map(|arg| {
-            flags &= arg != "--";
-            if flags { dashes(arg) } else { arg }
-        }))
+        Options::try_parse_from(dashed(args))
     }
 
     /// The texts that were named.
@@ -88,6 +84,15 @@ impl Options {
         let (task, data_dir) = (self.calibrate?, self.data_dir.clone()?);
         Some(Sentences { task, data_dir, samples: self.calibrate_samples })
     }
+}
+
+/// A command line with its flags spelt with `-` where they came with `_`; what follows `--` stays as it is.
+pub fn dashed(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let mut flags = true;
+    args.into_iter().map(move |arg| {
+        flags &= arg != "--";
+        if flags { dashes(arg) } else { arg }
+    })
 }
 
 /// `--data_dir=a_b` as `--data-dir=a_b`.

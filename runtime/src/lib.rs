@@ -1,1 +1,26 @@
-//! runtime
+//! Private classification: two parties, a dealer and a client, each a process of its own.
+//!
+//! `infer` and `evaluate` start all roles on this machine and are the client themselves, which is for trying and measuring:
+//! it protects nothing, and says so. Security model of the protocol: semi-honest, at most one of the two parties and the
+//! dealer corrupted; lengths of texts, the model's shape and the number of restarts are public.
+
+pub mod client;
+pub mod dealer;
+pub mod deployment;
+pub mod evaluate;
+pub mod exit;
+pub mod handshake;
+pub mod infer;
+pub mod message;
+pub mod options;
+pub mod party;
+pub mod shipped;
+pub mod start;
+pub mod texts;
+
+/// Writes a line of progress or trouble to standard error. Never a text, a weight, a share or a key.
+pub fn log(line: &str) {
+    use std::io::Write;
+    // with standard error gone there is nobody to tell
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,180 @@
+//! The client: shares a text with the parties and adds up the two halves of the answer. It alone reads the label.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bundle::ClientBundle;
+use model::{InputKind, Plan, Sample, Texts, one_hot};
+use mpc::{Party, join_output, share_input};
+use net::Link;
+use ring64::Key;
+
+use crate::handshake::{Identity, Peer, call, fresh};
+use crate::message::{ControlError, Report, Request, Role, expect, kind, send, send_bytes};
+use crate::party::output_shape;
+use crate::start::Start;
+
+/// What a batch cost, as the parties measured it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// Rounds between the parties, over all attempts.
+    pub rounds: u64,
+    /// Bytes between the parties, headers included, in the larger direction.
+    pub online_bytes_each_way: u64,
+    /// All that the dealer sent.
+    pub offline_bytes: u64,
+    /// Attempts beyond the first.
+    pub restarts: u32,
+    /// Seconds spent on correlations, in the slower party.
+    pub offline_seconds: f64,
+    /// Seconds from the client's input to its output, without the correlations of restarts.
+    pub online_seconds: f64,
+    /// Seconds from the client's request to its output.
+    pub total_seconds: f64,
+}
+
+impl Measured {
+    /// Adds another batch.
+    pub fn add(&mut self, other: &Measured) {
+        self.rounds += other.rounds;
+        self.online_bytes_each_way += other.online_bytes_each_way;
+        self.offline_bytes += other.offline_bytes;
+        self.restarts += other.restarts;
+        self.offline_seconds += other.offline_seconds;
+        self.online_seconds += other.online_seconds;
+        self.total_seconds += other.total_seconds;
+    }
+}
+
+/// Logits of each text of a batch, and what they cost.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// One row a text.
+    pub logits: Vec<Vec<f64>>,
+    /// Cost.
+    pub measured: Measured,
+}
+
+/// A client connected to both parties.
+pub struct Client {
+    bundle: ClientBundle,
+    kind: InputKind,
+    parties: [Peer; 2],
+    request: u64,
+}
+
+impl Client {
+    /// Calls both parties.
+    pub fn connect(bundle: ClientBundle, start: &Start, deadline: Duration) -> Result<Client> {
+        let identity = Identity {
+            role: Role::Client,
+            token: start.token()?,
+            session: start.session()?,
+            bundle: *bundle.id.as_bytes(),
+            spec: bundle::spec_digest(&bundle.spec),
+            nonce: fresh().context("no randomness from the operating system")?,
+        };
+        let party = |role| Ok::<_, anyhow::Error>(call(&identity, role, start.address(role)?, deadline)?.link);
+        let parties = [party(Role::Party0)?, party(Role::Party1)?];
+        let kind = bundle.embedding.input_kind();
+        Ok(Client { bundle, kind, parties, request: 0 })
+    }
+
+    /// The client's part of the bundle.
+    pub fn bundle(&self) -> &ClientBundle {
+        &self.bundle
+    }
+
+    /// Classifies a batch of tokenised texts.
+    pub fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
+        let begin = Instant::now();
+        self.request += 1;
+        let request = self.request;
+        let spec = self.bundle.spec.clone();
+        let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
+        let texts = Texts::new(&lengths, &spec.shape)?;
+        let plan = Plan::new(&spec, &texts, self.kind)?;
+        for party in &mut self.parties {
+            send(party, kind::REQUEST, request, 0, &Request { lengths: lengths.clone() })?;
+        }
+        let seed = Key::from_bytes(fresh().context("no randomness from the operating system")?);
+        let rest = share_input(&seed, &self.input(batch)?, spec.input_extra);
+        for party in &mut self.parties {
+            expect::<()>(party, kind::READY, request, 0, "ready")?;
+        }
+        let ready = Instant::now();
+        send_bytes(&mut self.parties[0], kind::INPUT, request, 0, seed.as_bytes().to_vec())?;
+        send_bytes(&mut self.parties[1], kind::INPUT, request, 0, rest)?;
+        let (first, attempt, half0) = self.receive(Party::Zero, request)?;
+        let (second, other, half1) = self.receive(Party::One, request)?;
+        if attempt != other {
+            let reason = format!("answers attempt {other}, party0 attempt {attempt}: such halves do not belong together");
+            return Err(ControlError::Unexpected { peer: Role::Party1.to_string(), reason }.into());
+        }
+        let (labels, frac) = (spec.shape.labels, spec.bias_frac(model::Weight::Classifier));
+        let shape = output_shape(&spec, labels * batch.len(), frac);
+        let logits = join_output([&half0, &half1], &shape).context("a party sent a malformed half of the logits")?;
+        let restart_seconds = first.offline_seconds.max(second.offline_seconds) - (ready - begin).as_secs_f64();
+        let restarts = first.restarts;
+        let measured = Measured {
+            rounds: first.rounds.max(second.rounds),
+            online_bytes_each_way: first.online_bytes.max(second.online_bytes),
+            offline_bytes: first.offline_bytes + second.offline_bytes,
+            restarts,
+            offline_seconds: first.offline_seconds.max(second.offline_seconds),
+            online_seconds: ready.elapsed().as_secs_f64() - if restarts > 0 { restart_seconds.max(0.0) } else { 0.0 },
+            total_seconds: begin.elapsed().as_secs_f64(),
+        };
+        let planned = plan.cost().rounds as u64 * (u64::from(restarts) + 1);
+        anyhow::ensure!(measured.rounds <= planned, "{} rounds were measured, {planned} were planned", measured.rounds);
+        Ok(Answer { logits: logits.chunks(labels).map(<[f64]>::to_vec).collect(), measured })
+    }
+
+    /// Says goodbye, so that all roles end.
+    pub fn bye(mut self) -> Result<()> {
+        for party in &mut self.parties {
+            send(party, kind::BYE, 0, 0, &())?;
+            party.flush()?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, party: Party, request: u64) -> Result<(Report, u32, Vec<u8>)> {
+        let link = &mut self.parties[party.index()];
+        let frame = link.recv()?;
+        let attempt = frame.header.attempt;
+        if (frame.header.kind, frame.header.session) != (kind::REPORT, request) {
+            let reason = format!("sent a frame of kind {} where a report is due", frame.header.kind);
+            return Err(ControlError::Unexpected { peer: link.peer().to_string(), reason }.into());
+        }
+        let report = crate::message::parse(link.peer(), "report", &frame.payload)?;
+        let half = link.expect(kind::OUTPUT, request, attempt, 0, None)?;
+        Ok((report, attempt, half))
+    }
+
+    /// The input's values at the scale of its wire.
+    fn input(&self, batch: &[Sample]) -> Result<Vec<u64>> {
+        let spec = &self.bundle.spec;
+        match (self.kind, &self.bundle.table) {
+            (InputKind::OneHot, _) => {
+                let ids: Vec<u32> = batch.iter().flat_map(|s| s.ids.iter().copied()).collect();
+                let segments: Vec<u32> = batch.iter().flat_map(|s| s.segments.iter().copied()).collect();
+                Ok(one_hot(&spec.shape, &ids, &segments).iter().map(|v| *v as u64).collect())
+            }
+            (InputKind::Embedded, Some(table)) => {
+                let frac = spec.input(self.kind).0.frac;
+                let mut values = Vec::new();
+                for sample in batch {
+                    let rows = table.embed(&spec.shape, &sample.ids, &sample.segments);
+                    let rows = rows.context("a token is outside the model's vocabulary; use the bundle's own tokenizer")?;
+                    for v in &rows {
+                        let word = ring64::encode(f64::from(*v), frac);
+                        values.push(word.context("an embedding is not finite; convert the model again")?);
+                    }
+                }
+                Ok(values)
+            }
+            (InputKind::Embedded, None) => anyhow::bail!("the client's part of the bundle has no embedding table"),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `runtime`: see `runtime --help`.
+
+use std::io::{Write, stdout};
+use std::process::exit;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bundle::{DealerBundle, PartyBundle};
+use net::Listener;
+use runtime::exit::{INTERRUPTED, code_of};
+use runtime::message::Role;
+use runtime::options::{Child, Command, Options};
+use runtime::start::{Ready, await_start};
+use runtime::{dealer, evaluate, infer, log, party};
+
+fn main() {
+    let options = match Options::from_args(std::env::args_os()) {
+        Ok(options) => options,
+        Err(error) => error.exit(),
+    };
+    if let Err(error) = run(&options.command) {
+        log(&format!("error: {error:#}"));
+        exit(code_of(&error));
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    // children end when this process does: their standard input ends
+    ctrlc::set_handler(|| exit(INTERRUPTED)).context("watching for Ctrl-C")?;
+    match command {
+        Command::Infer(options) => infer::run(options, &mut stdout().lock()),
+        Command::Evaluate(options) => evaluate::run(options, &mut stdout().lock()),
+        Command::Party(options) => {
+            let listener = Listener::loopback(0)?;
+            let role = if options.index == 0 { Role::Party0 } else { Role::Party1 };
+            ready(role, listener.local_addr().port())?;
+            let start = await_start(deadline(&options.child))?;
+            let bundle = PartyBundle::open(&options.child.bundle, usize::from(options.index))?;
+            party::serve(&listener, bundle, &start, deadline(&options.child))
+        }
+        Command::Dealer(options) => {
+            ready(Role::Dealer, 0)?;
+            let start = await_start(deadline(&options.child))?;
+            dealer::serve(DealerBundle::open(&options.child.bundle)?, &start, deadline(&options.child))
+        }
+    }
+}
+
+fn deadline(child: &Child) -> Duration {
+    Duration::from_secs(child.deadline)
+}
+
+fn ready(role: Role, port: u16) -> Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "{}", serde_json::to_string(&Ready { ready: role, port })?)?;
+    Ok(out.flush()?)
+}

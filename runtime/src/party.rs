@@ -1,0 +1,274 @@
+//! A computing party: waits for the client's requests, asks the dealer for correlations, computes with the other party.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bundle::PartyBundle;
+use model::{InputKind, Plan, Spec, Texts};
+use mpc::{
+    Agreement, Attempt, DealtReader, Outcome, OutputShape, Party, PartyWeights, expand_input, mask_output, online,
+    plan_digest, prepare, unpack_input,
+};
+use net::{Frame, Link, Listener};
+use ring64::{Kernel, Key, packed_len};
+
+use crate::handshake::{Identity, Peer, answer_all, call, fresh, is_timeout, take};
+use crate::message::{ControlError, Demand, Report, Request, Role, kind, parse, send, send_bytes};
+use crate::start::Start;
+
+/// An attempt restarts with a small probability; so many in a row mean that something else is wrong.
+const MOST_ATTEMPTS: u32 = 32;
+/// How often an idle party looks whether its peers are still there.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long such a look takes.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// Serves requests until the client says goodbye.
+pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, deadline: Duration) -> Result<()> {
+    let party = if bundle.party == 0 { Party::Zero } else { Party::One };
+    let role = if bundle.party == 0 { Role::Party0 } else { Role::Party1 };
+    let identity = Identity {
+        role,
+        token: start.token()?,
+        session: start.session()?,
+        bundle: *bundle.id.as_bytes(),
+        spec: bundle::spec_digest(&bundle.spec),
+        nonce: fresh().context("no randomness from the operating system")?,
+    };
+    let weights = PartyWeights::expand(party, bundle.weights, &bundle.seed);
+    drop(bundle.seed);
+    let (mut peer, mut known) = match party {
+        Party::Zero => {
+            let mut known = answer_all(&identity, listener, &[Role::Party1, Role::Dealer, Role::Client], deadline)?;
+            (take(&mut known, Role::Party1)?, known)
+        }
+        Party::One => {
+            let peer = call(&identity, Role::Party0, start.address(Role::Party0)?, deadline)?;
+            (peer, answer_all(&identity, listener, &[Role::Dealer, Role::Client], deadline)?)
+        }
+    };
+    let dealer = take(&mut known, Role::Dealer)?;
+    let client = take(&mut known, Role::Client)?;
+    let output_root = share_output_root(party, &mut peer.link)?;
+    let nonces = match party {
+        Party::Zero => [identity.nonce, peer.nonce, dealer.nonce],
+        Party::One => [peer.nonce, identity.nonce, dealer.nonce],
+    };
+    let mut server = Server {
+        party,
+        spec: bundle.spec,
+        kind: bundle.embedding.input_kind(),
+        weights,
+        kernel: Kernel::detect(),
+        identity,
+        nonces,
+        output_root,
+        peer: peer.link,
+        dealer: dealer.link,
+        client: client.link,
+        last_request: 0,
+        deadline,
+    };
+    server.run()
+}
+
+/// P0 draws the root of the keys that mask logits and tells P1. The dealer must not see this link.
+fn share_output_root(party: Party, peer: &mut Peer) -> Result<Key> {
+    match party {
+        Party::Zero => {
+            let root = fresh::<32>().context("no randomness from the operating system")?;
+            send_bytes(peer, kind::OUTPUT_ROOT, 0, 0, root.to_vec())?;
+            Ok(Key::from_bytes(root))
+        }
+        Party::One => key(peer.expect(kind::OUTPUT_ROOT, 0, 0, 0, Some(32)).map_err(ControlError::from)?),
+    }
+}
+
+fn key(bytes: Vec<u8>) -> Result<Key> {
+    let mut words = [0; 32];
+    anyhow::ensure!(bytes.len() == words.len(), "a key of {} bytes; expected 32", bytes.len());
+    words.copy_from_slice(&bytes);
+    Ok(Key::from_bytes(words))
+}
+
+struct Server {
+    party: Party,
+    spec: Arc<Spec>,
+    kind: InputKind,
+    weights: PartyWeights,
+    kernel: Kernel,
+    identity: Identity,
+    nonces: [[u8; 32]; 3],
+    output_root: Key,
+    peer: Peer,
+    dealer: Peer,
+    client: Peer,
+    last_request: u64,
+    deadline: Duration,
+}
+
+impl Server {
+    fn run(&mut self) -> Result<()> {
+        loop {
+            let Frame { header, payload } = self.next_request()?;
+            match header.kind {
+                kind::REQUEST => {
+                    let request: Request = parse(Role::Client.name(), "request", &payload)?;
+                    self.classify(header.session, &request)?;
+                }
+                kind::BYE => {
+                    send(&mut self.dealer, kind::BYE, 0, 0, &())?;
+                    return Ok(self.dealer.flush()?);
+                }
+                other => return Err(unexpected(format!("sent a frame of kind {other} where a request is due"))),
+            }
+        }
+    }
+
+    /// Waits for the client as long as it takes, but not past the loss of another role.
+    fn next_request(&mut self) -> Result<Frame> {
+        loop {
+            self.client.set_deadline(HEARTBEAT);
+            match self.client.recv() {
+                Ok(frame) => {
+                    self.client.set_deadline(self.deadline);
+                    return Ok(frame);
+                }
+                Err(error) if is_timeout(&error) => {
+                    still_there(&mut self.peer, self.deadline)?;
+                    still_there(&mut self.dealer, self.deadline)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn classify(&mut self, request: u64, asked: &Request) -> Result<()> {
+        if request <= self.last_request {
+            let last = self.last_request;
+            return Err(unexpected(format!("asked for request {request} after {last}; a request is served once")));
+        }
+        self.last_request = request;
+        let texts = Texts::new(&asked.lengths, &self.spec.shape).map_err(|e| unexpected(e.to_string()))?;
+        let plan = Plan::new(&self.spec, &texts, self.kind).context("planning the request")?;
+        let mut report = Report::default();
+        let mut input = None;
+        for attempt in 0..MOST_ATTEMPTS {
+            let begin = Instant::now();
+            let correlations = self.prepare(request, attempt, &texts, &plan, &mut report)?;
+            report.offline_seconds += begin.elapsed().as_secs_f64();
+            let input = match &mut input {
+                Some(input) => input,
+                none => none.insert(self.receive_input(request, &texts)?),
+            };
+            let begin = Instant::now();
+            let before = self.peer.counters();
+            let on = Attempt { peer: &mut self.peer, request, attempt };
+            let (spec, weights, kernel) = (&self.spec, &self.weights, self.kernel);
+            let outcome = online(spec, weights, &texts, self.kind, correlations, input.clone(), on, kernel)?;
+            let passed = self.peer.counters().since(before);
+            report.rounds += passed.frames_sent;
+            report.online_bytes += passed.bytes_sent;
+            report.online_seconds += begin.elapsed().as_secs_f64();
+            match outcome {
+                Outcome::Restart => report.restarts += 1,
+                Outcome::Logits { share, frac } => {
+                    return self.answer(request, attempt, &plan, &report, share, frac);
+                }
+            }
+        }
+        anyhow::bail!(
+            "request {request} restarted {MOST_ATTEMPTS} times in a row; the bundle's ranges do not hold for this text: \
+             convert again with --calibrate on texts like it"
+        )
+    }
+
+    /// Gets fresh correlations: a key and, at P1, the dealt stream.
+    fn prepare(
+        &mut self,
+        request: u64,
+        attempt: u32,
+        texts: &Texts,
+        plan: &Plan,
+        report: &mut Report,
+    ) -> Result<mpc::Correlations> {
+        let before = self.dealer.counters();
+        let demand = Demand { lengths: texts.lengths().to_vec(), plan: hex::encode(plan_digest(plan)) };
+        send(&mut self.dealer, kind::DEMAND, request, attempt, &demand)?;
+        let key = key(self.dealer.expect(kind::KEY, request, attempt, 0, Some(32))?)?;
+        let bytes = plan.cost().dealt_bytes;
+        let dealt = match self.party {
+            Party::Zero => None,
+            Party::One => Some(DealtReader::new(&mut self.dealer, request, attempt, bytes)),
+        };
+        let prepared = prepare(&self.spec, &self.weights, texts, self.kind, key, dealt, self.kernel)?;
+        report.offline_bytes += self.dealer.counters().since(before).bytes_received;
+        Ok(prepared)
+    }
+
+    fn receive_input(&mut self, request: u64, texts: &Texts) -> Result<Vec<u64>> {
+        send(&mut self.client, kind::READY, request, 0, &())?;
+        let (count, extra) = (model::input_form(&self.spec, self.kind, texts).count(), self.spec.input_extra);
+        match self.party {
+            Party::Zero => {
+                let seed = key(self.client.expect(kind::INPUT, request, 0, 0, Some(32))?)?;
+                Ok(expand_input(&seed, count, extra))
+            }
+            Party::One => {
+                let length = packed_len(count, 64 - extra);
+                let packed = self.client.expect(kind::INPUT, request, 0, 0, Some(length))?;
+                unpack_input(&packed, count, extra).map_err(|e| unexpected(format!("sent a malformed input: {e}")))
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        request: u64,
+        attempt: u32,
+        plan: &Plan,
+        report: &Report,
+        share: Vec<u64>,
+        frac: i32,
+    ) -> Result<()> {
+        let agreement = Agreement {
+            bundle: self.identity.bundle,
+            spec: self.identity.spec,
+            plan: plan_digest(plan),
+            session: self.identity.session,
+            request,
+            attempt,
+            nonces: self.nonces,
+        };
+        let shape = output_shape(&self.spec, share.len(), frac);
+        let half = mask_output(self.party, &agreement.output_key(&self.output_root), share, &shape);
+        send(&mut self.client, kind::REPORT, request, attempt, report)?;
+        Ok(send_bytes(&mut self.client, kind::OUTPUT, request, attempt, half)?)
+    }
+}
+
+/// How logits are opened to the client.
+pub fn output_shape(spec: &Spec, count: usize, frac: i32) -> OutputShape {
+    OutputShape { count, drop: (frac - spec.logits.frac).max(0) as u32, frac: spec.logits.frac }
+}
+
+/// Looks whether a role that should be silent is still connected.
+fn still_there(link: &mut Peer, deadline: Duration) -> Result<()> {
+    link.set_deadline(GLANCE);
+    let seen = link.recv();
+    link.set_deadline(deadline);
+    match seen {
+        Err(error) if is_timeout(&error) => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(frame) => {
+            let peer = link.peer().to_string();
+            let reason = format!("sent a frame of kind {} while nothing was asked of it", frame.header.kind);
+            Err(ControlError::Unexpected { peer, reason }.into())
+        }
+    }
+}
+
+fn unexpected(reason: String) -> anyhow::Error {
+    ControlError::Unexpected { peer: Role::Client.to_string(), reason }.into()
+}

@@ -1,0 +1,122 @@
+//! Which student and which bundle to run: one given, one converted before, or one converted now.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use bundle::{Embedding, WriteOptions};
+use convert::Student;
+use directories::ProjectDirs;
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
+
+use crate::exit::{BAD_FILE, coded};
+use crate::options::Source;
+
+/// The student in this repository.
+pub const SHIPPED: &str = "sst2-minilm-l4-2quad";
+
+/// Where a student may be looked for, before this repository's `models`.
+const MODELS_VARIABLE: &str = "PRIVATE_BERT_MODELS";
+/// Where bundles are kept, in place of the user's cache folder.
+const CACHE_VARIABLE: &str = "PRIVATE_BERT_CACHE";
+/// Changes when a bundle of the same student would differ.
+const CACHE_VERSION: u32 = 1;
+
+/// A bundle to run, and the student that it was made from, where known.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The bundle's folder.
+    pub bundle: PathBuf,
+    /// The student's folder.
+    pub student: Option<PathBuf>,
+}
+
+/// Finds or makes the bundle that the command line asks for.
+pub fn choose(source: &Source) -> Result<Chosen> {
+    if let Some(bundle) = &source.bundle {
+        return Ok(Chosen { bundle: bundle.clone(), student: None });
+    }
+    let student = match &source.model {
+        Some(folder) => folder.clone(),
+        None => shipped()?,
+    };
+    let bundle = converted(&student, source.embedding.into(), source.quiet)?;
+    Ok(Chosen { bundle, student: Some(student) })
+}
+
+/// The folder of the shipped student.
+fn shipped() -> Result<PathBuf> {
+    let beside_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let places = std::env::var_os(MODELS_VARIABLE).map(PathBuf::from).into_iter().chain([beside_source]);
+    let tried: Vec<PathBuf> = places.map(|p| p.join(SHIPPED)).collect();
+    match tried.iter().find(|p| p.join("config.json").is_file()) {
+        Some(found) => Ok(found.clone()),
+        None => {
+            let tried: Vec<_> = tried.iter().map(|p| p.display().to_string()).collect();
+            let message = format!(
+                "the shipped student is not at {}; give --model or --bundle, or set {MODELS_VARIABLE} to the folder that holds it",
+                tried.join(" nor at ")
+            );
+            Err(coded(BAD_FILE, message))
+        }
+    }
+}
+
+/// The bundle of a student in the cache folder; made if it is not there.
+fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf> {
+    let cache = match std::env::var_os(CACHE_VARIABLE) {
+        Some(cache) => PathBuf::from(cache),
+        None => ProjectDirs::from("", "", "private-bert")
+            .context("this user has no home folder to keep bundles in; set PRIVATE_BERT_CACHE")?
+            .cache_dir()
+            .join("bundles"),
+    };
+    let name = match embedding {
+        Embedding::Private => "private",
+        Embedding::Client => "client",
+    };
+    let bundle = cache.join(format!("{}-{name}-v{CACHE_VERSION}", fingerprint(folder)?));
+    if bundle.join("client/manifest.json").is_file() {
+        return Ok(bundle);
+    }
+    fs::create_dir_all(&cache).with_context(|| format!("making the cache folder {}", cache.display()))?;
+    if !quiet {
+        crate::log(&format!("converting {} into {} (first use)", folder.display(), bundle.display()));
+    }
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    bar.set_style(ProgressStyle::with_template("{msg} {bar:32} {percent} %").unwrap_or(ProgressStyle::default_bar()));
+    bar.set_message("reading and fitting");
+    let student = Student::read(folder)?;
+    let converted = convert::convert(&student, student.stored_ranges()?)?;
+    bar.set_message("masking and writing");
+    let mut progress = |done: u64, all: u64| {
+        bar.set_length(all);
+        bar.set_position(done);
+        ControlFlow::Continue(())
+    };
+    // a half-made folder of this name can only be left over from another version
+    let options = WriteOptions { overwrite: true, progress: Some(&mut progress) };
+    convert::write_bundle(&student, &converted, embedding, &bundle, options)?;
+    bar.finish_and_clear();
+    Ok(bundle)
+}
+
+/// A name for a student's content.
+fn fingerprint(folder: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    for file in ["config.json", "calibration.json", "tokenizer.json", "model.safetensors"] {
+        let path = folder.join(file);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let message = format!("{}: {error}; a student folder as `distill` writes it is expected", path.display());
+                return Err(coded(BAD_FILE, message));
+            }
+        };
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(&bytes);
+    }
+    Ok(hex::encode(&hash.finalize()[..12]))
+}
