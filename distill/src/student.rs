@@ -26,7 +26,6 @@ pub fn evenly(all: usize, count: usize) -> Vec<usize> {
 
 /// A student that starts from `start`, or from the teacher, with `layers` of its layers, or all.
 pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>) -> Result<Student> {
-    let shares_embeddings = start.is_none();
     let (mut config, mut weights) = match &start {
         Some(folder) => (folder.config.clone(), folder.weights.clone()),
         None => (teacher.config.clone(), teacher.weights.clone()),
@@ -58,6 +57,7 @@ pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>) -> 
         its.num_hidden_layers
     );
     weights = weights.keep_layers(&evenly(all, count));
+    let shares_embeddings = weights.has_embeddings_of(&teacher.weights)?;
     config.num_hidden_layers = count;
     config.attention_softmax = AttentionKind::TwoQuad;
     config.check()?;

@@ -174,6 +174,18 @@ impl Weights {
         Ok(Weights(tensors))
     }
 
+    /// Whether the embedding's tables and its LayerNorm are those of another model, number by number.
+    pub fn has_embeddings_of(&self, other: &Weights) -> Result<bool> {
+        for (name, tensor) in self.0.iter().filter(|(name, _)| name.starts_with("bert.embeddings.")) {
+            let theirs = other.tensor(name)?;
+            let differ = || anyhow::Ok(tensor.ne(theirs)?.max_all()?.to_scalar::<u8>()? != 0);
+            if tensor.dims() != theirs.dims() || differ()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Overwrites the numbers with those of `other`, in place.
     pub fn assign(&self, other: &Weights) -> Result<()> {
         for (name, tensor) in &self.0 {

@@ -97,6 +97,8 @@ fn kept_layers_move_down_and_written_weights_come_back() {
         numbers(&weights, "bert.encoder.layer.3.output.dense.weight")
     );
     assert!(kept.tensor("bert.encoder.layer.2.output.dense.weight").is_err());
+    assert!(kept.has_embeddings_of(&weights).unwrap());
+    assert!(!kept.has_embeddings_of(&Weights::draw(&tiny::config(4), 4).unwrap()).unwrap());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     kept.write(&path, false).unwrap();
