@@ -1,0 +1,226 @@
+//! The program from outside: what it writes, what it prints, what it refuses and with which exit code.
+
+mod folder;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use bundle::{ClientBundle, DealerBundle, Embedding, PartyBundle};
+use folder::Place;
+use serde_json::Value;
+
+fn convert(place: &Place, args: &[&str]) -> Output {
+    let (student, bundle) = (place.student(), place.bundle());
+    Command::new(env!("CARGO_BIN_EXE_convert")).arg(student).arg("-o").arg(bundle).args(args).output().unwrap()
+}
+
+fn with_task<'a>(place: &Place, args: &[&'a str]) -> Vec<String> {
+    let data_dir = format!("--data_dir={}", place.glue().display());
+    ["--calibrate", "SST-2", &data_dir].iter().chain(args).map(ToString::to_string).collect()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[track_caller]
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert!(words.iter().all(|w| message.contains(w)), "expected {words:?} in: {message}");
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_student_with_its_calibration_becomes_a_bundle() {
+    let place = Place::new();
+    let output = convert(&place, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "", "nothing to say and no progress off a terminal");
+    let table = text(&output.stdout);
+    for words in ["embedding LayerNorm", "layer 1 ", "GeLU", "tanh", "restart probability", "private embedding"] {
+        assert!(table.contains(words), "expected `{words}` in:\n{table}");
+    }
+    let parties = [0, 1].map(|i| PartyBundle::open(&place.bundle().join(format!("party{i}")), i).unwrap());
+    let dealer = DealerBundle::open(&place.bundle().join("dealer")).unwrap();
+    let client = ClientBundle::open(&place.bundle().join("client")).unwrap();
+    assert!(parties.iter().all(|p| p.id == dealer.id && p.spec == dealer.spec) && client.id == dealer.id);
+    assert!(table.contains(&format!("id {}", client.id)));
+    assert_eq!(client.labels, ["NEGATIVE", "POSITIVE"]);
+    assert_eq!(fs::read(client.tokenizer_path).unwrap(), folder::tokenizer(29).as_bytes());
+    assert_eq!(entries(place.root.path()), ["bundle", "glue", "student"]);
+}
+
+#[test]
+fn sentences_give_ranges_and_a_comparison() {
+    let place = Place::without_calibration();
+    let args = with_task(&place, &["--calibrate_samples", "25", "--embedding", "client"]);
+    let output = convert(&place, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let last = text(&output.stdout).lines().last().unwrap();
+    assert!(last.starts_with("-[ok] all logits close (atol 2e-2), max diff "), "{last}");
+    assert!(last.ends_with("30 of 30 labels equal"), "{last}");
+    let client = ClientBundle::open(&place.bundle().join("client")).unwrap();
+    assert_eq!(client.embedding, Embedding::Client);
+    assert!(client.table.is_some());
+}
+
+#[test]
+fn json_is_one_object_that_says_everything() {
+    let place = Place::without_calibration();
+    let args = with_task(&place, &["--json"]);
+    let output = convert(&place, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let client = ClientBundle::open(&place.bundle().join("client")).unwrap();
+    assert_eq!(report["id"], client.id.to_string());
+    assert_eq!(report["embedding"], "private");
+    assert_eq!(report["comparison"]["samples"], 30);
+    assert!(report["comparison"]["max_difference"].as_f64().unwrap() < 2e-2);
+    assert_eq!(report["rows"].as_array().unwrap().len(), 2 + 2 * 14 + 2);
+    for row in report["rows"].as_array().unwrap() {
+        assert!(row["headroom"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    let costs = report["cost"].as_array().unwrap();
+    assert_eq!(costs.len(), 1, "16 positions: one token count");
+    assert_eq!((&costs[0]["tokens"], &costs[0]["rounds"]), (&Value::from(16), &Value::from(37)));
+    let gelu = report["rows"].as_array().unwrap().iter().find(|r| r["place"] == "GeLU").unwrap();
+    let columns = gelu["series"].as_array().unwrap().iter().map(|s| s["columns"].as_u64().unwrap());
+    assert_eq!(columns.sum::<u64>(), 48);
+}
+
+#[test]
+fn quiet_leaves_out_the_table() {
+    let place = Place::new();
+    let output = convert(&place, &["-q"]);
+    assert_eq!(text(&output.stdout).lines().count(), 1, "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_softmax_model_is_refused_with_the_command_that_helps() {
+    let place = Place::new();
+    place.edit("config.json", "\"attention_softmax\": \"2quad\",", "");
+    let student = place.student().display().to_string();
+    refused(&convert(&place, &[]), 3, &["softmax", "2quad", &format!("distill --teacher {student} --task TASK")]);
+}
+
+#[test]
+fn a_student_without_ranges_is_refused_with_both_cures() {
+    let place = Place::without_calibration();
+    refused(&convert(&place, &[]), 3, &["no calibration.json", "--calibrate TASK --data-dir DIR", "distill"]);
+    assert!(!place.bundle().exists());
+}
+
+#[test]
+fn ranges_that_do_not_fit_are_refused_with_layer_value_and_limit() {
+    let place = Place::new();
+    let path = place.student().join("calibration.json");
+    let good: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let with = |edit: fn(&mut Value)| {
+        let mut changed = good.clone();
+        edit(&mut changed);
+        fs::write(&path, changed.to_string()).unwrap();
+        convert(&place, &[])
+    };
+    refused(&with(|r| r["layers"][1]["gelu"][3] = 900.0.into()), 4, &["layer 1", "GeLU", "1260.5", "limit is 124"]);
+    let wide = with(|r| r["norms"][2]["square_sum"]["lo"] = 1e-4.into());
+    refused(&wide, 4, &["layer 0 output LayerNorm", "ratio", "limit is 512"]);
+    refused(&with(|r| drop(r["layers"].as_array_mut().unwrap().pop())), 3, &["number of layers is 1; expected 2"]);
+    refused(&with(|r| r["version"] = 9.into()), 3, &["version is 9; expected 1"]);
+    refused(&with(|r| drop(r.as_object_mut().unwrap().remove("pooler"))), 3, &["calibration.json", "pooler"]);
+    assert!(!place.bundle().exists());
+}
+
+#[test]
+fn a_bad_file_is_named_with_what_was_expected() {
+    let place = Place::new();
+    let student = place.student();
+    let keep = |name: &str| (student.join(name), fs::read(student.join(name)).unwrap());
+    let kept = ["config.json", "tokenizer.json", "model.safetensors", "calibration.json"].map(keep);
+    for (path, whole) in &kept {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        fs::write(path, &whole[..whole.len() / 2]).unwrap();
+        refused(&convert(&place, &[]), 3, &[name]);
+        fs::remove_file(path).unwrap();
+        refused(&convert(&place, &[]), 3, &[name]);
+        fs::write(path, whole).unwrap();
+    }
+    place.edit("config.json", "\"hidden_size\": 24", "\"hidden_size\": 25");
+    refused(&convert(&place, &[]), 3, &["config.json", "num_attention_heads", "divisor"]);
+    place.edit("config.json", "\"hidden_size\": 25", "\"hidden_size\": 24");
+    fs::write(student.join("tokenizer.json"), folder::tokenizer(30)).unwrap();
+    refused(&convert(&place, &[]), 3, &["tokenizer.json", "30 words", "at most the 29"]);
+}
+
+#[test]
+fn a_bundle_is_not_overwritten_unless_asked_and_nothing_else_ever() {
+    let place = Place::new();
+    assert!(convert(&place, &["-q"]).status.success());
+    let id = || DealerBundle::open(&place.bundle().join("dealer")).unwrap().id;
+    let first = id();
+    refused(&convert(&place, &[]), 1, &["exists and is not empty", "--overwrite"]);
+    assert_eq!(id(), first);
+    assert!(convert(&place, &["-q", "--overwrite"]).status.success());
+    assert_ne!(id(), first);
+    fs::write(place.bundle().join("notes.txt"), "mine").unwrap();
+    refused(&convert(&place, &["--overwrite"]), 1, &["is not a bundle", "notes.txt"]);
+    assert_eq!(entries(place.root.path()), ["bundle", "glue", "student"]);
+}
+
+#[test]
+fn an_output_that_touches_the_student_is_wrong_usage() {
+    let place = Place::new();
+    let run = |output: &Path| {
+        let program = env!("CARGO_BIN_EXE_convert");
+        Command::new(program).arg(place.student()).arg("-o").arg(output).arg("--overwrite").output().unwrap()
+    };
+    let before = entries(&place.student());
+    refused(&run(&place.student()), 2, &["is the student's folder"]);
+    refused(&run(&place.student().join("bundle")), 2, &["lies in the student's folder"]);
+    refused(&run(place.root.path()), 2, &["holds the student's folder"]);
+    assert_eq!(entries(&place.student()), before);
+    refused(&convert(&place, &["--calibrate", "sst2"]), 2, &["--data-dir"]);
+    refused(&convert(&place, &["--calibrate", "imdb", "--data-dir", "."]), 2, &["unknown task `imdb`"]);
+    refused(&convert(&place, &["--embedding", "public"]), 2, &["private", "client"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_conversion_leaves_nothing_behind() {
+    use std::time::{Duration, Instant};
+    let place = Place::without_calibration();
+    place.write_task(100_000, 1);
+    let args = with_task(&place, &["--calibrate-samples", "100000"]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_convert"))
+        .arg(place.student())
+        .arg("-o")
+        .arg(place.bundle())
+        .args(args)
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let status = format!("/proc/{}/status", child.id());
+    // bit 1 of the caught signals is that of an interrupt
+    let listens = |text: &str| {
+        let caught = text.lines().find_map(|l| l.strip_prefix("SigCgt:")).unwrap_or("0");
+        u64::from_str_radix(caught.trim(), 16).unwrap_or(0) & 2 != 0
+    };
+    while !listens(&fs::read_to_string(&status).unwrap_or_default()) {
+        assert!(Instant::now() < deadline, "the program never listened for an interrupt");
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    while child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "the program did not stop");
+        std::thread::yield_now();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(entries(place.root.path()), ["glue", "student"]);
+}
