@@ -138,7 +138,7 @@ fn suspect(converted: &Converted, samples: &[Sample], text: usize) -> Result<Opt
 }
 
 /// A site in words.
-pub(crate) fn site_name(site: Site) -> String {
+fn site_name(site: Site) -> String {
     match site {
         Site::OneHot => "the input's one-hot rows".into(),
         Site::NormInput { norm } => format!("{}: input", norm_name(norm)),
@@ -158,7 +158,7 @@ pub(crate) fn site_name(site: Site) -> String {
 }
 
 /// A LayerNorm in words.
-pub(crate) fn norm_name(norm: usize) -> String {
+fn norm_name(norm: usize) -> String {
     match norm.checked_sub(1) {
         None => "embedding LayerNorm".into(),
         Some(n) => format!("layer {} {} LayerNorm", n / 2, if n % 2 == 0 { "attention" } else { "output" }),

@@ -168,3 +168,19 @@ impl ConvertError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_error_has_its_exit_code() {
+        let code = |error: ConvertError| exit_code(&anyhow::Error::from(error).context("while converting"));
+        assert_eq!(code(ConvertError::NoRanges { folder: "s".into() }), 3);
+        assert_eq!(code(ConvertError::Accuracy { difference: 1.0, limit: 2e-2 }), 4);
+        assert_eq!(code(SpecError::Version { got: 2, expected: 1 }.into()), 4);
+        assert_eq!(code(BundleError::Stopped.into()), 130);
+        assert_eq!(code(BundleError::Exists { path: "b".into() }.into()), 1);
+        assert_eq!(exit_code(&anyhow::anyhow!("anything else")), 1);
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{Curve, InputKind, Opening, Plan, Ranges, Spec, Texts, token_class};
 use serde::Serialize;
 
-use crate::comparison::{Comparison, norm_name};
+use crate::comparison::Comparison;
 use crate::error::ConvertError;
 
 /// Token counts at which costs are told, as far as the model takes them.
@@ -99,7 +99,7 @@ pub(crate) fn costs(spec: &Arc<Spec>, kind: InputKind) -> Result<Vec<CostAt>, Co
 
 /// One row an opened value whose range was observed.
 pub(crate) fn rows(spec: &Spec, ranges: &Ranges) -> Vec<Row> {
-    let mut rows = norm_rows(spec, ranges, 0);
+    let mut rows = norm_rows(spec, ranges, 0).to_vec();
     for (l, (layer, seen)) in spec.layers.iter().zip(&ranges.layers).enumerate() {
         let name = format!("layer {l}");
         // squares and mixed values of the longest text
@@ -128,10 +128,15 @@ pub(crate) fn rows(spec: &Spec, ranges: &Ranges) -> Vec<Row> {
     rows
 }
 
-fn norm_rows(spec: &Spec, ranges: &Ranges, norm: usize) -> Vec<Row> {
-    let (spec, seen, name) = (&spec.norms[norm], &ranges.norms[norm], norm_name(norm));
+fn norm_rows(spec: &Spec, ranges: &Ranges, norm: usize) -> [Row; 2] {
+    let (spec, seen) = (&spec.norms[norm], &ranges.norms[norm]);
+    let (layer, input, root) = match norm.checked_sub(1) {
+        None => ("embedding".into(), "norm input", "norm 1/sqrt"),
+        Some(n) if n % 2 == 0 => (format!("layer {}", n / 2), "attention norm input", "attention norm 1/sqrt"),
+        Some(n) => (format!("layer {}", n / 2), "output norm input", "output norm 1/sqrt"),
+    };
     let sum = (Some(seen.square_sum.lo), seen.square_sum.hi);
-    vec![wire(&name, "input", seen.input, spec.input), curve(&name, "1/sqrt", sum, &spec.inverse_root)]
+    [wire(&layer, input, seen.input, spec.input), curve(&layer, root, sum, &spec.inverse_root)]
 }
 
 fn wire(layer: &str, place: &'static str, most: f32, opening: Opening) -> Row {
@@ -161,7 +166,7 @@ impl fmt::Display for Report {
         let widest = self.rows.iter().map(|r| r.layer.len()).max().unwrap_or(0);
         writeln!(
             f,
-            "{:widest$}  {:16}  {:>22}  {:>4}  {:>9}  series (columns x harmonics)",
+            "{:widest$}  {:21}  {:>22}  {:>4}  {:>9}  series (columns x harmonics)",
             "layer", "value", "range", "frac", "head-room"
         )?;
         let mut above = "";
@@ -174,7 +179,7 @@ impl fmt::Display for Report {
             };
             let series: Vec<String> = row.series.iter().map(|s| format!("{} x {}", s.columns, s.harmonics)).collect();
             let line = format!(
-                "{layer:widest$}  {:16}  {range:>22}  {:>4}  {:>4.1} bits  {}",
+                "{layer:widest$}  {:21}  {range:>22}  {:>4}  {:>4.1} bits  {}",
                 row.place,
                 row.frac,
                 row.headroom,

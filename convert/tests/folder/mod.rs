@@ -1,5 +1,5 @@
 //! Folders of small students with random weights, as `distill` would leave them, and of a small task.
-#![allow(dead_code)] // each test file uses its own part
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
 //! A small model with random weights, converted, and bundles of it.
-#![allow(dead_code)] // each test file uses its own part
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::path::Path;
 use std::sync::Arc;
