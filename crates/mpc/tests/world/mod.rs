@@ -2,6 +2,10 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses a part
 #![allow(clippy::unwrap_used)]
 
+pub mod chosen;
+pub mod replay;
+pub mod view;
+
 use std::sync::Arc;
 use std::thread;
 
@@ -10,11 +14,11 @@ use model::{
     choose, fold, quantise, synthetic, weight_mask,
 };
 use mpc::{
-    Attempt, DealerWeights, DealtReader, DealtWriter, Outcome, Party, PartyWeights, Streams, deal, expand_input,
-    online, prepare, share_input, unpack_input,
+    Attempt, Correlations, DealerWeights, DealtReader, DealtWriter, MpcError, Outcome, Party, PartyWeights, Streams,
+    deal, expand_input, online, prepare, share_input, unpack_input,
 };
 use net::testing::{Recorded, Recording};
-use net::{Link, MemoryLink, memory_pair};
+use net::{Link, memory_pair};
 use ring64::{Kernel, Key, add_assign, sub_assign};
 
 pub const WORDS: u32 = 97;
@@ -52,15 +56,26 @@ pub fn key(seed: u64) -> Key {
 
 impl Network {
     pub fn random(config: &Config, seed: u64) -> Network {
+        let [network] = Network::under_one_spec(config, [seed]);
+        network
+    }
+
+    /// Networks with unrelated weights under one spec, which is public: its ranges hold for all of them.
+    pub fn under_one_spec<const N: usize>(config: &Config, seeds: [u64; N]) -> [Network; N] {
         let shape = Shape::of(config);
-        let mut folded = fold(&shape, &synthetic(config, seed)).unwrap();
         let longest = shape.positions;
-        let samples: Vec<_> = (0..16).map(|i| sample(seed * 1000 + i, 1 + (i as usize * 5) % longest)).collect();
-        let choice = choose(&shape, &calibrate(&folded, &samples, &|| ())).unwrap();
-        choice.orders.iter().enumerate().for_each(|(l, order)| folded.permute_neurons(l, order));
+        let folded = seeds.map(|seed| fold(&shape, &synthetic(config, seed)).unwrap());
+        let samples =
+            seeds.map(|seed| Vec::from_iter((0..16).map(|i| sample(seed * 1000 + i, 1 + (i as usize * 5) % longest))));
+        let ranges = folded.iter().zip(&samples).map(|(folded, samples)| calibrate(folded, samples, &|| ()));
+        let choice = choose(&shape, &ranges.reduce(|a, b| a.merge(&b)).unwrap()).unwrap();
         let spec = Arc::new(choice.spec);
-        let quantised = quantise(&folded, &spec).unwrap();
-        Network { folded, spec, quantised, samples }
+        let mut samples = samples.into_iter();
+        folded.map(|mut folded| {
+            choice.orders.iter().enumerate().for_each(|(l, order)| folded.permute_neurons(l, order));
+            let quantised = quantise(&folded, &spec).unwrap();
+            Network { folded, spec: spec.clone(), quantised, samples: samples.next().unwrap() }
+        })
     }
 
     pub fn float(&self, batch: &[Sample]) -> Vec<f64> {
@@ -122,6 +137,32 @@ pub struct World {
     pub kernels: [Kernel; 2],
 }
 
+/// Both ends of both connections.
+pub struct Links {
+    /// P0's end towards P1.
+    pub zero: Box<dyn Link>,
+    /// P1's end towards P0.
+    pub one: Box<dyn Link>,
+    /// The dealer's end.
+    pub dealer: Box<dyn Link>,
+    /// P1's end towards the dealer.
+    pub assisted: Box<dyn Link>,
+}
+
+impl Links {
+    pub fn new() -> Links {
+        let (zero, one) = memory_pair("party0", "party1");
+        let (dealer, assisted) = memory_pair("dealer", "party1");
+        Links { zero: Box::new(zero), one: Box::new(one), dealer: Box::new(dealer), assisted: Box::new(assisted) }
+    }
+}
+
+/// How each role ended.
+pub struct Ends {
+    pub outcomes: [Result<Outcome, MpcError>; 2],
+    pub dealer: Result<(), MpcError>,
+}
+
 pub struct Run {
     pub outcomes: [Outcome; 2],
     /// Frames between the parties, as P0 saw them.
@@ -134,11 +175,17 @@ pub struct Run {
 impl Run {
     /// The logits, if the attempt was not restarted.
     pub fn logits(&self) -> Option<Vec<f64>> {
+        let (sum, frac) = self.logit_words()?;
+        Some(ring64::decode_slice(&sum, frac))
+    }
+
+    /// The logits as integers, with their fractional bits.
+    pub fn logit_words(&self) -> Option<(Vec<u64>, i32)> {
         match &self.outcomes {
             [Outcome::Logits { share: a, frac }, Outcome::Logits { share: b, .. }] => {
                 let mut sum = a.clone();
                 add_assign(&mut sum, b);
-                Some(ring64::decode_slice(&sum, *frac))
+                Some((sum, *frac))
             }
             [Outcome::Restart, Outcome::Restart] => None,
             other => panic!("the parties disagree: {other:?}"),
@@ -150,7 +197,6 @@ impl World {
     pub fn new(network: &Network, batch: &[Sample], kind: InputKind, seed: u64) -> World {
         let split = split(&network.quantised, seed);
         let (texts, _, _) = network.batch(batch);
-        let shapes: Vec<_> = network.quantised.iter().map(|(w, m)| (*w, m.rows, m.cols)).collect();
         let parties =
             [Party::Zero, Party::One].map(|p| PartyWeights::expand(p, split.masked.clone(), &split.seeds[p.index()]));
         let values = network.input(batch, kind);
@@ -163,48 +209,95 @@ impl World {
             texts,
             kind,
             parties,
-            dealer: DealerWeights::expand(&shapes, &split.seeds),
+            dealer: DealerWeights::expand(&weight_shapes(&network.quantised), &split.seeds),
             inputs,
             kernels: [Kernel::detect(); 2],
         }
     }
 
+    pub fn plan(&self) -> Plan {
+        Plan::new(&self.spec, &self.texts, self.kind).unwrap()
+    }
+
     /// One attempt. `streams` are P0's and P1's; the dealer has copies of both.
     pub fn run<S: Streams + Send>(&self, streams: [S; 2], dealers: [S; 2]) -> Run {
-        let (peer0, peer1) = memory_pair("party0", "party1");
-        let (dealer, assisted) = memory_pair("dealer", "party1");
-        let (mut peer0, mut peer1) = (Recorded::new(peer0), peer1);
-        let mut assisted = Recorded::new(assisted);
-        let mut dealer: MemoryLink = dealer;
-        let (opened, dealt) = (peer0.recording(), assisted.recording());
-        let plan = Plan::new(&self.spec, &self.texts, self.kind).unwrap();
-        let bytes = plan.cost().dealt_bytes;
+        let links = Links::new();
+        let (zero, assisted) = (Recorded::new(links.zero), Recorded::new(links.assisted));
+        let (opened, dealt) = (zero.recording(), assisted.recording());
+        let links = Links { zero: Box::new(zero), assisted: Box::new(assisted), ..links };
+        let Ends { outcomes, dealer } = self.attempt(streams, dealers, links);
+        dealer.unwrap();
+        Run { outcomes: outcomes.map(|o| o.unwrap()), opened, dealt, plan: self.plan() }
+    }
+
+    /// One attempt over these links, which may misbehave. A role that ends closes its links.
+    pub fn attempt<S: Streams + Send>(&self, streams: [S; 2], dealers: [S; 2], links: Links) -> Ends {
+        World::between([self, self, self], streams, dealers, links)
+    }
+
+    /// One attempt in which P0, P1 and the dealer each live in their own world.
+    pub fn between<S: Streams + Send>(worlds: [&World; 3], streams: [S; 2], dealers: [S; 2], links: Links) -> Ends {
         let [streams0, streams1] = streams;
-        let party = |i: usize, streams: S, dealt: Option<DealtReader<'_>>, peer: &mut dyn Link| {
-            let (weights, kernel) = (&self.parties[i], self.kernels[i]);
-            let correlations = prepare(&self.spec, weights, &self.texts, self.kind, streams, dealt, kernel).unwrap();
-            let attempt = Attempt { peer, request: 1, attempt: 0 };
-            let input = self.inputs[i].clone();
-            online(&self.spec, weights, &self.texts, self.kind, correlations, input, attempt, kernel).unwrap()
-        };
-        let outcomes = thread::scope(|scope| {
-            scope.spawn(|| {
-                let writer = DealtWriter::new(&mut dealer, 1, 0);
-                deal(&self.spec, &self.dealer, &self.texts, self.kind, dealers, Kernel::detect(), writer).unwrap();
+        let Links { zero: mut peer1, one: mut peer0, mut dealer, mut assisted } = links;
+        thread::scope(|scope| {
+            let dealer = scope.spawn(move || worlds[2].deal(dealers, &mut dealer));
+            let one = scope.spawn(move || {
+                let reader = DealtReader::new(&mut assisted, 1, 0, worlds[1].plan().cost().dealt_bytes);
+                worlds[1].party(1, streams1, Some(reader), &mut peer0)
             });
-            let one = scope.spawn(|| {
-                let reader = DealtReader::new(&mut assisted, 1, 0, bytes);
-                party(1, streams1, Some(reader), &mut peer1)
-            });
-            let zero = party(0, streams0, None, &mut peer0);
-            [zero, one.join().unwrap()]
-        });
-        Run { outcomes, opened, dealt, plan }
+            let zero = worlds[0].party(0, streams0, None, &mut peer1);
+            drop(peer1);
+            Ends { outcomes: [zero, one.join().unwrap()], dealer: dealer.join().unwrap() }
+        })
+    }
+
+    /// The dealer's part of an attempt.
+    pub fn deal<S: Streams>(&self, streams: [S; 2], link: &mut dyn Link) -> Result<(), MpcError> {
+        let writer = DealtWriter::new(link, 1, 0);
+        deal(&self.spec, &self.dealer, &self.texts, self.kind, streams, Kernel::detect(), writer)
+    }
+
+    /// A party's part of an attempt.
+    pub fn party<S: Streams>(
+        &self,
+        i: usize,
+        streams: S,
+        dealt: Option<DealtReader<'_>>,
+        peer: &mut dyn Link,
+    ) -> Result<Outcome, MpcError> {
+        let correlations = self.prepare(i, streams, dealt)?;
+        self.online(i, correlations, peer)
+    }
+
+    /// What a party does before the input.
+    pub fn prepare<S: Streams>(
+        &self,
+        i: usize,
+        streams: S,
+        dealt: Option<DealtReader<'_>>,
+    ) -> Result<Correlations, MpcError> {
+        prepare(&self.spec, &self.parties[i], &self.texts, self.kind, streams, dealt, self.kernels[i])
+    }
+
+    /// What a party does with it.
+    pub fn online(&self, i: usize, correlations: Correlations, peer: &mut dyn Link) -> Result<Outcome, MpcError> {
+        let attempt = Attempt { peer, request: 1, attempt: 0 };
+        let (weights, input) = (&self.parties[i], self.inputs[i].clone());
+        online(&self.spec, weights, &self.texts, self.kind, correlations, input, attempt, self.kernels[i])
     }
 
     /// One attempt with fresh keys of that seed.
     pub fn run_seeded(&self, seed: u64) -> Run {
-        let keys = || [key(seed ^ 0x4444), key(seed ^ 0x5555)];
-        self.run(keys(), keys())
+        self.run(stream_keys(seed), stream_keys(seed))
     }
+}
+
+/// Keys of P0's and P1's streams.
+pub fn stream_keys(seed: u64) -> [Key; 2] {
+    [key(seed ^ 0x4444), key(seed ^ 0x5555)]
+}
+
+/// Rows and columns of all weights.
+pub fn weight_shapes(quantised: &Quantised) -> Vec<(Weight, usize, usize)> {
+    quantised.iter().map(|(w, m)| (*w, m.rows, m.cols)).collect()
 }

@@ -1,0 +1,242 @@
+//! Privacy as a deterministic test: whatever a role saw, it would also have seen, bit for bit, with another text and other
+//! weights and some other randomness of the others. The test finds that randomness; only the real code runs.
+//!
+//! The corrupted role keeps its words. The honest party's words are found by running the other world again and again: where
+//! its opening (or the dealer's correction) differs from the one to be reproduced, the difference goes into the word that
+//! pads it. Earlier rounds settle first. Each word that is changed is uniform, so both worlds give that view equally often.
+#![allow(clippy::unwrap_used)]
+
+mod world;
+
+use model::{Demand, InputKind, Quantised, Sample};
+use mpc::{DealerWeights, DealtWriter, Party, PartyWeights, Purpose, Streams, deal, expand_input};
+use net::testing::Recorded;
+use net::{Frame, memory_pair};
+use ring64::{Kernel, Key, low_bits, shift_left_assign, sub_assign};
+use world::chosen::{Chosen, Words, edit};
+use world::{Network, Run, World, config, key, sample, split, stream_keys, view, weight_shapes};
+
+const SEED: u64 = 41;
+
+/// Two networks with unrelated weights under one public spec.
+fn networks() -> [Network; 2] {
+    println!("seed {SEED}");
+    Network::under_one_spec(&config(2, 16, 2, 32, 12), [SEED, SEED + 1])
+}
+
+/// Other texts of the same lengths.
+fn texts() -> [[Sample; 2]; 2] {
+    [1, 100].map(|i| [sample(SEED + i, 3), sample(SEED + i + 1, 5)])
+}
+
+/// The world of other texts and weights in which `corrupted` holds the same weights' bytes and the same share of the input.
+fn other_world(corrupted: Party, here: (&Network, &[Sample]), there: (&Network, &[Sample]), kind: InputKind) -> World {
+    let split = split(&here.0.quantised, SEED);
+    let seed = &split.seeds[corrupted.index()];
+    let kept = PartyWeights::expand(corrupted, split.masked.clone(), seed);
+    // [W]_i of the corrupted party: F + G(k0) or G(k1); the other one holds the rest of the other weights
+    let own = shares(&split.masked, corrupted, seed);
+    let rest = difference(&there.0.quantised, &own);
+    let honest = PartyWeights::from_parts(corrupted.other(), split.masked.clone(), rest);
+    // the dealer's B = W - F
+    let dealer = DealerWeights::from_parts(difference(&there.0.quantised, &split.masked));
+    let mut inputs = World::new(here.0, here.1, kind, SEED).inputs;
+    let mut rest = there.0.input(there.1, kind);
+    shift_left_assign(&mut rest, there.0.spec.input_extra);
+    sub_assign(&mut rest, &inputs[corrupted.index()]);
+    inputs[corrupted.other().index()] = rest;
+    let parties = match corrupted {
+        Party::Zero => [kept, honest],
+        Party::One => [honest, kept],
+    };
+    let (texts, _, _) = there.0.batch(there.1);
+    let spec = there.0.spec.clone();
+    World { spec, texts, kind, parties, dealer, inputs, kernels: [Kernel::detect(); 2] }
+}
+
+fn shares(masked: &Quantised, party: Party, seed: &Key) -> Quantised {
+    let zero = Key::from_bytes(*seed.as_bytes());
+    let mut shares = masked.clone();
+    for (weight, words) in &mut shares {
+        let part = |part, words: &mut Vec<u64>| {
+            let mask = model::weight_mask(&zero, *weight, part, words.len());
+            match party {
+                Party::Zero => ring64::add_assign(words, &mask),
+                Party::One => *words = mask,
+            }
+        };
+        part(model::Part::Matrix, &mut words.weight);
+        words.bias.iter_mut().for_each(|b| part(model::Part::Bias, b));
+    }
+    shares
+}
+
+fn difference(a: &Quantised, b: &Quantised) -> Quantised {
+    let mut rest = a.clone();
+    for (weight, words) in &mut rest {
+        sub_assign(&mut words.weight, &b[weight].weight);
+        if let (Some(bias), Some(other)) = (&mut words.bias, &b[weight].bias) {
+            sub_assign(bias, other);
+        }
+    }
+    rest
+}
+
+/// All frames that a party received, and those it sent.
+fn view_of(party: Party, run: &Run) -> [Vec<Frame>; 3] {
+    match party {
+        Party::Zero => [run.opened.received(), run.opened.sent(), Vec::new()],
+        Party::One => [run.opened.sent(), run.opened.received(), run.dealt.received()],
+    }
+}
+
+/// Finds the honest party's words under which `world` gives the corrupted party the view it had in `target`.
+fn couple(world: &World, corrupted: Party, target: &Run, mut edits: [Words; 2]) -> (Run, usize) {
+    let honest = corrupted.other().index();
+    // one run a round, and at P1 another one: new low bits of a mask move its carry
+    let limit = 2 * target.plan.rounds.len() + 3;
+    for iteration in 0..limit {
+        let run = world.run(Chosen::pair(SEED, &edits), Chosen::pair(SEED, &edits));
+        if view_of(corrupted, &run) == view_of(corrupted, target) {
+            return (run, iteration);
+        }
+        correct(corrupted, &run, target, &mut edits[honest]);
+    }
+    panic!("no words of the honest party give this view after {limit} runs");
+}
+
+/// Adds to the honest party's words what its frames, and at P1 the dealer's, differ by.
+fn correct(corrupted: Party, run: &Run, target: &Run, edits: &mut Words) {
+    let plan = &target.plan;
+    let [opened, _, dealt] = view_of(corrupted, run);
+    let [wanted, _, wanted_dealt] = view_of(corrupted, target);
+    let wanted = view::halves(plan, &wanted);
+    for (demand, halves) in view::halves(plan, &opened) {
+        let Some(wanted) = wanted.get(&demand) else { continue };
+        let (count, kept) = view::opening(&plan.demands[demand as usize]).unwrap();
+        for (i, (got, wanted)) in halves.iter().zip(wanted).enumerate() {
+            edit(edits, (demand, Purpose::Mask), count, i, wanted.wrapping_sub(*got) & low_bits(kept));
+        }
+    }
+    if corrupted == Party::Zero {
+        return; // the dealer sends it nothing
+    }
+    let wanted = view::dealt(plan, &wanted_dealt);
+    for (at, dealt) in view::dealt(plan, &dealt) {
+        for (i, (got, wanted)) in dealt.iter().zip(&wanted[&at]).enumerate() {
+            // dealt = value - half; of a mask only the bits above the kept ones are dealt, and only those move
+            let by = match plan.demands[at.0 as usize] {
+                Demand::Wire { drop, .. } => got.wrapping_sub(*wanted) << (64 - drop),
+                _ => got.wrapping_sub(*wanted),
+            };
+            edit(edits, at, dealt.len(), i, by);
+        }
+    }
+}
+
+/// The coupling of one party's whole view, from a run with some words of P1 (or P0) changed.
+fn check(corrupted: Party, kind: InputKind, edits: [Words; 2], restarts: bool) {
+    let [here, there] = networks();
+    let [text, other] = texts();
+    let world = World::new(&here, &text, kind, SEED);
+    let target = world.run(Chosen::pair(SEED, &edits), Chosen::pair(SEED, &edits));
+    assert_eq!(target.logits().is_none(), restarts);
+
+    let coupled = other_world(corrupted, (&here, &text), (&there, &other), kind);
+    // the view's fixed part is the same object by construction: F, own seed, own words, own share of the input
+    assert_eq!(coupled.inputs[corrupted.index()], world.inputs[corrupted.index()]);
+    assert_ne!(coupled.inputs[corrupted.other().index()], world.inputs[corrupted.other().index()]);
+    let changed = here.quantised.iter().filter(|(w, words)| words.weight != there.quantised[w].weight);
+    assert_eq!(changed.count(), here.quantised.len(), "every weight is another");
+    let (run, iterations) = couple(&coupled, corrupted, &target, edits);
+    println!("{corrupted}, {kind:?}: the same view after {iterations} runs, {} rounds", target.plan.rounds.len());
+
+    // all that it received and all that it sent, headers included
+    assert_eq!(view_of(corrupted, &run), view_of(corrupted, &target));
+    assert_eq!(run.logits().is_none(), restarts);
+    if let (Some(one), Some(two)) = (target.logits(), run.logits()) {
+        let floats = [here.float(&text), there.float(&other)];
+        for (private, float) in [(&one, &floats[0]), (&two, &floats[1])] {
+            let worst = private.iter().zip(float).map(|(p, f)| (p - f).abs()).fold(0.0, f64::max);
+            assert!(worst < 0.02, "{worst} off the float network");
+        }
+        let apart = one.iter().zip(&two).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart > 0.2, "the two worlds have the same answer, {apart} apart, so this shows nothing");
+    }
+}
+
+#[test]
+fn p0_sees_the_same_with_another_text_and_other_weights() {
+    for kind in [InputKind::OneHot, InputKind::Embedded] {
+        check(Party::Zero, kind, Default::default(), false);
+    }
+}
+
+#[test]
+fn p1_sees_the_same_with_another_text_and_other_weights() {
+    for kind in [InputKind::OneHot, InputKind::Embedded] {
+        check(Party::One, kind, Default::default(), false);
+    }
+}
+
+#[test]
+fn a_view_that_ends_in_a_restart_is_reproduced_too() {
+    let [here, _] = networks();
+    let world = World::new(&here, &texts()[0], InputKind::OneHot, SEED);
+    let run = world.run_seeded(SEED);
+    let plan = &run.plan;
+    // a wire half-way: P1's mask word is lowered by the opened word, which becomes zero
+    let wires = plan.demands.iter().enumerate().filter(|(_, d)| matches!(d, Demand::Wire { .. }));
+    let (demand, middle) = wires.clone().nth(wires.count() / 2).unwrap();
+    let count = view::opening(middle).unwrap().0;
+    let word = view::opened(plan, &run.opened.sent(), &run.opened.received())[&(demand as u64)][count - 1];
+    let mut edits = [Words::new(), Words::new()];
+    edit(&mut edits[1], (demand as u64, Purpose::Mask), count, count - 1, word.wrapping_neg());
+    for party in [Party::Zero, Party::One] {
+        check(party, InputKind::OneHot, edits.clone(), true);
+    }
+}
+
+/// Frames that a dealer of these weights sends.
+fn dealer_view<S: Streams>(network: &Network, batch: &[Sample], streams: [S; 2]) -> Vec<Frame> {
+    let seeds = split(&network.quantised, SEED).seeds;
+    let weights = DealerWeights::expand(&weight_shapes(&network.quantised), &seeds);
+    let (texts, _, _) = network.batch(batch);
+    let (link, _other) = memory_pair("dealer", "party1");
+    let mut link = Recorded::new(link);
+    let recording = link.recording();
+    let writer = DealtWriter::new(&mut link, 1, 0);
+    deal(&network.spec, &weights, &texts, InputKind::OneHot, streams, Kernel::detect(), writer).unwrap();
+    assert!(recording.received().is_empty(), "the dealer reads nothing");
+    recording.sent()
+}
+
+/// Nothing comes in at the dealer but shapes, lengths and keys, so its view is what it deals: a function of those alone.
+#[test]
+fn the_dealer_does_the_same_for_another_text_and_other_weights() {
+    let [here, there] = networks();
+    let [text, other] = texts();
+    let masked = [&here, &there].map(|n| split(&n.quantised, SEED).masked);
+    assert!(masked[0].iter().all(|(weight, words)| words.weight != masked[1][weight].weight), "another F");
+    let dealt = dealer_view(&here, &text, stream_keys(SEED));
+    assert_eq!(dealt, dealer_view(&there, &other, stream_keys(SEED)));
+
+    // and it is what P1 received in both worlds, whose answers differ
+    let runs =
+        [(&here, &text), (&there, &other)].map(|(n, t)| World::new(n, t, InputKind::OneHot, SEED).run_seeded(SEED));
+    assert_eq!(runs[0].dealt.received(), dealt);
+    assert_eq!(runs[1].dealt.received(), dealt);
+    assert_ne!(runs[0].logits(), runs[1].logits());
+    assert_ne!(runs[0].opened.sent(), runs[1].opened.sent(), "the dealer must not see this link");
+}
+
+/// P0's share of the input is its seed's expansion: a seed for another text is the same seed.
+#[test]
+fn p0_gets_the_same_seed_for_every_text() {
+    let [here, _] = networks();
+    let shares = texts().map(|text| World::new(&here, &text, InputKind::OneHot, SEED).inputs);
+    assert_eq!(shares[0][0], shares[1][0]);
+    let count = shares[0][0].len();
+    assert_eq!(shares[0][0], expand_input(&key(SEED ^ 0x3333), count, here.spec.input_extra));
+    assert_ne!(shares[0][1], shares[1][1]);
+}

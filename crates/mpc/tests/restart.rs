@@ -1,0 +1,114 @@
+//! An opened word below its range may have wrapped: both parties stop, and everything is drawn anew.
+#![allow(clippy::unwrap_used)]
+
+mod world;
+
+use std::sync::Arc;
+
+use model::{Demand, InputKind, Opening, Plan, Spec};
+use mpc::{Outcome, Purpose};
+use world::chosen::{Chosen, Words, edit};
+use world::{Network, Run, World, config, sample, view};
+
+const SEED: u64 = 23;
+
+fn world() -> (Network, World) {
+    println!("seed {SEED}");
+    let network = Network::random(&config(2, 16, 2, 32, 8), SEED);
+    let world = World::new(&network, &[sample(SEED, 4), sample(SEED + 1, 3)], InputKind::OneHot, SEED);
+    (network, world)
+}
+
+/// The run in which element `index` of an opening comes out as `word`: P1's mask is moved.
+fn run_opening(world: &World, before: &Run, demand: u64, index: usize, word: u64) -> Run {
+    let words = &view::opened(&before.plan, &before.opened.sent(), &before.opened.received())[&demand];
+    let mut edits = [Words::new(), Words::new()];
+    edit(&mut edits[1], (demand, Purpose::Mask), words.len(), index, word.wrapping_sub(words[index]));
+    world.run(Chosen::pair(SEED, &edits), Chosen::pair(SEED, &edits))
+}
+
+#[test]
+fn a_wrap_at_any_opening_ends_the_attempt_and_the_next_one_is_right() {
+    let (network, world) = world();
+    let before = world.run_seeded(SEED);
+    let expected = before.logits().unwrap();
+    let wires: Vec<_> =
+        before.plan.demands.iter().enumerate().filter(|(_, d)| matches!(d, Demand::Wire { .. })).collect();
+    let rounds = before.plan.rounds.len();
+    let mut stopped = Vec::new();
+    for (number, (demand, wire)) in [wires[0], wires[wires.len() / 2], wires[wires.len() - 1]].into_iter().enumerate() {
+        let Demand::Wire { count, bits, .. } = *wire else { unreachable!() };
+        // exactly the words below 2^bits are refused, wherever they stand
+        for (index, word) in [(0, 0), (count - 1, (1 << bits) - 1)] {
+            let run = run_opening(&world, &before, demand as u64, index, word);
+            assert!(matches!(run.outcomes, [Outcome::Restart, Outcome::Restart]), "{:?}", run.outcomes);
+            assert_eq!(format!("{:?}", run.outcomes[0]), "Restart");
+            // nothing is sent after the round that was refused
+            assert_eq!(run.opened.sent().len(), run.opened.received().len());
+            stopped.push(run.opened.sent().len());
+            let (seen, all) = (run.opened.sent(), before.opened.sent());
+            assert_eq!(seen[..seen.len() - 1], all[..seen.len() - 1], "the rounds before it are untouched");
+        }
+        // the first word that is not refused gives the same answer as any other
+        let run = run_opening(&world, &before, demand as u64, count / 2, 1 << bits);
+        let logits = run.logits().expect("2^bits is within the range");
+        assert!(logits.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 0.02), "opening {number}");
+    }
+    println!("stopped after rounds {stopped:?} of {rounds}");
+    assert_eq!((stopped[0], stopped[4]), (1, rounds));
+
+    let again = world.run_seeded(SEED + 1).logits().unwrap();
+    let batch = [sample(SEED, 4), sample(SEED + 1, 3)];
+    let float = network.float(&batch);
+    assert!(again.iter().zip(float).all(|(a, f)| (a - f).abs() < 0.02));
+}
+
+/// All wires of a spec.
+fn openings(spec: &mut Spec) -> Vec<&mut Opening> {
+    let mut all = vec![&mut spec.one_hot, &mut spec.pooled];
+    for norm in &mut spec.norms {
+        all.extend([&mut norm.input, &mut norm.inverse_deviation, &mut norm.normal]);
+    }
+    for layer in &mut spec.layers {
+        all.extend([&mut layer.query, &mut layer.key, &mut layer.value, &mut layer.scores, &mut layer.reciprocal_out]);
+        all.extend([&mut layer.attention, &mut layer.activation]);
+        all.extend(layer.squares.iter_mut().chain(&mut layer.mixed));
+    }
+    all
+}
+
+/// The spec with every range as wide as head-room permits: the same numbers, but many words are refused.
+fn tight(spec: &Spec, plan: impl Fn(&Spec) -> Option<Plan>) -> Spec {
+    let mut spec = spec.clone();
+    for number in 0..openings(&mut spec).len() {
+        for _ in 0..64 {
+            openings(&mut spec)[number].bits += 1;
+            if plan(&spec).is_none() {
+                openings(&mut spec)[number].bits -= 1;
+                break;
+            }
+        }
+    }
+    spec
+}
+
+#[test]
+fn restarts_are_as_frequent_as_planned() {
+    let network = Network::random(&config(1, 16, 2, 32, 8), SEED);
+    let mut world = World::new(&network, &[sample(SEED, 8)], InputKind::OneHot, SEED);
+    let plan = |spec: &Spec| Plan::new(&Arc::new(spec.clone()), &world.texts, world.kind).ok();
+    world.spec = Arc::new(tight(&world.spec, plan));
+    let planned = world.plan().cost().restart_probability;
+
+    let runs = 500;
+    let mut restarts = 0;
+    for seed in 0..runs {
+        let run = world.run_seeded(SEED * 1000 + seed);
+        restarts += usize::from(run.logits().is_none());
+    }
+    let expected = planned * runs as f64;
+    let deviation = (expected * (1.0 - planned)).sqrt();
+    println!("seed {SEED}: {restarts} restarts of {runs}, {expected:.1} planned, deviation {deviation:.1}");
+    assert!((0.03..0.9).contains(&planned), "{planned} cannot be told from chance");
+    assert!((restarts as f64 - expected).abs() < 4.0 * deviation);
+}
