@@ -16,7 +16,7 @@ fn convert(place: &Place, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_convert")).arg(student).arg("-o").arg(bundle).args(args).output().unwrap()
 }
 
-fn with_task<'a>(place: &Place, args: &[&'a str]) -> Vec<String> {
+fn with_task(place: &Place, args: &[&str]) -> Vec<String> {
     let data_dir = format!("--data_dir={}", place.glue().display());
     ["--calibrate", "SST-2", &data_dir].iter().chain(args).map(ToString::to_string).collect()
 }

@@ -6,7 +6,7 @@
 //! | `dealer` | `seeds`: k0 then k1; `manifest.json`, which holds nothing computed from F: a digest of F would let the dealer test guesses of W |
 //! | `client` | `tokenizer.json`, `config.json`, `manifest.json`, and `table.safetensors` where the client embeds |
 //!
-//! Parts of one bundle carry the same random [`BundleId`] and the same [`spec_digest`]. [`write`] puts a whole bundle in
+//! Parts of one bundle carry the same random [`BundleId`] and the same [`spec_digest`]. [`write()`] puts a whole bundle in
 //! place or nothing; [`PartyBundle`], [`DealerBundle`] and [`ClientBundle`] read a part and check every byte of it before
 //! its first use.
 

@@ -56,7 +56,7 @@ impl fmt::Debug for WriteOptions<'_> {
     }
 }
 
-/// Says early whether [`write`] would refuse to write there.
+/// Says early whether [`write()`] would refuse to write there.
 pub fn check_folder(folder: &Path, overwrite: bool) -> Result<(), BundleError> {
     check_target(folder, overwrite)
 }
