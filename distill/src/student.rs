@@ -1,7 +1,7 @@
 //! The student: where it starts, and which of the teacher's layers it learns from.
 
 use anyhow::{Result, ensure};
-use model::{AttentionKind, Config};
+use model::{AttentionKind, AttentionShift, Config};
 
 use crate::folder::Folder;
 use crate::weights::Weights;
@@ -56,7 +56,11 @@ pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>) -> 
         "a student of {count} layers cannot learn from a teacher of {}",
         its.num_hidden_layers
     );
-    weights = weights.keep_layers(&evenly(all, count));
+    let kept = evenly(all, count);
+    weights = weights.keep_layers(&kept);
+    if let AttentionShift::PerHead(rows) = &config.attention_shift {
+        config.attention_shift = AttentionShift::PerHead(kept.iter().map(|&layer| rows[layer].clone()).collect());
+    }
     let shares_embeddings = weights.has_embeddings_of(&teacher.weights)?;
     config.num_hidden_layers = count;
     config.attention_softmax = AttentionKind::TwoQuad;

@@ -6,4 +6,5 @@ mod files;
 mod gradients;
 mod parity;
 mod program;
+mod start;
 mod tiny;
