@@ -11,7 +11,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| Ok(file.write_all(bytes)?))
 }
 
-/// Like [`write`], for what is written piece by piece.
+/// Like [`write()`], for what is written piece by piece.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let mut name = path.file_name().context("a file needs a name")?.to_os_string();
     name.push(".tmp");
