@@ -108,7 +108,8 @@ impl Client {
         let (first, attempt, half0) = self.receive(Party::Zero, request)?;
         let (second, other, half1) = self.receive(Party::One, request)?;
         if attempt != other {
-            let reason = format!("answers attempt {other}, party0 attempt {attempt}: such halves do not belong together");
+            let reason =
+                format!("answers attempt {other}, party0 attempt {attempt}: such halves do not belong together");
             return Err(ControlError::Unexpected { peer: Role::Party1.to_string(), reason }.into());
         }
         let (labels, frac) = (spec.shape.labels, spec.bias_frac(model::Weight::Classifier));
@@ -166,7 +167,8 @@ impl Client {
                 let mut values = Vec::new();
                 for sample in batch {
                     let rows = table.embed(&spec.shape, &sample.ids, &sample.segments);
-                    let rows = rows.context("a token is outside the model's vocabulary; use the bundle's own tokenizer")?;
+                    let rows =
+                        rows.context("a token is outside the model's vocabulary; use the bundle's own tokenizer")?;
                     for v in &rows {
                         let word = ring64::encode(f64::from(*v), frac);
                         values.push(word.context("an embedding is not finite; convert the model again")?);

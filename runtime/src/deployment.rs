@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,31 +21,34 @@ use crate::start::{Ready, Start};
 /// The security statement of such a deployment, in one sentence.
 pub const INSECURE_LOCAL: &str = "all roles run on this machine under one user: this run protects nothing";
 
+/// Messages of roles that are kept.
+const MOST_MESSAGES: usize = 1000;
 /// How long children get to end by themselves.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Two parties and a dealer as child processes, with this process as their client.
 pub struct Deployment {
     client: Option<Client>,
-    children: Vec<Role3>,
+    children: Vec<Started>,
+    messages: Arc<Mutex<Vec<(Role, String)>>>,
 }
 
-struct Role3 {
+struct Started {
     role: Role,
     child: Child,
 }
 
 impl Deployment {
-    /// Starts all roles on a bundle.
-    pub fn start(bundle: &Path, deadline: Duration) -> Result<Deployment> {
+    /// Starts all roles on a bundle; `program` is `runtime` itself.
+    pub fn start(program: &Path, bundle: &Path, deadline: Duration) -> Result<Deployment> {
         let client = ClientBundle::open(&bundle.join(Role::Client.name()))?;
-        let mut deployment = Deployment { client: None, children: Vec::new() };
+        let mut deployment = Deployment { client: None, children: Vec::new(), messages: Arc::default() };
         let mut peers = BTreeMap::new();
         let mut outputs = Vec::new();
         for role in [Role::Party0, Role::Party1, Role::Dealer] {
-            let (child, output, errors) = spawn(role, bundle, deadline)?;
-            deployment.children.push(Role3 { role, child });
-            relay(role, errors)?;
+            let (child, output, errors) = spawn(program, role, bundle, deadline)?;
+            deployment.children.push(Started { role, child });
+            relay(role, errors, deployment.messages.clone())?;
             outputs.push((role, output));
         }
         for (role, output) in outputs {
@@ -78,6 +81,16 @@ impl Deployment {
     pub fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
         let client = self.client.as_mut().context("the deployment has ended")?;
         client.classify(batch).map_err(|error| self.explain(error))
+    }
+
+    /// What the roles said on standard error, as it came.
+    pub fn messages(&self) -> Vec<(Role, String)> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Process numbers of the roles.
+    pub fn processes(&self) -> Vec<(Role, u32)> {
+        self.children.iter().map(|c| (c.role, c.child.id())).collect()
     }
 
     /// Ends all roles and waits for them.
@@ -118,6 +131,11 @@ impl Deployment {
     }
 }
 
+/// The file of this program, to start the other roles from.
+pub fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().context("finding this program's own file")
+}
+
 impl Drop for Deployment {
     fn drop(&mut self) {
         for role in &mut self.children {
@@ -137,8 +155,7 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-fn spawn(role: Role, bundle: &Path, deadline: Duration) -> Result<(Child, ChildStdout, ChildStderr)> {
-    let program = std::env::current_exe().context("finding this program's own file")?;
+fn spawn(program: &Path, role: Role, bundle: &Path, deadline: Duration) -> Result<(Child, ChildStdout, ChildStderr)> {
     let mut command = Command::new(program);
     match role {
         Role::Party0 => command.args(["party", "--index", "0"]),
@@ -157,10 +174,14 @@ fn spawn(role: Role, bundle: &Path, deadline: Duration) -> Result<(Child, ChildS
 }
 
 /// Passes a child's messages on, each line under its name.
-fn relay(role: Role, errors: ChildStderr) -> Result<()> {
+fn relay(role: Role, errors: ChildStderr, messages: Arc<Mutex<Vec<(Role, String)>>>) -> Result<()> {
     let run = move || {
         for line in BufReader::new(errors).lines().map_while(Result::ok) {
             crate::log(&format!("[{role}] {line}"));
+            let mut all = messages.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() < MOST_MESSAGES {
+                all.push((role, line));
+            }
         }
     };
     thread::Builder::new().name(format!("messages of {role}")).spawn(run).context("starting a thread")?;
@@ -177,7 +198,8 @@ fn await_ready(role: Role, output: ChildStdout, deadline: Duration) -> Result<Re
     };
     thread::Builder::new().name(format!("first line of {role}")).spawn(read).context("starting a thread")?;
     let line = receiver.recv_timeout(deadline).map_err(|_| coded(LOST, format!("{role} did not get ready in time")))?;
-    let ready: Ready = serde_json::from_str(&line?).map_err(|_| coded(LOST, format!("{role} ended before it was ready")))?;
+    let ready: Ready =
+        serde_json::from_str(&line?).map_err(|_| coded(LOST, format!("{role} ended before it was ready")))?;
     anyhow::ensure!(ready.ready == role, "{role} says that it is {}", ready.ready);
     Ok(ready)
 }

@@ -13,7 +13,7 @@ use model::{Float, Sample, Spec, Texts, clear_logits};
 use serde_json::{Value, json};
 
 use crate::client::Measured;
-use crate::deployment::{Deployment, INSECURE_LOCAL};
+use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
 use crate::exit::{BAD_FILE, coded};
 use crate::infer::{cost, security};
 use crate::options::Evaluate;
@@ -31,7 +31,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     if !source.quiet {
         crate::log(&format!("note: {INSECURE_LOCAL}"));
     }
-    let mut deployment = Deployment::start(&chosen.bundle, source.deadline())?;
+    let mut deployment = Deployment::start(&this_program()?, &chosen.bundle, source.deadline())?;
     let bundle = deployment.bundle()?;
     let spec = bundle.spec.clone();
     let folder = bundle.tokenizer_path.parent().context("a tokenizer without a folder")?;

@@ -34,6 +34,17 @@ pub fn coded(code: i32, message: impl Into<String>) -> anyhow::Error {
     Coded { message: message.into(), code }.into()
 }
 
+/// An error with its causes, each said once.
+pub fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
+        }
+    }
+    text
+}
+
 /// The exit code of an error.
 pub fn code_of(error: &anyhow::Error) -> i32 {
     for cause in error.chain() {
@@ -51,6 +62,12 @@ pub fn code_of(error: &anyhow::Error) -> i32 {
         }
         if let Some(mpc::MpcError::Net(net)) = cause.downcast_ref::<mpc::MpcError>() {
             return net_code(net);
+        }
+        if matches!(cause.downcast_ref(), Some(bundle::BundleError::Stopped)) {
+            return INTERRUPTED;
+        }
+        if let Some(error) = cause.downcast_ref::<convert::ConvertError>() {
+            return i32::from(error.exit_code());
         }
         if cause.is::<bundle::BundleError>() || cause.is::<datasets::Error>() {
             return BAD_FILE;

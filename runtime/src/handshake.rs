@@ -67,7 +67,10 @@ impl Identity {
     /// Checks a peer's hello; the reason says what differs, never what was sent.
     fn check(&self, hello: &Hello, allowed: &[Role]) -> Result<[u8; 32], String> {
         if hello.protocol != PROTOCOL {
-            return Err(format!("it speaks protocol {}, we speak {PROTOCOL}; run one release everywhere", hello.protocol));
+            return Err(format!(
+                "it speaks protocol {}, we speak {PROTOCOL}; run one release everywhere",
+                hello.protocol
+            ));
         }
         // equal digests in place of equal tokens: the time of the comparison says nothing about the token
         let digest = |text: &str| Sha256::digest(text.as_bytes());
@@ -138,7 +141,10 @@ fn answer(me: &Identity, stream: TcpStream, allowed: &[Role], deadline: Duration
     let mut link = TcpLink::from_stream(stream, &from, Limits::default(), HELLO_DEADLINE)?;
     let Frame { header, payload } = link.recv()?;
     if header.kind != kind::HELLO {
-        return Err(ControlError::Unexpected { peer: from, reason: format!("began with a frame of kind {}", header.kind) });
+        return Err(ControlError::Unexpected {
+            peer: from,
+            reason: format!("began with a frame of kind {}", header.kind),
+        });
     }
     let hello: Hello = parse(&from, "hello", &payload)?;
     match me.check(&hello, allowed) {

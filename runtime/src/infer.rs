@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::client::Measured;
-use crate::deployment::{Deployment, INSECURE_LOCAL};
+use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
 use crate::options::Infer;
 use crate::shipped::choose;
 use crate::texts::{given, tokens};
@@ -32,7 +32,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     if !source.quiet {
         crate::log(&format!("note: {INSECURE_LOCAL}"));
     }
-    let mut deployment = Deployment::start(&chosen.bundle, source.deadline())?;
+    let mut deployment = Deployment::start(&this_program()?, &chosen.bundle, source.deadline())?;
     let bundle = deployment.bundle()?;
     let labels = bundle.labels.clone();
     let folder = bundle.tokenizer_path.parent().context("a tokenizer without a folder")?;

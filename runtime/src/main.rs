@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bundle::{DealerBundle, PartyBundle};
 use net::Listener;
-use runtime::exit::{INTERRUPTED, code_of};
+use runtime::exit::{code_of, describe};
 use runtime::message::Role;
 use runtime::options::{Child, Command, Options};
 use runtime::start::{Ready, await_start};
@@ -19,14 +19,13 @@ fn main() {
         Err(error) => error.exit(),
     };
     if let Err(error) = run(&options.command) {
-        log(&format!("error: {error:#}"));
+        log(&format!("error: {}", describe(&error)));
         exit(code_of(&error));
     }
 }
 
 fn run(command: &Command) -> Result<()> {
-    // children end when this process does: their standard input ends
-    ctrlc::set_handler(|| exit(INTERRUPTED)).context("watching for Ctrl-C")?;
+    ctrlc::set_handler(runtime::shipped::interrupt).context("watching for Ctrl-C")?;
     match command {
         Command::Infer(options) => infer::run(options, &mut stdout().lock()),
         Command::Evaluate(options) => evaluate::run(options, &mut stdout().lock()),

@@ -219,4 +219,3 @@ pub fn expect<T: DeserializeOwned>(
     let payload = link.expect(kind, session, attempt, 0, None)?;
     parse(link.peer(), what, &payload)
 }
-

@@ -13,6 +13,7 @@ use mpc::{
 use net::{Frame, Link, Listener};
 use ring64::{Kernel, Key, packed_len};
 
+use crate::exit::{LOST, code_of};
 use crate::handshake::{Identity, Peer, answer_all, call, fresh, is_timeout, take};
 use crate::message::{ControlError, Demand, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::start::Start;
@@ -110,6 +111,25 @@ struct Server {
 
 impl Server {
     fn run(&mut self) -> Result<()> {
+        self.requests().map_err(|error| self.name_all_lost(error))
+    }
+
+    /// A role that is lost takes others along: says of all that are gone that they are, not only of the one that was
+    /// waited for.
+    fn name_all_lost(&mut self, error: anyhow::Error) -> anyhow::Error {
+        if code_of(&error) != LOST {
+            return error;
+        }
+        let mut lost = Vec::new();
+        for link in [&mut self.peer, &mut self.dealer, &mut self.client] {
+            if still_there(link, self.deadline).is_err() {
+                lost.push(link.peer().to_string());
+            }
+        }
+        if lost.is_empty() { error } else { error.context(format!("lost: {}", lost.join(", "))) }
+    }
+
+    fn requests(&mut self) -> Result<()> {
         loop {
             let Frame { header, payload } = self.next_request()?;
             match header.kind {

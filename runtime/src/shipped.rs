@@ -3,6 +3,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use bundle::{Embedding, WriteOptions};
@@ -11,18 +12,31 @@ use directories::ProjectDirs;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
-use crate::exit::{BAD_FILE, coded};
+use crate::exit::{BAD_FILE, INTERRUPTED, coded};
 use crate::options::Source;
 
 /// The student in this repository.
 pub const SHIPPED: &str = "sst2-minilm-l4-2quad";
 
-/// Where a student may be looked for, before this repository's `models`.
+/// Where the shipped student is looked for, in place of this repository's `models`.
 const MODELS_VARIABLE: &str = "PRIVATE_BERT_MODELS";
 /// Where bundles are kept, in place of the user's cache folder.
 const CACHE_VARIABLE: &str = "PRIVATE_BERT_CACHE";
 /// Changes when a bundle of the same student would differ.
 const CACHE_VERSION: u32 = 1;
+
+/// Whether a bundle is being written, and whether it should stop.
+static WRITING: AtomicBool = AtomicBool::new(false);
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Ends this process on Ctrl-C; a bundle that is being written is removed first. Child processes end when this one does:
+/// their standard input ends.
+pub fn interrupt() {
+    if WRITING.load(Ordering::SeqCst) && !STOP.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    std::process::exit(INTERRUPTED);
+}
 
 /// A bundle to run, and the student that it was made from, where known.
 #[derive(Debug)]
@@ -49,19 +63,16 @@ pub fn choose(source: &Source) -> Result<Chosen> {
 /// The folder of the shipped student.
 fn shipped() -> Result<PathBuf> {
     let beside_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
-    let places = std::env::var_os(MODELS_VARIABLE).map(PathBuf::from).into_iter().chain([beside_source]);
-    let tried: Vec<PathBuf> = places.map(|p| p.join(SHIPPED)).collect();
-    match tried.iter().find(|p| p.join("config.json").is_file()) {
-        Some(found) => Ok(found.clone()),
-        None => {
-            let tried: Vec<_> = tried.iter().map(|p| p.display().to_string()).collect();
-            let message = format!(
-                "the shipped student is not at {}; give --model or --bundle, or set {MODELS_VARIABLE} to the folder that holds it",
-                tried.join(" nor at ")
-            );
-            Err(coded(BAD_FILE, message))
-        }
+    let folder = std::env::var_os(MODELS_VARIABLE).map_or(beside_source, PathBuf::from);
+    let folder = folder.join(SHIPPED);
+    if folder.join("config.json").is_file() {
+        return Ok(folder);
     }
+    let message = format!(
+        "the shipped student is not at {}; give --model or --bundle, or set {MODELS_VARIABLE} to the folder that holds it",
+        folder.display()
+    );
+    Err(coded(BAD_FILE, message))
 }
 
 /// The bundle of a student in the cache folder; made if it is not there.
@@ -94,11 +105,17 @@ fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf
     let mut progress = |done: u64, all: u64| {
         bar.set_length(all);
         bar.set_position(done);
-        ControlFlow::Continue(())
+        if STOP.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     // a half-made folder of this name can only be left over from another version
     let options = WriteOptions { overwrite: true, progress: Some(&mut progress) };
-    convert::write_bundle(&student, &converted, embedding, &bundle, options)?;
+    WRITING.store(true, Ordering::SeqCst);
+    let written = convert::write_bundle(&student, &converted, embedding, &bundle, options);
+    WRITING.store(false, Ordering::SeqCst);
+    if STOP.load(Ordering::SeqCst) {
+        interrupt();
+    }
+    written?;
     bar.finish_and_clear();
     Ok(bundle)
 }
@@ -111,7 +128,8 @@ fn fingerprint(folder: &Path) -> Result<String> {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let message = format!("{}: {error}; a student folder as `distill` writes it is expected", path.display());
+                let message =
+                    format!("{}: {error}; a student folder as `distill` writes it is expected", path.display());
                 return Err(coded(BAD_FILE, message));
             }
         };

@@ -61,7 +61,10 @@ impl Start {
 
     /// The address of a party.
     pub fn address(&self, role: Role) -> Result<&str> {
-        self.peers.get(role.name()).map(String::as_str).with_context(|| format!("the start line has no address of {role}"))
+        self.peers
+            .get(role.name())
+            .map(String::as_str)
+            .with_context(|| format!("the start line has no address of {role}"))
     }
 }
 

@@ -192,12 +192,13 @@ impl Arithmetic for Clear<'_> {
         pairs: &[(&Vec<u64>, &Vec<u64>)],
         dims: &[(usize, usize)],
     ) -> Result<Vec<Vec<u64>>, SpecError> {
-        let scale = |((a, r), (_, cols)): (&(&Vec<u64>, &Vec<u64>), &(usize, usize))| {
+        let mut scaled = Vec::with_capacity(pairs.len());
+        for ((a, r), (_, cols)) in pairs.iter().zip(dims) {
             let mut c = vec![0; a.len()];
             self.kernel.scale_rows_add(*cols, a, r, &mut c);
-            c
-        };
-        Ok(pairs.iter().zip(dims).map(scale).collect())
+            scaled.push(c);
+        }
+        Ok(scaled)
     }
 
     fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<Vec<u64>>, SpecError> {

@@ -148,7 +148,7 @@ impl Config {
         ensure((1..=8192).contains(&self.hidden_size), "hidden_size", self.hidden_size, "1 to 8192")?;
         ensure((1..=24).contains(&self.num_hidden_layers), "num_hidden_layers", self.num_hidden_layers, "1 to 24")?;
         let heads = self.num_attention_heads;
-        let divides = heads > 0 && self.hidden_size % heads == 0;
+        let divides = heads > 0 && self.hidden_size.is_multiple_of(heads);
         ensure(divides, "num_attention_heads", heads, &format!("a divisor of hidden_size {}", self.hidden_size))?;
         let (inner, positions) = (self.intermediate_size, self.max_position_embeddings);
         ensure((1..=32768).contains(&inner), "intermediate_size", inner, "1 to 32768")?;
@@ -156,7 +156,7 @@ impl Config {
         ensure((1..=16).contains(&self.type_vocab_size), "type_vocab_size", self.type_vocab_size, "1 to 16")?;
         ensure(self.hidden_act == "gelu", "hidden_act", &self.hidden_act, "gelu")?;
         let eps = self.layer_norm_eps;
-        ensure(eps >= 0.0 && eps <= 1e-3, "layer_norm_eps", eps, "0 to 1e-3")?;
+        ensure((0.0..=1e-3).contains(&eps), "layer_norm_eps", eps, "0 to 1e-3")?;
         for (id, name) in &self.id2label {
             ensure(*id < self.id2label.len(), "id2label", format!("{id}: {name}"), "class numbers 0, 1, 2, ...")?;
         }

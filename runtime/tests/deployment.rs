@@ -1,0 +1,228 @@
+//! Real processes over real sockets, on a tiny model.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../convert/tests/folder/mod.rs"]
+mod folder;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bundle::{Contents, Embedding, Table, WriteOptions};
+use convert::{Converted, Student};
+use folder::Place;
+use model::{Float, InputKind, Plan, Sample, Texts};
+use net::HEADER_LEN;
+use runtime::deployment::Deployment;
+use runtime::exit::{LOST, REFUSED, code_of};
+use runtime::handshake::{Identity, call, fresh};
+use runtime::message::Role;
+use runtime::start::Ready;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_runtime"))
+}
+
+struct Tiny {
+    place: Place,
+    student: Student,
+    converted: Converted,
+}
+
+impl Tiny {
+    fn new() -> Tiny {
+        let place = Place::new();
+        let student = Student::read(&place.student()).unwrap();
+        let converted = convert::convert(&student, student.stored_ranges().unwrap()).unwrap();
+        Tiny { place, student, converted }
+    }
+
+    fn bundle(&self, name: &str, embedding: Embedding) -> PathBuf {
+        let folder = self.place.root.path().join(name);
+        let table = (embedding == Embedding::Client).then(|| Table::of(&self.converted.folded));
+        let contents = Contents {
+            spec: &self.converted.spec,
+            quantised: &self.converted.quantised,
+            embedding,
+            config_json: &self.student.config_json,
+            tokenizer_json: &self.student.tokenizer_json,
+            table: table.as_ref(),
+        };
+        bundle::write(&folder, &contents, WriteOptions { overwrite: false, progress: None }).unwrap();
+        folder
+    }
+
+    fn assert_close(&self, sample: &Sample, logits: &[f64]) {
+        let texts = Texts::new(&[sample.ids.len()], self.student.shape()).unwrap();
+        let float = Float::new(&self.student.folded, ()).logits(&texts, &sample.ids, &sample.segments);
+        for (private, float) in logits.iter().zip(&float) {
+            assert!((private - f64::from(*float)).abs() < 0.02, "private {private}, float {float}");
+        }
+    }
+}
+
+fn sample(tokens: usize, step: usize) -> Sample {
+    Sample { ids: (0..tokens).map(|i| ((i * step + 4) % 29) as u32).collect(), segments: vec![0; tokens] }
+}
+
+#[test]
+fn private_logits_are_the_float_ones_and_cost_what_was_planned() {
+    let tiny = Tiny::new();
+    for embedding in [Embedding::Private, Embedding::Client] {
+        let folder = tiny.bundle(&format!("{embedding:?}"), embedding);
+        let mut deployment = Deployment::start(program(), &folder, DEADLINE).unwrap();
+        let batches: [&[Sample]; 4] =
+            [&[sample(1, 5)], &[sample(16, 3)], &[sample(7, 2)], &[sample(3, 1), sample(12, 7)]];
+        for batch in batches {
+            let answer = deployment.classify(batch).unwrap();
+            for (sample, logits) in batch.iter().zip(&answer.logits) {
+                tiny.assert_close(sample, logits);
+            }
+            let lengths: Vec<_> = batch.iter().map(|s| s.ids.len()).collect();
+            let texts = Texts::new(&lengths, tiny.student.shape()).unwrap();
+            let cost = Plan::new(&tiny.converted.spec, &texts, embedding.input_kind()).unwrap().cost();
+            let measured = answer.measured;
+            assert_eq!(measured.restarts, 0);
+            assert_eq!(measured.rounds, cost.rounds as u64);
+            assert_eq!(measured.online_bytes_each_way, (cost.opened_bytes + cost.rounds * HEADER_LEN) as u64);
+            // beside the dealt stream, a key of 32 bytes to each party
+            let frames = mpc::deal_frames(cost.dealt_bytes) + 2;
+            assert_eq!(measured.offline_bytes, (cost.dealt_bytes + 2 * 32 + frames * HEADER_LEN) as u64);
+        }
+        deployment.finish().unwrap();
+    }
+}
+
+#[test]
+fn a_flagged_opening_restarts_the_text_with_fresh_correlations() {
+    let mut tiny = Tiny::new();
+    // declare ranges so wide that an opening wraps now and then; what they hold stays the same
+    let mut spec = (*tiny.converted.spec).clone();
+    for norm in &mut spec.norms {
+        norm.normal.bits += 18;
+    }
+    tiny.converted.spec = spec.into();
+    let folder = tiny.bundle("wide", Embedding::Client);
+    let sample = sample(9, 4);
+    let texts = Texts::new(&[9], tiny.student.shape()).unwrap();
+    let planned = Plan::new(&tiny.converted.spec, &texts, InputKind::Embedded).unwrap().cost().restart_probability;
+    assert!((0.05..0.9).contains(&planned), "restart probability {planned}");
+    let mut deployment = Deployment::start(program(), &folder, DEADLINE).unwrap();
+    let (mut restarts, mut runs) = (0, 0);
+    while restarts < 3 && runs < 400 {
+        let answer = deployment.classify(std::slice::from_ref(&sample)).unwrap();
+        tiny.assert_close(&sample, &answer.logits[0]);
+        restarts += answer.measured.restarts;
+        runs += 1;
+    }
+    assert!(restarts >= 3, "{restarts} restarts in {runs} runs, planned probability {planned}");
+    deployment.finish().unwrap();
+}
+
+fn gone(process: u32, within: Duration) -> bool {
+    let end = Instant::now() + within;
+    let status = PathBuf::from(format!("/proc/{process}/stat"));
+    loop {
+        // a child that nobody waited for yet is a zombie: it computes no more
+        match std::fs::read_to_string(&status) {
+            Ok(text) if !text.contains(") Z ") => {}
+            _ => return true,
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_killed_role_ends_the_others_and_is_named() {
+    let tiny = Tiny::new();
+    let folder = tiny.bundle("bundle", Embedding::Client);
+    let others = |killed| [Role::Party0, Role::Party1, Role::Dealer].into_iter().filter(move |r| *r != killed);
+    for killed in [Role::Party0, Role::Party1, Role::Dealer] {
+        let mut deployment = Deployment::start(program(), &folder, DEADLINE).unwrap();
+        deployment.classify(&[sample(3, 1)]).unwrap();
+        let processes: BTreeMap<_, _> = deployment.processes().into_iter().map(|(r, p)| (r.name(), p)).collect();
+        let status = Command::new("kill").args(["-9", &processes[killed.name()].to_string()]).status().unwrap();
+        assert!(status.success());
+        let error = deployment.classify(&[sample(5, 1)]).unwrap_err();
+        assert_eq!(code_of(&error), LOST, "{error:#}");
+        assert!(format!("{error:#}").starts_with(&format!("{killed} ended early (signal: 9")), "{error:#}");
+        for (role, process) in &processes {
+            assert!(gone(*process, Duration::from_secs(10)), "{role} goes on after {killed} was killed");
+        }
+        let end = Instant::now() + Duration::from_secs(10);
+        let named = |messages: &[(Role, String)], other| {
+            messages.iter().any(|(role, line)| *role == other && line.contains(killed.name()))
+        };
+        while !others(killed).all(|other| named(&deployment.messages(), other)) {
+            assert!(Instant::now() < end, "not all name {killed}: {:?}", deployment.messages());
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn roles_end_when_the_client_is_gone() {
+    let tiny = Tiny::new();
+    let folder = tiny.bundle("bundle", Embedding::Client);
+    let deployment = Deployment::start(program(), &folder, DEADLINE).unwrap();
+    let processes = deployment.processes();
+    drop(deployment);
+    for (role, process) in processes {
+        assert!(gone(process, Duration::from_secs(10)), "{role} goes on");
+    }
+}
+
+#[test]
+fn parts_of_two_conversions_do_not_work_together() {
+    let tiny = Tiny::new();
+    let (one, other) = (tiny.bundle("one", Embedding::Client), tiny.bundle("other", Embedding::Client));
+    std::fs::remove_dir_all(one.join("party1")).unwrap();
+    std::fs::rename(other.join("party1"), one.join("party1")).unwrap();
+    let error = Deployment::start(program(), &one, Duration::from_secs(5)).map(|_| ()).unwrap_err();
+    assert!([LOST, REFUSED].contains(&code_of(&error)), "{error:#}");
+}
+
+#[test]
+fn a_caller_without_the_token_is_turned_away() {
+    let tiny = Tiny::new();
+    let folder = tiny.bundle("bundle", Embedding::Client);
+    let mut child = Command::new(program())
+        .args(["party", "--index", "0", "--insecure-local", "--deadline", "3", "--bundle"])
+        .arg(folder.join("party0"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+    let ready: Ready = serde_json::from_str(&line).unwrap();
+    let (token, session) = (fresh::<32>().unwrap(), fresh::<16>().unwrap());
+    let start =
+        format!("{{\"token\":\"{}\",\"session\":\"{}\",\"peers\":{{}}}}\n", hex::encode(token), hex::encode(session));
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, start.as_bytes()).unwrap();
+    let bundle = bundle::ClientBundle::open(&folder.join("client")).unwrap();
+    let identity = |token: [u8; 32]| Identity {
+        role: Role::Client,
+        token: ring64::Key::from_bytes(token),
+        session,
+        bundle: *bundle.id.as_bytes(),
+        spec: bundle::spec_digest(&bundle.spec),
+        nonce: [0; 32],
+    };
+    let address = format!("127.0.0.1:{}", ready.port);
+    let error = call(&identity([0; 32]), Role::Party0, &address, DEADLINE).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("token"), "{error}");
+    assert!(!error.contains(&hex::encode(token)));
+    call(&identity(token), Role::Party0, &address, DEADLINE).unwrap();
+    // nobody else calls: the party gives up after its deadline
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(LOST));
+}

@@ -1,0 +1,91 @@
+//! Laws of the house that a compiler does not check.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::MetadataCommand;
+
+/// Which of our crates may use which, floor by floor (ARCHITECTURE.md).
+const EDGES: [(&str, &[&str]); 9] = [
+    ("datasets", &[]),
+    ("ring64", &[]),
+    ("net", &[]),
+    ("model", &["ring64"]),
+    ("mpc", &["ring64", "model", "net"]),
+    ("bundle", &["ring64", "model"]),
+    ("distill", &["datasets", "model"]),
+    ("convert", &["datasets", "model", "ring64", "bundle"]),
+    ("runtime", &["bundle", "convert", "datasets", "model", "mpc", "net", "ring64"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+#[test]
+fn crates_use_only_the_floors_below_them() {
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
+    let allowed: BTreeMap<_, BTreeSet<_>> =
+        EDGES.iter().map(|(name, uses)| (*name, uses.iter().copied().collect())).collect();
+    let ours: BTreeSet<String> = metadata.packages.iter().map(|p| p.name.to_string()).collect();
+    assert_eq!(ours, allowed.keys().map(|n| n.to_string()).collect());
+    for package in &metadata.packages {
+        for dependency in package.dependencies.iter().filter(|d| ours.contains(&d.name)) {
+            // a crate's tests may switch on its own features
+            let own = dependency.name == package.name.as_str();
+            let allowed = allowed[package.name.as_str()].contains(dependency.name.as_str());
+            assert!(own || allowed, "{} must not use {}", package.name, dependency.name);
+        }
+    }
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !name.starts_with('.') && name != "target" {
+            sources(&path, found);
+        } else if name.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn all_sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    sources(&root(), &mut found);
+    assert!(found.len() > 50, "{} source files", found.len());
+    found
+}
+
+#[test]
+fn no_file_is_longer_than_six_hundred_lines() {
+    for path in all_sources() {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 600, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn unsafe_code_stands_in_the_kernels_of_ring64_only() {
+    let kernels = root().join("crates/ring64/src");
+    let word = ["un", "safe "].concat();
+    for path in all_sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
+        let found = code.filter(|l| l.contains(&word)).count();
+        let kernel = path.starts_with(&kernels) && path.to_string_lossy().contains("avx512");
+        assert!(found == 0 || kernel, "{} holds {word}code", path.display());
+    }
+}
+
+#[test]
+fn no_module_is_called_after_nothing_in_particular() {
+    for path in all_sources() {
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let vague = ["utils", "util", "common", "helpers", "helper", "manager", "misc"];
+        assert!(!vague.contains(&stem.as_str()), "{}", path.display());
+    }
+}

@@ -1,0 +1,122 @@
+//! The program from outside: outputs, refusals, exit codes.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../convert/tests/folder/mod.rs"]
+mod folder;
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use folder::Place;
+use serde_json::Value;
+
+fn runtime(place: &Place, args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_runtime"))
+        .args(args)
+        .env("PRIVATE_BERT_CACHE", place.root.path().join("cache"))
+        .env("PRIVATE_BERT_MODELS", place.root.path().join("no models here"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // a refusal may come before anything is read
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn infer_prints_a_list_for_each_text() {
+    let place = Place::new();
+    let model = place.student().display().to_string();
+    let output = runtime(&place, &["infer", "--model", &model, "--text", "w4 w9", "--text", "w7"], b"");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: Vec<Value> = text(&output.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    for line in &lines {
+        assert!(["NEGATIVE", "POSITIVE"].contains(&line[0]["label"].as_str().unwrap()));
+        assert!(line[0]["score"].as_f64().unwrap() >= 0.5);
+    }
+    assert!(text(&output.stderr).contains("protects nothing"));
+    // the second time the bundle is there; texts from standard input, all labels
+    let again = runtime(&place, &["infer", "--model", &model, "--top_k", "2"], b"w4 w9\nw7\n");
+    assert!(!text(&again.stderr).contains("converting"), "{}", text(&again.stderr));
+    let both: Vec<Value> = text(&again.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(both.len(), 2);
+    assert_eq!(both[0].as_array().unwrap().len(), 2);
+    assert_eq!(both[1][0]["label"], lines[1][0]["label"]);
+}
+
+#[test]
+fn infer_as_json_says_what_it_cost_and_what_it_protects() {
+    let place = Place::new();
+    let model = place.student().display().to_string();
+    let args = ["infer", "--model", &model, "--embedding", "client", "--json", "-q", "--batch", "2"];
+    let output = runtime(&place, &args, b"w4 w9 w12\nw7\nw8 w9\n");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let results = object["results"].as_array().unwrap();
+    assert_eq!(results.iter().map(|r| r["tokens"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 3, 4]);
+    assert!(results.iter().all(|r| r["logits"].as_array().unwrap().len() == 2 && r["label"].is_string()));
+    for key in ["rounds", "online_bytes_each_way", "offline_bytes", "restarts"] {
+        assert!(object["cost"][key].is_u64(), "{key}");
+    }
+    for key in ["offline", "online", "total"] {
+        assert!(object["seconds"][key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    assert_eq!(object["security"]["protects"], "nothing");
+}
+
+#[test]
+fn evaluate_compares_with_float_and_with_clear_fixed_point() {
+    let place = Place::new();
+    let (model, glue) = (place.student().display().to_string(), place.glue().display().to_string());
+    let args = ["evaluate", "--task", "SST-2", "--data-dir", &glue, "--model", &model, "--max-samples", "12", "--json"];
+    let output = runtime(&place, &args, b"");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(object["samples"], 12);
+    assert_eq!(object["agreement_float"], 1.0);
+    assert_eq!(object["accuracy"], object["accuracy_float"]);
+    assert!(object["max_logit_diff_float"].as_f64().unwrap() < 0.02);
+    assert!(object["max_logit_diff_clear"].as_f64().unwrap() < 0.02);
+}
+
+#[test]
+fn each_mistake_has_a_message_and_an_exit_code() {
+    let place = Place::new();
+    let model = place.student().display().to_string();
+    let glue = place.glue().display().to_string();
+    let empty = place.root.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let empty = empty.display().to_string();
+    std::fs::write(place.root.path().join("latin1"), b"caf\xe9\n").unwrap();
+    let latin1 = place.root.path().join("latin1").display().to_string();
+    let cases: [(&[&str], &[u8], i32, &str); 12] = [
+        (&["infer", "--model", &model], b"", 2, "no text"),
+        (&["infer", "--model", &model, "--text", " "], b"", 2, "text 1 is empty"),
+        (&["infer", "--model", &model], b"w4\n\nw5\n", 2, "text 2 is empty"),
+        (&["infer", "--model", &model], b"caf\xe9", 3, "not UTF-8 at byte 3"),
+        (&["infer", "--model", &model, "--file", &latin1], b"", 3, "not UTF-8 at byte 3"),
+        (&["infer", "--model", &model, "--file", "/nowhere"], b"", 3, "/nowhere"),
+        (&["infer", "--model", &empty, "--text", "w4"], b"", 3, "config.json"),
+        (&["infer", "--bundle", &empty, "--text", "w4"], b"", 3, "client"),
+        (&["infer", "--text", "w4"], b"", 3, "shipped student"),
+        (&["infer", "--bundle", &empty, "--model", &model, "--text", "w4"], b"", 2, "cannot be used with"),
+        (&["evaluate", "--task", "sst3", "--data-dir", &glue], b"", 2, "sst3"),
+        (&["party", "--index", "0", "--bundle", &empty], b"", 2, "--insecure-local"),
+    ];
+    for (args, input, code, message) in cases {
+        let output = runtime(&place, args, input);
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {errors}");
+        assert!(errors.contains(message), "{args:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{args:?}: {errors}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
