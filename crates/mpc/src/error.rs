@@ -2,6 +2,8 @@ use model::SpecError;
 use net::NetError;
 use ring64::PackError;
 
+use crate::weights::Party;
+
 /// Why a private evaluation stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,6 +45,14 @@ pub enum MpcError {
         got: usize,
         /// Expected.
         expected: usize,
+    },
+    /// A party was given what belongs to the other one.
+    #[error("{party} was given {what}")]
+    Role {
+        /// Who.
+        party: Party,
+        /// What it should not have, or lacks.
+        what: &'static str,
     },
     /// A dealt stream was read past its end, or not to its end.
     #[error("the dealer's stream has {got} bytes, the plan asks for {expected}")]

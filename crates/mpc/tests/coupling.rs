@@ -4,7 +4,7 @@
 //! The corrupted role keeps its words. The honest party's words are found by running the other world again and again: where
 //! its opening (or the dealer's correction) differs from the one to be reproduced, the difference goes into the word that
 //! pads it. Earlier rounds settle first. Each word that is changed is uniform, so both worlds give that view equally often.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
 
 mod world;
 
@@ -177,6 +177,49 @@ fn p1_sees_the_same_with_another_text_and_other_weights() {
     for kind in [InputKind::OneHot, InputKind::Embedded] {
         check(Party::One, kind, Default::default(), false);
     }
+}
+
+/// Values of a network are small next to their masks: a mask whose upper bits were constant would hide them almost always. So once
+/// more with weights and an input of uniform words, whose answer means nothing, in which every bit of every value differs.
+#[test]
+fn the_parties_see_the_same_for_any_words_at_all() {
+    let [here, mut there] = networks();
+    let [text, other] = texts();
+    for (number, words) in there.quantised.values_mut().enumerate() {
+        let mut uniform = ring64::Prg::new(&key(SEED ^ 0x6666), number as u64);
+        uniform.fill(&mut words.weight);
+        words.bias.iter_mut().for_each(|bias| uniform.fill(bias));
+    }
+    let kind = InputKind::Embedded;
+    let target = World::new(&here, &text, kind, SEED).run_seeded(SEED);
+    assert!(target.logits().is_some());
+    for party in [Party::Zero, Party::One] {
+        let mut coupled = other_world(party, (&here, &text), (&there, &other), kind);
+        ring64::Prg::new(&key(SEED ^ 0x6666), 999).fill(&mut coupled.inputs[party.other().index()]);
+        let (run, iterations) = couple(&coupled, party, &target, Default::default());
+        println!("{party}, uniform words: the same view after {iterations} runs");
+        assert_eq!(view_of(party, &run), view_of(party, &target));
+        assert!(run.logits().is_some(), "a restart is a part of the view");
+    }
+}
+
+/// Where P0's half of a mask is zero in its low bits, any larger value of the other world makes it wrap below zero, and the
+/// carry of the halves is another one. A carry dealt in clear would tell P1 so; random words come that near once in `2^28`.
+#[test]
+fn p1_learns_nothing_from_carries_at_their_edge() {
+    let [here, _] = networks();
+    let plan = World::new(&here, &texts()[0], InputKind::OneHot, SEED).plan();
+    let [mut zero, _] = stream_keys(SEED);
+    let mut edits = [Words::new(), Words::new()];
+    for (number, demand) in plan.demands.iter().enumerate() {
+        if let Demand::Wire { count, drop, .. } = demand {
+            let at = (number as u64, Purpose::Mask);
+            let words = zero.words(at.0, at.1, *count);
+            let low = words.iter().map(|w| (w & low_bits(64 - drop)).wrapping_neg());
+            edits[0].insert(at, low.collect());
+        }
+    }
+    check(Party::One, InputKind::OneHot, edits, false);
 }
 
 #[test]

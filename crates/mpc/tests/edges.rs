@@ -1,5 +1,5 @@
 //! Values at the ends of their ranges, shapes at the ends of theirs, and every operation within its stated error.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
 
 mod world;
 
@@ -192,8 +192,8 @@ fn gelu_holds_to_the_ends_of_each_column_class() {
         largest = largest.max((value - gelu(*x)).abs());
     }
     println!("largest error of GeLU {largest:.5}");
-    // the fit within 2.5e-4, the input within a unit (slope up to 1.13), the output within another; a unit is 2^-12
-    assert!(largest < 2.5e-4 + 2.3 / 4096.0, "{largest}");
+    // the series within 5e-4, the input within a unit (slope up to 1.13), the output within another; a unit is 2^-12
+    assert!(largest < 5e-4 + 2.3 / 4096.0, "{largest}");
 }
 
 /// The share of a weight is `F + G(k0)` at P0 and `G(k1)` at P1, and the two engines that expand them agree on it.

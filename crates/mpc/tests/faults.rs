@@ -1,5 +1,5 @@
 //! Whatever a peer or the dealer sends, or does not send: a named error within the deadline, never a panic, never a hang.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
 
 mod world;
 
@@ -148,7 +148,7 @@ fn bits_beyond_the_last_word_are_refused_by_name() {
             fresh = true;
             continue;
         };
-        if fresh && count * kept as usize % 8 != 0 {
+        if fresh && !(count * kept as usize).is_multiple_of(8) {
             break;
         }
         step += u64::from(fresh);
@@ -183,6 +183,8 @@ fn flipped_bits_change_the_answer_and_nothing_else() {
     println!("{rounds} flips, {ended} ends in an error");
 }
 
+type Expected = fn(&NetError) -> bool;
+
 /// A run in which this fault befalls a frame from the dealer. The text is long enough for two frames.
 fn dealer_fault(world: &World, sending: bool, at: u64, fault: Fault, deadline: Duration) -> Ends {
     let mut links = Links::new();
@@ -205,7 +207,7 @@ fn damaged_frames_from_the_dealer_are_refused_by_name() {
     let edit = |edit: fn(&mut Frame)| Fault::Edit(Box::new(edit));
     for at in [0, deal_frames(bytes) as u64 - 1] {
         let step = at as u32;
-        let faults: [(Fault, fn(&NetError) -> bool); 7] = [
+        let faults: [(Fault, Expected); 7] = [
             (Fault::Truncate(0), |e| matches!(e, NetError::WrongLength { .. })),
             (Fault::Truncate(99), |e| matches!(e, NetError::WrongLength { .. })),
             (edit(|f| f.payload.push(7)), |e| matches!(e, NetError::WrongLength { .. })),

@@ -162,7 +162,7 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
                 let harmonics = series.harmonics.len();
                 let halves = self.zero.words(demand, Purpose::Dealt, 2 * harmonics * count);
                 let (mut cos, mut sin) = (vec![0; count], vec![0; count]);
-                for (index, halves) in halves.chunks_exact(2 * count).enumerate() {
+                for (index, halves) in halves.chunks_exact((2 * count).max(1)).enumerate() {
                     series.waves(&turn, index, mask, &mut cos, &mut sin);
                     for (wave, half) in [&cos, &sin].into_iter().zip(halves.chunks_exact(count)) {
                         let rest: Vec<u64> = wave.iter().zip(half).map(|(w, h)| (*w as u64).wrapping_sub(*h)).collect();

@@ -61,6 +61,9 @@ pub fn online(
     attempt: Attempt<'_>,
     kernel: Kernel,
 ) -> Result<Outcome, MpcError> {
+    if correlations.party != weights.party {
+        return Err(MpcError::Role { party: weights.party, what: "correlations of the other party" });
+    }
     let arithmetic = Online { weights, correlations, attempt, step: 0, kernel };
     let mut engine = Fixed::new(spec.clone(), arithmetic);
     let input = engine.input(kind, texts, input);
@@ -156,7 +159,9 @@ impl Arithmetic for Online<'_, '_> {
     }
 
     fn add_rows(&mut self, mut x: Vec<u64>, weight: Weight, rows: &[usize], cols: usize) -> Result<Vec<u64>, Stop> {
-        let expected = self.weights.share.get(&weight).map_or(0, |w| w.rows * cols);
+        // the table may have more rows than this batch reads
+        let least = rows.iter().max().map_or(0, |row| (row + 1) * cols);
+        let expected = self.weights.share.get(&weight).map_or(0, |w| w.rows * cols).max(least);
         let table = &self.weights.share(weight, expected)?.weight;
         for (out, row) in x.chunks_mut(cols).zip(rows) {
             add_assign(out, &table[row * cols..(row + 1) * cols]);
@@ -178,13 +183,14 @@ impl Arithmetic for Online<'_, '_> {
 
     fn matmul(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[Dims], rhs: Rhs) -> Result<Vec<Vec<u64>>, Stop> {
         let dealt = take!(self, Correlation::Matmul(dealt) => dealt, "a matrix product");
-        let one = |(((x, y), dims), [minus_a, minus_b, mut z]): ((&(&Vec<u64>, &Vec<u64>), &Dims), [Vec<u64>; 3])| {
+        let mut products = Vec::with_capacity(pairs.len());
+        for (((x, y), dims), [minus_a, minus_b, mut z]) in pairs.iter().zip(dims).zip(dealt) {
             let right = self.right(minus_b, y);
             self.kernel.gemm(*dims, x, &right, rhs, &mut z);
             self.kernel.gemm(*dims, &minus_a, y, rhs, &mut z);
-            z
-        };
-        Ok(pairs.iter().zip(dims).zip(dealt).map(one).collect())
+            products.push(z);
+        }
+        Ok(products)
     }
 
     fn square(&mut self, x: &[(&Vec<u64>, usize)]) -> Result<Vec<Vec<u64>>, Stop> {

@@ -75,6 +75,12 @@ pub fn prepare<S: Streams>(
     dealt: Option<DealtReader<'_>>,
     kernel: Kernel,
 ) -> Result<Correlations, MpcError> {
+    // with the streams of the other role all would run, and mean nothing
+    match (weights.party, &dealt) {
+        (Party::Zero, Some(_)) => return Err(MpcError::Role { party: Party::Zero, what: "a stream from the dealer" }),
+        (Party::One, None) => return Err(MpcError::Role { party: Party::One, what: "no stream from the dealer" }),
+        _ => {}
+    }
     let source = Source { streams, dealt, demand: 0 };
     let preparing = Preparing { weights, source, kernel, queue: VecDeque::new() };
     let mut engine = Fixed::new(spec.clone(), preparing);
@@ -153,6 +159,10 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
         self.kernel.gemm(dims, a, &masked.weight, Rhs::AsIs, &mut product);
         let mut rest = negated(product);
         if let Some(bias) = &self.weights.share(weight, dims.k * dims.n)?.bias {
+            if bias.len() != dims.n {
+                let (weight, got) = (format!("{weight} bias"), bias.len());
+                return Err(MpcError::Weight { weight, got, expected: dims.n });
+            }
             rest.chunks_mut(dims.n).for_each(|row| add_assign(row, bias));
         }
         self.queue.push_back(Correlation::Linear(rest));
@@ -224,7 +234,7 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
                 let (demand, count) = (self.source.next(), rows * segment.cols);
                 let waves = 2 * segment.series.harmonics.len();
                 let dealt = self.source.dealt(demand, Purpose::Dealt, waves * count)?;
-                segments.push(dealt.chunks_exact(count).map(<[u64]>::to_vec).collect());
+                segments.push(dealt.chunks_exact(count.max(1)).map(<[u64]>::to_vec).collect());
             }
         }
         self.queue.push_back(Correlation::Series(segments));

@@ -20,10 +20,12 @@ pub struct Chosen {
 
 /// What a [`Chosen`] was asked for, in order, with its answers.
 #[derive(Clone, Default)]
-pub struct Drawn(Arc<Mutex<Vec<(u64, Purpose, Vec<u64>)>>>);
+pub struct Drawn(Arc<Mutex<Vec<Draw>>>);
+
+type Draw = (u64, Purpose, Vec<u64>);
 
 impl Drawn {
-    pub fn all(&self) -> Vec<(u64, Purpose, Vec<u64>)> {
+    pub fn all(&self) -> Vec<Draw> {
         self.0.lock().unwrap().clone()
     }
 

@@ -143,11 +143,12 @@ impl Arithmetic for Replay<'_> {
         pairs: &[(&Vec<u64>, &Vec<u64>)],
         dims: &[(usize, usize)],
     ) -> Result<Vec<Exact>, SpecError> {
-        let scale = |((a, r), (_, cols)): (&(&Vec<u64>, &Vec<u64>), &(usize, usize))| {
+        let mut scaled = Vec::with_capacity(pairs.len());
+        for ((a, r), (_, cols)) in pairs.iter().zip(dims) {
             let rows = a.chunks(*cols).zip(r.iter());
-            self.exact(rows.flat_map(|(row, r)| row.iter().map(|v| v.wrapping_mul(*r))).collect())
-        };
-        Ok(pairs.iter().zip(dims).map(scale).collect())
+            scaled.push(self.exact(rows.flat_map(|(row, r)| row.iter().map(|v| v.wrapping_mul(*r))).collect()));
+        }
+        Ok(scaled)
     }
 
     fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<Exact>, SpecError> {

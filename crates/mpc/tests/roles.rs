@@ -1,0 +1,74 @@
+//! What belongs to the other party, or to another network, is refused before anything is sent.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
+
+mod world;
+
+use model::{InputKind, Quantised, Weight};
+use mpc::{DealtReader, MpcError, Party, PartyWeights};
+use net::{Link, memory_pair};
+use world::{Network, World, config, sample, split, stream_keys};
+
+const SEED: u64 = 12;
+
+fn network() -> Network {
+    println!("seed {SEED}");
+    Network::random(&config(1, 16, 2, 32, 8), SEED)
+}
+
+fn world() -> World {
+    World::new(&network(), &[sample(SEED, 5)], InputKind::OneHot, SEED)
+}
+
+#[test]
+fn p1_needs_a_stream_from_the_dealer_and_p0_has_none() {
+    let world = world();
+    let [zero, one] = stream_keys(SEED);
+    assert!(matches!(world.prepare(1, one, None), Err(MpcError::Role { party: Party::One, .. })));
+    let (_dealer, mut link) = memory_pair("dealer", "party0");
+    let reader = DealtReader::new(&mut link, 1, 0, world.plan().cost().dealt_bytes);
+    let refused = world.prepare(0, zero, Some(reader)).map(|_| ());
+    assert!(matches!(refused, Err(MpcError::Role { party: Party::Zero, .. })), "{refused:?}");
+}
+
+#[test]
+fn a_party_does_not_take_the_other_ones_correlations() {
+    let world = world();
+    let [zero, _] = stream_keys(SEED);
+    let of_zero = world.prepare(0, zero, None).unwrap();
+    let (mut peer, _other) = memory_pair("party1", "party0");
+    let refused = world.online(1, of_zero, &mut peer);
+    assert!(matches!(refused, Err(MpcError::Role { party: Party::One, .. })), "{refused:?}");
+    assert_eq!(peer.counters().frames_sent, 0);
+}
+
+/// A world in which P0's weights were changed.
+fn damaged(change: impl Fn(&mut Quantised)) -> Result<(), MpcError> {
+    let network = network();
+    let mut world = World::new(&network, &[sample(SEED, 5)], InputKind::OneHot, SEED);
+    let mut masked = split(&network.quantised, SEED).masked;
+    change(&mut masked);
+    world.parties[0] = PartyWeights::from_parts(Party::Zero, masked.clone(), masked);
+    let [zero, _] = stream_keys(SEED);
+    let (mut peer, other) = memory_pair("party0", "party1");
+    let correlations = world.prepare(0, zero, None)?;
+    drop(other);
+    world.online(0, correlations, &mut peer).map(|_| ())
+}
+
+type Change = fn(&mut Quantised);
+
+#[test]
+fn weights_that_are_missing_or_of_another_size_are_refused_by_name() {
+    let drops: [(&str, Change); 4] = [
+        ("layer.0.up", |all| drop(all.remove(&Weight::Up(0)))),
+        ("layer.0.key", |all| all.get_mut(&Weight::Key(0)).unwrap().weight.truncate(99)),
+        ("layer.0.down bias", |all| all.get_mut(&Weight::Down(0)).unwrap().bias.as_mut().unwrap().truncate(9)),
+        ("norm.1.residual", |all| all.get_mut(&Weight::Residual(1)).unwrap().weight.clear()),
+    ];
+    for (name, change) in drops {
+        match damaged(change) {
+            Err(MpcError::Weight { weight, .. }) => assert_eq!(weight, name),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
