@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model::{Curve, InputKind, Opening, Plan, Ranges, Spec, Texts, token_class};
+use model::{Curve, HeadRanges, InputKind, Opening, Plan, Ranges, Spec, Texts, token_class};
 use serde::Serialize;
 
 use crate::comparison::Comparison;
@@ -111,11 +111,19 @@ pub(crate) fn rows(spec: &Spec, ranges: &Ranges) -> Vec<Row> {
             wire(&name, "key", seen.key, layer.key),
             wire(&name, "value", seen.value, layer.value),
             wire(&name, "scores", seen.scores, layer.scores),
-            wire(&name, "squares", seen.squares, layer.squares[class]),
-            curve(&name, "1/sum", (Some(seen.sum.lo), seen.sum.hi), &layer.reciprocal),
-            wire(&name, "squares x values", (f64::from(seen.mixed) * longest) as f32, layer.mixed[class]),
-            wire(&name, "attention", seen.attention, layer.attention),
         ]);
+        // of all heads the one whose sums differ most
+        let ratio = |h: &HeadRanges| h.sum.hi / h.sum.lo;
+        let widest = (0..seen.heads.len()).max_by(|a, b| ratio(&seen.heads[*a]).total_cmp(&ratio(&seen.heads[*b])));
+        if let Some(h) = widest {
+            let (name, head, seen) = (format!("{name} head {h} (widest)"), &layer.heads[h], &seen.heads[h]);
+            rows.extend([
+                wire(&name, "squares", seen.squares, head.squares[class]),
+                curve(&name, "1/sum", (Some(seen.sum.lo), seen.sum.hi), &head.reciprocal),
+                wire(&name, "squares x values", (f64::from(seen.mixed) * longest) as f32, head.mixed[class]),
+            ]);
+        }
+        rows.push(wire(&name, "attention", seen.attention, layer.attention));
         rows.extend(norm_rows(spec, ranges, 2 * l + 1));
         rows.extend([
             curve(&name, "GeLU", (None, neurons), &layer.gelu),

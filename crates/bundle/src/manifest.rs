@@ -180,9 +180,13 @@ fn runs(spec: &Arc<Spec>, kind: InputKind) -> Result<(), String> {
     }
     for layer in &spec.layers {
         let of = [layer.query, layer.key, layer.value, layer.scores, layer.attention, layer.activation];
-        let by_tokens = layer.squares.iter().chain(&layer.mixed).copied();
-        openings.extend(of.into_iter().chain(by_tokens).chain([layer.reciprocal_out]).map(|o| ("a layer", o)));
-        fracs.extend([("reciprocal", layer.reciprocal.frac), ("GeLU", layer.gelu.frac)]);
+        openings.extend(of.map(|o| ("a layer", o)));
+        fracs.push(("GeLU", layer.gelu.frac));
+        for head in &layer.heads {
+            let by_tokens = head.squares.iter().chain(&head.mixed).copied();
+            openings.extend(by_tokens.chain([head.reciprocal_out]).map(|o| ("a head", o)));
+            fracs.push(("reciprocal", head.reciprocal.frac));
+        }
     }
     fracs.extend(openings.iter().map(|(place, o)| (*place, o.frac)));
     if let Some((place, frac)) = fracs.iter().find(|(_, f)| !(-64..=64).contains(f)) {

@@ -144,8 +144,8 @@ fn a_forged_spec_with_a_right_digest_cannot_make_a_reader_overflow() {
     let edits: [Edit; 8] = [
         |s| s.weight_frac = i32::MAX,
         |s| s.one_hot.frac = i32::MIN,
-        |s| s.layers[0].mixed[3].bits = u32::MAX,
-        |s| s.layers[1].reciprocal_out.frac = i32::MAX,
+        |s| s.layers[0].heads[0].mixed[3].bits = u32::MAX,
+        |s| s.layers[1].heads[1].reciprocal_out.frac = i32::MAX,
         |s| s.norms[0].inverse_root.frac = i32::MIN,
         |s| s.logits.bits = 0,
         |s| s.layers[0].scores.bits = 63,

@@ -106,7 +106,7 @@ fn attend<E: Engine>(
     };
     let mut pairs = Vec::new();
     let mut values = Vec::new();
-    let mut meta = Vec::new(); // (tokens, shift) of each block
+    let mut meta = Vec::new(); // (tokens, head) of each block
     let mut asked = 0;
     for text in texts.blocks(false) {
         let asks = if last { 1 } else { text.rows };
@@ -115,7 +115,7 @@ fn attend<E: Engine>(
             let of_key = engine.block(&key, head((text.row, text.rows), h));
             pairs.push((of_query, of_key));
             values.push(engine.block(&value, head((text.row, text.rows), h)));
-            meta.push((text.rows, shape.shifts[layer][h]));
+            meta.push((text.rows, h));
         }
         asked += asks;
     }
@@ -124,23 +124,24 @@ fn attend<E: Engine>(
     let scores = engine.matmul(&pairs, Rhs::Transposed)?;
     drop(pairs);
     let (scores, _) = engine.open(&with(&scores, |_| Site::Scores { layer }), &[])?;
-    let shifted: Vec<_> = scores.into_iter().zip(&meta).map(|(s, m)| engine.offset(s, m.1)).collect();
+    let shifted: Vec<_> =
+        scores.into_iter().zip(&meta).map(|(s, m)| engine.offset(s, shape.shifts[layer][m.1])).collect();
     let squares = engine.square(&shifted)?;
     drop(shifted);
     let sums: Vec<_> = squares.iter().map(|s| engine.row_sums(s)).collect();
     let (squares, sums) = engine.open(
-        &with(&squares, |i| Site::Squares { layer, tokens: meta[i].0 }),
-        &with(&sums, |i| Function::Reciprocal { layer, tokens: meta[i].0 }),
+        &with(&squares, |i| Site::Squares { layer, head: meta[i].1, tokens: meta[i].0 }),
+        &with(&sums, |i| Function::Reciprocal { layer, head: meta[i].1, tokens: meta[i].0 }),
     )?;
 
     let pairs: Vec<_> = squares.into_iter().zip(values).collect();
     let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
     drop(pairs);
     let sums: Vec<_> =
-        sums.into_iter().zip(&meta).map(|(s, m)| (s, Function::Reciprocal { layer, tokens: m.0 })).collect();
+        sums.into_iter().zip(&meta).map(|(s, m)| (s, Function::Reciprocal { layer, head: m.1, tokens: m.0 })).collect();
     let reciprocals = engine.evaluate(&sums)?;
-    let mut asked = with(&mixed, |i| Site::Mixed { layer, tokens: meta[i].0 });
-    asked.extend(with(&reciprocals, |i| Site::Reciprocal { layer, tokens: meta[i].0 }));
+    let mut asked = with(&mixed, |i| Site::Mixed { layer, head: meta[i].1, tokens: meta[i].0 });
+    asked.extend(with(&reciprocals, |i| Site::Reciprocal { layer, head: meta[i].1, tokens: meta[i].0 }));
     let (mut mixed, _) = engine.open(&asked, &[])?;
     let reciprocals = mixed.split_off(meta.len());
 

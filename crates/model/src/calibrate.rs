@@ -10,7 +10,7 @@ use crate::fold::Folded;
 use crate::shape::{Shape, Texts};
 
 /// The format of `calibration.json`.
-pub const CALIBRATION_VERSION: u32 = 1;
+pub const CALIBRATION_VERSION: u32 = 2;
 
 /// Smallest and largest value seen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,17 @@ pub struct NormRanges {
     pub square_sum: Span,
 }
 
+/// Ranges of an attention head.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadRanges {
+    /// Squares of shifted scores.
+    pub squares: f32,
+    /// Sum of squares of a row over the number of tokens.
+    pub sum: Span,
+    /// Squares times values over the number of tokens.
+    pub mixed: f32,
+}
+
 /// Ranges of a layer; absolute values unless a span.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerRanges {
@@ -55,12 +66,8 @@ pub struct LayerRanges {
     pub value: f32,
     /// Scores, before the shift.
     pub scores: f32,
-    /// Squares of shifted scores.
-    pub squares: f32,
-    /// Sum of squares of a row over the number of tokens.
-    pub sum: Span,
-    /// Squares times values over the number of tokens.
-    pub mixed: f32,
+    /// What differs from head to head.
+    pub heads: Vec<HeadRanges>,
     /// Attention output.
     pub attention: f32,
     /// Input of GeLU by neuron.
@@ -96,9 +103,7 @@ impl Ranges {
             key: 0.0,
             value: 0.0,
             scores: 0.0,
-            squares: 0.0,
-            sum: Span::EMPTY,
-            mixed: 0.0,
+            heads: vec![HeadRanges { squares: 0.0, sum: Span::EMPTY, mixed: 0.0 }; shape.heads],
             attention: 0.0,
             gelu: vec![0.0; shape.inner],
             activation: 0.0,
@@ -128,14 +133,16 @@ impl Ranges {
                 (&mut a.key, b.key),
                 (&mut a.value, b.value),
                 (&mut a.scores, b.scores),
-                (&mut a.squares, b.squares),
-                (&mut a.mixed, b.mixed),
                 (&mut a.attention, b.attention),
                 (&mut a.activation, b.activation),
             ];
             pairs.into_iter().for_each(|(x, y)| *x = x.max(y));
             a.gelu.iter_mut().zip(&b.gelu).for_each(|(x, y)| *x = x.max(*y));
-            a.sum.merge(&b.sum);
+            for (a, b) in a.heads.iter_mut().zip(&b.heads) {
+                a.squares = a.squares.max(b.squares);
+                a.mixed = a.mixed.max(b.mixed);
+                a.sum.merge(&b.sum);
+            }
         }
         self.pooler = self.pooler.max(other.pooler);
         self.logits = self.logits.max(other.logits);
@@ -208,9 +215,10 @@ impl Observer for Watch {
             Site::Key { layer } => &mut layers[layer].key,
             Site::Value { layer } => &mut layers[layer].value,
             Site::Scores { layer } => &mut layers[layer].scores,
-            Site::Squares { layer, .. } => &mut layers[layer].squares,
-            Site::Mixed { layer, tokens } => {
-                layers[layer].mixed = layers[layer].mixed.max(most / tokens as f32);
+            Site::Squares { layer, head, .. } => &mut layers[layer].heads[head].squares,
+            Site::Mixed { layer, head, tokens } => {
+                let mixed = &mut layers[layer].heads[head].mixed;
+                *mixed = mixed.max(most / tokens as f32);
                 return;
             }
             Site::Attention { layer } => &mut layers[layer].attention,
@@ -227,8 +235,8 @@ impl Observer for Watch {
             Function::InverseRoot { norm } => {
                 value.iter().for_each(|v| self.0.norms[norm].square_sum.see(*v));
             }
-            Function::Reciprocal { layer, tokens } => {
-                value.iter().for_each(|v| self.0.layers[layer].sum.see(v / tokens as f32));
+            Function::Reciprocal { layer, head, tokens } => {
+                value.iter().for_each(|v| self.0.layers[layer].heads[head].sum.see(v / tokens as f32));
             }
             Function::Gelu { layer } => {
                 for row in value.rows() {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::bert::InputKind;
-use crate::calibrate::{CALIBRATION_VERSION, LayerRanges, NormRanges, Ranges, Span};
+use crate::calibrate::{CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, Span};
 use crate::fit::{Problem, Terms};
 use crate::float::gelu;
 use crate::plan::Plan;
 use crate::shape::{Shape, TOKEN_CLASSES, Texts};
-use crate::spec::{Curve, LayerSpec, NormSpec, Opening, SPEC_VERSION, Segment, Spec, SpecError};
+use crate::spec::{Curve, HeadSpec, LayerSpec, NormSpec, Opening, SPEC_VERSION, Segment, Spec, SpecError};
 
 /// Fractional bits of matrices.
 const WEIGHT_FRAC: i32 = 16;
@@ -24,14 +24,18 @@ const NEURON_HEADROOM: f64 = 1.4;
 const SPARE_BITS: i32 = 26;
 /// Domain and period (power of two) of the column classes of GeLU.
 const GELU_CLASSES: [(f64, u32); 5] = [(4.0, 4), (12.0, 5), (28.0, 6), (60.0, 7), (124.0, 8)];
-/// Largest error of GeLU's series.
-const GELU_TOLERANCE: f64 = 2.5e-4;
-/// Largest relative error of the reciprocal and inverse root, aimed at.
-const RELATIVE_TOLERANCE: f64 = 5e-5;
+/// Error of GeLU's series, rounding noise included, aimed at.
+const GELU_TOLERANCE: f64 = 5e-4;
+/// Relative error of the reciprocal and inverse root, rounding noise included, aimed at.
+const RELATIVE_TOLERANCE: f64 = 2e-4;
 /// Largest relative error of the reciprocal and inverse root, accepted.
-const RELATIVE_LIMIT: f64 = 2e-3;
-/// Largest coefficient norm accepted, in units of the largest value: noise of the dealt terms grows with it.
-const NORM_LIMIT: f64 = 1e3;
+const RELATIVE_LIMIT: f64 = 4e-3;
+/// Fractional bits of coefficients and of dealt terms of the reciprocal and inverse root.
+const POSITIVE_BITS: (u32, u32) = (22, 18);
+/// The same of GeLU: two bits more would cost its large tensor head-room.
+const GELU_BITS: (u32, u32) = (15, 15);
+/// The same of tanh.
+const TANH_BITS: (u32, u32) = (16, 16);
 /// Restart probability above which a spec is refused, at the longest text.
 const RESTART_LIMIT: f64 = 0.35;
 
@@ -141,14 +145,18 @@ fn check(shape: &Shape, ranges: &Ranges) -> Result<(), ChooseError> {
     mismatch("number of LayerNorms", ranges.norms.len(), shape.norms())?;
     for (l, layer) in ranges.layers.iter().enumerate() {
         mismatch(&format!("layer {l}: number of neurons"), layer.gelu.len(), shape.inner)?;
-        span(&format!("layer {l}"), "mean square of shifted scores", &layer.sum)?;
+        mismatch(&format!("layer {l}: number of heads"), layer.heads.len(), shape.heads)?;
+        for (h, head) in layer.heads.iter().enumerate() {
+            span(&format!("layer {l} head {h}"), "mean square of shifted scores", &head.sum)?;
+        }
     }
     for (n, norm) in ranges.norms.iter().enumerate() {
         span(&norm_name(n), "sum of squares", &norm.square_sum)?;
     }
     let finite = |l: &LayerRanges| {
-        let scalars = [l.query, l.key, l.value, l.scores, l.squares, l.mixed, l.attention, l.activation];
-        scalars.iter().chain(&l.gelu).all(|v| v.is_finite() && *v < 1e9)
+        let scalars = [l.query, l.key, l.value, l.scores, l.attention, l.activation];
+        let heads = l.heads.iter().flat_map(|h| [h.squares, h.mixed]);
+        scalars.into_iter().chain(heads).chain(l.gelu.iter().copied()).all(|v| v.is_finite() && v < 1e9)
     };
     let all = ranges.layers.iter().all(finite) && ranges.norms.iter().all(|n| n.input.is_finite() && n.input < 1e9);
     match all && ranges.pooler.is_finite() && ranges.logits.is_finite() && ranges.logits < 1e9 {
@@ -192,10 +200,24 @@ fn norm(shape: &Shape, n: usize, ranges: &NormRanges) -> Result<NormSpec, Choose
 
 fn layer(l: usize, r: &LayerRanges, gelu: Curve) -> Result<LayerSpec, ChooseError> {
     let wire = |most: f32| Opening { frac: WIRE_FRAC, bits: bits(f64::from(most), WIRE_FRAC) };
+    let heads = r.heads.iter().enumerate().map(|(h, r)| head(l, h, r)).collect::<Result<_, _>>()?;
+    Ok(LayerSpec {
+        query: wire(r.query),
+        key: wire(r.key),
+        value: wire(r.value),
+        scores: wire(r.scores),
+        heads,
+        attention: wire(r.attention),
+        gelu,
+        activation: wire(r.activation),
+    })
+}
+
+fn head(l: usize, h: usize, r: &HeadRanges) -> Result<HeadSpec, ChooseError> {
     // a sum is read in units of the token class, hence between half and all of its mean
     let domain = (f64::from(r.sum.lo) / 2.0 / DOMAIN_HEADROOM, f64::from(r.sum.hi) * DOMAIN_HEADROOM);
     let (reciprocal, reciprocal_out) =
-        positive_curve(&format!("layer {l} attention sums"), &|v| 1.0 / v, domain, 2 * WIRE_FRAC)?;
+        positive_curve(&format!("layer {l} head {h} attention sums"), &|v| 1.0 / v, domain, 2 * WIRE_FRAC)?;
     let squares_most = f64::from(r.squares) * HEADROOM;
     let mixed_most = f64::from(r.mixed) * HEADROOM;
     let (mut squares, mut mixed) = (Vec::new(), Vec::new());
@@ -208,19 +230,7 @@ fn layer(l: usize, r: &LayerRanges, gelu: Curve) -> Result<LayerSpec, ChooseErro
         let unit = (WIRE_FRAC + 1 - log2_floor(domain.0)).clamp(0, WIRE_FRAC + frac);
         mixed.push(Opening { frac: unit - class, bits: signed_bits(mixed_most, unit) });
     }
-    Ok(LayerSpec {
-        query: wire(r.query),
-        key: wire(r.key),
-        value: wire(r.value),
-        scores: wire(r.scores),
-        squares,
-        reciprocal,
-        reciprocal_out,
-        mixed,
-        attention: wire(r.attention),
-        gelu,
-        activation: wire(r.activation),
-    })
+    Ok(HeadSpec { squares, reciprocal, reciprocal_out, mixed })
 }
 
 /// `1/v` or `1/sqrt v` over a positive domain, from a share with `from` fractional bits, and how its result is opened.
@@ -239,15 +249,16 @@ fn positive_curve(
     let scaled = |v: f64| function(v) / unit;
     let problem = Problem { function: &scaled, domain, period, terms: Terms::All, relative: true };
     let ratio = domain.1 / domain.0;
-    let counts: Vec<usize> =
-        [16, 24, 32, 48, 64, 96, 128, 192, 256].into_iter().filter(|c| *c as f64 >= ratio.sqrt()).collect();
-    let fit = problem.smallest(if counts.is_empty() { &[256] } else { &counts }, RELATIVE_TOLERANCE);
-    if fit.error > RELATIVE_LIMIT || fit.norm > NORM_LIMIT || modulus_bits > 32 {
-        let cure = "the largest of these is too many times the smallest: train with the range penalty, or calibrate on other texts";
-        let what = "ratio of largest to smallest value";
-        return Err(ChooseError::Range { place: place.into(), what, value: ratio, limit: 512.0, cure });
+    let counts = [16, 24, 32, 48, 64, 96, 128, 192, 256];
+    let fewest = counts.partition_point(|c| (*c as f64) < ratio.sqrt()).min(counts.len() - 1);
+    let (fit, error) = problem.smallest(&counts[fewest..], POSITIVE_BITS, RELATIVE_TOLERANCE);
+    if error > RELATIVE_LIMIT || modulus_bits > 32 {
+        let cure = "its largest argument is too many times its smallest: train with the range penalty, or calibrate on other texts";
+        let place = format!("{place}, between {:.4} and {:.4}", domain.0, domain.1);
+        let what = "relative error of the best series";
+        return Err(ChooseError::Range { place, what, value: error, limit: RELATIVE_LIMIT, cure });
     }
-    let series = fit.rounded(modulus_bits, 21, 19, exponent);
+    let series = fit.rounded(modulus_bits, POSITIVE_BITS.0, POSITIVE_BITS.1, exponent);
     let out = Opening { frac: 18 - exponent, bits: 20 };
     Ok((Curve { frac, segments: vec![Segment { cols: 1, series }] }, out))
 }
@@ -273,8 +284,10 @@ fn gelu_curve(l: usize, r: &LayerRanges) -> Result<(Curve, Vec<usize>), ChooseEr
             let function = |x: f64| gelu(x) - x / 2.0;
             let (domain, period) = ((-limit, *limit), f64::powi(2.0, *period_bits as i32));
             let problem = Problem { function: &function, domain, period, terms: Terms::EvenOdd, relative: false };
-            let fit = problem.smallest(&[4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, 64, 80], GELU_TOLERANCE);
-            segments.push(Segment { cols, series: fit.rounded(period_bits + WIRE_FRAC as u32, 15, 15, 0) });
+            let counts = [4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, 64, 80];
+            let (fit, _) = problem.smallest(&counts, GELU_BITS, GELU_TOLERANCE);
+            let modulus_bits = period_bits + WIRE_FRAC as u32;
+            segments.push(Segment { cols, series: fit.rounded(modulus_bits, GELU_BITS.0, GELU_BITS.1, 0) });
         }
     }
     Ok((Curve { frac: WIRE_FRAC, segments }, order))
@@ -297,8 +310,8 @@ fn tanh_curve(cols: usize, most: f64) -> Result<Curve, ChooseError> {
     let most = most.min(period / 2.0 - 5.0);
     let problem =
         Problem { function: &f64::tanh, domain: (-most, most), period, terms: Terms::OddOdd, relative: false };
-    let fit = problem.smallest(&[8, 16, 24, 32, 48, 64, 96], 1e-4);
-    let series = fit.rounded(period_bits + WIRE_FRAC as u32, 16, 16, 0);
+    let (fit, _) = problem.smallest(&[8, 16, 24, 32, 48, 64, 96], TANH_BITS, 4e-4);
+    let series = fit.rounded(period_bits + WIRE_FRAC as u32, TANH_BITS.0, TANH_BITS.1, 0);
     Ok(Curve { frac: WIRE_FRAC, segments: vec![Segment { cols, series }] })
 }
 

@@ -101,6 +101,8 @@ pub enum Site {
     Squares {
         /// Layer.
         layer: usize,
+        /// Head.
+        head: usize,
         /// Tokens of the text.
         tokens: usize,
     },
@@ -108,6 +110,8 @@ pub enum Site {
     Mixed {
         /// Layer.
         layer: usize,
+        /// Head.
+        head: usize,
         /// Tokens of the text.
         tokens: usize,
     },
@@ -115,6 +119,8 @@ pub enum Site {
     Reciprocal {
         /// Layer.
         layer: usize,
+        /// Head.
+        head: usize,
         /// Tokens of the text.
         tokens: usize,
     },
@@ -144,6 +150,8 @@ pub enum Function {
     Reciprocal {
         /// Layer.
         layer: usize,
+        /// Head.
+        head: usize,
         /// Tokens of the text.
         tokens: usize,
     },

@@ -41,23 +41,21 @@ pub struct Fit {
     pub norm: f64,
 }
 
-/// Largest norm of coefficients that a fit may have, in units of the largest value.
-const RIDGE: f64 = 1e-9;
+/// Weights of the penalty on coefficients, relative to a column of the problem. A period much longer than the domain makes
+/// the problem ill-conditioned: without a penalty the coefficients explode, and with them the rounding noise.
+const RIDGES: [f64; 4] = [1e-9, 1e-8, 1e-7, 1e-6];
 
 impl Problem<'_> {
-    /// The best fit with that many harmonics.
-    pub fn fit(&self, count: usize) -> Fit {
+    /// Fits with that many harmonics, under each penalty.
+    fn fits(&self, count: usize) -> Vec<Fit> {
         let harmonics: Vec<u32> = match self.terms {
             Terms::All => (1..=count as u32).collect(),
             Terms::EvenOdd | Terms::OddOdd => (0..count as u32).map(|k| 2 * k + 1).collect(),
         };
-        let (constant, cosines, sines) =
-            (self.terms != Terms::OddOdd, self.terms != Terms::OddOdd, self.terms != Terms::EvenOdd);
-        let columns = usize::from(constant) + count * (usize::from(cosines) + usize::from(sines));
+        let columns = self.row(0.0, &harmonics).len();
         let grid = self.grid(columns * 6 + 200);
-        let rows = grid.len();
-        let mut a = DMatrix::<f64>::zeros(rows + columns, columns);
-        let mut b = DVector::<f64>::zeros(rows + columns);
+        let mut a = DMatrix::<f64>::zeros(grid.len(), columns);
+        let mut b = DVector::<f64>::zeros(grid.len());
         for (i, x) in grid.iter().enumerate() {
             let y = (self.function)(*x);
             let w = if self.relative { 1.0 / y.abs() } else { 1.0 };
@@ -66,38 +64,82 @@ impl Problem<'_> {
                 a[(i, j)] = v * w;
             }
         }
-        let ridge = RIDGE * a.column(0).norm().max(1.0);
-        for j in 0..columns {
-            a[(rows + j, j)] = ridge;
-        }
+        let unit = a.column(0).norm().max(1.0);
+        // the large problem once, then one small problem for each penalty
         let qr = a.qr();
         qr.q_tr_mul(&mut b);
-        let x = qr.r().solve_upper_triangular(&b.rows(0, columns)).unwrap_or_else(|| DVector::zeros(columns));
-        let mut x = x.iter().copied();
-        let constant = if constant { x.next().unwrap_or(0.0) } else { 0.0 };
-        let mut take =
-            |there: bool| -> Vec<f64> { if there { x.by_ref().take(count).collect() } else { vec![0.0; count] } };
-        let (cosines, sines) = (take(cosines), take(sines));
+        let (r, b) = (qr.r(), b.rows(0, columns).into_owned());
+        let solve = |ridge: f64| {
+            let mut stacked = DMatrix::<f64>::zeros(2 * columns, columns);
+            stacked.rows_mut(0, columns).copy_from(&r);
+            (0..columns).for_each(|j| stacked[(columns + j, j)] = ridge * unit);
+            let mut right = DVector::<f64>::zeros(2 * columns);
+            right.rows_mut(0, columns).copy_from(&b);
+            let qr = stacked.qr();
+            qr.q_tr_mul(&mut right);
+            let solved = qr.r().solve_upper_triangular(&right.rows(0, columns));
+            self.with_coefficients(&harmonics, solved.unwrap_or_else(|| DVector::zeros(columns)).as_slice())
+        };
+        RIDGES.iter().map(|ridge| solve(*ridge)).collect()
+    }
+
+    fn with_coefficients(&self, harmonics: &[u32], mut x: &[f64]) -> Fit {
+        let count = harmonics.len();
+        let mut take = |there: bool, many: usize| {
+            if !there {
+                return vec![0.0; many];
+            }
+            let (taken, rest) = x.split_at(many);
+            x = rest;
+            taken.to_vec()
+        };
+        let constant = take(self.terms != Terms::OddOdd, 1)[0];
+        let cosines = take(self.terms != Terms::OddOdd, count);
+        let sines = take(self.terms != Terms::EvenOdd, count);
         let norm = (constant * constant + cosines.iter().chain(&sines).map(|c| c * c).sum::<f64>()).sqrt();
-        let mut fit = Fit { constant, harmonics, cosines, sines, error: 0.0, norm };
-        let check = self.grid(columns * 23 + 1511);
+        let mut fit = Fit { constant, harmonics: harmonics.to_vec(), cosines, sines, error: 0.0, norm };
+        let check = self.grid(count * 50 + 1511);
         fit.error = check.iter().map(|x| self.error_at(&fit, *x)).fold(0.0, f64::max);
         fit
     }
 
-    /// The smallest fit whose error is within `tolerance`, or the best of those tried.
-    pub fn smallest(&self, counts: &[usize], tolerance: f64) -> Fit {
-        let mut best: Option<Fit> = None;
+    /// The best fit with that many harmonics, as evaluated with so many fractional bits.
+    pub fn fit(&self, count: usize, coefficient_frac: u32, trig_frac: u32) -> Fit {
+        let total = |fit: &Fit| fit.error + self.noise(fit, coefficient_frac, trig_frac);
+        let best = self.fits(count).into_iter().min_by(|a, b| total(a).total_cmp(&total(b)));
+        best.unwrap_or_else(|| self.with_coefficients(&[], &[0.0]))
+    }
+
+    /// The smallest fit that is worth it: its own error is within half of `tolerance`, or within half of the rounding noise,
+    /// which more harmonics do not lower. Otherwise the best of those tried. With its error, noise included.
+    pub fn smallest(&self, counts: &[usize], bits: (u32, u32), tolerance: f64) -> (Fit, f64) {
+        let mut best: Option<(Fit, f64)> = None;
         for count in counts {
-            let fit = self.fit(*count);
-            if fit.error <= tolerance {
-                return fit;
+            let fit = self.fit(*count, bits.0, bits.1);
+            let noise = self.noise(&fit, bits.0, bits.1);
+            let enough = fit.error <= noise.max(tolerance) / 2.0 && noise <= 4.0 * tolerance;
+            let error = fit.error + noise;
+            if best.as_ref().is_none_or(|(_, least)| error < *least) {
+                best = Some((fit, error));
             }
-            if best.as_ref().is_none_or(|b| fit.error < b.error) {
-                best = Some(fit);
+            if enough {
+                break;
             }
         }
-        best.unwrap_or_else(|| self.fit(1))
+        best.unwrap_or_else(|| (self.fit(1, bits.0, bits.1), f64::INFINITY))
+    }
+
+    /// Rounding noise (three standard deviations) of the coefficients and the dealt terms, in the units of the error.
+    fn noise(&self, fit: &Fit, coefficient_frac: u32, trig_frac: u32) -> f64 {
+        let terms = 2.0 * fit.harmonics.len() as f64;
+        let unit = |frac: u32| f64::powi(2.0, -(frac as i32));
+        // rounding to a unit has deviation 0.29; a dealt term is at most one, a public one at most its coefficient
+        let deviation = 0.29 * ((terms / 2.0).sqrt() * unit(coefficient_frac)).hypot(fit.norm * unit(trig_frac));
+        let least = match self.relative {
+            true => f64::min((self.function)(self.domain.0).abs(), (self.function)(self.domain.1).abs()),
+            false => 1.0,
+        };
+        3.0 * deviation / least
     }
 
     fn error_at(&self, fit: &Fit, x: f64) -> f64 {

@@ -25,7 +25,9 @@ mod split;
 mod synthetic;
 
 pub use bert::{InputKind, classify};
-pub use calibrate::{CALIBRATION_VERSION, LayerRanges, NormRanges, Ranges, Sample, Span, calibrate, stretched_count};
+pub use calibrate::{
+    CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, Sample, Span, calibrate, stretched_count,
+};
 pub use choose::{Choice, ChooseError, choose};
 pub use clear::{
     Clear, QuantiseError, Quantised, Words, clear_logits, clear_trace, copy_block, join_columns, quantise,
@@ -40,6 +42,6 @@ pub use fold::{FoldError, Folded, Matrix, Tensors, fold};
 pub use plan::{Cost, Demand, Plan};
 pub use series::Series;
 pub use shape::{Shape, TOKEN_CLASSES, Texts, TextsError, token_class};
-pub use spec::{Curve, LEAST_HEADROOM, LayerSpec, NormSpec, Opening, SPEC_VERSION, Segment, Spec, SpecError};
+pub use spec::{Curve, HeadSpec, LEAST_HEADROOM, LayerSpec, NormSpec, Opening, SPEC_VERSION, Segment, Spec, SpecError};
 pub use split::{Part, weight_mask};
 pub use synthetic::synthetic;

@@ -12,7 +12,7 @@ use crate::series::Series;
 use crate::shape::{Shape, TOKEN_CLASSES, token_class};
 
 /// The format that this program reads and writes.
-pub const SPEC_VERSION: u32 = 1;
+pub const SPEC_VERSION: u32 = 2;
 
 /// How a value is opened: `frac` fractional bits, `|x| 2^frac < 2^(bits-1)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,19 @@ impl Curve {
     }
 }
 
+/// Openings of an attention head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadSpec {
+    /// Squares, by token class.
+    pub squares: Vec<Opening>,
+    /// `1 / sum`, its argument in units of `2^class`.
+    pub reciprocal: Curve,
+    /// The opened reciprocal, in units of `2^-class`.
+    pub reciprocal_out: Opening,
+    /// Squares times values, by token class.
+    pub mixed: Vec<Opening>,
+}
+
 /// Openings of an encoder layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerSpec {
@@ -59,14 +72,8 @@ pub struct LayerSpec {
     pub value: Opening,
     /// Scores.
     pub scores: Opening,
-    /// Squares, by token class.
-    pub squares: Vec<Opening>,
-    /// `1 / sum`, its argument in units of `2^class`.
-    pub reciprocal: Curve,
-    /// The opened reciprocal, in units of `2^-class`.
-    pub reciprocal_out: Opening,
-    /// Squares times values, by token class.
-    pub mixed: Vec<Opening>,
+    /// What differs from head to head.
+    pub heads: Vec<HeadSpec>,
     /// Attention output.
     pub attention: Opening,
     /// `GeLU(x) - x/2`.
@@ -173,10 +180,10 @@ impl Spec {
             Site::Key { layer } => self.layers[layer].key,
             Site::Value { layer } => self.layers[layer].value,
             Site::Scores { layer } => self.layers[layer].scores,
-            Site::Squares { layer, tokens } => self.layers[layer].squares[token_class(tokens)],
-            Site::Mixed { layer, tokens } => self.layers[layer].mixed[token_class(tokens)],
-            Site::Reciprocal { layer, tokens } => {
-                let out = self.layers[layer].reciprocal_out;
+            Site::Squares { layer, head, tokens } => self.layers[layer].heads[head].squares[token_class(tokens)],
+            Site::Mixed { layer, head, tokens } => self.layers[layer].heads[head].mixed[token_class(tokens)],
+            Site::Reciprocal { layer, head, tokens } => {
+                let out = self.layers[layer].heads[head].reciprocal_out;
                 Opening { frac: out.frac + token_class(tokens) as i32, ..out }
             }
             Site::Attention { layer } => self.layers[layer].attention,
@@ -189,7 +196,9 @@ impl Spec {
     pub fn curve(&self, function: Function) -> (&Curve, i32) {
         match function {
             Function::InverseRoot { norm } => (&self.norms[norm].inverse_root, 0),
-            Function::Reciprocal { layer, tokens } => (&self.layers[layer].reciprocal, token_class(tokens) as i32),
+            Function::Reciprocal { layer, head, tokens } => {
+                (&self.layers[layer].heads[head].reciprocal, token_class(tokens) as i32)
+            }
             Function::Gelu { layer } => (&self.layers[layer].gelu, 0),
             Function::Tanh => (&self.tanh, 0),
         }
@@ -261,9 +270,12 @@ impl Spec {
         within("extra fractional bits of the input", self.input_extra as usize, 32)?;
         for (l, layer) in self.layers.iter().enumerate() {
             count(&format!("layer {l}: shifts"), s.shifts[l].len(), s.heads)?;
-            count(&format!("layer {l}: token classes of squares"), layer.squares.len(), TOKEN_CLASSES)?;
-            count(&format!("layer {l}: token classes of mixed"), layer.mixed.len(), TOKEN_CLASSES)?;
-            self.check_curve(&format!("layer {l}: reciprocal"), &layer.reciprocal, 1)?;
+            count(&format!("layer {l}: heads"), layer.heads.len(), s.heads)?;
+            for (h, head) in layer.heads.iter().enumerate() {
+                count(&format!("layer {l} head {h}: token classes of squares"), head.squares.len(), TOKEN_CLASSES)?;
+                count(&format!("layer {l} head {h}: token classes of mixed"), head.mixed.len(), TOKEN_CLASSES)?;
+                self.check_curve(&format!("layer {l} head {h}: reciprocal"), &head.reciprocal, 1)?;
+            }
             self.check_curve(&format!("layer {l}: gelu"), &layer.gelu, s.inner)?;
         }
         for (n, norm) in self.norms.iter().enumerate() {
