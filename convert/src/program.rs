@@ -30,16 +30,12 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     bundle::check_folder(&options.output, options.overwrite).map_err(ConvertError::from)?;
     let student = Student::read(&options.student)?;
     let sentences = options.sentences();
-    let observed;
     let ranges = match &sentences {
-        Some(sentences) => {
-            observed = observe(options, &student, sentences)?;
-            &observed
-        }
+        Some(sentences) => observe(options, &student, sentences)?,
         None => student.stored_ranges()?,
     };
     let fitting = spinner(options, "choosing scales and fitting series");
-    let converted = convert(&student, ranges)?;
+    let converted = convert(&student, &ranges)?;
     fitting.finish_and_clear();
     let comparison = match &sentences {
         Some(sentences) => {
@@ -58,7 +54,7 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
         embedding,
         spec_digest: hex::encode(bundle::spec_digest(&converted.spec)),
         calibration_texts: ranges.texts,
-        rows: rows(&converted.spec, ranges),
+        rows: rows(&converted.spec, &ranges),
         cost: costs(&converted.spec, embedding.input_kind())?,
         comparison,
     };

@@ -9,7 +9,7 @@ use model::{AttentionKind, Config, Folded, Ranges, Shape, fold};
 use crate::error::ConvertError;
 use crate::weights::read_weights;
 
-/// A student with its weights folded, its tokenizer and, where `distill` left them, the ranges of its values.
+/// A student with its weights folded and its tokenizer.
 pub struct Student {
     /// Its folder.
     pub folder: PathBuf,
@@ -23,12 +23,10 @@ pub struct Student {
     pub tokenizer: Tokenizer,
     /// The folded network, for [`model::Float`].
     pub folded: Folded,
-    /// `calibration.json`, where there is one.
-    pub ranges: Option<Ranges>,
 }
 
 impl Student {
-    /// Reads `config.json`, `model.safetensors`, `tokenizer.json` and, where there is one, `calibration.json`.
+    /// Reads `config.json`, `model.safetensors` and `tokenizer.json`.
     pub fn read(folder: &Path) -> Result<Student, ConvertError> {
         let read = |name: &str| {
             let path = folder.join(name);
@@ -47,11 +45,10 @@ impl Student {
             let (expected, got) = (config.vocab_size, tokenizer.vocab_size());
             return Err(ConvertError::Vocabulary { path: folder.join("tokenizer.json"), expected, got });
         }
-        let ranges = read_ranges(&folder.join("calibration.json"))?;
         let path = folder.join("model.safetensors");
         let tensors = read_weights(&path, &config)?;
         let folded = fold(&Shape::of(&config), &tensors).map_err(|source| ConvertError::Fold { path, source })?;
-        Ok(Student { folder: folder.into(), config, config_json, tokenizer_json, tokenizer, folded, ranges })
+        Ok(Student { folder: folder.into(), config, config_json, tokenizer_json, tokenizer, folded })
     }
 
     /// The public shape.
@@ -59,25 +56,21 @@ impl Student {
         &self.folded.shape
     }
 
-    /// The ranges that `distill` left, or an error that says how to come by some.
-    pub fn stored_ranges(&self) -> Result<&Ranges, ConvertError> {
-        self.ranges.as_ref().ok_or_else(|| ConvertError::NoRanges { folder: self.folder.clone() })
+    /// The ranges that `distill` left in `calibration.json`, or an error that says how to come by some.
+    pub fn stored_ranges(&self) -> Result<Ranges, ConvertError> {
+        let path = self.folder.join("calibration.json");
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| ConvertError::Ranges { path, source }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Err(ConvertError::NoRanges { folder: self.folder.clone() })
+            }
+            Err(source) => Err(ConvertError::Io { path, source }),
+        }
     }
 }
 
 impl fmt::Debug for Student {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Student {{ folder: {:?}, weights: secret }}", self.folder)
-    }
-}
-
-fn read_ranges(path: &Path) -> Result<Option<Ranges>, ConvertError> {
-    match std::fs::read(path) {
-        Ok(bytes) => {
-            let ranges = serde_json::from_slice(&bytes);
-            ranges.map(Some).map_err(|source| ConvertError::Ranges { path: path.into(), source })
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ConvertError::Io { path: path.into(), source }),
     }
 }

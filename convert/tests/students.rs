@@ -80,7 +80,7 @@ fn heads_of_other_tasks_are_left_alone() {
 
 fn converted(place: &Place) -> (Student, Converted) {
     let student = Student::read(&place.student()).unwrap();
-    let converted = convert_student(&student, student.stored_ranges().unwrap()).unwrap();
+    let converted = convert_student(&student, &student.stored_ranges().unwrap()).unwrap();
     (student, converted)
 }
 

@@ -91,7 +91,7 @@ struct Reference {
 impl Reference {
     fn read(folder: &Path, spec: &Arc<Spec>) -> Result<Reference> {
         let student = Student::read(folder)?;
-        let converted = convert::convert(&student, student.stored_ranges()?)?;
+        let converted = convert::convert(&student, &student.stored_ranges()?)?;
         if *converted.spec != **spec {
             let message = format!(
                 "{} is not the student that the bundle was made from, or its calibration has changed since; convert it again",

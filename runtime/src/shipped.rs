@@ -100,7 +100,7 @@ fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf
     bar.set_style(ProgressStyle::with_template("{msg} {bar:32} {percent} %").unwrap_or(ProgressStyle::default_bar()));
     bar.set_message("reading and fitting");
     let student = Student::read(folder)?;
-    let converted = convert::convert(&student, student.stored_ranges()?)?;
+    let converted = convert::convert(&student, &student.stored_ranges()?)?;
     bar.set_message("masking and writing");
     let mut progress = |done: u64, all: u64| {
         bar.set_length(all);

@@ -36,7 +36,7 @@ impl Tiny {
     fn new() -> Tiny {
         let place = Place::new();
         let student = Student::read(&place.student()).unwrap();
-        let converted = convert::convert(&student, student.stored_ranges().unwrap()).unwrap();
+        let converted = convert::convert(&student, &student.stored_ranges().unwrap()).unwrap();
         Tiny { place, student, converted }
     }
 
