@@ -122,6 +122,11 @@ pub struct Options {
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["teacher", "student", "output_dir"])]
     #[serde(skip)]
     pub evaluate_only: Option<PathBuf>,
+    /// With --evaluate-only: observe the ranges of the stored model again, over training texts, and write its
+    /// calibration.json (its format changes now and then).
+    #[arg(long, action = ArgAction::SetTrue, requires = "evaluate_only")]
+    #[serde(skip)]
+    pub calibrate: bool,
     /// Check the input and say what would be done.
     #[arg(long, action = ArgAction::SetTrue)]
     #[serde(skip)]

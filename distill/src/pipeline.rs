@@ -91,6 +91,11 @@ pub fn evaluate(options: &Options, path: &Path) -> Result<serde_json::Value> {
     let samples = Samples::encode(&examples, &folder.tokenizer(options.max_seq_length)?, options.max_eval_samples)?;
     let model = Bert::new(&folder.config, &folder.weights)?;
     let metrics = judge(&model, &samples)?;
+    if options.calibrate {
+        let examples = datasets::load(options.task, &options.data_dir, Split::Train)?;
+        let tokenizer = folder.tokenizer(options.max_seq_length)?;
+        write_calibration(&folder, &Samples::encode(&examples, &tokenizer, options.max_train_samples)?)?;
+    }
     Ok(json!({
         "task": options.task.key(),
         "samples": metrics.samples,
