@@ -33,6 +33,7 @@ pub fn serve(bundle: DealerBundle, start: &Start, deadline: Duration) -> Result<
     let shapes: Vec<_> =
         expected_tensors(&bundle.spec, bundle.embedding).iter().map(|t| (t.weight, t.rows, t.cols)).collect();
     let weights = DealerWeights::expand(&shapes, &bundle.seeds);
+    drop(bundle.seeds);
     // drawn here, never stored: what this session deals can never be dealt again
     let root = Key::from_bytes(fresh().context("no randomness from the operating system")?);
     let zero = call(&identity, Role::Party0, start.address(Role::Party0)?, deadline)?;

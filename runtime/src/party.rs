@@ -61,7 +61,6 @@ pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, deadline: 
         spec: bundle.spec,
         kind: bundle.embedding.input_kind(),
         weights,
-        kernel: Kernel::detect(),
         identity,
         nonces,
         output_root,
@@ -98,7 +97,6 @@ struct Server {
     spec: Arc<Spec>,
     kind: InputKind,
     weights: PartyWeights,
-    kernel: Kernel,
     identity: Identity,
     nonces: [[u8; 32]; 3],
     output_root: Key,
@@ -184,9 +182,8 @@ impl Server {
             };
             let begin = Instant::now();
             let before = self.peer.counters();
-            let on = Attempt { peer: &mut self.peer, request, attempt };
-            let (spec, weights, kernel) = (&self.spec, &self.weights, self.kernel);
-            let outcome = online(spec, weights, &texts, self.kind, correlations, input.clone(), on, kernel)?;
+            let this = attempt_of(&self.spec, &self.weights, &texts, self.kind, (request, attempt));
+            let outcome = online(&this, correlations, input.clone(), &mut self.peer)?;
             let passed = self.peer.counters().since(before);
             report.rounds += passed.frames_sent;
             report.online_bytes += passed.bytes_sent;
@@ -222,7 +219,8 @@ impl Server {
             Party::Zero => None,
             Party::One => Some(DealtReader::new(&mut self.dealer, request, attempt, bytes)),
         };
-        let prepared = prepare(&self.spec, &self.weights, texts, self.kind, key, dealt, self.kernel)?;
+        let this = attempt_of(&self.spec, &self.weights, texts, self.kind, (request, attempt));
+        let prepared = prepare(&this, key, dealt)?;
         report.offline_bytes += self.dealer.counters().since(before).bytes_received;
         Ok(prepared)
     }
@@ -266,6 +264,17 @@ impl Server {
         send(&mut self.client, kind::REPORT, request, attempt, report)?;
         Ok(send_bytes(&mut self.client, kind::OUTPUT, request, attempt, half)?)
     }
+}
+
+/// A party's attempt, on the fastest kernel of this machine.
+fn attempt_of<'a>(
+    spec: &'a Arc<Spec>,
+    weights: &'a PartyWeights,
+    texts: &'a Texts,
+    kind: InputKind,
+    (request, number): (u64, u32),
+) -> Attempt<'a> {
+    Attempt { spec, weights, texts, kind, request, number, kernel: Kernel::detect() }
 }
 
 /// How logits are opened to the client.

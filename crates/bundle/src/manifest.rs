@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{InputKind, Opening, Plan, Spec, Texts};
+use model::{InputKind, Plan, Spec, Texts};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -171,30 +171,6 @@ pub(crate) fn read_manifest(folder: &Path, role: Role) -> Result<Checked, Bundle
 
 /// Scales are bounded first, so that planning with them cannot overflow; then the shortest and the longest text are planned.
 fn runs(spec: &Arc<Spec>, kind: InputKind) -> Result<(), String> {
-    let mut openings = vec![("one-hot rows", spec.one_hot), ("pooled", spec.pooled), ("logits", spec.logits)];
-    let mut fracs = vec![("weights", spec.weight_frac), ("tables", spec.table_frac), ("tanh", spec.tanh.frac)];
-    for norm in &spec.norms {
-        let of = [norm.input, norm.inverse_deviation, norm.normal];
-        openings.extend(of.map(|o| ("LayerNorm", o)));
-        fracs.push(("LayerNorm", norm.inverse_root.frac));
-    }
-    for layer in &spec.layers {
-        let of = [layer.query, layer.key, layer.value, layer.scores, layer.attention, layer.activation];
-        openings.extend(of.map(|o| ("a layer", o)));
-        fracs.push(("GeLU", layer.gelu.frac));
-        for head in &layer.heads {
-            let by_tokens = head.squares.iter().chain(&head.mixed).copied();
-            openings.extend(by_tokens.chain([head.reciprocal_out]).map(|o| ("a head", o)));
-            fracs.push(("reciprocal", head.reciprocal.frac));
-        }
-    }
-    fracs.extend(openings.iter().map(|(place, o)| (*place, o.frac)));
-    if let Some((place, frac)) = fracs.iter().find(|(_, f)| !(-64..=64).contains(f)) {
-        return Err(format!("{place} at {frac} fractional bits"));
-    }
-    if let Some((place, Opening { bits, .. })) = openings.iter().find(|(_, o)| !(1..=64).contains(&o.bits)) {
-        return Err(format!("{place} with a range of {bits} bits"));
-    }
     for tokens in [1, spec.shape.positions] {
         let texts = Texts::new(&[tokens], &spec.shape).map_err(|e| e.to_string())?;
         Plan::new(spec, &texts, kind).map_err(|e| e.to_string())?;

@@ -281,7 +281,39 @@ impl Spec {
         for (n, norm) in self.norms.iter().enumerate() {
             self.check_curve(&format!("norm {n}: inverse root"), &norm.inverse_root, 1)?;
         }
-        self.check_curve("pooler", &self.tanh, s.width)
+        self.check_curve("pooler", &self.tanh, s.width)?;
+        self.check_scales()
+    }
+
+    /// No scale or range is so far out that computing with it could overflow.
+    fn check_scales(&self) -> Result<(), SpecError> {
+        let mut openings = vec![("one-hot rows", self.one_hot), ("pooled", self.pooled), ("logits", self.logits)];
+        let mut fracs = vec![("weights", self.weight_frac), ("tables", self.table_frac), ("tanh", self.tanh.frac)];
+        for norm in &self.norms {
+            openings.extend([norm.input, norm.inverse_deviation, norm.normal].map(|o| ("a LayerNorm", o)));
+            fracs.push(("a LayerNorm", norm.inverse_root.frac));
+        }
+        for layer in &self.layers {
+            let of = [layer.query, layer.key, layer.value, layer.scores, layer.attention, layer.activation];
+            openings.extend(of.map(|o| ("a layer", o)));
+            fracs.push(("GeLU", layer.gelu.frac));
+            for head in &layer.heads {
+                let by_tokens = head.squares.iter().chain(&head.mixed).copied();
+                openings.extend(by_tokens.chain([head.reciprocal_out]).map(|o| ("a head", o)));
+                fracs.push(("a reciprocal", head.reciprocal.frac));
+            }
+        }
+        fracs.extend(openings.iter().map(|(place, o)| (*place, o.frac)));
+        let wrong = |what: String, got: String, expected: &str| {
+            Err(SpecError::Shape { what, got, expected: expected.to_string() })
+        };
+        if let Some((place, frac)) = fracs.iter().find(|(_, frac)| !(-64..=64).contains(frac)) {
+            return wrong(format!("scale of {place}"), format!("{frac} fractional bits"), "-64 to 64");
+        }
+        if let Some((place, o)) = openings.iter().find(|(_, o)| !(1..=64).contains(&o.bits)) {
+            return wrong(format!("range of {place}"), format!("{} bits", o.bits), "1 to 64");
+        }
+        Ok(())
     }
 
     fn check_curve(&self, what: &str, curve: &Curve, cols: usize) -> Result<(), SpecError> {
@@ -293,6 +325,9 @@ impl Spec {
             return wrong("columns", format!("{sum:?}"), cols.to_string());
         }
         for segment in &curve.segments {
+            if segment.cols == 0 {
+                return wrong("columns of a segment", "0".into(), "at least 1".into());
+            }
             if let Err(why) = segment.series.check() {
                 return wrong("series", why, "a series that this program can evaluate".into());
             }

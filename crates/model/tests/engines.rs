@@ -48,15 +48,6 @@ fn clear_fixed_point_is_close_to_float_over_random_networks() {
         let segments: Vec<u32> = batch.iter().flat_map(|s| s.segments.clone()).collect();
         let float = Float::new(&folded, ()).logits(&texts, &ids, &segments);
         let clear = clear_logits(&spec, &quantised, &texts, &ids, &segments).unwrap();
-        if seed == 0 {
-            let mut f = Float::new(&folded, model::FloatTrace::default());
-            f.logits(&texts, &ids, &segments);
-            let c = model::clear_trace(&spec, &quantised, &texts, &ids, &segments).unwrap();
-            for ((site, f), (_, c)) in f.observer.0.iter().zip(&c) {
-                let e = f.iter().zip(c).map(|(f, c)| (f64::from(*f) - c).abs()).fold(0.0, f64::max);
-                println!("{site:?} {e} of {}", f.iter().fold(0.0f32, |m, v| m.max(v.abs())));
-            }
-        }
         let plan = Plan::new(&spec, &texts, InputKind::OneHot).unwrap();
         assert_eq!(plan.cost().rounds, 15 * layers + 7);
         for (row, clear) in float.rows().into_iter().zip(&clear) {

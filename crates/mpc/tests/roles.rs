@@ -41,6 +41,17 @@ fn a_party_does_not_take_the_other_ones_correlations() {
     assert_eq!(peer.counters().frames_sent, 0);
 }
 
+#[test]
+fn correlations_of_one_attempt_do_not_serve_another() {
+    let world = world();
+    let [zero, _] = stream_keys(SEED);
+    let of_first = world.prepare(0, zero, None).unwrap();
+    let (mut peer, _other) = memory_pair("party1", "party0");
+    let refused = mpc::online(&world.as_attempt(0, 1), of_first, world.inputs[0].clone(), &mut peer);
+    assert!(matches!(refused, Err(MpcError::Role { party: Party::Zero, .. })), "{refused:?}");
+    assert_eq!(peer.counters().frames_sent, 0);
+}
+
 /// A world in which P0's weights were changed.
 fn damaged(change: impl Fn(&mut Quantised)) -> Result<(), MpcError> {
     let network = network();

@@ -18,11 +18,8 @@ pub enum PackError {
         got: usize,
     },
     /// Bits after the last word are not zero.
-    #[error("packed words: the last byte is {got:#04x}, and bits of it beyond the last word are not zero")]
-    Trailing {
-        /// The last byte.
-        got: u8,
-    },
+    #[error("packed words: bits of the last byte beyond the last word are not zero")]
+    Trailing,
 }
 
 /// The bytes that `count` words of `bits` bits take.
@@ -107,7 +104,7 @@ fn check_form(bytes: &[u8], bits: u32, count: usize) -> Result<(), PackError> {
     }
     let used = (count % 8 * bits as usize % 8) as u32;
     match bytes.last() {
-        Some(&got) if used != 0 && got >> used != 0 => Err(PackError::Trailing { got }),
+        Some(&got) if used != 0 && got >> used != 0 => Err(PackError::Trailing),
         _ => Ok(()),
     }
 }
@@ -221,8 +218,8 @@ mod tests {
     fn bits_beyond_the_last_word_are_refused() {
         let mut out = [0; 3];
         assert_eq!(unpack(&[0xFF, 0x01], 3, &mut out), Ok(()));
-        assert_eq!(unpack(&[0xFF, 0x03], 3, &mut out), Err(PackError::Trailing { got: 3 }));
-        assert_eq!(unpack(&[0, 0x80], 3, &mut out), Err(PackError::Trailing { got: 0x80 }));
+        assert_eq!(unpack(&[0xFF, 0x03], 3, &mut out), Err(PackError::Trailing));
+        assert_eq!(unpack(&[0, 0x80], 3, &mut out), Err(PackError::Trailing));
     }
 
     #[test]

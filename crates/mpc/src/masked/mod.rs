@@ -9,10 +9,34 @@ mod online;
 mod prepare;
 
 pub use deal::deal;
-pub use online::{Attempt, Outcome, online};
+pub use online::{Outcome, online};
 pub use prepare::{Correlations, prepare};
 
-use model::{Block, copy_block, join_columns};
+use std::sync::Arc;
+
+use model::{Block, InputKind, Spec, Texts, copy_block, join_columns};
+use ring64::Kernel;
+
+use crate::weights::PartyWeights;
+
+/// One attempt of a party at one batch.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// Scales and series.
+    pub spec: &'a Arc<Spec>,
+    /// This party's weights.
+    pub weights: &'a PartyWeights,
+    /// Lengths of the batch.
+    pub texts: &'a Texts,
+    /// What the client shares.
+    pub kind: InputKind,
+    /// Number of the request.
+    pub request: u64,
+    /// Number of the attempt at it.
+    pub number: u32,
+    /// What multiplies.
+    pub kernel: Kernel,
+}
 
 fn assemble(grid: &[Vec<(&Vec<u64>, usize, usize)>]) -> Vec<u64> {
     let rows = grid.iter().map(|blocks| {

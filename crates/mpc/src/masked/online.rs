@@ -1,15 +1,14 @@
 //! The online phase: the network interpreted on wires and shares. Only openings send anything.
 
 use std::fmt;
-use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Rhs, Spec, Texts, Weight, WireOpening, classify,
-    join_columns, split_columns,
+    Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, classify, join_columns, split_columns,
 };
 use net::{Frame, Header, Link};
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, pack, packed_len, unpack, unpack_add};
 
+use super::Attempt;
 use super::prepare::{Correlation, Correlations};
 use super::{assemble, block};
 use crate::error::MpcError;
@@ -39,32 +38,21 @@ impl fmt::Debug for Outcome {
     }
 }
 
-/// What a party brings to an attempt.
-pub struct Attempt<'a> {
-    /// The other party.
-    pub peer: &'a mut dyn Link,
-    /// Number of the request.
-    pub request: u64,
-    /// Number of the attempt.
-    pub attempt: u32,
-}
-
-/// Evaluates one batch on this party's share of the input, using up the correlations.
-#[allow(clippy::too_many_arguments)] // each is a different thing, and none goes with another
+/// Evaluates one batch on this party's share of the input, using up the correlations that were made for this attempt.
 pub fn online(
-    spec: &Arc<Spec>,
-    weights: &PartyWeights,
-    texts: &Texts,
-    kind: InputKind,
+    attempt: &Attempt<'_>,
     correlations: Correlations,
     input: Vec<u64>,
-    attempt: Attempt<'_>,
-    kernel: Kernel,
+    peer: &mut dyn Link,
 ) -> Result<Outcome, MpcError> {
+    let Attempt { spec, weights, texts, kind, request, number, kernel } = *attempt;
     if correlations.party != weights.party {
         return Err(MpcError::Role { party: weights.party, what: "correlations of the other party" });
     }
-    let arithmetic = Online { weights, correlations, attempt, step: 0, kernel };
+    if correlations.attempt != (request, number) {
+        return Err(MpcError::Role { party: weights.party, what: "correlations of another attempt" });
+    }
+    let arithmetic = Online { weights, correlations, peer, step: 0, kernel };
     let mut engine = Fixed::new(spec.clone(), arithmetic);
     let input = engine.input(kind, texts, input);
     match classify(&mut engine, &spec.shape, texts, kind, &input) {
@@ -88,7 +76,7 @@ impl<E: Into<MpcError>> From<E> for Stop {
 struct Online<'w, 'p> {
     weights: &'w PartyWeights,
     correlations: Correlations,
-    attempt: Attempt<'p>,
+    peer: &'p mut dyn Link,
     step: u32,
     kernel: Kernel,
 }
@@ -121,9 +109,9 @@ impl Online<'_, '_> {
     fn exchange(&mut self, mine: Vec<u8>) -> Result<Vec<u8>, MpcError> {
         let (length, step) = (mine.len(), self.step);
         self.step += 1;
-        let Attempt { peer, request, attempt } = &mut self.attempt;
-        peer.send(Frame::new(Header::new(kind::OPEN, *request, *attempt, step), mine))?;
-        Ok(peer.expect(kind::OPEN, *request, *attempt, step, Some(length))?)
+        let (request, number) = self.correlations.attempt;
+        self.peer.send(Frame::new(Header::new(kind::OPEN, request, number, step), mine))?;
+        Ok(self.peer.expect(kind::OPEN, request, number, step, Some(length))?)
     }
 }
 
@@ -312,7 +300,7 @@ impl Arithmetic for Online<'_, '_> {
         for Item { mut words, kept, .. } in items {
             let range = at..at + packed_len(words.len(), kept);
             at = range.end;
-            let peer = self.attempt.peer.peer().to_string();
+            let peer = self.peer.peer().to_string();
             let refused = |source| MpcError::Packed { peer: peer.clone(), what: "opening", source };
             unpack(&both[0][range.clone()], kept, &mut words).map_err(refused)?;
             unpack_add(&both[1][range], kept, &mut words).map_err(refused)?;

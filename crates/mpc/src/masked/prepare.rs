@@ -4,14 +4,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 
-use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Rhs, Spec, Texts, Weight, WireOpening, classify,
-};
+use model::{Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, classify};
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, packed_len, shift_left_assign, unpack};
 
-use super::{assemble, block, negated};
+use super::{Attempt, assemble, block, negated};
 use crate::dealt::DealtReader;
 use crate::error::MpcError;
 use crate::streams::{Purpose, Streams};
@@ -55,6 +52,8 @@ impl Correlation {
 /// Everything a party needs to evaluate one batch once.
 pub struct Correlations {
     pub(crate) party: Party,
+    /// Request and attempt that they were made for.
+    pub(crate) attempt: (u64, u32),
     pub(crate) queue: VecDeque<Correlation>,
     pub(crate) taken: usize,
 }
@@ -67,14 +66,11 @@ impl fmt::Debug for Correlations {
 
 /// Prepares one batch from a party's key and, at P1, from what the dealer sends.
 pub fn prepare<S: Streams>(
-    spec: &Arc<Spec>,
-    weights: &PartyWeights,
-    texts: &Texts,
-    kind: InputKind,
+    attempt: &Attempt<'_>,
     streams: S,
     dealt: Option<DealtReader<'_>>,
-    kernel: Kernel,
 ) -> Result<Correlations, MpcError> {
+    let Attempt { spec, weights, texts, kind, request, number, kernel } = *attempt;
     // with the streams of the other role all would run, and mean nothing
     match (weights.party, &dealt) {
         (Party::Zero, Some(_)) => return Err(MpcError::Role { party: Party::Zero, what: "a stream from the dealer" }),
@@ -90,7 +86,7 @@ pub fn prepare<S: Streams>(
     if let Some(dealt) = source.dealt {
         dealt.finish()?;
     }
-    Ok(Correlations { party: weights.party, queue, taken: 0 })
+    Ok(Correlations { party: weights.party, attempt: (request, number), queue, taken: 0 })
 }
 
 /// Where a party's halves come from: P0's all from its key, P1's masks from its key and the rest from the dealer.

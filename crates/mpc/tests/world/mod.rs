@@ -279,14 +279,18 @@ impl World {
         streams: S,
         dealt: Option<DealtReader<'_>>,
     ) -> Result<Correlations, MpcError> {
-        prepare(&self.spec, &self.parties[i], &self.texts, self.kind, streams, dealt, self.kernels[i])
+        prepare(&self.as_attempt(i, 0), streams, dealt)
     }
 
     /// What a party does with it.
     pub fn online(&self, i: usize, correlations: Correlations, peer: &mut dyn Link) -> Result<Outcome, MpcError> {
-        let attempt = Attempt { peer, request: 1, attempt: 0 };
-        let (weights, input) = (&self.parties[i], self.inputs[i].clone());
-        online(&self.spec, weights, &self.texts, self.kind, correlations, input, attempt, self.kernels[i])
+        online(&self.as_attempt(i, 0), correlations, self.inputs[i].clone(), peer)
+    }
+
+    /// A party's attempt at request 1.
+    pub fn as_attempt(&self, i: usize, number: u32) -> Attempt<'_> {
+        let World { spec, texts, kind, parties, kernels, .. } = self;
+        Attempt { spec, weights: &parties[i], texts, kind: *kind, request: 1, number, kernel: kernels[i] }
     }
 
     /// One attempt with fresh keys of that seed.
