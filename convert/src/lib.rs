@@ -20,7 +20,7 @@ pub use calibration::{Sentences, encode};
 pub use comparison::{Comparison, Suspect, TOLERANCE, compare};
 pub use conversion::{Converted, convert, write_bundle};
 pub use error::{ConvertError, exit_code};
-pub use options::{Options, dashed};
+pub use options::{Options, Who, dashed};
 pub use program::run;
 pub use report::{CostAt, Report, Row};
 pub use student::Student;

@@ -41,7 +41,7 @@ struct Started {
 impl Deployment {
     /// Starts all roles on a bundle; `program` is `runtime` itself.
     pub fn start(program: &Path, bundle: &Path, deadline: Duration) -> Result<Deployment> {
-        let client = ClientBundle::open(&bundle.join(Role::Client.name()))?;
+        let client = ClientBundle::open(&Role::Client.folder(bundle))?;
         let mut deployment = Deployment { client: None, children: Vec::new(), messages: Arc::default() };
         let mut peers = BTreeMap::new();
         let mut outputs = Vec::new();
@@ -162,7 +162,7 @@ fn spawn(program: &Path, role: Role, bundle: &Path, deadline: Duration) -> Resul
         Role::Party1 => command.args(["party", "--index", "1"]),
         _ => command.arg("dealer"),
     };
-    command.arg("--bundle").arg(bundle.join(role.name()));
+    command.arg("--bundle").arg(role.folder(bundle));
     command.args(["--insecure-local", "--deadline", &deadline.as_secs().max(1).to_string()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("starting {role}"))?;

@@ -8,14 +8,13 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use convert::{Converted, Student};
 use datasets::{Metrics, Split, Tokenizer};
-use indicatif::{ProgressBar, ProgressStyle};
 use model::{Float, Sample, Spec, Texts, clear_logits};
 use serde_json::{Value, json};
 
 use crate::client::Measured;
 use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
 use crate::exit::{BAD_FILE, coded};
-use crate::infer::{cost, security};
+use crate::infer::{cost, progress, security};
 use crate::options::Evaluate;
 use crate::shipped::choose;
 use crate::texts::tokens;
@@ -42,9 +41,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         return Err(coded(BAD_FILE, message));
     }
 
-    let bar = if source.quiet { ProgressBar::hidden() } else { ProgressBar::new(examples.len() as u64) };
-    let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} {eta}");
-    bar.set_style(style.unwrap_or(ProgressStyle::default_bar()));
+    let bar = progress(source.quiet, examples.len());
     let mut tally = Tally::default();
     for batch in examples.chunks(source.batch as usize) {
         let mut samples = Vec::with_capacity(batch.len());

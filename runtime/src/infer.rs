@@ -1,10 +1,11 @@
 //! `runtime infer`: texts in, labels out.
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use datasets::Tokenizer;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -32,6 +33,8 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     if !source.quiet {
         crate::log(&format!("note: {INSECURE_LOCAL}"));
     }
+    let bar = progress(source.quiet, texts.len());
+    bar.set_message("starting the roles");
     let mut deployment = Deployment::start(&this_program()?, &chosen.bundle, source.deadline())?;
     let bundle = deployment.bundle()?;
     let labels = bundle.labels.clone();
@@ -48,8 +51,10 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     }
     let mut measured = Measured::default();
     let mut results = Vec::new();
+    bar.set_message("classifying");
     for batch in samples.chunks(source.batch as usize) {
         let answer = deployment.classify(batch)?;
+        bar.inc(batch.len() as u64);
         measured.add(&answer.measured);
         for (sample, logits) in batch.iter().zip(&answer.logits) {
             let ranked = rank(&labels, logits);
@@ -60,11 +65,12 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
                 }));
             } else {
                 let top: Vec<_> = ranked.into_iter().take(options.top_k as usize).collect();
-                writeln!(out, "{}", serde_json::to_string(&top)?)?;
-                out.flush()?;
+                let line = serde_json::to_string(&top)?;
+                bar.suspend(|| writeln!(out, "{line}").and_then(|()| out.flush()))?;
             }
         }
     }
+    bar.finish_and_clear();
     deployment.finish()?;
     if source.json {
         let object = json!({
@@ -80,6 +86,18 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?;
     }
     Ok(())
+}
+
+/// A bar on standard error, if that is a terminal and quiet was not asked for.
+pub fn progress(quiet: bool, steps: usize) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(steps as u64);
+    let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} {eta}");
+    bar.set_style(style.unwrap_or(ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 /// What a run cost, exactly.

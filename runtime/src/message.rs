@@ -1,7 +1,6 @@
 //! Control messages between roles: JSON, small, parsed strictly.
 
-use std::fmt;
-
+pub use bundle::Role;
 use net::{Frame, Header, Link, NetError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -37,38 +36,6 @@ pub const PROTOCOL: u32 = 1;
 
 /// Longest control message in bytes.
 const MOST_BYTES: usize = 1 << 20;
-
-/// Who a process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// P0.
-    Party0,
-    /// P1.
-    Party1,
-    /// The dealer of correlations.
-    Dealer,
-    /// The one with the text.
-    Client,
-}
-
-impl Role {
-    /// As in file names and errors.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Party0 => "party0",
-            Role::Party1 => "party1",
-            Role::Dealer => "dealer",
-            Role::Client => "client",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What a caller and the one who answers tell each other first.
 #[derive(Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bundle::Embedding;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use convert::Who;
 use datasets::Task;
 
 /// Classifies texts privately: two servers compute on shares, neither sees text, weights or answer.
@@ -136,25 +136,6 @@ pub struct Child {
     /// Longest wait for another role, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub deadline: u64,
-}
-
-/// [`Embedding`] as a flag's value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Who {
-    /// The parties.
-    #[default]
-    Private,
-    /// The client.
-    Client,
-}
-
-impl From<Who> for Embedding {
-    fn from(who: Who) -> Embedding {
-        match who {
-            Who::Private => Embedding::Private,
-            Who::Client => Embedding::Client,
-        }
-    }
 }
 
 impl Options {

@@ -73,7 +73,8 @@ impl Role {
         bundle.join(self.name())
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// As in folders, messages and errors.
+    pub fn name(self) -> &'static str {
         match self {
             Role::Party0 => "party0",
             Role::Party1 => "party1",
