@@ -1,6 +1,8 @@
 //! What is trained is what is run: candle's student against the reference engine of the private run.
 
-use candle_core::Tensor;
+use std::path::Path;
+
+use datasets::Task;
 use distill::bert::{Bert, Packed};
 use distill::calibration::folded;
 use distill::folder::Folder;
@@ -11,25 +13,31 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::tiny;
 
-/// The largest difference of logits over a ragged batch of random texts.
-fn largest_gap(config: Config, lengths: &[usize], seed: u64) -> f32 {
-    let weights = Weights::draw(&config, seed).unwrap();
-    let model = Bert::new(&config, &weights).unwrap();
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut draw = |n: usize, below: usize| -> Vec<u32> { (0..n).map(|_| random.next_u32() % below as u32).collect() };
-    let texts: Vec<(Vec<u32>, Vec<u32>)> =
-        lengths.iter().map(|&n| (draw(n, config.vocab_size), draw(n, config.type_vocab_size))).collect();
-    let batch =
-        Packed::new(texts.iter().map(|(ids, types)| (&ids[..], &types[..])), config.num_attention_heads).unwrap();
-    let got: Tensor = model.logits(&batch, None).unwrap();
-    let folder = Folder { path: "tiny".into(), config, weights, has_head: true };
-    let folded = folded(&folder).unwrap();
-    let (ids, segments): (Vec<_>, Vec<_>) = texts.into_iter().unzip();
-    let shape = Texts::new(lengths, &folded.shape).unwrap();
+type Text = (Vec<u32>, Vec<u32>);
+
+/// The largest difference of logits over a batch.
+fn largest_gap(folder: &Folder, texts: &[Text]) -> f32 {
+    let model = Bert::new(&folder.config, &folder.weights).unwrap();
+    let heads = folder.config.num_attention_heads;
+    let batch = Packed::new(texts.iter().map(|(ids, types)| (&ids[..], &types[..])), heads).unwrap();
+    let got = model.logits(&batch, None).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let folded = folded(folder).unwrap();
+    let lengths: Vec<usize> = texts.iter().map(|(ids, _)| ids.len()).collect();
+    let (ids, segments): (Vec<_>, Vec<_>) = texts.iter().cloned().unzip();
+    let shape = Texts::new(&lengths, &folded.shape).unwrap();
     let want = Float::new(&folded, ()).logits(&shape, &ids.concat(), &segments.concat());
-    let got = got.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(got.len(), want.len());
     got.iter().zip(want.iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// The same for random weights and texts.
+fn random_gap(config: Config, lengths: &[usize], seed: u64) -> f32 {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut draw = |n: usize, below: usize| -> Vec<u32> { (0..n).map(|_| random.next_u32() % below as u32).collect() };
+    let texts: Vec<Text> =
+        lengths.iter().map(|&n| (draw(n, config.vocab_size), draw(n, config.type_vocab_size))).collect();
+    let weights = Weights::draw(&config, seed).unwrap();
+    largest_gap(&Folder { path: "tiny".into(), config, weights, has_head: true }, &texts)
 }
 
 #[test]
@@ -37,7 +45,7 @@ fn the_student_computes_what_the_reference_engine_computes() {
     for seed in 0..5 {
         let mut config = tiny::config(3);
         config.attention_softmax = AttentionKind::TwoQuad;
-        let gap = largest_gap(config, &[7, 1, 20, 2], seed);
+        let gap = random_gap(config, &[7, 1, 20, 2], seed);
         assert!(gap < 1e-4, "seed {seed}: {gap}");
     }
 }
@@ -47,6 +55,26 @@ fn shifts_of_their_own_for_each_head_mean_the_same_to_both() {
     let mut config = tiny::config(2);
     config.attention_softmax = AttentionKind::TwoQuad;
     config.attention_shift = AttentionShift::PerHead(vec![vec![5.0, 3.0, 7.5, 4.0], vec![6.0, 5.0, 2.5, 8.0]]);
-    let gap = largest_gap(config, &[9, 4], 11);
+    let gap = random_gap(config, &[9, 4], 11);
+    assert!(gap < 1e-4, "{gap}");
+}
+
+#[test]
+fn the_shipped_student_is_the_same_to_both() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sst2-minilm-l4-2quad");
+    if !path.is_dir() {
+        eprintln!("skipped: {} is not there", path.display());
+        return;
+    }
+    let folder = Folder::read(&path, Task::Sst2, 0).unwrap();
+    assert!(folder.has_head);
+    let tokenizer = folder.tokenizer(128).unwrap();
+    let long = "it is never less than watchable , and often more , ".repeat(9);
+    let texts = ["a warm , funny and deeply moving film", "dull", long.as_str(), "unflinchingly bleak and desperate"];
+    let texts = texts.map(|text| {
+        let encoding = tokenizer.encode(text, None).unwrap();
+        (encoding.ids, encoding.type_ids)
+    });
+    let gap = largest_gap(&folder, &texts);
     assert!(gap < 1e-4, "{gap}");
 }
