@@ -144,7 +144,7 @@ impl Client {
         let link = &mut self.parties[party.index()];
         let frame = link.recv()?;
         let attempt = frame.header.attempt;
-        if (frame.header.kind, frame.header.session) != (kind::REPORT, request) {
+        if (frame.header.kind, frame.header.request) != (kind::REPORT, request) {
             let reason = format!("sent a frame of kind {} where a report is due", frame.header.kind);
             return Err(ControlError::Unexpected { peer: link.peer().to_string(), reason }.into());
         }

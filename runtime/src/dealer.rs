@@ -85,7 +85,7 @@ impl Parties {
     fn next_demand(&mut self) -> Result<Option<(u64, u32, Demand)>> {
         let Frame { header, payload } = self.next_of_zero()?;
         let early = self.early.take().map_or_else(|| self.one.recv(), Ok)?;
-        let same = |h: &Header| (h.kind, h.session, h.attempt);
+        let same = |h: &Header| (h.kind, h.request, h.attempt);
         if same(&header) != same(&early.header) {
             return Err(refuse(Role::Party1, format!("says {} where party0 says {header}", early.header)));
         }
@@ -98,7 +98,7 @@ impl Parties {
         if demand != parse(Role::Party1.name(), "demand", &early.payload)? {
             return Err(refuse(Role::Party1, "asks for correlations of another plan than party0".into()));
         }
-        Ok(Some((header.session, header.attempt, demand)))
+        Ok(Some((header.request, header.attempt, demand)))
     }
 
     /// Waits for P0 as long as it takes, but not past the loss of P1.

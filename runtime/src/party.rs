@@ -133,7 +133,7 @@ impl Server {
             match header.kind {
                 kind::REQUEST => {
                     let request: Request = parse(Role::Client.name(), "request", &payload)?;
-                    self.classify(header.session, &request)?;
+                    self.classify(header.request, &request)?;
                 }
                 kind::BYE => {
                     send(&mut self.dealer, kind::BYE, 0, 0, &())?;

@@ -16,7 +16,7 @@ pub fn deal_frames(bytes: usize) -> usize {
 /// Sends a dealt stream.
 pub struct DealtWriter<'a> {
     link: &'a mut dyn Link,
-    session: u64,
+    request: u64,
     attempt: u32,
     step: u32,
     buffer: Vec<u8>,
@@ -24,8 +24,8 @@ pub struct DealtWriter<'a> {
 
 impl<'a> DealtWriter<'a> {
     /// A stream for one attempt at one request.
-    pub fn new(link: &'a mut dyn Link, session: u64, attempt: u32) -> Self {
-        DealtWriter { link, session, attempt, step: 0, buffer: Vec::with_capacity(DEAL_CHUNK) }
+    pub fn new(link: &'a mut dyn Link, request: u64, attempt: u32) -> Self {
+        DealtWriter { link, request, attempt, step: 0, buffer: Vec::with_capacity(DEAL_CHUNK) }
     }
 
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), MpcError> {
@@ -46,7 +46,7 @@ impl<'a> DealtWriter<'a> {
 
     fn send(&mut self) -> Result<(), MpcError> {
         let payload = std::mem::replace(&mut self.buffer, Vec::with_capacity(DEAL_CHUNK));
-        let header = Header::new(kind::DEAL, self.session, self.attempt, self.step);
+        let header = Header::new(kind::DEAL, self.request, self.attempt, self.step);
         self.step += 1;
         Ok(self.link.send(Frame::new(header, payload))?)
     }
@@ -55,7 +55,7 @@ impl<'a> DealtWriter<'a> {
 /// Receives a dealt stream of a length that the plan says.
 pub struct DealtReader<'a> {
     link: &'a mut dyn Link,
-    session: u64,
+    request: u64,
     attempt: u32,
     step: u32,
     total: usize,
@@ -66,8 +66,8 @@ pub struct DealtReader<'a> {
 
 impl<'a> DealtReader<'a> {
     /// The stream of one attempt at one request.
-    pub fn new(link: &'a mut dyn Link, session: u64, attempt: u32, bytes: usize) -> Self {
-        DealtReader { link, session, attempt, step: 0, total: bytes, left: bytes, buffer: Vec::new(), used: 0 }
+    pub fn new(link: &'a mut dyn Link, request: u64, attempt: u32, bytes: usize) -> Self {
+        DealtReader { link, request, attempt, step: 0, total: bytes, left: bytes, buffer: Vec::new(), used: 0 }
     }
 
     pub(crate) fn peer(&self) -> &str {
@@ -99,7 +99,7 @@ impl<'a> DealtReader<'a> {
         if length == 0 {
             return Err(MpcError::Dealt { expected: self.total + 1, got: self.total });
         }
-        self.buffer = self.link.expect(kind::DEAL, self.session, self.attempt, self.step, Some(length))?;
+        self.buffer = self.link.expect(kind::DEAL, self.request, self.attempt, self.step, Some(length))?;
         (self.used, self.left, self.step) = (0, self.left - length, self.step + 1);
         Ok(())
     }

@@ -85,7 +85,7 @@ fn an_opening_of_another_step_attempt_request_or_kind_is_refused_by_name() {
     let edits: [fn(&mut Frame); 4] = [
         |frame| frame.header.step += 1,
         |frame| frame.header.attempt += 1,
-        |frame| frame.header.session += 1,
+        |frame| frame.header.request += 1,
         |frame| frame.header.kind = mpc::kind::DEAL,
     ];
     for edit in edits {

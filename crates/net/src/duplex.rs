@@ -2,12 +2,13 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::error::{NetError, Wait};
 use crate::frame::{Frame, read_frame, write_frame};
-use crate::link::{Counters, Limits};
+use crate::link::{Counters, Limits, Session};
 use crate::queue::{Queue, Stop};
 
 /// A thread waits for its caller as long as the link lives; closing its queue ends the wait.
@@ -25,6 +26,9 @@ pub(crate) struct Duplex {
     limits: Limits,
     deadline: Duration,
     counters: Counters,
+    session: Session,
+    /// `limits.max_frame`, for the reader thread.
+    max_frame: Arc<AtomicU64>,
     outgoing: Arc<Queue>,
     incoming: Arc<Queue>,
     threads: Vec<JoinHandle<()>>,
@@ -47,6 +51,8 @@ impl Duplex {
             limits,
             deadline,
             counters: Counters::default(),
+            session: Session::default(),
+            max_frame: Arc::new(AtomicU64::new(limits.max_frame)),
             outgoing: Arc::clone(&outgoing),
             incoming: Arc::clone(&incoming),
             threads: Vec::with_capacity(2),
@@ -54,8 +60,8 @@ impl Duplex {
         };
         let name = peer.to_owned();
         duplex.spawn("write", move || write_all(write, &outgoing, &name))?;
-        let name = peer.to_owned();
-        duplex.spawn("read", move || read_all(read, &incoming, &name, limits.max_frame))?;
+        let (name, max_frame) = (peer.to_owned(), Arc::clone(&duplex.max_frame));
+        duplex.spawn("read", move || read_all(read, &incoming, &name, &max_frame))?;
         Ok(duplex)
     }
 
@@ -73,6 +79,7 @@ impl Duplex {
         if let Some(violation) = self.incoming.cause().filter(|cause| !matches!(cause, NetError::Lost { .. })) {
             return Err(violation);
         }
+        frame.header.session = self.session.tag()?;
         frame.header.sequence = self.counters.frames_sent;
         let (length, wait) = (frame.wire_len(), Wait::Send(frame.header.step));
         self.outgoing.push(frame, self.deadline).map_err(|stop| stop.during(&self.peer, wait))?;
@@ -87,6 +94,7 @@ impl Duplex {
             _ => stop.during(&self.peer, wait),
         })?;
         self.incoming.release(frame.wire_len());
+        self.session.check(&self.peer, &frame.header)?;
         self.counters.received(frame.wire_len());
         Ok(frame)
     }
@@ -101,6 +109,17 @@ impl Duplex {
 
     pub(crate) fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;
+    }
+
+    pub(crate) fn set_session(&mut self, tag: u64) {
+        self.session.set(tag);
+    }
+
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.max_frame.store(limits.max_frame, Ordering::Release);
+        self.outgoing.set_capacity(limits.queue);
+        self.incoming.set_capacity(limits.queue);
     }
 
     pub(crate) fn counters(&self) -> Counters {
@@ -137,10 +156,10 @@ fn write_all(mut stream: impl Write, outgoing: &Queue, peer: &str) {
 }
 
 /// The reader thread: until the stream ends, brings something wrong, or the queue is closed.
-fn read_all(stream: impl Read, incoming: &Queue, peer: &str, max_frame: u64) {
+fn read_all(stream: impl Read, incoming: &Queue, peer: &str, max_frame: &AtomicU64) {
     let mut stream = BufReader::with_capacity(READ_AHEAD, stream);
     for sequence in 0.. {
-        match read_frame(&mut stream, peer, max_frame, sequence) {
+        match read_frame(&mut stream, peer, || max_frame.load(Ordering::Acquire), sequence) {
             Ok(frame) => {
                 if incoming.push(frame, FOREVER).is_err() {
                     return;

@@ -74,12 +74,25 @@ pub enum NetError {
         /// The number received.
         got: u64,
     },
+    /// A frame belongs to another session.
+    #[error(
+        "{peer}: expected a frame of session {expected:#018x}, got one of {got:#018x}; a role of another deployment is \
+         still running: stop it and start all roles together"
+    )]
+    OutOfSession {
+        /// The peer that sent it.
+        peer: String,
+        /// The tag of our session.
+        expected: u64,
+        /// The tag received.
+        got: u64,
+    },
     /// The peer is at another place of the protocol.
     #[error("{peer} is out of step: expected {expected}; got {got}; check that both sides run the same plan")]
     OutOfStep {
         /// The peer that sent it.
         peer: String,
-        /// The header due (its sequence number is not compared).
+        /// The header due (session and sequence number are not compared: the link did that).
         expected: Header,
         /// The header received.
         got: Header,
@@ -167,6 +180,7 @@ impl NetError {
             | Self::WrongVersion { peer, .. }
             | Self::TooLong { peer, .. }
             | Self::OutOfSequence { peer, .. }
+            | Self::OutOfSession { peer, .. }
             | Self::OutOfStep { peer, .. }
             | Self::WrongLength { peer, .. }
             | Self::Unreachable { peer, .. }

@@ -6,10 +6,10 @@ use std::io::{self, IoSlice, Read, Write};
 use crate::error::{NetError, Wait};
 
 /// Bytes of a header on the wire.
-pub const HEADER_LEN: usize = 40;
+pub const HEADER_LEN: usize = 48;
 
 /// Version of the frame format, sent in every header.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The first bytes of every frame.
 const MAGIC: [u8; 4] = *b"PTIF";
@@ -17,14 +17,16 @@ const MAGIC: [u8; 4] = *b"PTIF";
 /// The least that is allocated at once for a payload that is arriving.
 const PIECE: usize = 1 << 20;
 
-/// What a frame is, in clear: which step of which attempt of which session it belongs to.
+/// What a frame is, in clear: which step of which attempt at which request of which session it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Header {
     /// What the payload is, for the layer above.
     pub kind: u8,
-    /// The session it belongs to.
+    /// Tag of the session, public; 0 until the peers know one another. Set by the link on sending, checked on receipt.
     pub session: u64,
-    /// Which attempt of the session.
+    /// Number of the request in the session, 0 for what belongs to none.
+    pub request: u64,
+    /// Which attempt at the request.
     pub attempt: u32,
     /// Which step of the attempt.
     pub step: u32,
@@ -33,21 +35,23 @@ pub struct Header {
 }
 
 impl Header {
-    /// A header for a frame to be sent; the link fills in the sequence number.
-    pub fn new(kind: u8, session: u64, attempt: u32, step: u32) -> Self {
-        Self { kind, session, attempt, step, sequence: 0 }
+    /// A header for a frame to be sent; the link fills in the session and the sequence number.
+    pub fn new(kind: u8, request: u64, attempt: u32, step: u32) -> Self {
+        Self { kind, session: 0, request, attempt, step, sequence: 0 }
     }
 
-    /// Whether both name the same place of the protocol: all but the sequence number.
+    /// Whether both name the same place of the protocol: all but what links fill in.
     pub(crate) fn same_place(&self, other: &Self) -> bool {
-        Self { sequence: 0, ..*self } == Self { sequence: 0, ..*other }
+        let place = |header: &Self| Self { session: 0, sequence: 0, ..*header };
+        place(self) == place(other)
     }
 }
 
 impl fmt::Display for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, session, attempt, step, sequence } = self;
-        write!(f, "kind {kind}, session {session:#x}, attempt {attempt}, step {step}, frame number {sequence}")
+        let Self { kind, session, request, attempt, step, sequence } = self;
+        write!(f, "kind {kind}, request {request}, attempt {attempt}, step {step}, ")?;
+        write!(f, "frame number {sequence} of session {session:#018x}")
     }
 }
 
@@ -101,12 +105,19 @@ pub(crate) fn write_frame(stream: &mut impl Write, frame: &Frame) -> io::Result<
     stream.flush()
 }
 
-/// Reads the frame that must be number `sequence`, refusing what is announced longer than `max_frame` bytes.
-pub(crate) fn read_frame(stream: &mut impl Read, peer: &str, max_frame: u64, sequence: u64) -> Result<Frame, NetError> {
+/// Reads the frame that must be number `sequence`, refusing what is announced longer than `max_frame` says when its header
+/// has arrived.
+pub(crate) fn read_frame(
+    stream: &mut impl Read,
+    peer: &str,
+    max_frame: impl Fn() -> u64,
+    sequence: u64,
+) -> Result<Frame, NetError> {
     let lost = |source| NetError::lost(peer, Wait::Receive(None), source);
     let mut bytes = [0; HEADER_LEN];
     read_header(stream, &mut bytes).map_err(lost)?;
     let (header, length) = decode(&bytes, peer)?;
+    let max_frame = max_frame();
     let payload_len = usize::try_from(length).ok().filter(|_| length <= max_frame).ok_or_else(|| {
         let wait = Wait::Receive(Some(header.step));
         NetError::TooLong { peer: peer.to_owned(), wait, length, limit: max_frame }
@@ -125,7 +136,8 @@ pub(crate) fn check_sequence(header: &Header, peer: &str, expected: u64) -> Resu
     Err(NetError::OutOfSequence { peer: peer.to_owned(), expected, got: header.sequence })
 }
 
-/// Little-endian, in this order: magic 4, version 1, kind 1, zero 2, attempt 4, step 4, session 8, sequence 8, length 8.
+/// Little-endian, in this order: magic 4, version 1, kind 1, zero 2, attempt 4, step 4, session 8, request 8, sequence 8,
+/// length 8.
 fn encode(header: &Header, length: u64) -> [u8; HEADER_LEN] {
     let mut bytes = [0; HEADER_LEN];
     bytes[0..4].copy_from_slice(&MAGIC);
@@ -134,8 +146,9 @@ fn encode(header: &Header, length: u64) -> [u8; HEADER_LEN] {
     bytes[8..12].copy_from_slice(&header.attempt.to_le_bytes());
     bytes[12..16].copy_from_slice(&header.step.to_le_bytes());
     bytes[16..24].copy_from_slice(&header.session.to_le_bytes());
-    bytes[24..32].copy_from_slice(&header.sequence.to_le_bytes());
-    bytes[32..40].copy_from_slice(&length.to_le_bytes());
+    bytes[24..32].copy_from_slice(&header.request.to_le_bytes());
+    bytes[32..40].copy_from_slice(&header.sequence.to_le_bytes());
+    bytes[40..48].copy_from_slice(&length.to_le_bytes());
     bytes
 }
 
@@ -155,9 +168,10 @@ fn decode(bytes: &[u8; HEADER_LEN], peer: &str) -> Result<(Header, u64), NetErro
         session: u64::from_le_bytes(array(bytes, 16)),
         attempt: u32::from_le_bytes(array(bytes, 8)),
         step: u32::from_le_bytes(array(bytes, 12)),
-        sequence: u64::from_le_bytes(array(bytes, 24)),
+        request: u64::from_le_bytes(array(bytes, 24)),
+        sequence: u64::from_le_bytes(array(bytes, 32)),
     };
-    Ok((header, u64::from_le_bytes(array(bytes, 32))))
+    Ok((header, u64::from_le_bytes(array(bytes, 40))))
 }
 
 fn array<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
@@ -206,7 +220,8 @@ mod tests {
     const LIMIT: u64 = 1 << 30;
 
     fn frame(payload: Vec<u8>) -> Frame {
-        let header = Header { kind: 3, session: 0x0123_4567_89ab_cdef, attempt: 5, step: 7, sequence: 11 };
+        let header =
+            Header { kind: 3, session: 0x0123_4567_89ab_cdef, request: 0x17, attempt: 5, step: 7, sequence: 11 };
         Frame { header, payload }
     }
 
@@ -217,7 +232,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Frame, NetError> {
-        read_frame(&mut &bytes[..], "peer", LIMIT, 11)
+        read_frame(&mut &bytes[..], "peer", || LIMIT, 11)
     }
 
     /// A stream that takes and gives at most three bytes a call.
@@ -245,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_frame_survives_the_wire() {
-        for length in [0, 1, 39, 40, 41, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5] {
+        for length in [0, 1, 47, 48, 49, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5] {
             let sent = frame((0..length).map(|i| (i % 251) as u8).collect());
             let bytes = bytes(&sent);
             assert_eq!(bytes.len() as u64, sent.wire_len());
@@ -259,13 +274,20 @@ mod tests {
         let mut stream = Narrow(Vec::new());
         write_frame(&mut stream, &sent).unwrap();
         assert_eq!(stream.0, bytes(&sent));
-        assert_eq!(read_frame(&mut stream, "peer", LIMIT, 11).unwrap(), sent);
+        assert_eq!(read_frame(&mut stream, "peer", || LIMIT, 11).unwrap(), sent);
     }
 
     #[test]
     fn the_header_is_written_as_documented() {
-        let expected = b"PTIF\x01\x03\0\0\x05\0\0\0\x07\0\0\0\xef\xcd\xab\x89\x67\x45\x23\x01\x0b\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0hi";
-        assert_eq!(bytes(&frame(b"hi".to_vec())), expected);
+        let parts: [&[u8]; 6] = [
+            b"PTIF\x02\x03\0\0\x05\0\0\0\x07\0\0\0",
+            b"\xef\xcd\xab\x89\x67\x45\x23\x01",
+            b"\x17\0\0\0\0\0\0\0",
+            b"\x0b\0\0\0\0\0\0\0",
+            b"\x02\0\0\0\0\0\0\0",
+            b"hi",
+        ];
+        assert_eq!(bytes(&frame(b"hi".to_vec())), parts.concat());
     }
 
     #[test]
@@ -293,7 +315,7 @@ mod tests {
     fn a_repeated_or_skipped_frame_is_out_of_sequence() {
         let bytes = bytes(&frame(vec![1]));
         for expected in [10, 12] {
-            let error = read_frame(&mut &bytes[..], "peer", LIMIT, expected).unwrap_err();
+            let error = read_frame(&mut &bytes[..], "peer", || LIMIT, expected).unwrap_err();
             assert!(matches!(error, NetError::OutOfSequence { expected: e, got: 11, .. } if e == expected));
         }
     }
@@ -302,7 +324,7 @@ mod tests {
     fn a_payload_over_the_limit_is_refused_before_it_is_read() {
         for length in [101, u64::MAX] {
             let announced = encode(&frame(Vec::new()).header, length);
-            let error = read_frame(&mut &announced[..], "peer", 100, 11).unwrap_err();
+            let error = read_frame(&mut &announced[..], "peer", || 100, 11).unwrap_err();
             assert!(matches!(error, NetError::TooLong { length: l, limit: 100, .. } if l == length), "{error}");
         }
     }
@@ -332,7 +354,7 @@ mod tests {
         for round in 0..20_000 {
             let mut garbage: Vec<u8> = (0..random() % 120).map(|_| random() as u8).collect();
             // Let half of them past the first checks.
-            for (byte, right) in garbage.iter_mut().zip(b"PTIF\x01\0\0\0").take(if round % 2 == 0 { 8 } else { 0 }) {
+            for (byte, right) in garbage.iter_mut().zip(b"PTIF\x02\0\0\0").take(if round % 2 == 0 { 8 } else { 0 }) {
                 *byte = *right;
             }
             assert!(read(&garbage).is_err());

@@ -9,7 +9,7 @@ use crate::frame::{Frame, Header};
 ///
 /// A link belongs to one caller at a time (`&mut self`), who may send several frames before receiving.
 pub trait Link: Send {
-    /// Hands `frame` over for sending and sets its sequence number. Returns once the link holds it, which waits for
+    /// Hands `frame` over for sending and sets its session and its sequence number. Returns once the link holds it, which waits for
     /// room in the link's queue but not for the peer; see [`flush`](Self::flush).
     fn send(&mut self, frame: Frame) -> Result<(), NetError>;
 
@@ -25,24 +25,32 @@ pub trait Link: Send {
     /// Changes the longest that any one call waits.
     fn set_deadline(&mut self, deadline: Duration);
 
+    /// Names the session that all further frames belong to, in both directions, by a public tag; 0 until then. What the
+    /// peer sent before it did the same must have been received. A frame of another session ends the link.
+    fn set_session(&mut self, tag: u64);
+
+    /// Changes what the link may hold: a peer gets more once it has proved who it is. A frame that was announced while a
+    /// lower limit held may have been refused already, so raise the limits before telling the peer that it is known.
+    fn set_limits(&mut self, limits: Limits);
+
     /// What was sent and received up to now.
     fn counters(&self) -> Counters;
 
     /// The peer's name, as errors call it.
     fn peer(&self) -> &str;
 
-    /// The payload of the next frame, which must be the one named: of this kind, session, attempt and step, and of
+    /// The payload of the next frame, which must be the one named: of this kind, request, attempt and step, and of
     /// `len` bytes if that is given.
     fn expect(
         &mut self,
         kind: u8,
-        session: u64,
+        request: u64,
         attempt: u32,
         step: u32,
         len: Option<usize>,
     ) -> Result<Vec<u8>, NetError> {
         let Frame { header: got, payload } = self.recv().map_err(|e| e.during(Wait::Receive(Some(step))))?;
-        let expected = Header { kind, session, attempt, step, sequence: got.sequence };
+        let expected = Header { kind, request, attempt, step, ..got };
         if !got.same_place(&expected) {
             return Err(NetError::OutOfStep { peer: self.peer().to_owned(), expected, got });
         }
@@ -70,6 +78,12 @@ impl<L: Link + ?Sized> Link for Box<L> {
     }
     fn set_deadline(&mut self, deadline: Duration) {
         (**self).set_deadline(deadline);
+    }
+    fn set_session(&mut self, tag: u64) {
+        (**self).set_session(tag);
+    }
+    fn set_limits(&mut self, limits: Limits) {
+        (**self).set_limits(limits);
     }
     fn counters(&self) -> Counters {
         (**self).counters()
@@ -135,6 +149,9 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// For a peer that has not yet proved who it is: 64 KiB a frame and a queue.
+    pub const STRANGER: Self = Self { max_frame: 64 << 10, queue: 64 << 10 };
+
     /// Refuses a frame that the peer would refuse.
     pub(crate) fn check_outgoing(&self, peer: &str, frame: &Frame) -> Result<(), NetError> {
         let length = frame.payload.len() as u64;
@@ -143,5 +160,36 @@ impl Limits {
         }
         let wait = Wait::Send(frame.header.step);
         Err(NetError::TooLong { peer: peer.to_owned(), wait, length, limit: self.max_frame })
+    }
+}
+
+/// The session that a link's frames belong to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Session {
+    tag: u64,
+    /// Kept once a frame of another session came.
+    broken: Option<NetError>,
+}
+
+impl Session {
+    /// Sets the tag of all further frames.
+    pub(crate) fn set(&mut self, tag: u64) {
+        self.tag = tag;
+    }
+
+    /// The tag, for a frame to be sent; a peer that broke the session gets no more.
+    pub(crate) fn tag(&self) -> Result<u64, NetError> {
+        self.broken.clone().map_or(Ok(self.tag), Err)
+    }
+
+    /// A frame must belong to the session, and so must all those before it.
+    pub(crate) fn check(&mut self, peer: &str, header: &Header) -> Result<(), NetError> {
+        let expected = self.tag()?;
+        if header.session == expected {
+            return Ok(());
+        }
+        let error = NetError::OutOfSession { peer: peer.to_owned(), expected, got: header.session };
+        self.broken = Some(error.clone());
+        Err(error)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{NetError, Wait};
 use crate::frame::Frame;
-use crate::link::{Counters, Limits, Link};
+use crate::link::{Counters, Limits, Link, Session};
 use crate::queue::Queue;
 
 /// How long a memory link waits unless told otherwise.
@@ -27,6 +27,7 @@ pub fn memory_pair(name_a: &str, name_b: &str) -> (MemoryLink, MemoryLink) {
         limits: Limits::default(),
         deadline: DEADLINE,
         counters: Counters::default(),
+        session: Session::default(),
     };
     (end(name_a, name_b, &there, &back), end(name_b, name_a, &back, &there))
 }
@@ -40,11 +41,13 @@ pub struct MemoryLink {
     limits: Limits,
     deadline: Duration,
     counters: Counters,
+    session: Session,
 }
 
 impl Link for MemoryLink {
     fn send(&mut self, mut frame: Frame) -> Result<(), NetError> {
         self.limits.check_outgoing(&self.peer, &frame)?;
+        frame.header.session = self.session.tag()?;
         frame.header.sequence = self.counters.frames_sent;
         let (length, wait) = (frame.wire_len(), Wait::Send(frame.header.step));
         self.outgoing.push(frame, self.deadline).map_err(|stop| stop.during(&self.peer, wait))?;
@@ -55,6 +58,7 @@ impl Link for MemoryLink {
     fn recv(&mut self) -> Result<Frame, NetError> {
         let frame = self.incoming.take(self.deadline).map_err(|stop| stop.during(&self.peer, Wait::Receive(None)))?;
         self.incoming.release(frame.wire_len());
+        self.session.check(&self.peer, &frame.header)?;
         self.counters.received(frame.wire_len());
         Ok(frame)
     }
@@ -69,6 +73,15 @@ impl Link for MemoryLink {
 
     fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;
+    }
+
+    fn set_session(&mut self, tag: u64) {
+        self.session.set(tag);
+    }
+
+    /// Within a process what is received was never refused: the limits are those of what is sent.
+    fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     fn counters(&self) -> Counters {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::NetError;
 use crate::frame::Frame;
-use crate::link::{Counters, Link};
+use crate::link::{Counters, Limits, Link};
 
 /// A link under another name: errors call the peer by it.
 #[derive(Debug)]
@@ -42,6 +42,12 @@ impl<L: Link> Link for Named<L> {
     }
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
+    }
+    fn set_session(&mut self, tag: u64) {
+        self.inner.set_session(tag);
+    }
+    fn set_limits(&mut self, limits: Limits) {
+        self.inner.set_limits(limits);
     }
     fn counters(&self) -> Counters {
         self.inner.counters()

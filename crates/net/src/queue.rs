@@ -14,13 +14,13 @@ use crate::frame::Frame;
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    capacity: u64,
 }
 
 #[derive(Default)]
 struct State {
     frames: VecDeque<Frame>,
     held: u64,
+    capacity: u64,
     closed: Option<NetError>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Stop {
 
 impl Queue {
     pub(crate) fn new(capacity: u64) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), capacity }
+        Self { state: Mutex::new(State { capacity, ..State::default() }), changed: Condvar::new() }
     }
 
     /// Adds `frame` when there is room for it; an empty queue has room for any frame.
@@ -46,7 +46,7 @@ impl Queue {
             if let Some(cause) = &state.closed {
                 return Some(Err(cause.clone()));
             }
-            if state.held > 0 && state.held.saturating_add(length) > self.capacity {
+            if state.held > 0 && state.held.saturating_add(length) > state.capacity {
                 return None;
             }
             state.frames.extend(frame.take());
@@ -77,6 +77,11 @@ impl Queue {
             Some(cause) => Some(Err(cause.clone())),
             None => None,
         })
+    }
+
+    /// Changes the bound.
+    pub(crate) fn set_capacity(&self, capacity: u64) {
+        self.change(|state| state.capacity = capacity);
     }
 
     /// Takes no more frames. The first cause is kept.
@@ -153,6 +158,18 @@ mod tests {
         queue.release(taken.wire_len());
         queue.drained(SOON).unwrap();
         queue.push(frame(0), SOON).unwrap();
+    }
+
+    #[test]
+    fn a_sender_that_waits_for_room_goes_on_when_the_bound_is_raised() {
+        let queue = Queue::new(100);
+        queue.push(frame(100), SOON).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| queue.push(frame(100), Duration::from_secs(60)));
+            std::thread::sleep(SOON);
+            queue.set_capacity(1000);
+            waiting.join().unwrap().unwrap();
+        });
     }
 
     #[test]

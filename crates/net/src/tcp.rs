@@ -54,6 +54,14 @@ impl Link for TcpLink {
         self.0.set_deadline(deadline);
     }
 
+    fn set_session(&mut self, tag: u64) {
+        self.0.set_session(tag);
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
+        self.0.set_limits(limits);
+    }
+
     fn counters(&self) -> Counters {
         self.0.counters()
     }

@@ -9,7 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use net::testing::{Recorded, Shape, Shaped};
-use net::{Counters, Frame, HEADER_LEN, Header, Limits, Link, Listener, NetError, TcpLink, Wait, connect, memory_pair};
+use net::{
+    Counters, Frame, HEADER_LEN, Header, Limits, Link, Listener, Named, NetError, TcpLink, Wait, connect, memory_pair,
+};
 
 const LONG: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(30);
@@ -226,8 +228,8 @@ fn a_peer_that_breaks_the_format_is_refused_for_receiving_and_for_sending() {
     let cases: [(Vec<u8>, Check); 4] = [
         (with(0, b'?'), |e| matches!(e, NetError::Malformed { .. })),
         (with(4, 200), |e| matches!(e, NetError::WrongVersion { expected: net::VERSION, got: 200, .. })),
-        (with(38, 1), |e| matches!(e, NetError::TooLong { length, .. } if *length == (1 << 48) + 100)),
-        (b"GET / HTTP/1.1\r\nHost: a host of some length\r\n\r\n".to_vec(), |e| {
+        (with(46, 1), |e| matches!(e, NetError::TooLong { length, .. } if *length == (1 << 48) + 100)),
+        (b"GET / HTTP/1.1\r\nHost: a host whose name is of some length\r\n\r\n".to_vec(), |e| {
             matches!(e, NetError::Malformed { .. })
         }),
     ];
@@ -258,4 +260,67 @@ fn counters_equal_what_passes_on_the_wire() {
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).unwrap();
     assert_eq!(bytes.len() as u64, sent);
+}
+
+/// Both ends agree on a session after their first frames; then one of them changes its mind.
+fn frames_belong_to_their_session(mut a: impl Link, mut b: impl Link) {
+    a.send(frame(0, vec![1])).unwrap();
+    // the first of the session is on its way before the other end knows of it
+    a.set_session(7);
+    a.send(frame(1, vec![2])).unwrap();
+    assert_eq!(b.recv().unwrap().header.session, 0);
+    b.set_session(7);
+    let received = b.recv().unwrap();
+    assert_eq!((received.header.session, received.payload), (7, vec![2]));
+    b.send(frame(2, vec![3])).unwrap();
+    assert_eq!(expect(&mut a, 2, 1).unwrap(), [3]);
+
+    a.set_session(8);
+    (3..5).for_each(|step| a.send(frame(step, vec![])).unwrap());
+    for _ in 0..2 {
+        let error = expect(&mut b, 3, 0).unwrap_err();
+        assert!(matches!(error, NetError::OutOfSession { expected: 7, got: 8, .. }), "{error}");
+        assert!(error.to_string().starts_with("a: expected a frame of session 0x0000000000000007"), "{error}");
+    }
+    assert!(matches!(b.send(frame(6, vec![])), Err(NetError::OutOfSession { .. })), "nothing more is sent");
+}
+
+#[test]
+fn frames_belong_to_their_session_in_memory_and_under_decorators() {
+    let (a, b) = memory_pair("a", "b");
+    frames_belong_to_their_session(a, b);
+    let (a, b) = memory_pair("a", "b");
+    let (a, b): (Box<dyn Link>, Box<dyn Link>) = (Box::new(Named::new(a, "b")), Box::new(Recorded::new(b)));
+    frames_belong_to_their_session(a, b);
+}
+
+#[test]
+fn frames_belong_to_their_session_over_tcp() {
+    let (a, b) = tcp_pair(Limits::default());
+    frames_belong_to_their_session(a, b);
+}
+
+#[test]
+fn a_peer_gets_more_once_it_is_known() {
+    let (mut a, mut b) = tcp_pair(Limits::STRANGER);
+    let most = Limits::STRANGER.max_frame as usize;
+    a.send(frame(0, vec![1; most])).unwrap();
+    assert!(matches!(a.send(frame(1, vec![1; most + 1])), Err(NetError::TooLong { wait: Wait::Send(1), .. })));
+    assert!(expect(&mut b, 0, most).is_ok());
+    // who answers raises its limits before it says so
+    b.set_limits(Limits::default());
+    b.send(frame(1, vec![])).unwrap();
+    expect(&mut a, 1, 0).unwrap();
+    a.set_limits(Limits::default());
+    (2..6).for_each(|step| a.send(frame(step, vec![2; 4 * MIB])).unwrap());
+    (2..6).for_each(|step| assert!(expect(&mut b, step, 4 * MIB).unwrap() == vec![2; 4 * MIB]));
+}
+
+#[test]
+fn a_stranger_who_announces_a_long_frame_is_refused() {
+    let (a, mut socket) = sockets();
+    let mut link = link(a, "b", Limits::STRANGER);
+    socket.write_all(&wire(frame(0, vec![0; 65 << 10]))).unwrap();
+    let error = link.recv().unwrap_err();
+    assert!(matches!(error, NetError::TooLong { limit: 65536, wait: Wait::Receive(_), .. }), "{error}");
 }

@@ -6,8 +6,9 @@ use std::io;
 use std::time::Duration;
 
 use crate::frame::check_sequence;
+use crate::link::Session;
 use crate::testing::Direction;
-use crate::{Counters, Frame, Link, NetError, Wait};
+use crate::{Counters, Frame, Limits, Link, NetError, Wait};
 
 /// What goes wrong with a frame.
 #[non_exhaustive]
@@ -28,8 +29,8 @@ pub enum Fault {
 
 /// A link on which one fault befalls one frame, counted from 0.
 ///
-/// [`receiving`](Self::receiving) is a wire that misbehaves: it acts below the sequence numbers, which are checked
-/// afterwards. [`sending`](Self::sending) is a peer that misbehaves: it acts above them, so that a dropped or repeated
+/// [`receiving`](Self::receiving) is a wire that misbehaves: it acts below the sessions and sequence numbers, which
+/// are checked afterwards. [`sending`](Self::sending) is a peer that misbehaves: it acts above them, so that a dropped or repeated
 /// frame leaves no gap in them and it is up to the layer above to notice.
 #[derive(Debug)]
 pub struct Faulty<L> {
@@ -44,6 +45,7 @@ pub struct Faulty<L> {
     /// Frames that have arrived and are not given out yet.
     pending: VecDeque<Frame>,
     counters: Counters,
+    session: Session,
     peer: String,
     deadline: Duration,
 }
@@ -61,8 +63,8 @@ impl<L: Link> Faulty<L> {
 
     fn new(inner: L, direction: Direction, at: u64, fault: Fault) -> Self {
         let (peer, deadline, counters) = (inner.peer().to_owned(), inner.deadline(), inner.counters());
-        let pending = VecDeque::new();
-        Self { inner: Ok(inner), direction, at, fault, sent: 0, arrived: 0, pending, counters, peer, deadline }
+        let (pending, session) = (VecDeque::new(), Session::default());
+        Self { inner: Ok(inner), direction, at, fault, sent: 0, arrived: 0, pending, counters, session, peer, deadline }
     }
 
     /// The inner link, or what ended it.
@@ -132,7 +134,8 @@ impl<L: Link> Link for Faulty<L> {
                 _ => break frame,
             }
         };
-        if let Err(cause) = check_sequence(&frame.header, &self.peer, self.counters.frames_received) {
+        let place = check_sequence(&frame.header, &self.peer, self.counters.frames_received);
+        if let Err(cause) = place.and_then(|()| self.session.check(&self.peer, &frame.header)) {
             return self.end(cause);
         }
         self.counters.received(frame.wire_len());
@@ -151,6 +154,19 @@ impl<L: Link> Link for Faulty<L> {
         self.deadline = deadline;
         if let Ok(inner) = &mut self.inner {
             inner.set_deadline(deadline);
+        }
+    }
+
+    fn set_session(&mut self, tag: u64) {
+        self.session.set(tag);
+        if let Ok(inner) = &mut self.inner {
+            inner.set_session(tag);
+        }
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
+        if let Ok(inner) = &mut self.inner {
+            inner.set_limits(limits);
         }
     }
 
@@ -244,6 +260,19 @@ mod tests {
         expect(&mut link, 0).unwrap();
         let error = expect(&mut link, 1).unwrap_err().to_string();
         assert!(error.contains("attempt 3, step 1") && error.contains("attempt 4, step 1"), "{error}");
+    }
+
+    #[test]
+    fn an_edited_session_is_out_of_session_and_stays() {
+        let (mut a, b) = memory_pair("a", "b");
+        let mut b = Faulty::receiving(b, 1, Fault::Edit(Box::new(|frame| frame.header.session ^= 1)));
+        a.set_session(6);
+        b.set_session(6);
+        send_three(&mut a);
+        expect(&mut b, 0).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(expect(&mut b, 1), Err(NetError::OutOfSession { expected: 6, got: 7, .. })));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{Counters, Frame, Link, NetError};
+use crate::{Counters, Frame, Limits, Link, NetError};
 
 /// Which way a frame went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,14 @@ impl<L: Link> Link for Recorded<L> {
 
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
+    }
+
+    fn set_session(&mut self, tag: u64) {
+        self.inner.set_session(tag);
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
+        self.inner.set_limits(limits);
     }
 
     fn counters(&self) -> Counters {

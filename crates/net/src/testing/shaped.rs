@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::{Counters, Frame, Link, NetError, Wait};
+use crate::{Counters, Frame, Limits, Link, NetError, Wait};
 
 /// How slow a network is, in each direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,6 +91,14 @@ impl<L: Link> Link for Shaped<L> {
 
     fn set_deadline(&mut self, deadline: Duration) {
         self.inner.set_deadline(deadline);
+    }
+
+    fn set_session(&mut self, tag: u64) {
+        self.inner.set_session(tag);
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
+        self.inner.set_limits(limits);
     }
 
     fn counters(&self) -> Counters {
