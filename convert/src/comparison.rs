@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use datasets::largest;
 use model::{Float, FloatTrace, Sample, Site, Texts, clear_logits, clear_trace};
 use serde::{Serialize, Serializer};
 
@@ -34,7 +35,7 @@ pub struct Comparison {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suspect {
     /// The value.
-    #[serde(serialize_with = "as_debug")]
+    #[serde(serialize_with = "in_words")]
     pub site: Site,
     /// Largest difference there.
     pub difference: f64,
@@ -44,8 +45,8 @@ pub struct Suspect {
     pub text: usize,
 }
 
-fn as_debug<S: Serializer>(site: &Site, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&site_name(*site))
+fn in_words<S: Serializer>(site: &Site, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(site)
 }
 
 impl Comparison {
@@ -67,7 +68,6 @@ impl fmt::Display for Comparison {
         write!(f, "max diff {max:.2e}, rms {rms:.2e}, {same} of {samples} labels equal")?;
         match &self.suspect {
             Some(Suspect { site, difference, largest, text }) => {
-                let site = site_name(*site);
                 write!(f, "\n-[x] first out of line: {site}, off by {difference:.2e} of {largest:.2e}, in text {text}")
             }
             None => Ok(()),
@@ -82,7 +82,7 @@ pub fn compare(converted: &Converted, samples: &[Sample], step: &dyn Fn()) -> Re
     let mut worst = (0, 0.0f64);
     for (number, Sample { ids, segments }) in samples.iter().enumerate() {
         let texts = Texts::new(&[ids.len()], shape)?;
-        let float = Float::new(&converted.folded, ()).logits(&texts, ids, segments);
+        let float = Float::new(&converted.folded, ()).logits(&texts, ids, segments)?;
         let float: Vec<f64> = float.iter().map(|v| f64::from(*v)).collect();
         let clear = clear_logits(&converted.spec, &converted.quantised, &texts, ids, segments)?.concat();
         let differences: Vec<f64> = float.iter().zip(&clear).map(|(f, c)| (f - c).abs()).collect();
@@ -114,16 +114,12 @@ fn not_less(a: f64, b: f64) -> f64 {
     if a.is_nan() || b <= a { a } else { b }
 }
 
-fn largest(logits: &[f64]) -> Option<usize> {
-    (0..logits.len()).reduce(|best, next| if logits[next] > logits[best] { next } else { best })
-}
-
 /// The first value whose error is out of line, or the one whose error is largest for its size.
 fn suspect(converted: &Converted, samples: &[Sample], text: usize) -> Result<Option<Suspect>, ConvertError> {
     let Sample { ids, segments } = &samples[text];
     let texts = Texts::new(&[ids.len()], &converted.spec.shape)?;
     let mut float = Float::new(&converted.folded, FloatTrace::default());
-    float.logits(&texts, ids, segments);
+    float.logits(&texts, ids, segments)?;
     let clear = clear_trace(&converted.spec, &converted.quantised, &texts, ids, segments)?;
     let suspects = float.observer.0.iter().zip(&clear).map(|((site, float), (_, clear))| {
         let differences = float.iter().zip(clear).map(|(f, c)| (f64::from(*f) - c).abs());
@@ -135,32 +131,4 @@ fn suspect(converted: &Converted, samples: &[Sample], text: usize) -> Result<Opt
     // a number that is none is out of line too
     let first = suspects.iter().find(|s| share(s).is_nan() || share(s) > OUT_OF_LINE);
     Ok(first.or_else(|| suspects.iter().max_by(|a, b| share(a).total_cmp(&share(b)))).cloned())
-}
-
-/// A site in words.
-fn site_name(site: Site) -> String {
-    match site {
-        Site::OneHot => "the input's one-hot rows".into(),
-        Site::NormInput { norm } => format!("{}: input", norm_name(norm)),
-        Site::InverseDeviation { norm } => format!("{}: one over the deviation", norm_name(norm)),
-        Site::Normal { norm } => format!("{}: output", norm_name(norm)),
-        Site::Query { layer } => format!("layer {layer}: query"),
-        Site::Key { layer } => format!("layer {layer}: key"),
-        Site::Value { layer } => format!("layer {layer}: value"),
-        Site::Scores { layer } => format!("layer {layer}: attention scores"),
-        Site::Squares { layer, head, .. } => format!("layer {layer} head {head}: squares of attention scores"),
-        Site::Mixed { layer, head, .. } => format!("layer {layer} head {head}: squares times values"),
-        Site::Reciprocal { layer, head, .. } => format!("layer {layer} head {head}: one over the attention sum"),
-        Site::Attention { layer } => format!("layer {layer}: attention output"),
-        Site::Activation { layer } => format!("layer {layer}: GeLU's output"),
-        Site::Pooled => "the pooler's output".into(),
-    }
-}
-
-/// A LayerNorm in words.
-fn norm_name(norm: usize) -> String {
-    match norm.checked_sub(1) {
-        None => "embedding LayerNorm".into(),
-        Some(n) => format!("layer {} {} LayerNorm", n / 2, if n % 2 == 0 { "attention" } else { "output" }),
-    }
 }

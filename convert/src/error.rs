@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bundle::BundleError;
-use model::{ChooseError, ConfigError, FoldError, QuantiseError, SpecError, TextsError};
+use model::{ChooseError, ClearError, ConfigError, FoldError, QuantiseError, SampleError, SpecError, TextsError};
 
 /// Why a student cannot be converted.
 #[derive(Debug, thiserror::Error)]
@@ -88,14 +88,14 @@ pub enum ConvertError {
     #[error(transparent)]
     Data(#[from] datasets::Error),
     /// The tokenizer has words that the model does not.
-    #[error("{}: {got} words; expected at most the {expected} of config.json's `vocab_size`", .path.display())]
+    #[error("{}: the largest token id is {got}; expected one below config.json's `vocab_size` of {expected}", .path.display())]
     Vocabulary {
         /// The tokenizer's file.
         path: PathBuf,
         /// Words of the model.
         expected: usize,
-        /// Words of the tokenizer.
-        got: usize,
+        /// The tokenizer's largest id.
+        got: u32,
     },
     /// Ranges do not make a spec.
     #[error(transparent)]
@@ -109,6 +109,12 @@ pub enum ConvertError {
     /// A sentence does not fit the model.
     #[error(transparent)]
     Texts(#[from] TextsError),
+    /// A sentence's tokens are not the model's.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// The fixed-point network cannot be run.
+    #[error(transparent)]
+    Clear(#[from] ClearError),
     /// The output would touch the input.
     #[error("the bundle's folder {} {relation} the student's folder {}; name another with -o", .output.display(), .input.display())]
     Output {
@@ -160,6 +166,7 @@ impl ConvertError {
             ConvertError::Choose(_)
             | ConvertError::Quantise(_)
             | ConvertError::Spec(_)
+            | ConvertError::Clear(ClearError::Spec(_))
             | ConvertError::Accuracy { .. } => 4,
             ConvertError::Output { .. } => 2,
             ConvertError::Bundle(BundleError::Stopped) => 130,

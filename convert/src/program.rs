@@ -39,7 +39,7 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     fitting.finish_and_clear();
     let comparison = match &sentences {
         Some(sentences) => {
-            let samples = sentences.held_out(&student.tokenizer, COMPARED)?;
+            let samples = sentences.held_out(&student, COMPARED)?;
             let bar = bar(options, "comparing with floating point", samples.len() as u64);
             let comparison = compare(&converted, &samples, &|| bar.inc(1))?;
             bar.finish_and_clear();

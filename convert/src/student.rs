@@ -41,9 +41,9 @@ impl Student {
         }
         let tokenizer_json = read("tokenizer.json")?;
         let tokenizer = Tokenizer::load(folder, config.max_position_embeddings)?;
-        if tokenizer.vocab_size() > config.vocab_size {
-            let (expected, got) = (config.vocab_size, tokenizer.vocab_size());
-            return Err(ConvertError::Vocabulary { path: folder.join("tokenizer.json"), expected, got });
+        if let Some(got) = tokenizer.largest_id()?.filter(|id| *id as usize >= config.vocab_size) {
+            let (path, expected) = (folder.join("tokenizer.json"), config.vocab_size);
+            return Err(ConvertError::Vocabulary { path, expected, got });
         }
         let path = folder.join("model.safetensors");
         let tensors = read_weights(&path, &config)?;

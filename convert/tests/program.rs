@@ -159,7 +159,7 @@ fn a_bad_file_is_named_with_what_was_expected() {
     refused(&convert(&place, &[]), 3, &["config.json", "num_attention_heads", "divisor"]);
     place.edit("config.json", "\"hidden_size\": 25", "\"hidden_size\": 24");
     fs::write(student.join("tokenizer.json"), folder::tokenizer(30)).unwrap();
-    refused(&convert(&place, &[]), 3, &["tokenizer.json", "30 words", "at most the 29"]);
+    refused(&convert(&place, &[]), 3, &["tokenizer.json", "largest token id is 29", "`vocab_size` of 29"]);
 }
 
 #[test]

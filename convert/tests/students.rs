@@ -88,7 +88,7 @@ fn converted(place: &Place) -> (Student, Converted) {
 fn a_comparison_names_the_first_layer_out_of_line() {
     let place = Place::new();
     let (student, mut converted) = converted(&place);
-    let samples = encode(&student.tokenizer, &examples(12)).unwrap();
+    let samples = encode(&student.tokenizer, student.shape(), &examples(12)).unwrap();
     let good = compare(&converted, &samples, &|| ()).unwrap();
     assert!(good.is_close() && good.suspect.is_none() && good.same_label == 12, "{good}");
     assert!(good.rms_difference <= good.max_difference);
@@ -107,10 +107,10 @@ fn a_converted_network_is_the_same_function() {
     let place = Place::new();
     let (student, converted) = converted(&place);
     assert!(!same(&student.folded, &converted.folded), "no neuron was moved: the test shows nothing");
-    let samples = encode(&student.tokenizer, &examples(8)).unwrap();
+    let samples = encode(&student.tokenizer, student.shape(), &examples(8)).unwrap();
     for sample in samples {
         let texts = model::Texts::new(&[sample.ids.len()], student.shape()).unwrap();
-        let logits = |folded| model::Float::new(folded, ()).logits(&texts, &sample.ids, &sample.segments);
+        let logits = |folded| model::Float::new(folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
         let (a, b) = (logits(&student.folded), logits(&converted.folded));
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a} {b}");
     }
@@ -121,4 +121,20 @@ fn a_missing_calibration_is_said_when_it_is_asked_for() {
     let place = Place::without_calibration();
     let student = Student::read(&place.student()).unwrap();
     assert!(matches!(student.stored_ranges(), Err(ConvertError::NoRanges { .. })));
+}
+
+#[test]
+fn a_token_beyond_the_model_is_refused_when_a_tokenizer_is_read_and_when_a_text_is() {
+    let place = Place::without_calibration();
+    let student = Student::read(&place.student()).unwrap();
+    let shape = model::Shape { words: 20, ..student.shape().clone() };
+    let error = encode(&student.tokenizer, &shape, &examples(12)).unwrap_err();
+    assert!(matches!(error, ConvertError::Sample(model::SampleError::Word { words: 20, .. })), "{error}");
+    let shape = model::Shape { positions: 4, ..student.shape().clone() };
+    let error = encode(&student.tokenizer, &shape, &examples(12)).unwrap_err();
+    assert!(matches!(error, ConvertError::Sample(model::SampleError::Length { most: 4, .. })), "{error}");
+    // as many words as the model, but numbers with a gap
+    place.edit("tokenizer.json", "\"w28\":28", "\"w28\":40");
+    let error = Student::read(&place.student()).unwrap_err();
+    assert!(matches!(error, ConvertError::Vocabulary { expected: 29, got: 40, .. }), "{error}");
 }

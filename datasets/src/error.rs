@@ -40,7 +40,7 @@ pub enum Error {
         line: usize,
         /// What should stand there.
         expected: String,
-        /// What stands there.
+        /// In which way what stands there is something else; never the text itself.
         got: String,
     },
     /// The tokenizer's file is not one, or it failed on a text.

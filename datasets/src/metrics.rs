@@ -32,7 +32,7 @@ impl Metrics {
 }
 
 /// The number of the largest logit; the first of equals. `None` without any.
-pub fn largest(logits: &[f32]) -> Option<usize> {
+pub fn largest<T: PartialOrd>(logits: &[T]) -> Option<usize> {
     let better = |best: usize, next: usize| if logits[next] > logits[best] { next } else { best };
     (0..logits.len()).reduce(better)
 }
@@ -53,6 +53,6 @@ mod tests {
     fn the_largest_logit_names_the_class() {
         assert_eq!(largest(&[0.1, 3.0, -2.0]), Some(1));
         assert_eq!(largest(&[2.0, 2.0]), Some(0));
-        assert_eq!(largest(&[]), None);
+        assert_eq!(largest::<f64>(&[]), None);
     }
 }

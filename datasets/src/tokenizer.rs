@@ -1,5 +1,6 @@
 //! Text to token numbers.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -16,7 +17,7 @@ pub struct Tokenizer {
 }
 
 /// A text as numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Encoding {
     /// The tokens, `[CLS]` and `[SEP]` included.
     pub ids: Vec<u32>,
@@ -24,6 +25,12 @@ pub struct Encoding {
     pub type_ids: Vec<u32>,
     /// Whether something did not fit and was cut off.
     pub truncated: bool,
+}
+
+impl fmt::Debug for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encoding {{ {} tokens, secret, truncated: {} }}", self.ids.len(), self.truncated)
+    }
 }
 
 impl Tokenizer {
@@ -60,6 +67,14 @@ impl Tokenizer {
     /// Number of words, special tokens included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    /// The largest number that a text can be encoded with: of the words, or of what is put around every text and pair. Not
+    /// one less than [`Tokenizer::vocab_size`] where numbers are left out.
+    pub fn largest_id(&self) -> Result<Option<u32>, Error> {
+        let around = [self.encode("", None)?, self.encode("", Some(""))?];
+        let words = self.inner.get_vocab(true).into_values();
+        Ok(words.chain(around.into_iter().flat_map(|encoding| encoding.ids)).max())
     }
 
     /// The length texts are cut to.
@@ -100,7 +115,29 @@ mod tests {
         let pair = tokenizer.encode("films", Some("dull")).unwrap();
         assert_eq!(pair.ids, [2, 6, 7, 3, 1, 3]);
         assert_eq!(pair.type_ids, [0, 0, 0, 0, 1, 1]);
-        assert_eq!(tokenizer.vocab_size(), 8);
+        assert_eq!((tokenizer.vocab_size(), tokenizer.largest_id().unwrap()), (8, Some(7)));
+    }
+
+    #[test]
+    fn the_largest_number_counts_and_not_the_number_of_words() {
+        let folder = small();
+        let path = folder.path().join("tokenizer.json");
+        let json = std::fs::read_to_string(&path).unwrap();
+        let with = |from: &str, to: &str| {
+            assert!(json.contains(from), "{from}");
+            std::fs::write(&path, json.replace(from, to)).unwrap();
+            let tokenizer = Tokenizer::load(folder.path(), 16).unwrap();
+            (tokenizer.vocab_size(), tokenizer.largest_id().unwrap())
+        };
+        assert_eq!(with("\"film\":6", "\"film\":600"), (8, Some(600)));
+        // what stands around a text need not be a word
+        assert_eq!(with("[\"[SEP]\",3]", "[\"[SEP]\",99]"), (8, Some(99)));
+    }
+
+    #[test]
+    fn a_text_is_not_printed() {
+        let encoding = Tokenizer::load(small().path(), 16).unwrap().encode("a fine film", None).unwrap();
+        assert_eq!(format!("{encoding:?}"), "Encoding { 5 tokens, secret, truncated: false }");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! GLUE's tables: tab-separated, a header line, quotes that are only quotes.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Split, Task};
 
 /// One labelled text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Example {
     /// The text.
     pub text: String,
@@ -14,6 +15,13 @@ pub struct Example {
     pub text_pair: Option<String>,
     /// The class number.
     pub label: usize,
+}
+
+impl fmt::Debug for Example {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pair = if self.text_pair.is_some() { "a pair" } else { "a text" };
+        write!(f, "Example {{ {pair}, secret, label: {} }}", self.label)
+    }
 }
 
 /// Reads one part of a task. `folder` is the GLUE root or the task's own folder, under any usual spelling of its name.
@@ -55,15 +63,16 @@ fn sentence_and_label(task: Task, path: &Path, text: &str) -> Result<Vec<Example
         path: path.into(),
         line,
         expected: expected.into(),
-        got: shorten(got),
+        got: got.into(),
     };
     let mut lines = text.lines();
     let header = lines.next().unwrap_or_default();
     let columns: Vec<&str> = header.trim_start_matches('\u{feff}').split('\t').map(str::trim).collect();
     if columns != ["sentence", "label"] {
-        return Err(wrong(1, "the header `sentence<tab>label`", header));
+        return Err(wrong(1, "the header `sentence<tab>label`", "something else"));
     }
     let classes = task.labels().len();
+    let of_label = format!("a label from 0 to {}", classes - 1);
     let mut examples = Vec::new();
     for (index, line) in lines.enumerate() {
         let number = index + 2;
@@ -72,11 +81,12 @@ fn sentence_and_label(task: Task, path: &Path, text: &str) -> Result<Vec<Example
         }
         let fields: Vec<&str> = line.split('\t').collect();
         let [sentence, label] = fields[..] else {
-            return Err(wrong(number, "2 fields (sentence, label)", &format!("{} in `{line}`", fields.len())));
+            return Err(wrong(number, "2 fields (sentence, label)", &fields.len().to_string()));
         };
         let label = match label.trim().parse::<usize>() {
             Ok(label) if label < classes => label,
-            _ => return Err(wrong(number, &format!("a label from 0 to {}", classes - 1), &format!("`{label}`"))),
+            Ok(_) => return Err(wrong(number, &of_label, "a larger number")),
+            Err(_) => return Err(wrong(number, &of_label, "no number")),
         };
         if sentence.trim().is_empty() {
             return Err(wrong(number, "a sentence", "nothing before the label"));
@@ -87,17 +97,6 @@ fn sentence_and_label(task: Task, path: &Path, text: &str) -> Result<Vec<Example
         return Err(wrong(2, "at least one example", "the end of the file"));
     }
     Ok(examples)
-}
-
-/// Enough of a bad line to find it again.
-fn shorten(text: &str) -> String {
-    const LONGEST: usize = 80;
-    if text.chars().count() <= LONGEST {
-        return text.into();
-    }
-    let mut short: String = text.chars().take(LONGEST).collect();
-    short.push_str("...");
-    short
 }
 
 #[cfg(test)]
@@ -146,11 +145,26 @@ mod tests {
     fn a_bad_line_is_named_with_what_was_expected() {
         assert!(error_of("text\tlabel\nfine\t1\n").contains("line 1: expected the header"));
         assert!(error_of("sentence\tlabel\nfine\t1\nno label\n").contains("line 3: expected 2 fields"));
-        assert!(error_of("sentence\tlabel\nfine\t2\n").contains("line 2: expected a label from 0 to 1, got `2`"));
-        assert!(error_of("sentence\tlabel\nfine\tgood\n").contains("got `good`"));
+        assert!(
+            error_of("sentence\tlabel\nfine\t2\n")
+                .contains("line 2: expected a label from 0 to 1, got a larger number")
+        );
+        assert!(error_of("sentence\tlabel\nfine\tgood\n").contains("a label from 0 to 1, got no number"));
         assert!(error_of("sentence\tlabel\n \t1\n").contains("line 2: expected a sentence"));
         assert!(error_of("sentence\tlabel\n").contains("at least one example"));
         assert!(error_of("").contains("line 1"));
+    }
+
+    #[test]
+    fn nothing_of_the_texts_is_printed() {
+        let bad = ["secret\tlabel\n", "sentence\tlabel\nsecret\n", "sentence\tlabel\nsecret\tsecret\n"];
+        for text in bad.into_iter().chain(["sentence\tlabel\nsecret\t1\tsecret\n", "sentence\tlabel\nsecret\t7\n"]) {
+            let root = folder_with(".", text);
+            let error = load(Task::Sst2, root.path(), Split::Dev).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+        let example = Example { text: "a fine film".into(), text_pair: None, label: 1 };
+        assert_eq!(format!("{example:?}"), "Example { a text, secret, label: 1 }");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub fn write_calibration(folder: &Folder, samples: &Samples) -> Result<()> {
             Sample { ids: ids.to_vec(), segments: segments.to_vec() }
         })
         .collect();
-    let ranges = calibrate(&folded(folder)?, &texts, &|| ());
+    let ranges = calibrate(&folded(folder)?, &texts, &|| ())?;
     atomic::write_json(&folder.path.join("calibration.json"), &ranges)
 }
 

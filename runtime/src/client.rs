@@ -160,7 +160,7 @@ impl Client {
             (InputKind::OneHot, _) => {
                 let ids: Vec<u32> = batch.iter().flat_map(|s| s.ids.iter().copied()).collect();
                 let segments: Vec<u32> = batch.iter().flat_map(|s| s.segments.iter().copied()).collect();
-                Ok(one_hot(&spec.shape, &ids, &segments).iter().map(|v| *v as u64).collect())
+                Ok(one_hot(&spec.shape, &ids, &segments)?.iter().map(|v| *v as u64).collect())
             }
             (InputKind::Embedded, Some(table)) => {
                 let frac = spec.input(self.kind).0.frac;

@@ -101,7 +101,7 @@ impl Reference {
 
     fn float(&self, sample: &Sample) -> Result<Vec<f64>> {
         let texts = Texts::new(&[sample.ids.len()], self.student.shape())?;
-        let logits = Float::new(&self.student.folded, ()).logits(&texts, &sample.ids, &sample.segments);
+        let logits = Float::new(&self.student.folded, ()).logits(&texts, &sample.ids, &sample.segments)?;
         Ok(logits.iter().map(|v| f64::from(*v)).collect())
     }
 

@@ -65,7 +65,7 @@ fn every_length_costs_what_was_planned_and_gives_the_float_logits() {
             assert_eq!(measured.offline_bytes, attempts * dealt as u64, "{tokens} tokens");
             assert!(cost.restart_probability < 0.2, "{tokens} tokens: {}", cost.restart_probability);
             assert!(cost.rounds <= 16 * student.shape().layers + 8);
-            let float = Float::new(&student.folded, ()).logits(&texts, &sample.ids, &sample.segments);
+            let float = Float::new(&student.folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
             for (private, float) in answer.logits[0].iter().zip(&float) {
                 assert!((private - f64::from(*float)).abs() < 0.05, "{tokens} tokens: {private} for {float}");
             }

@@ -19,8 +19,8 @@ impl Place {
     pub(crate) fn new() -> Place {
         let place = Place::without_calibration();
         let student = convert::Student::read(&place.student()).unwrap();
-        let samples = convert::encode(&student.tokenizer, &examples(40)).unwrap();
-        let ranges = calibrate(&student.folded, &samples, &|| ());
+        let samples = convert::encode(&student.tokenizer, student.shape(), &examples(40)).unwrap();
+        let ranges = calibrate(&student.folded, &samples, &|| ()).unwrap();
         fs::write(place.student().join("calibration.json"), serde_json::to_vec(&ranges).unwrap()).unwrap();
         place
     }

@@ -128,6 +128,16 @@ pub fn expected_tensors(spec: &Spec, embedding: Embedding) -> Vec<Expected> {
     all
 }
 
+/// The most words of a model: three times the largest BERT's tables and matrices, 16 GiB. A forged manifest cannot ask a
+/// reader for more.
+pub const MOST_WORDS: u64 = 1 << 31;
+
+/// Words of all weights, tables included, whoever embeds. The spec was checked, so that its numbers are small.
+pub(crate) fn words(spec: &Spec) -> u64 {
+    let of = |e: &Expected| e.rows as u64 * e.cols as u64 + if e.bias { e.cols as u64 } else { 0 };
+    expected_tensors(spec, Embedding::Private).iter().map(of).sum()
+}
+
 /// The name of a weight's bias in the file.
 pub(crate) fn bias_name(weight: Weight) -> String {
     format!("{weight}.bias")

@@ -20,7 +20,7 @@ mod tensors;
 mod write;
 
 pub use error::BundleError;
-pub use layout::{Embedding, Expected, Role, expected_tensors};
+pub use layout::{Embedding, Expected, MOST_WORDS, Role, expected_tensors};
 pub use manifest::{BundleId, FORMAT, FORMAT_VERSION, spec_digest};
 pub use open::{ClientBundle, DealerBundle, PartyBundle};
 pub use table::Table;

@@ -7,12 +7,12 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{InputKind, Plan, Spec, Texts};
+use model::{InputKind, Plan, Spec, TOKEN_CLASSES, Texts};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{BundleError, CONVERT_AGAIN, COPY_AGAIN, OWN_PART};
-use crate::layout::{Embedding, MANIFEST, Role};
+use crate::layout::{Embedding, MANIFEST, MOST_WORDS, Role, words};
 
 /// The name of the format.
 pub const FORMAT: &str = "private-bert-bundle";
@@ -149,6 +149,10 @@ pub(crate) fn read_manifest(folder: &Path, role: Role) -> Result<Checked, Bundle
     if let Err(e) = manifest.spec.check() {
         return other("the spec", &"one that this program can run", &e, CONVERT_AGAIN);
     }
+    let count = words(&manifest.spec);
+    if count > MOST_WORDS {
+        return other("the number of the model's words", &format!("at most {MOST_WORDS}"), &count, CONVERT_AGAIN);
+    }
     let digest = hex::encode(spec_digest(&manifest.spec));
     if digest != manifest.spec_digest {
         return other("the digest of the spec", &manifest.spec_digest, &digest, COPY_AGAIN);
@@ -169,9 +173,12 @@ pub(crate) fn read_manifest(folder: &Path, role: Role) -> Result<Checked, Bundle
     Ok(Checked { id: BundleId(id), embedding, spec, seeds, tensors, files })
 }
 
-/// Scales are bounded first, so that planning with them cannot overflow; then the shortest and the longest text are planned.
+/// Scales are bounded first, so that planning with them cannot overflow; then the longest text of each token class is
+/// planned, because scales are functions of the class.
 fn runs(spec: &Arc<Spec>, kind: InputKind) -> Result<(), String> {
-    for tokens in [1, spec.shape.positions] {
+    let mut lengths = Vec::from_iter((0..TOKEN_CLASSES).map(|class| spec.shape.positions.min(1 << class)));
+    lengths.dedup();
+    for tokens in lengths {
         let texts = Texts::new(&[tokens], &spec.shape).map_err(|e| e.to_string())?;
         Plan::new(spec, &texts, kind).map_err(|e| e.to_string())?;
     }

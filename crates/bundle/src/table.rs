@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use model::{Folded, Shape, Weight};
+use model::{Folded, SampleError, Shape, Weight};
 use ndarray::Array2;
 
 use crate::tensors::Tensor;
@@ -23,24 +23,9 @@ impl Table {
         Table { embedding: table(Weight::Embedding), position: table(Weight::Position) }
     }
 
-    /// The rows that the client shares, one a token: the embedding after its LayerNorm, before scale and shift. `None`
-    /// where a word, a segment or the number of tokens is beyond the tables.
-    pub fn embed(&self, shape: &Shape, ids: &[u32], segments: &[u32]) -> Option<Array2<f32>> {
-        let within = |of: &[u32], most: usize| of.iter().all(|v| (*v as usize) < most);
-        let fits = ids.len() <= self.position.nrows() && ids.len() == segments.len();
-        if !fits || !within(ids, shape.words) || !within(segments, shape.segments) {
-            return None;
-        }
-        let mut rows = Array2::zeros((ids.len(), shape.width));
-        for (i, (id, segment)) in ids.iter().zip(segments).enumerate() {
-            let mut row = rows.row_mut(i);
-            row += &self.embedding.row(*id as usize);
-            row += &self.embedding.row(shape.words + *segment as usize);
-            row += &self.position.row(i);
-            let mean_square = row.dot(&row) / shape.width as f32;
-            row /= (mean_square + shape.eps as f32).sqrt();
-        }
-        Some(rows)
+    /// The rows that the client shares, one a token: see [`model::embed`].
+    pub fn embed(&self, shape: &Shape, ids: &[u32], segments: &[u32]) -> Result<Array2<f32>, SampleError> {
+        model::embed(shape, &self.embedding, &self.position, ids, segments)
     }
 
     pub(crate) fn tensors(shape: &Shape) -> [Tensor; 2] {

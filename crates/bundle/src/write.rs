@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use crate::error::BundleError;
 use crate::folder::{Staged, check_target, create_folder, link_or_copy, write_bytes, write_file};
 use crate::layout::{
-    CONFIG, Embedding, Expected, MANIFEST, Role, SEED, SEEDS, TABLE, TOKENIZER, WEIGHTS, bias_name, expected_tensors,
+    CONFIG, Embedding, Expected, MANIFEST, MOST_WORDS, Role, SEED, SEEDS, TABLE, TOKENIZER, WEIGHTS, bias_name,
+    expected_tensors, words,
 };
 use crate::manifest::{BundleId, FORMAT, FORMAT_VERSION, Manifest, digest, seed_check, spec_digest};
 use crate::table::Table;
@@ -119,6 +120,10 @@ pub fn write(folder: &Path, contents: &Contents<'_>, options: WriteOptions<'_>) 
 fn check(contents: &Contents<'_>) -> Result<(), BundleError> {
     let Contents { spec, quantised, embedding, .. } = contents;
     spec.check().map_err(|e| BundleError::contents("the spec", "one that this program can run", e))?;
+    let count = words(spec);
+    if count > MOST_WORDS {
+        return Err(BundleError::contents("the number of the model's words", format!("at most {MOST_WORDS}"), count));
+    }
     for Expected { weight, rows, cols, bias } in expected_tensors(spec, Embedding::Private) {
         let Some(words) = quantised.get(&weight) else {
             return Err(BundleError::contents(format!("weight `{weight}`"), "there", "missing"));

@@ -135,32 +135,78 @@ fn a_manifest_that_says_something_else_is_refused() {
     refused(&written.folder.join("dealer"), "version is 7; expected 1");
 }
 
+/// Puts another spec into each part in turn, with a right digest, and lets its reader see it.
+fn forged(written: &Written, spec: &model::Spec) -> [Result<[u8; 32], BundleError>; 4] {
+    ["party0", "party1", "dealer", "client"].map(|part| {
+        let path = written.folder.join(part).join("manifest.json");
+        let whole = fs::read(&path).unwrap();
+        edit_json(&path, |m| {
+            m["spec_digest"] = json!(spec_digest(spec).iter().map(|b| format!("{b:02x}")).collect::<String>());
+            m["spec"] = serde_json::to_value(spec).unwrap();
+        });
+        let result = open(path.parent().unwrap());
+        fs::write(&path, &whole).unwrap();
+        result
+    })
+}
+
 #[test]
 fn a_forged_spec_with_a_right_digest_cannot_make_a_reader_overflow() {
-    let written = written(4, Embedding::Private);
-    let path = written.folder.join("dealer/manifest.json");
-    let whole = fs::read(&path).unwrap();
     type Edit = fn(&mut model::Spec);
-    let edits: [Edit; 8] = [
-        |s| s.weight_frac = i32::MAX,
-        |s| s.one_hot.frac = i32::MIN,
-        |s| s.layers[0].heads[0].mixed[3].bits = u32::MAX,
-        |s| s.layers[1].heads[1].reciprocal_out.frac = i32::MAX,
-        |s| s.norms[0].inverse_root.frac = i32::MIN,
-        |s| s.logits.bits = 0,
-        |s| s.layers[0].scores.bits = 63,
-        |s| s.tanh.segments[0].cols = usize::MAX,
+    let edits: [(&str, Edit); 24] = [
+        ("scale of weights", |s| s.weight_frac = i32::MAX),
+        ("scale of one-hot rows", |s| s.one_hot.frac = i32::MIN),
+        ("opening of one-hot rows", |s| s.one_hot.frac = 1),
+        ("opening of one-hot rows", |s| s.one_hot.bits = 3),
+        ("range of a head", |s| s.layers[0].heads[0].mixed[3].bits = u32::MAX),
+        ("bits of head-room", |s| s.layers[0].heads[0].mixed[3].bits = 64),
+        ("scale of a head", |s| s.layers[1].heads[1].reciprocal_out.frac = i32::MAX),
+        ("scale of a LayerNorm", |s| s.norms[0].inverse_root.frac = i32::MIN),
+        ("range of logits", |s| s.logits.bits = 0),
+        ("scale of the logits", |s| s.logits.bits = 64),
+        ("scale of the logits", |s| s.logits.frac = 64),
+        ("scale of the logits", |s| s.logits.frac = -64),
+        ("bits of head-room", |s| s.layers[0].scores.bits = 63),
+        // the curve of GeLU in units of 2^34, the straight half at 31 fractional bits: a shift by 65
+        ("they may be at most 63 apart", |s| {
+            s.layers[0].gelu.segments.iter_mut().for_each(|s| s.series.exponent = 64);
+            s.norms[1].normal.frac = 14;
+        }),
+        ("columns", |s| s.tanh.segments[0].cols = usize::MAX),
+        ("a period of 2^41 units", |s| s.tanh.segments[0].series.modulus_bits = 41),
+        ("fractional bits of the input", |s| s.input_extra = u32::MAX),
+        ("attention shift", |s| s.shape.shifts[1][0] = f32::MAX),
+        ("epsilon", |s| s.shape.eps = -1.0),
+        ("number of layers is 0", |s| s.shape.layers = 0),
+        ("number of words", |s| s.shape.words = usize::MAX),
+        ("number of positions", |s| s.shape.positions = 1 << 40),
+        ("width modulo heads", |s| s.shape.heads = 3),
+        ("number of labels", |s| s.shape.labels = usize::MAX),
     ];
-    for (number, edit) in edits.into_iter().enumerate() {
+    let written = written(4, Embedding::Private);
+    for (what, edit) in edits {
         let mut spec = (*written.small.spec).clone();
         edit(&mut spec);
-        edit_json(&path, |m| {
-            m["spec_digest"] = json!(spec_digest(&spec).iter().map(|b| format!("{b:02x}")).collect::<String>());
-            m["spec"] = serde_json::to_value(&spec).unwrap();
-        });
-        let error = open(&written.folder.join("dealer")).map(|_| number).unwrap_err().to_string();
-        assert!(error.contains("the spec is"), "edit {number}: {error}");
-        fs::write(&path, &whole).unwrap();
+        for result in forged(&written, &spec) {
+            let error = result.map(|_| what).unwrap_err().to_string();
+            assert!(error.contains("the spec is") && error.contains(what), "expected `{what}` in: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_forged_shape_cannot_make_a_reader_allocate() {
+    let written = written(11, Embedding::Private);
+    // every number is within its own bound; together they are more than 2^33 words
+    let mut spec = (*written.small.spec).clone();
+    (spec.shape.words, spec.shape.width) = (1 << 20, 8192);
+    spec.tanh.segments[0].cols = 8192;
+    for result in forged(&written, &spec) {
+        let error = result.map(|_| "accepted").unwrap_err().to_string();
+        assert!(
+            error.contains("the number of the model's words is 9194987570") && error.contains("2147483648"),
+            "{error}"
+        );
     }
 }
 

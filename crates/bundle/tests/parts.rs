@@ -11,7 +11,7 @@ use bundle::{
     BundleError, ClientBundle, Contents, DealerBundle, Embedding, PartyBundle, Role, Table, WriteOptions,
     expected_tensors, spec_digest,
 };
-use model::{InputKind, Part, Weight, weight_mask};
+use model::{InputKind, Part, SampleError, Weight, weight_mask};
 use small::Small;
 
 fn names(folder: &Path) -> Vec<String> {
@@ -92,11 +92,13 @@ fn a_client_that_embeds_gets_the_table_and_the_parties_do_not() {
     assert!(table == Table::of(&small.folded));
     let (ids, segments) = ([2, 30, 7], [0, 1, 0]);
     let shape = &small.spec.shape;
-    assert_eq!(table.embed(shape, &ids, &segments), Some(small.folded.embed(&ids, &segments)));
-    assert_eq!(table.embed(shape, &[31], &[0]), None);
-    assert_eq!(table.embed(shape, &[0], &[2]), None);
-    assert_eq!(table.embed(shape, &[0; 13], &[0; 13]), None);
-    assert_eq!(table.embed(shape, &[0; 3], &[0; 2]), None);
+    assert_eq!(table.embed(shape, &ids, &segments).unwrap(), small.folded.embed(&ids, &segments).unwrap());
+    let word = SampleError::Word { place: 0, got: 31, words: 31 };
+    assert_eq!(table.embed(shape, &[31], &[0]), Err(word));
+    let segment = SampleError::Segment { place: 0, got: 2, segments: 2 };
+    assert_eq!(table.embed(shape, &[0], &[2]), Err(segment));
+    assert_eq!(table.embed(shape, &[0; 13], &[0; 13]), Err(SampleError::Length { got: 13, most: 12 }));
+    assert_eq!(table.embed(shape, &[0; 3], &[0; 2]), Err(SampleError::Uneven { tokens: 3, segments: 2 }));
 }
 
 #[test]

@@ -66,17 +66,17 @@ fn encode<E: Engine>(
     let attention = attend(engine, shape, texts, layer, x, &asking, last)?;
     let output = engine.linear(&attention, Weight::AttentionOutput(layer))?;
     let carried = engine.residual(&asking, Weight::Residual(2 * layer))?;
-    let sum = engine.add(output, carried);
+    let sum = engine.add(output, carried)?;
     let x = normalise(engine, &sum, 2 * layer + 1)?;
 
     let up = engine.linear(&x, Weight::Up(layer))?;
     let curved = apply(engine, &up, Function::Gelu { layer })?;
     let straight = engine.half(up);
-    let activation = engine.add(curved, straight);
+    let activation = engine.add(curved, straight)?;
     let activation = open(engine, &activation, Site::Activation { layer })?;
     let down = engine.linear(&activation, Weight::Down(layer))?;
     let carried = engine.residual(&x, Weight::Residual(2 * layer + 1))?;
-    let sum = engine.add(down, carried);
+    let sum = engine.add(down, carried)?;
     normalise(engine, &sum, 2 * layer + 2)
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Function, Site};
 use crate::float::{Float, Observer};
 use crate::fold::Folded;
+use crate::sample::{Sample, SampleError};
 use crate::shape::{Shape, Texts};
 
 /// The format of `calibration.json`.
@@ -150,28 +151,20 @@ impl Ranges {
     }
 }
 
-/// One tokenised text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// Words, the special ones included.
-    pub ids: Vec<u32>,
-    /// Segment of each word.
-    pub segments: Vec<u32>,
-}
-
 /// Observes the network over the samples. Sample texts rarely have one token or five hundred: prefixes of the first few
 /// samples and samples set end to end stand in for those, so that the ranges hold for every length.
-pub fn calibrate(folded: &Folded, samples: &[Sample], progress: &(dyn Fn() + Sync)) -> Ranges {
+pub fn calibrate(folded: &Folded, samples: &[Sample], progress: &(dyn Fn() + Sync)) -> Result<Ranges, SampleError> {
+    samples.iter().try_for_each(|sample| sample.check(&folded.shape))?;
     let stretched = stretch(samples, folded.shape.positions);
     let all: Vec<&Sample> = samples.iter().chain(&stretched).collect();
     all.par_iter()
         .filter(|sample| !sample.ids.is_empty())
         .map(|sample| {
-            let ranges = observe(folded, sample);
+            let ranges = observe(folded, sample)?;
             progress();
-            ranges
+            Ok(ranges)
         })
-        .reduce(|| Ranges::empty(&folded.shape), |a, b| a.merge(&b))
+        .try_reduce(|| Ranges::empty(&folded.shape), |a, b| Ok(a.merge(&b)))
 }
 
 /// Number of texts that [`calibrate`] adds to the samples.
@@ -180,7 +173,8 @@ pub fn stretched_count(samples: &[Sample], positions: usize) -> usize {
 }
 
 fn stretch(samples: &[Sample], positions: usize) -> Vec<Sample> {
-    let cut = |s: &Sample, n: usize| Sample { ids: s.ids[..n].to_vec(), segments: s.segments[..n].to_vec() };
+    let first = |of: &[u32], n: usize| of.iter().take(n).copied().collect();
+    let cut = |s: &Sample, n: usize| Sample { ids: first(&s.ids, n), segments: first(&s.segments, n) };
     let prefixes = samples.iter().take(4).flat_map(|s| (1..=3).filter(|n| *n < s.ids.len()).map(|n| cut(s, n)));
     let mut all: Vec<Sample> = prefixes.collect();
     let mut words = samples.iter().flat_map(|s| s.ids.iter().copied().zip(s.segments.iter().copied())).cycle();
@@ -191,16 +185,17 @@ fn stretch(samples: &[Sample], positions: usize) -> Vec<Sample> {
     all
 }
 
-fn observe(folded: &Folded, sample: &Sample) -> Ranges {
+fn observe(folded: &Folded, sample: &Sample) -> Result<Ranges, SampleError> {
     let tokens = sample.ids.len();
-    let Ok(texts) = Texts::new(&[tokens], &folded.shape) else { return Ranges::empty(&folded.shape) };
+    let too_long = |_| SampleError::Length { got: tokens, most: folded.shape.positions };
+    let texts = Texts::new(&[tokens], &folded.shape).map_err(too_long)?;
     let mut ranges = Ranges::empty(&folded.shape);
     (ranges.texts, ranges.tokens) = (1, (tokens, tokens));
     let mut engine = Float::new(folded, Watch(ranges));
-    let logits = engine.logits(&texts, &sample.ids, &sample.segments);
+    let logits = engine.logits(&texts, &sample.ids, &sample.segments)?;
     let mut ranges = engine.observer.0;
     ranges.logits = largest(&logits);
-    ranges
+    Ok(ranges)
 }
 
 struct Watch(Ranges);

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use crate::bert::InputKind;
-use crate::calibrate::{CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, Span};
+use crate::calibrate::{HeadRanges, LayerRanges, NormRanges, Ranges};
+use crate::engine::norm_name;
 use crate::fit::{Problem, Terms};
 use crate::float::gelu;
 use crate::plan::Plan;
+use crate::ranges::check;
 use crate::shape::{Shape, TOKEN_CLASSES, Texts};
-use crate::spec::{Curve, HeadSpec, LayerSpec, NormSpec, Opening, SPEC_VERSION, Segment, Spec, SpecError};
+use crate::spec::{Curve, HeadSpec, LayerSpec, NormSpec, ONE_HOT, Opening, SPEC_VERSION, Segment, Spec, SpecError};
 
 /// Fractional bits of matrices.
 const WEIGHT_FRAC: i32 = 16;
@@ -26,6 +28,11 @@ const SPARE_BITS: i32 = 26;
 const GELU_CLASSES: [(f64, u32); 5] = [(4.0, 4), (12.0, 5), (28.0, 6), (60.0, 7), (124.0, 8)];
 /// Error of GeLU's series, rounding noise included, aimed at.
 const GELU_TOLERANCE: f64 = 5e-4;
+/// Error of GeLU's series, rounding noise included, accepted.
+const GELU_LIMIT: f64 = 3e-3;
+/// The same of tanh: aimed at, and accepted.
+const TANH_TOLERANCE: f64 = 4e-4;
+const TANH_LIMIT: f64 = 2e-3;
 /// Relative error of the reciprocal and inverse root, rounding noise included, aimed at.
 const RELATIVE_TOLERANCE: f64 = 2e-4;
 /// Largest relative error of the reciprocal and inverse root, accepted.
@@ -100,7 +107,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         weight_frac: WEIGHT_FRAC,
         table_frac: norms[0].input.frac + 16,
         input_extra: 16,
-        one_hot: Opening { frac: 0, bits: 2 },
+        one_hot: ONE_HOT,
         tanh: tanh_curve(shape.width, most)?,
         pooled: Opening { frac: WIRE_FRAC, bits: WIRE_FRAC as u32 + 2 },
         logits: Opening { frac: WIRE_FRAC, bits: logits + 2 },
@@ -130,57 +137,6 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         }
     }
     Ok(Choice { spec: Arc::unwrap_or_clone(spec), orders })
-}
-
-fn check(shape: &Shape, ranges: &Ranges) -> Result<(), ChooseError> {
-    let mismatch = |what: &str, got: usize, expected: usize| match got == expected {
-        true => Ok(()),
-        false => {
-            let (what, got, expected) = (what.to_string(), got.to_string(), expected.to_string());
-            Err(ChooseError::Mismatch { what, got, expected })
-        }
-    };
-    mismatch("version", ranges.version as usize, CALIBRATION_VERSION as usize)?;
-    mismatch("number of layers", ranges.layers.len(), shape.layers)?;
-    mismatch("number of LayerNorms", ranges.norms.len(), shape.norms())?;
-    for (l, layer) in ranges.layers.iter().enumerate() {
-        mismatch(&format!("layer {l}: number of neurons"), layer.gelu.len(), shape.inner)?;
-        mismatch(&format!("layer {l}: number of heads"), layer.heads.len(), shape.heads)?;
-        for (h, head) in layer.heads.iter().enumerate() {
-            span(&format!("layer {l} head {h}"), "mean square of shifted scores", &head.sum)?;
-        }
-    }
-    for (n, norm) in ranges.norms.iter().enumerate() {
-        span(&norm_name(n), "sum of squares", &norm.square_sum)?;
-    }
-    let finite = |l: &LayerRanges| {
-        let scalars = [l.query, l.key, l.value, l.scores, l.attention, l.activation];
-        let heads = l.heads.iter().flat_map(|h| [h.squares, h.mixed]);
-        scalars.into_iter().chain(heads).chain(l.gelu.iter().copied()).all(|v| v.is_finite() && v < 1e9)
-    };
-    let all = ranges.layers.iter().all(finite) && ranges.norms.iter().all(|n| n.input.is_finite() && n.input < 1e9);
-    match all && ranges.pooler.is_finite() && ranges.logits.is_finite() && ranges.logits < 1e9 {
-        true => Ok(()),
-        false => {
-            let (what, got) = ("a range".into(), "not finite, or beyond 1e9".into());
-            Err(ChooseError::Mismatch { what, got, expected: "finite ranges of a trained model".into() })
-        }
-    }
-}
-
-fn span(place: &str, what: &'static str, span: &Span) -> Result<(), ChooseError> {
-    if span.lo > 0.0 && span.lo <= span.hi && span.hi < 1e12 {
-        return Ok(());
-    }
-    let (place, cure) = (place.to_string(), "calibrate on more texts");
-    Err(ChooseError::Range { place, what, value: f64::from(span.lo), limit: 0.0, cure })
-}
-
-fn norm_name(norm: usize) -> String {
-    match norm {
-        0 => "embedding LayerNorm".into(),
-        n => format!("layer {} {} LayerNorm", (n - 1) / 2, if n % 2 == 1 { "attention" } else { "output" }),
-    }
 }
 
 fn norm(shape: &Shape, n: usize, ranges: &NormRanges) -> Result<NormSpec, ChooseError> {
@@ -219,7 +175,8 @@ fn head(l: usize, h: usize, r: &HeadRanges) -> Result<HeadSpec, ChooseError> {
     let (reciprocal, reciprocal_out) =
         positive_curve(&format!("layer {l} head {h} attention sums"), &|v| 1.0 / v, domain, 2 * WIRE_FRAC)?;
     let squares_most = f64::from(r.squares) * HEADROOM;
-    let mixed_most = f64::from(r.mixed) * HEADROOM;
+    // a head whose values are all zero: one unit of an ordinary wire has a logarithm
+    let mixed_most = (f64::from(r.mixed) * HEADROOM).max(f64::powi(2.0, -WIRE_FRAC));
     let (mut squares, mut mixed) = (Vec::new(), Vec::new());
     for class in 0..TOKEN_CLASSES as i32 {
         // K - bits of the mixed values is 63 - log2(most 2^class) - frac - WIRE_FRAC, whatever their own scale
@@ -252,7 +209,7 @@ fn positive_curve(
     let counts = [16, 24, 32, 48, 64, 96, 128, 192, 256];
     let fewest = counts.partition_point(|c| (*c as f64) < ratio.sqrt()).min(counts.len() - 1);
     let (fit, error) = problem.smallest(&counts[fewest..], POSITIVE_BITS, RELATIVE_TOLERANCE);
-    if error > RELATIVE_LIMIT || modulus_bits > 32 {
+    if error.is_nan() || error > RELATIVE_LIMIT || modulus_bits > 32 {
         let cure = "its largest argument is too many times its smallest: train with the range penalty, or calibrate on other texts";
         let place = format!("{place}, between {:.4} and {:.4}", domain.0, domain.1);
         let what = "relative error of the best series";
@@ -285,7 +242,8 @@ fn gelu_curve(l: usize, r: &LayerRanges) -> Result<(Curve, Vec<usize>), ChooseEr
             let (domain, period) = ((-limit, *limit), f64::powi(2.0, *period_bits as i32));
             let problem = Problem { function: &function, domain, period, terms: Terms::EvenOdd, relative: false };
             let counts = [4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, 64, 80];
-            let (fit, _) = problem.smallest(&counts, GELU_BITS, GELU_TOLERANCE);
+            let (fit, error) = problem.smallest(&counts, GELU_BITS, GELU_TOLERANCE);
+            accept(&format!("layer {l}, GeLU of inputs up to {limit}"), error, GELU_LIMIT)?;
             let modulus_bits = period_bits + WIRE_FRAC as u32;
             segments.push(Segment { cols, series: fit.rounded(modulus_bits, GELU_BITS.0, GELU_BITS.1, 0) });
         }
@@ -310,9 +268,19 @@ fn tanh_curve(cols: usize, most: f64) -> Result<Curve, ChooseError> {
     let most = most.min(period / 2.0 - 5.0);
     let problem =
         Problem { function: &f64::tanh, domain: (-most, most), period, terms: Terms::OddOdd, relative: false };
-    let (fit, _) = problem.smallest(&[8, 16, 24, 32, 48, 64, 96], TANH_BITS, 4e-4);
+    let (fit, error) = problem.smallest(&[8, 16, 24, 32, 48, 64, 96], TANH_BITS, TANH_TOLERANCE);
+    accept(&format!("pooler, tanh of inputs up to {most:.1}"), error, TANH_LIMIT)?;
     let series = fit.rounded(period_bits + WIRE_FRAC as u32, TANH_BITS.0, TANH_BITS.1, 0);
     Ok(Curve { frac: WIRE_FRAC, segments: vec![Segment { cols, series }] })
+}
+
+/// Refuses a series whose error is too large, or no number.
+fn accept(place: &str, error: f64, limit: f64) -> Result<(), ChooseError> {
+    if error <= limit {
+        return Ok(());
+    }
+    let (place, what) = (place.to_string(), "error of the best series");
+    Err(ChooseError::Range { place, what, value: error, limit, cure: "train with the range penalty" })
 }
 
 /// Bits of a signed range with head-room.

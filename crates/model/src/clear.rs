@@ -9,8 +9,8 @@ use ring64::{Dims, Kernel};
 use crate::bert::{InputKind, classify};
 use crate::engine::{Block, Rhs, Site, Weight};
 use crate::fixed::{Arithmetic, Fixed, Form, PhaseOpening, WireOpening};
-use crate::float::one_hot;
 use crate::fold::{Folded, Matrix};
+use crate::sample::{SampleError, check_batch, one_hot};
 use crate::shape::Texts;
 use crate::spec::{Curve, Spec, SpecError};
 
@@ -81,6 +81,18 @@ impl<'a> Clear<'a> {
     }
 }
 
+/// Why a batch cannot be run in clear.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClearError {
+    /// The tokens are not those of the texts, or not this model's.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// The spec cannot be run.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+}
+
 /// Logits of a batch in clear fixed point, one row a text.
 pub fn clear_logits(
     spec: &Arc<Spec>,
@@ -88,7 +100,7 @@ pub fn clear_logits(
     texts: &Texts,
     ids: &[u32],
     segments: &[u32],
-) -> Result<Vec<Vec<f64>>, SpecError> {
+) -> Result<Vec<Vec<f64>>, ClearError> {
     run(&mut Clear::new(spec.clone(), weights), spec, texts, ids, segments)
 }
 
@@ -99,7 +111,7 @@ pub fn clear_trace(
     texts: &Texts,
     ids: &[u32],
     segments: &[u32],
-) -> Result<Vec<(Site, Vec<f64>)>, SpecError> {
+) -> Result<Vec<(Site, Vec<f64>)>, ClearError> {
     let mut engine = Clear::new(spec.clone(), weights);
     engine.arithmetic.trace = Some(Vec::new());
     run(&mut engine, spec, texts, ids, segments)?;
@@ -112,10 +124,11 @@ fn run(
     texts: &Texts,
     ids: &[u32],
     segments: &[u32],
-) -> Result<Vec<Vec<f64>>, SpecError> {
+) -> Result<Vec<Vec<f64>>, ClearError> {
     let kind = InputKind::OneHot;
     let frac = spec.input(kind).1;
-    let input = one_hot(&spec.shape, ids, segments).iter().map(|v| (*v as u64) << frac).collect();
+    check_batch(&spec.shape, texts, ids, segments)?;
+    let input = one_hot(&spec.shape, ids, segments)?.iter().map(|v| (*v as u64) << frac).collect();
     let input = engine.input(kind, texts, input);
     let logits = classify(engine, &spec.shape, texts, kind, &input)?;
     let real = |row: &[u64]| row.iter().map(|w| ring64::decode(*w, logits.form.frac)).collect();
@@ -228,11 +241,7 @@ impl Arithmetic for Clear<'_> {
     }
 
     fn assemble(&mut self, grid: &[Vec<(&Vec<u64>, usize, usize)>]) -> Vec<u64> {
-        let rows = grid.iter().map(|blocks| {
-            let parts: Vec<_> = blocks.iter().map(|(b, _, cols)| (*b, *cols)).collect();
-            join_columns(&parts, blocks[0].1)
-        });
-        rows.collect::<Vec<_>>().concat()
+        assemble(grid)
     }
 
     fn opened(&mut self, site: Site, form: Form, wire: &Vec<u64>) {
@@ -272,6 +281,15 @@ pub fn join_columns<T: AsRef<[u64]>>(parts: &[(T, usize)], rows: usize) -> Vec<u
         parts.iter().for_each(|(p, c)| all.extend_from_slice(&p.as_ref()[r * c..(r + 1) * c]));
     }
     all
+}
+
+/// Blocks with so many rows and columns each: those of a line side by side, the lines below one another.
+pub fn assemble<T: AsRef<[u64]>>(grid: &[Vec<(T, usize, usize)>]) -> Vec<u64> {
+    let line = |blocks: &Vec<(T, usize, usize)>| {
+        let parts: Vec<_> = blocks.iter().map(|(b, _, cols)| (b.as_ref(), *cols)).collect();
+        join_columns(&parts, blocks.first().map_or(0, |b| b.1))
+    };
+    grid.iter().flat_map(line).collect()
 }
 
 /// The inverse of [`join_columns`].

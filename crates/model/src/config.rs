@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 /// The default shift `c` of 2Quad attention, `(x + c)^2 / sum (x + c)^2` (MPCFormer, SecFormer Alg. 3).
 pub const DEFAULT_ATTENTION_SHIFT: f32 = 5.0;
 
+/// The largest shift, to both sides: beyond it 2Quad is the same for every score.
+pub(crate) const MOST_SHIFT: f32 = 100.0;
+
+/// The largest `layer_norm_eps`.
+pub(crate) const MOST_EPS: f64 = 1e-3;
+
+/// Whether a shift is a number that 2Quad can use.
+pub(crate) fn shift_is_sound(shift: f32) -> bool {
+    shift.abs() <= MOST_SHIFT
+}
+
 /// What turns attention scores into weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -156,7 +167,7 @@ impl Config {
         ensure((1..=16).contains(&self.type_vocab_size), "type_vocab_size", self.type_vocab_size, "1 to 16")?;
         ensure(self.hidden_act == "gelu", "hidden_act", &self.hidden_act, "gelu")?;
         let eps = self.layer_norm_eps;
-        ensure((0.0..=1e-3).contains(&eps), "layer_norm_eps", eps, "0 to 1e-3")?;
+        ensure((0.0..=MOST_EPS).contains(&eps), "layer_norm_eps", eps, "0 to 1e-3")?;
         for (id, name) in &self.id2label {
             ensure(*id < self.id2label.len(), "id2label", format!("{id}: {name}"), "class numbers 0, 1, 2, ...")?;
         }
@@ -164,6 +175,10 @@ impl Config {
             let fits = rows.len() == self.num_hidden_layers && rows.iter().all(|r| r.len() == heads);
             let want = format!("one number, or {} rows of {heads}", self.num_hidden_layers);
             ensure(fits, "attention_shift", format!("{} rows", rows.len()), &want)?;
+        }
+        let mut shifts = (0..self.num_hidden_layers).flat_map(|l| (0..heads).map(move |h| self.shift(l, h)));
+        if let Some(shift) = shifts.find(|c| !shift_is_sound(*c)) {
+            ensure(false, "attention_shift", shift, &format!("-{MOST_SHIFT} to {MOST_SHIFT}"))?;
         }
         Ok(())
     }

@@ -138,6 +138,36 @@ pub enum Site {
     Pooled,
 }
 
+/// In words.
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Site::OneHot => write!(f, "the input's one-hot rows"),
+            Site::NormInput { norm } => write!(f, "{}: input", norm_name(*norm)),
+            Site::InverseDeviation { norm } => write!(f, "{}: one over the deviation", norm_name(*norm)),
+            Site::Normal { norm } => write!(f, "{}: output", norm_name(*norm)),
+            Site::Query { layer } => write!(f, "layer {layer}: query"),
+            Site::Key { layer } => write!(f, "layer {layer}: key"),
+            Site::Value { layer } => write!(f, "layer {layer}: value"),
+            Site::Scores { layer } => write!(f, "layer {layer}: attention scores"),
+            Site::Squares { layer, head, .. } => write!(f, "layer {layer} head {head}: squares of attention scores"),
+            Site::Mixed { layer, head, .. } => write!(f, "layer {layer} head {head}: squares times values"),
+            Site::Reciprocal { layer, head, .. } => write!(f, "layer {layer} head {head}: one over the attention sum"),
+            Site::Attention { layer } => write!(f, "layer {layer}: attention output"),
+            Site::Activation { layer } => write!(f, "layer {layer}: GeLU's output"),
+            Site::Pooled => write!(f, "the pooler's output"),
+        }
+    }
+}
+
+/// The LayerNorm of that number in words.
+pub fn norm_name(norm: usize) -> String {
+    match norm.checked_sub(1) {
+        None => "embedding LayerNorm".into(),
+        Some(n) => format!("layer {} {} LayerNorm", n / 2, if n % 2 == 0 { "attention" } else { "output" }),
+    }
+}
+
 /// A smooth function of one variable, evaluated without a message on a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Function {
@@ -209,7 +239,7 @@ pub trait Engine {
     /// The function that the phase was opened for.
     fn evaluate(&mut self, x: &[(Self::Phase, Function)]) -> Result<Vec<Self::Share>, Self::Error>;
     /// Sum.
-    fn add(&mut self, a: Self::Share, b: Self::Share) -> Self::Share;
+    fn add(&mut self, a: Self::Share, b: Self::Share) -> Result<Self::Share, Self::Error>;
     /// Half.
     fn half(&mut self, x: Self::Share) -> Self::Share;
     /// Sum of each row, one column.

@@ -3,6 +3,7 @@
 //! [`Fixed`] knows shapes and scales: it looks openings up in the [`Spec`], aligns sums, and hands plain demands to an
 //! [`Arithmetic`], which knows integers only (in clear, as shares, as masks, or not at all).
 
+use std::fmt;
 use std::sync::Arc;
 
 use ring64::Dims;
@@ -31,12 +32,18 @@ impl Form {
 }
 
 /// A value of an arithmetic with its form.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Value<T> {
     /// Shape and scale.
     pub form: Form,
     /// What the arithmetic keeps.
     pub data: T,
+}
+
+impl<T> fmt::Debug for Value<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value {{ form: {:?}, data: secret }}", self.form)
+    }
 }
 
 /// A value to open: the share loses its `drop` lowest bits, the `64 - drop` others are exchanged.
@@ -138,7 +145,7 @@ pub trait Arithmetic {
     ) -> Result<Vec<Self::Share>, Self::Error>;
     /// Series, by segments of columns.
     fn evaluate(&mut self, x: &[(&Self::Phase, usize, &crate::spec::Curve)]) -> Result<Vec<Self::Share>, Self::Error>;
-    /// `a 2^i + b 2^j`.
+    /// `a 2^i + b 2^j`; both shifts are below 64.
     fn add(&mut self, a: (Self::Share, u32), b: (Self::Share, u32)) -> Self::Share;
     /// Sum of each row.
     fn row_sums(&mut self, x: &Self::Share, rows: usize, cols: usize) -> Self::Share;
@@ -292,12 +299,15 @@ impl<A: Arithmetic> Engine for Fixed<A> {
         Ok(attach(x.iter().zip(&curves).map(|((p, _), c)| Form { frac: frac(c), ..p.form }), results))
     }
 
-    fn add(&mut self, a: Self::Share, b: Self::Share) -> Self::Share {
+    fn add(&mut self, a: Self::Share, b: Self::Share) -> Result<Self::Share, Self::Error> {
         assert_eq!((a.form.rows, a.form.cols), (b.form.rows, b.form.cols), "shapes of a sum");
         let frac = a.form.frac.max(b.form.frac);
+        if frac - a.form.frac.min(b.form.frac) >= 64 {
+            return Err(SpecError::Sum { one: a.form.frac, other: b.form.frac }.into());
+        }
         let up = |v: &Self::Share| (frac - v.form.frac) as u32;
         let (i, j) = (up(&a), up(&b));
-        Value { form: Form { frac, ..a.form }, data: self.arithmetic.add((a.data, i), (b.data, j)) }
+        Ok(Value { form: Form { frac, ..a.form }, data: self.arithmetic.add((a.data, i), (b.data, j)) })
     }
 
     fn half(&mut self, x: Self::Share) -> Self::Share {

@@ -1,13 +1,15 @@
 //! The network in 32-bit floating point: the reference, and the place where ranges are observed.
 
 use std::convert::Infallible;
+use std::fmt;
 
 use ndarray::{Array2, Axis, s};
 
 use crate::bert::{InputKind, classify};
 use crate::engine::{Block, Engine, Function, Opened, Rhs, Site, Weight};
 use crate::fold::Folded;
-use crate::shape::{Shape, Texts};
+use crate::sample::{SampleError, check_batch, one_hot};
+use crate::shape::Texts;
 
 /// Sees every value that a private run would open.
 pub trait Observer {
@@ -24,8 +26,14 @@ impl Observer for () {
 }
 
 /// Keeps every wire, in the order of opening.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct FloatTrace(pub Vec<(Site, Array2<f32>)>);
+
+impl fmt::Debug for FloatTrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FloatTrace {{ {} wires, secret }}", self.0.len())
+    }
+}
 
 impl Observer for FloatTrace {
     fn wire(&mut self, site: Site, value: &Array2<f32>) {
@@ -48,24 +56,15 @@ impl<'a, O: Observer> Float<'a, O> {
     }
 
     /// Logits of a batch, one row a text.
-    pub fn logits(&mut self, texts: &Texts, ids: &[u32], segments: &[u32]) -> Array2<f32> {
+    pub fn logits(&mut self, texts: &Texts, ids: &[u32], segments: &[u32]) -> Result<Array2<f32>, SampleError> {
         let shape = self.weights.shape.clone();
-        let input = one_hot(&shape, ids, segments);
+        check_batch(&shape, texts, ids, segments)?;
+        let input = one_hot(&shape, ids, segments)?;
         match classify(self, &shape, texts, InputKind::OneHot, &input) {
-            Ok(logits) => logits,
+            Ok(logits) => Ok(logits),
             Err(never) => match never {},
         }
     }
-}
-
-/// One-hot rows of tokens and segments.
-pub fn one_hot(shape: &Shape, ids: &[u32], segments: &[u32]) -> Array2<f32> {
-    let mut rows = Array2::zeros((ids.len(), shape.one_hot()));
-    for (i, (id, segment)) in ids.iter().zip(segments).enumerate() {
-        rows[(i, *id as usize)] = 1.0;
-        rows[(i, shape.words + *segment as usize)] = 1.0;
-    }
-    rows
 }
 
 /// The exact GeLU, `x (1 + erf(x / sqrt 2)) / 2`.
@@ -133,8 +132,8 @@ impl<O: Observer> Engine for Float<'_, O> {
         Ok(x.iter().map(|(x, function)| x.mapv(|v| value(function, f64::from(v)) as f32)).collect())
     }
 
-    fn add(&mut self, a: Array2<f32>, b: Array2<f32>) -> Array2<f32> {
-        a + b
+    fn add(&mut self, a: Array2<f32>, b: Array2<f32>) -> Result<Array2<f32>, Infallible> {
+        Ok(a + b)
     }
 
     fn half(&mut self, x: Array2<f32>) -> Array2<f32> {

@@ -6,17 +6,19 @@
 //!   LayerNorm needs no mean and its variance is a sum of squares.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate};
 
 use crate::engine::Weight;
+use crate::sample::{SampleError, embed};
 use crate::shape::Shape;
 
 /// Tensors of a Hugging Face checkpoint by name, without the `bert.` prefix.
 pub type Tensors = BTreeMap<String, ArrayD<f32>>;
 
 /// A matrix with one row an input, and its bias.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Matrix {
     /// `[input, output]`.
     pub weight: Array2<f32>,
@@ -25,11 +27,24 @@ pub struct Matrix {
 }
 
 /// The folded network.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Folded {
     /// Its shape.
     pub shape: Shape,
     matrices: BTreeMap<Weight, Matrix>,
+}
+
+impl fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (dim, bias) = (self.weight.dim(), self.bias.is_some());
+        write!(f, "Matrix {{ weight: {dim:?} secret, bias: {bias} }}")
+    }
+}
+
+impl fmt::Debug for Folded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Folded {{ shape: {:?}, weights: {} secret }}", self.shape, self.matrices.len())
+    }
 }
 
 /// Why a checkpoint cannot be folded.
@@ -150,18 +165,9 @@ impl Folded {
     }
 
     /// Rows that a client which holds the tables shares: the embedding after its LayerNorm, before scale and shift.
-    pub fn embed(&self, ids: &[u32], segments: &[u32]) -> Array2<f32> {
+    pub fn embed(&self, ids: &[u32], segments: &[u32]) -> Result<Array2<f32>, SampleError> {
         let (table, position) = (&self.matrix(Weight::Embedding).weight, &self.matrix(Weight::Position).weight);
-        let mut rows = Array2::zeros((ids.len(), self.shape.width));
-        for (i, (id, segment)) in ids.iter().zip(segments).enumerate() {
-            let mut row = rows.row_mut(i);
-            row += &table.row(*id as usize);
-            row += &table.row(self.shape.words + *segment as usize);
-            row += &position.row(i);
-            let mean_square = row.dot(&row) / self.shape.width as f32;
-            row /= (mean_square + self.shape.eps as f32).sqrt();
-        }
-        rows
+        embed(&self.shape, table, position, ids, segments)
     }
 }
 

@@ -18,6 +18,8 @@ mod fixed;
 mod float;
 mod fold;
 mod plan;
+mod ranges;
+mod sample;
 mod series;
 mod shape;
 mod spec;
@@ -26,22 +28,23 @@ mod synthetic;
 
 pub use bert::{InputKind, classify};
 pub use calibrate::{
-    CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, Sample, Span, calibrate, stretched_count,
+    CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, Span, calibrate, stretched_count,
 };
 pub use choose::{Choice, ChooseError, choose};
 pub use clear::{
-    Clear, QuantiseError, Quantised, Words, clear_logits, clear_trace, copy_block, join_columns, quantise,
-    split_columns,
+    Clear, ClearError, QuantiseError, Quantised, Words, assemble, clear_logits, clear_trace, copy_block, join_columns,
+    quantise, split_columns,
 };
 pub use config::{AttentionKind, AttentionShift, Config, ConfigError, DEFAULT_ATTENTION_SHIFT};
-pub use engine::{Block, Engine, Function, Opened, Rhs, Site, Weight};
+pub use engine::{Block, Engine, Function, Opened, Rhs, Site, Weight, norm_name};
 pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Arithmetic, Fixed, Form, PhaseOpening, PhaseSegment, Value, WireOpening, input_form};
-pub use float::{Float, FloatTrace, Observer, gelu, one_hot};
+pub use float::{Float, FloatTrace, Observer, gelu};
 pub use fold::{FoldError, Folded, Matrix, Tensors, fold};
 pub use plan::{Cost, Demand, Plan};
+pub use sample::{Sample, SampleError, embed, one_hot};
 pub use series::Series;
-pub use shape::{Shape, TOKEN_CLASSES, Texts, TextsError, token_class};
+pub use shape::{MOST_ROWS, MOST_TEXTS, Shape, TOKEN_CLASSES, Texts, TextsError, token_class};
 pub use spec::{Curve, HeadSpec, LEAST_HEADROOM, LayerSpec, NormSpec, Opening, SPEC_VERSION, Segment, Spec, SpecError};
 pub use split::{Part, weight_mask};
 pub use synthetic::synthetic;

@@ -71,6 +71,12 @@ pub struct Texts {
     lengths: Vec<usize>,
 }
 
+/// Texts in the largest batch. Lengths come from a client, and memory is proportional to what they add up to.
+pub const MOST_TEXTS: usize = 256;
+
+/// Tokens of all texts in the largest batch.
+pub const MOST_ROWS: usize = 16_384;
+
 /// Why lengths do not make a batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -86,17 +92,40 @@ pub enum TextsError {
         /// The model's positions.
         most: usize,
     },
+    /// More texts than a batch holds.
+    #[error("a batch of {got} texts; at most {most} go together")]
+    Many {
+        /// Texts.
+        got: usize,
+        /// [`MOST_TEXTS`].
+        most: usize,
+    },
+    /// More tokens than a batch holds.
+    #[error("a batch of {got} tokens; at most {most} go together")]
+    Rows {
+        /// Tokens of all texts.
+        got: usize,
+        /// [`MOST_ROWS`].
+        most: usize,
+    },
 }
 
 impl Texts {
-    /// A batch of texts of these lengths.
+    /// A batch of texts of these lengths: at most [`MOST_TEXTS`], with at most [`MOST_ROWS`] tokens together.
     pub fn new(lengths: &[usize], shape: &Shape) -> Result<Texts, TextsError> {
         if lengths.is_empty() {
             return Err(TextsError::Empty);
         }
-        match lengths.iter().find(|n| **n == 0 || **n > shape.positions) {
-            Some(got) => Err(TextsError::Length { got: *got, most: shape.positions }),
-            None => Ok(Texts { lengths: lengths.to_vec() }),
+        if lengths.len() > MOST_TEXTS {
+            return Err(TextsError::Many { got: lengths.len(), most: MOST_TEXTS });
+        }
+        if let Some(got) = lengths.iter().find(|n| **n == 0 || **n > shape.positions) {
+            return Err(TextsError::Length { got: *got, most: shape.positions });
+        }
+        let rows = lengths.iter().fold(0usize, |sum, n| sum.saturating_add(*n));
+        match rows > MOST_ROWS {
+            true => Err(TextsError::Rows { got: rows, most: MOST_ROWS }),
+            false => Ok(Texts { lengths: lengths.to_vec() }),
         }
     }
 
@@ -161,5 +190,18 @@ mod tests {
         assert_eq!(rows, [(0, 1), (2, 1)]);
         assert_eq!(Texts::new(&[6], &shape), Err(TextsError::Length { got: 6, most: 5 }));
         assert_eq!(Texts::new(&[0], &shape), Err(TextsError::Length { got: 0, most: 5 }));
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_texts_and_in_tokens() {
+        let config = r#"{"vocab_size":9,"hidden_size":4,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8,
+            "max_position_embeddings":512}"#;
+        let shape = Shape::of(&Config::from_json(config).unwrap());
+        assert_eq!(Texts::new(&[64; 256], &shape).unwrap().rows(), MOST_ROWS);
+        assert_eq!(Texts::new(&[1; 257], &shape), Err(TextsError::Many { got: 257, most: 256 }));
+        let mut lengths = [64; 256];
+        lengths[9] += 1;
+        assert_eq!(Texts::new(&lengths, &shape), Err(TextsError::Rows { got: 16_385, most: 16_384 }));
+        assert_eq!(Texts::new(&[usize::MAX; 3], &shape), Err(TextsError::Length { got: usize::MAX, most: 512 }));
     }
 }

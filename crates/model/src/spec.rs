@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bert::InputKind;
+use crate::config::{MOST_EPS, MOST_SHIFT, shift_is_sound};
 use crate::engine::{Function, Site, Weight};
 use crate::series::Series;
 use crate::shape::{Shape, TOKEN_CLASSES, token_class};
@@ -163,7 +164,18 @@ pub enum SpecError {
         /// The least `K - bits`.
         least: i64,
     },
+    /// Two scales are too far apart to be added.
+    #[error("a sum of values with {one} and with {other} fractional bits; they may be at most 63 apart; convert again")]
+    Sum {
+        /// Fractional bits of one.
+        one: i32,
+        /// Fractional bits of the other.
+        other: i32,
+    },
 }
+
+/// How one-hot rows are opened, whatever the model: they hold zeros and ones.
+pub(crate) const ONE_HOT: Opening = Opening { frac: 0, bits: 2 };
 
 /// The least head-room `K - bits` of any opening: below it one element in 2^12 would restart a run.
 pub const LEAST_HEADROOM: i64 = 12;
@@ -267,6 +279,14 @@ impl Spec {
         count("number of layers with a spec", self.layers.len(), s.layers)?;
         count("number of LayerNorms with a spec", self.norms.len(), s.norms())?;
         count("number of layers with shifts", s.shifts.len(), s.layers)?;
+        if !(0.0..=MOST_EPS).contains(&s.eps) {
+            let (what, got, expected) = ("epsilon".into(), s.eps.to_string(), format!("0 to {MOST_EPS}"));
+            return Err(SpecError::Shape { what, got, expected });
+        }
+        if let Some(shift) = s.shifts.iter().flatten().find(|c| !shift_is_sound(**c)) {
+            let expected = format!("-{MOST_SHIFT} to {MOST_SHIFT}");
+            return Err(SpecError::Shape { what: "attention shift".into(), got: shift.to_string(), expected });
+        }
         within("extra fractional bits of the input", self.input_extra as usize, 32)?;
         for (l, layer) in self.layers.iter().enumerate() {
             count(&format!("layer {l}: shifts"), s.shifts[l].len(), s.heads)?;
@@ -312,6 +332,18 @@ impl Spec {
         }
         if let Some((place, o)) = openings.iter().find(|(_, o)| !(1..=64).contains(&o.bits)) {
             return wrong(format!("range of {place}"), format!("{} bits", o.bits), "1 to 64");
+        }
+        if self.one_hot != ONE_HOT {
+            return wrong("opening of one-hot rows".into(), format!("{:?}", self.one_hot), "0 fractional bits, 2 bits");
+        }
+        // the client receives the classifier's sums at their own scale and rounds them to that of the logits
+        let drop = self.bias_frac(Weight::Classifier) - self.logits.frac;
+        if drop < 0 || i64::from(drop) + i64::from(self.logits.bits) > 63 {
+            let got = format!(
+                "{} fractional bits, {drop} below the classifier's, {} bits",
+                self.logits.frac, self.logits.bits
+            );
+            return wrong("scale of the logits".into(), got, "at most the classifier's, and 63 bits together");
         }
         Ok(())
     }

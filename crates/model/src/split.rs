@@ -2,7 +2,7 @@
 //!
 //! Both parties hold the same masked words F; party `i` holds the seed `ki`. `[W]_0 = F + G(k0)`, `[W]_1 = G(k1)`. The dealer
 //! holds both seeds and never F. F with one seed is pseudorandom, so neither party learns W; two fresh seeds at every
-//! conversion. Source: design of the masked-wire engine (docs), section "Linear with a fixed secret weight".
+//! conversion. See "Fixed weights" in docs/masked-wires.md.
 
 use ring64::{Key, Prg};
 

@@ -35,7 +35,7 @@ fn clear_fixed_point_is_close_to_float_over_random_networks() {
         let shape = Shape::of(&config);
         let mut folded = fold(&shape, &synthetic(&config, seed)).unwrap();
         let samples: Vec<_> = (0..24).map(|i| sample(seed * 100 + i, 1 + (i as usize * 7) % 24)).collect();
-        let ranges = calibrate(&folded, &samples, &|| ());
+        let ranges = calibrate(&folded, &samples, &|| ()).unwrap();
         let choice = choose(&shape, &ranges).unwrap();
         for (l, order) in choice.orders.iter().enumerate() {
             folded.permute_neurons(l, order);
@@ -46,7 +46,7 @@ fn clear_fixed_point_is_close_to_float_over_random_networks() {
         let texts = Texts::new(&batch.map(|s| s.ids.len()), &shape).unwrap();
         let ids: Vec<u32> = batch.iter().flat_map(|s| s.ids.clone()).collect();
         let segments: Vec<u32> = batch.iter().flat_map(|s| s.segments.clone()).collect();
-        let float = Float::new(&folded, ()).logits(&texts, &ids, &segments);
+        let float = Float::new(&folded, ()).logits(&texts, &ids, &segments).unwrap();
         let clear = clear_logits(&spec, &quantised, &texts, &ids, &segments).unwrap();
         let plan = Plan::new(&spec, &texts, InputKind::OneHot).unwrap();
         assert_eq!(plan.cost().rounds, 15 * layers + 7);

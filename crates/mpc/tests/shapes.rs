@@ -28,7 +28,7 @@ static RANGES: LazyLock<Ranges> = LazyLock::new(|| {
     let (config, two) = shape(2, world::WORDS as usize);
     let folded = fold(&two, &synthetic(&config, SEED)).unwrap();
     let samples = [5, 17, 40, 128].map(|n| sample(SEED + n as u64, n));
-    calibrate(&folded, &samples, &|| ())
+    calibrate(&folded, &samples, &|| ()).unwrap()
 });
 
 /// The spec of twelve layers: the second of two stands for the ten after it. The vocabulary is the real one, because the

@@ -25,7 +25,7 @@ fn largest_gap(folder: &Folder, texts: &[Text]) -> f32 {
     let lengths: Vec<usize> = texts.iter().map(|(ids, _)| ids.len()).collect();
     let (ids, segments): (Vec<_>, Vec<_>) = texts.iter().cloned().unzip();
     let shape = Texts::new(&lengths, &folded.shape).unwrap();
-    let want = Float::new(&folded, ()).logits(&shape, &ids.concat(), &segments.concat());
+    let want = Float::new(&folded, ()).logits(&shape, &ids.concat(), &segments.concat()).unwrap();
     assert_eq!(got.len(), want.len());
     got.iter().zip(want.iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }

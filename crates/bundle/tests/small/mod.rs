@@ -27,7 +27,7 @@ impl Small {
         let sample =
             |i: u32| Sample { ids: (0..12).map(|j| (i * 7 + j * 5) % 31).collect(), segments: vec![i % 2; 12] };
         let samples: Vec<Sample> = (0..24).map(sample).collect();
-        let choice = choose(&shape, &calibrate(&folded, &samples, &|| ())).unwrap();
+        let choice = choose(&shape, &calibrate(&folded, &samples, &|| ()).unwrap()).unwrap();
         for (layer, order) in choice.orders.iter().enumerate() {
             folded.permute_neurons(layer, order);
         }

@@ -70,7 +70,7 @@ impl Network {
         let length = |i: usize| if i.is_multiple_of(2) { 1 + i / 2 % 2 } else { 1 + (i * 5) % shape.positions };
         let length = |i: usize| length(i).min(shape.positions);
         let samples = seeds.map(|seed| Vec::from_iter((0..48).map(|i| sample(seed * 1000 + i as u64, length(i)))));
-        let ranges = folded.iter().zip(&samples).map(|(folded, samples)| calibrate(folded, samples, &|| ()));
+        let ranges = folded.iter().zip(&samples).map(|(folded, samples)| calibrate(folded, samples, &|| ()).unwrap());
         let choice = choose(&shape, &ranges.reduce(|a, b| a.merge(&b)).unwrap()).unwrap();
         let spec = Arc::new(choice.spec);
         let mut samples = samples.into_iter();
@@ -83,7 +83,7 @@ impl Network {
 
     pub fn float(&self, batch: &[Sample]) -> Vec<f64> {
         let (texts, ids, segments) = self.batch(batch);
-        Float::new(&self.folded, ()).logits(&texts, &ids, &segments).iter().map(|v| f64::from(*v)).collect()
+        Float::new(&self.folded, ()).logits(&texts, &ids, &segments).unwrap().iter().map(|v| f64::from(*v)).collect()
     }
 
     pub fn batch(&self, batch: &[Sample]) -> (Texts, Vec<u32>, Vec<u32>) {
@@ -98,11 +98,11 @@ impl Network {
         match kind {
             InputKind::OneHot => {
                 let (_, ids, segments) = self.batch(batch);
-                model::one_hot(&self.spec.shape, &ids, &segments).iter().map(|v| *v as u64).collect()
+                model::one_hot(&self.spec.shape, &ids, &segments).unwrap().iter().map(|v| *v as u64).collect()
             }
             InputKind::Embedded => {
                 let frac = self.spec.input(kind).0.frac;
-                let rows = batch.iter().flat_map(|s| self.folded.embed(&s.ids, &s.segments));
+                let rows = batch.iter().flat_map(|s| self.folded.embed(&s.ids, &s.segments).unwrap());
                 rows.map(|v| ring64::encode(f64::from(v), frac).unwrap()).collect()
             }
         }
