@@ -1,12 +1,13 @@
 //! The client: shares a text with the parties and adds up the two halves of the answer. It alone reads the label.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bundle::ClientBundle;
-use model::{InputKind, Plan, Sample, Texts, one_hot};
-use mpc::{Party, join_output, share_input};
-use net::Link;
+use model::{Cost, InputKind, Plan, Sample, Texts, one_hot};
+use mpc::{Party, deal_frames, join_output, share_input};
+use net::{HEADER_LEN, Link};
 use ring64::Key;
 
 use crate::handshake::{Identity, Peer, call, fresh};
@@ -29,8 +30,6 @@ pub struct Measured {
     pub offline_seconds: f64,
     /// Seconds from the client's input to its output, without the correlations of restarts.
     pub online_seconds: f64,
-    /// Seconds from the client's request to its output.
-    pub total_seconds: f64,
 }
 
 impl Measured {
@@ -42,17 +41,21 @@ impl Measured {
         self.restarts += other.restarts;
         self.offline_seconds += other.offline_seconds;
         self.online_seconds += other.online_seconds;
-        self.total_seconds += other.total_seconds;
     }
 }
 
 /// Logits of each text of a batch, and what they cost.
-#[derive(Clone, Debug)]
 pub struct Answer {
     /// One row a text.
     pub logits: Vec<Vec<f64>>,
     /// Cost.
     pub measured: Measured,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({} texts, redacted)", self.logits.len())
+    }
 }
 
 /// A client connected to both parties.
@@ -85,23 +88,25 @@ impl Client {
         &self.bundle
     }
 
-    /// Classifies a batch of tokenised texts.
-    pub fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
+    /// Classifies a batch of tokenised texts; `ready` is told when the parties wait for nothing but the input.
+    pub fn classify(&mut self, batch: &[Sample], ready: &mut dyn FnMut()) -> Result<Answer> {
         let begin = Instant::now();
-        self.request += 1;
-        let request = self.request;
         let spec = self.bundle.spec.clone();
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
         let texts = Texts::new(&lengths, &spec.shape)?;
         let plan = Plan::new(&spec, &texts, self.kind)?;
+        // all that can be wrong with the input is found before anybody is asked for anything
+        let seed = Key::from_bytes(fresh().context("no randomness from the operating system")?);
+        let rest = share_input(&seed, &self.input(batch)?, spec.input_extra);
+        self.request += 1;
+        let request = self.request;
         for party in &mut self.parties {
             send(party, kind::REQUEST, request, 0, &Request { lengths: lengths.clone() })?;
         }
-        let seed = Key::from_bytes(fresh().context("no randomness from the operating system")?);
-        let rest = share_input(&seed, &self.input(batch)?, spec.input_extra);
         for party in &mut self.parties {
             expect::<()>(party, kind::READY, request, 0, "ready")?;
         }
+        ready();
         let ready = Instant::now();
         send_bytes(&mut self.parties[0], kind::INPUT, request, 0, seed.as_bytes().to_vec())?;
         send_bytes(&mut self.parties[1], kind::INPUT, request, 0, rest)?;
@@ -115,19 +120,7 @@ impl Client {
         let (labels, frac) = (spec.shape.labels, spec.bias_frac(model::Weight::Classifier));
         let shape = output_shape(&spec, labels * batch.len(), frac);
         let logits = join_output([&half0, &half1], &shape).context("a party sent a malformed half of the logits")?;
-        let restart_seconds = first.offline_seconds.max(second.offline_seconds) - (ready - begin).as_secs_f64();
-        let restarts = first.restarts;
-        let measured = Measured {
-            rounds: first.rounds.max(second.rounds),
-            online_bytes_each_way: first.online_bytes.max(second.online_bytes),
-            offline_bytes: first.offline_bytes + second.offline_bytes,
-            restarts,
-            offline_seconds: first.offline_seconds.max(second.offline_seconds),
-            online_seconds: ready.elapsed().as_secs_f64() - if restarts > 0 { restart_seconds.max(0.0) } else { 0.0 },
-            total_seconds: begin.elapsed().as_secs_f64(),
-        };
-        let planned = plan.cost().rounds as u64 * (u64::from(restarts) + 1);
-        anyhow::ensure!(measured.rounds <= planned, "{} rounds were measured, {planned} were planned", measured.rounds);
+        let measured = measure(&plan.cost(), &first, &second, (ready - begin, ready.elapsed()))?;
         Ok(Answer { logits: logits.chunks(labels).map(<[f64]>::to_vec).collect(), measured })
     }
 
@@ -179,4 +172,32 @@ impl Client {
             (InputKind::Embedded, None) => anyhow::bail!("the client's part of the bundle has no embedding table"),
         }
     }
+}
+
+/// What both parties report, held against the plan: nobody sends more than it says.
+fn measure(cost: &Cost, zero: &Report, one: &Report, (before, after): (Duration, Duration)) -> Result<Measured> {
+    let restarts = zero.restarts;
+    let attempts = u64::from(restarts) + 1;
+    let offline_seconds = zero.offline_seconds.max(one.offline_seconds);
+    // while an attempt is repeated, the client waits for its correlations too
+    let again = if restarts > 0 { (offline_seconds - before.as_secs_f64()).max(0.0) } else { 0.0 };
+    let measured = Measured {
+        rounds: zero.rounds.max(one.rounds),
+        online_bytes_each_way: zero.online_bytes.max(one.online_bytes),
+        offline_bytes: zero.offline_bytes.saturating_add(one.offline_bytes),
+        restarts,
+        offline_seconds,
+        online_seconds: after.as_secs_f64() - again,
+    };
+    let headers = (cost.rounds * HEADER_LEN) as u64;
+    let frames = (deal_frames(cost.dealt_bytes) + 2) * HEADER_LEN;
+    for (what, got, most) in [
+        ("rounds", measured.rounds, cost.rounds as u64),
+        ("bytes online", measured.online_bytes_each_way, cost.opened_bytes as u64 + headers),
+        ("bytes from the dealer", measured.offline_bytes, (cost.dealt_bytes + 2 * 32 + frames) as u64),
+    ] {
+        let most = most.saturating_mul(attempts);
+        anyhow::ensure!(got <= most, "the parties report {got} {what}, at most {most} were planned");
+    }
+    Ok(measured)
 }

@@ -13,7 +13,7 @@ use bundle::ClientBundle;
 use model::Sample;
 
 use crate::client::{Answer, Client};
-use crate::exit::{LOST, coded};
+use crate::exit::{self, LOST, coded};
 use crate::handshake::fresh;
 use crate::message::Role;
 use crate::start::{Ready, Start};
@@ -79,8 +79,13 @@ impl Deployment {
 
     /// Classifies a batch.
     pub fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
+        self.classify_with(batch, &mut || ())
+    }
+
+    /// Classifies a batch; `ready` is told when the parties wait for nothing but the input.
+    pub fn classify_with(&mut self, batch: &[Sample], ready: &mut dyn FnMut()) -> Result<Answer> {
         let client = self.client.as_mut().context("the deployment has ended")?;
-        client.classify(batch).map_err(|error| self.explain(error))
+        client.classify(batch, ready).map_err(|error| self.explain(error))
     }
 
     /// What the roles said on standard error, as it came.
@@ -122,10 +127,17 @@ impl Deployment {
             }
             thread::yield_now();
         }
-        // a role that was killed from outside before one that noticed the loss
-        ended.sort_by_key(|(_, status)| status.code().is_some());
+        // one that was killed from outside, then one that ended for a reason of its own, then those that noticed a loss
+        ended.sort_by_key(|(_, status)| match status.code() {
+            None => 0,
+            Some(LOST) => 2,
+            Some(_) => 1,
+        });
         match ended.first() {
-            Some((role, status)) => coded(LOST, format!("{role} ended early ({}): {error:#}", describe(*status))),
+            Some((role, status)) => {
+                let message = format!("{role} ended early ({}): {}", describe(*status), exit::describe(&error));
+                coded(status.code().unwrap_or(LOST), message)
+            }
             None => error,
         }
     }

@@ -5,18 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use convert::{Converted, Student};
-use datasets::{Metrics, Split, Tokenizer};
+use datasets::{Metrics, Split};
 use model::{Float, Sample, Spec, Texts, clear_logits};
 use serde_json::{Value, json};
 
 use crate::client::Measured;
-use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
 use crate::exit::{BAD_FILE, coded};
-use crate::infer::{cost, progress, security};
+use crate::infer::{cost, security};
 use crate::options::Evaluate;
-use crate::shipped::choose;
+use crate::session::{Session, progress};
 use crate::texts::tokens;
 
 /// Evaluates and prints.
@@ -25,46 +24,39 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let source = &options.source;
     let mut examples = datasets::load(options.task, &options.data_dir, Split::Dev)?;
     examples.truncate(options.max_samples.map_or(usize::MAX, |n| n as usize));
-    let chosen = choose(source)?;
-    let student = options.student.clone().or(chosen.student.clone());
-    if !source.quiet {
-        crate::log(&format!("note: {INSECURE_LOCAL}"));
-    }
-    let mut deployment = Deployment::start(&this_program()?, &chosen.bundle, source.deadline())?;
-    let bundle = deployment.bundle()?;
-    let spec = bundle.spec.clone();
-    let folder = bundle.tokenizer_path.parent().context("a tokenizer without a folder")?;
-    let tokenizer = Tokenizer::load(folder, spec.shape.positions)?;
-    let reference = student.as_deref().map(|folder| Reference::read(folder, &spec)).transpose()?;
-    if let Some(example) = examples.iter().find(|e| e.label >= spec.shape.labels) {
-        let message = format!("the set has label {}, the model has {} labels", example.label, spec.shape.labels);
+    let bar = progress(source.quiet, examples.len());
+    let mut session = Session::open(source, &bar)?;
+    let labels = session.spec.shape.labels;
+    if let Some(example) = examples.iter().find(|e| e.label >= labels) {
+        let message = format!("the set has label {}, the model has {labels} labels", example.label);
         return Err(coded(BAD_FILE, message));
     }
-
-    let bar = progress(source.quiet, examples.len());
+    let student = options.student.clone().or(session.student.clone());
+    let reference = student.as_deref().map(|folder| Reference::read(folder, &session.spec)).transpose()?;
     let mut tally = Tally::default();
-    for batch in examples.chunks(source.batch as usize) {
-        let mut samples = Vec::with_capacity(batch.len());
-        for example in batch {
-            let (sample, cut) = tokens(&tokenizer, &example.text, example.text_pair.as_deref())?;
-            tally.truncated += usize::from(cut);
-            samples.push(sample);
-        }
-        let answer = deployment.classify(&samples)?;
+    let mut samples = Vec::with_capacity(examples.len());
+    for example in &examples {
+        let (sample, cut) = tokens(&session.tokenizer, &example.text, example.text_pair.as_deref())?;
+        tally.truncated += usize::from(cut);
+        samples.push(sample);
+    }
+    let mut truth = examples.iter().map(|e| e.label);
+    for batch in session.batches(&samples)? {
+        let answer = session.deployment.classify(batch)?;
         tally.measured.add(&answer.measured);
-        for ((sample, logits), example) in samples.iter().zip(&answer.logits).zip(batch) {
-            tally.truth.push(example.label);
+        for (sample, logits) in batch.iter().zip(&answer.logits) {
+            tally.truth.extend(truth.next());
             tally.private.push(largest(logits));
             if let Some(reference) = &reference {
-                tally.compare(logits, &reference.float(sample)?, &reference.clear(sample)?);
+                tally.compare(logits, &reference.float(sample)?, reference.clear(sample)?.as_deref());
             }
         }
         bar.inc(batch.len() as u64);
         bar.set_message(format!("accuracy {:.4}", tally.accuracy(&tally.private)));
     }
     bar.finish_and_clear();
-    deployment.finish()?;
-    let report = tally.report(options, reference.is_some(), begin.elapsed().as_secs_f64());
+    session.deployment.finish()?;
+    let report = tally.report(options, begin.elapsed().as_secs_f64());
     if source.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
@@ -78,25 +70,29 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// The student in clear, in floating and in fixed point.
+/// The student in clear: in floating point and, where the bundle has its stored scales, in fixed point.
 struct Reference {
     student: Student,
-    converted: Converted,
-    spec: Arc<Spec>,
+    fixed: Option<Converted>,
 }
 
 impl Reference {
     fn read(folder: &Path, spec: &Arc<Spec>) -> Result<Reference> {
         let student = Student::read(folder)?;
-        let converted = convert::convert(&student, &student.stored_ranges()?)?;
-        if *converted.spec != **spec {
-            let message = format!(
-                "{} is not the student that the bundle was made from, or its calibration has changed since; convert it again",
-                folder.display()
-            );
+        if *student.shape() != spec.shape {
+            let message = format!("{} has another shape than the bundle's model", folder.display());
             return Err(coded(BAD_FILE, message));
         }
-        Ok(Reference { student, converted, spec: spec.clone() })
+        let converted = student.stored_ranges().and_then(|ranges| convert::convert(&student, &ranges));
+        // a bundle that was calibrated on other texts has other scales: there is nothing to hold it against in fixed point
+        let fixed = converted.ok().filter(|converted| *converted.spec == **spec);
+        if fixed.is_none() {
+            let name = folder.display();
+            crate::log(&format!(
+                "note: the bundle has other scales than the calibration.json in {name}; fixed point is left out"
+            ));
+        }
+        Ok(Reference { student, fixed })
     }
 
     fn float(&self, sample: &Sample) -> Result<Vec<f64>> {
@@ -105,9 +101,10 @@ impl Reference {
         Ok(logits.iter().map(|v| f64::from(*v)).collect())
     }
 
-    fn clear(&self, sample: &Sample) -> Result<Vec<f64>> {
-        let texts = Texts::new(&[sample.ids.len()], self.student.shape())?;
-        Ok(clear_logits(&self.spec, &self.converted.quantised, &texts, &sample.ids, &sample.segments)?.concat())
+    fn clear(&self, sample: &Sample) -> Result<Option<Vec<f64>>> {
+        let Some(Converted { spec, quantised, .. }) = &self.fixed else { return Ok(None) };
+        let texts = Texts::new(&[sample.ids.len()], &spec.shape)?;
+        Ok(Some(clear_logits(spec, quantised, &texts, &sample.ids, &sample.segments)?.concat()))
     }
 }
 
@@ -124,19 +121,21 @@ struct Tally {
 }
 
 impl Tally {
-    fn compare(&mut self, private: &[f64], float: &[f64], clear: &[f64]) {
+    fn compare(&mut self, private: &[f64], float: &[f64], clear: Option<&[f64]>) {
         let difference = |other: &[f64]| private.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         self.float_difference = self.float_difference.max(difference(float));
-        self.clear_difference = self.clear_difference.max(difference(clear));
         self.float.push(largest(float));
-        self.clear.push(largest(clear));
+        if let Some(clear) = clear {
+            self.clear_difference = self.clear_difference.max(difference(clear));
+            self.clear.push(largest(clear));
+        }
     }
 
     fn accuracy(&self, labels: &[usize]) -> f64 {
         Metrics::of_classes(labels, &self.truth[..labels.len()]).accuracy
     }
 
-    fn report(&self, options: &Evaluate, compared: bool, seconds: f64) -> Value {
+    fn report(&self, options: &Evaluate, seconds: f64) -> Value {
         let mut report = json!({
             "task": options.task.key(),
             "samples": self.truth.len(),
@@ -152,15 +151,17 @@ impl Tally {
             },
             "security": security(),
         });
-        if compared {
-            let agreement = |other: &[usize]| Metrics::of_classes(&self.private, other).accuracy;
+        let agreement = |other: &[usize]| Metrics::of_classes(&self.private, other).accuracy;
+        if !self.float.is_empty() {
             report["accuracy_float"] = json!(self.accuracy(&self.float));
-            report["accuracy_clear"] = json!(self.accuracy(&self.clear));
             report["agreement_float"] = json!(agreement(&self.float));
-            report["agreement_clear"] = json!(agreement(&self.clear));
             let differ = self.private.iter().zip(&self.float).filter(|(a, b)| a != b).count();
             report["labels_differ_float"] = json!(differ);
             report["max_logit_diff_float"] = json!(self.float_difference);
+        }
+        if !self.clear.is_empty() {
+            report["accuracy_clear"] = json!(self.accuracy(&self.clear));
+            report["agreement_clear"] = json!(agreement(&self.clear));
             report["max_logit_diff_clear"] = json!(self.clear_difference);
         }
         report

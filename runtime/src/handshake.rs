@@ -19,6 +19,9 @@ pub type Peer = Named<TcpLink>;
 /// A caller gets this long to say hello.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 
+/// What a caller may send before it is known.
+const STRANGER: Limits = Limits { max_frame: 64 << 10, queue: 1 << 20 };
+
 /// What a role says of itself.
 pub struct Identity {
     /// Who.
@@ -64,6 +67,13 @@ impl Identity {
         }
     }
 
+    /// What every frame of this session carries.
+    fn tag(&self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.session[..8]);
+        u64::from_le_bytes(first)
+    }
+
     /// Checks a peer's hello; the reason says what differs, never what was sent.
     fn check(&self, hello: &Hello, allowed: &[Role]) -> Result<[u8; 32], String> {
         if hello.protocol != PROTOCOL {
@@ -96,7 +106,7 @@ impl Identity {
 /// Calls `peer` and says hello.
 pub fn call(me: &Identity, peer: Role, address: &str, deadline: Duration) -> Result<Known, ControlError> {
     let stream = connect(peer.name(), address, deadline)?;
-    let mut link = Named::new(TcpLink::from_stream(stream, peer.name(), Limits::default(), deadline)?, peer.name());
+    let mut link = Named::new(TcpLink::from_stream(stream, peer.name(), STRANGER, deadline)?, peer.name());
     send(&mut link, kind::HELLO, 0, 0, &me.hello())?;
     let answer = link.recv()?;
     let hello: Hello = match answer.header.kind {
@@ -112,6 +122,8 @@ pub fn call(me: &Identity, peer: Role, address: &str, deadline: Duration) -> Res
     };
     let refusing = |reason| ControlError::Refusing { peer: peer.to_string(), reason };
     let nonce = me.check(&hello, &[peer]).map_err(refusing)?;
+    link.set_limits(Limits::default());
+    link.set_session(me.tag());
     Ok(Known { role: peer, nonce, link })
 }
 
@@ -138,7 +150,7 @@ pub fn answer_all(
 
 fn answer(me: &Identity, stream: TcpStream, allowed: &[Role], deadline: Duration) -> Result<Known, ControlError> {
     let from = stream.peer_addr().map_or_else(|_| "a caller".to_string(), |a: SocketAddr| format!("a caller at {a}"));
-    let mut link = TcpLink::from_stream(stream, &from, Limits::default(), HELLO_DEADLINE)?;
+    let mut link = TcpLink::from_stream(stream, &from, STRANGER, HELLO_DEADLINE)?;
     let Frame { header, payload } = link.recv()?;
     if header.kind != kind::HELLO {
         return Err(ControlError::Unexpected {
@@ -151,7 +163,9 @@ fn answer(me: &Identity, stream: TcpStream, allowed: &[Role], deadline: Duration
         Ok(nonce) => {
             let mut link = Named::new(link, hello.role.name());
             link.set_deadline(deadline);
+            link.set_limits(Limits::default());
             send(&mut link, kind::HELLO, 0, 0, &me.hello())?;
+            link.set_session(me.tag());
             Ok(Known { role: hello.role, nonce, link })
         }
         Err(reason) => {

@@ -1,18 +1,16 @@
 //! `runtime infer`: texts in, labels out.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
-use datasets::Tokenizer;
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::client::Measured;
-use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
+use crate::deployment::INSECURE_LOCAL;
 use crate::options::Infer;
-use crate::shipped::choose;
+use crate::session::{Session, progress};
 use crate::texts::{given, tokens};
 
 /// A label with its probability.
@@ -29,31 +27,25 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     let begin = Instant::now();
     let source = &options.source;
     let texts = given(options)?;
-    let chosen = choose(source)?;
-    if !source.quiet {
-        crate::log(&format!("note: {INSECURE_LOCAL}"));
-    }
     let bar = progress(source.quiet, texts.len());
-    bar.set_message("starting the roles");
-    let mut deployment = Deployment::start(&this_program()?, &chosen.bundle, source.deadline())?;
-    let bundle = deployment.bundle()?;
-    let labels = bundle.labels.clone();
-    let folder = bundle.tokenizer_path.parent().context("a tokenizer without a folder")?;
-    let tokenizer = Tokenizer::load(folder, bundle.spec.shape.positions)?;
+    let mut session = Session::open(source, &bar)?;
+    let labels = session.labels.clone();
     let mut samples = Vec::new();
     for (at, text) in texts.iter().enumerate() {
-        let (sample, cut) = tokens(&tokenizer, text, None)?;
+        let (sample, cut) = tokens(&session.tokenizer, text, None)?;
         if cut {
-            let most = tokenizer.max_length();
-            crate::log(&format!("warning: text {} is longer than {most} tokens; its end was cut off", at + 1));
+            let most = session.tokenizer.max_length();
+            bar.suspend(|| {
+                crate::log(&format!("warning: text {} is longer than {most} tokens; its end was cut off", at + 1));
+            });
         }
         samples.push(sample);
     }
     let mut measured = Measured::default();
     let mut results = Vec::new();
     bar.set_message("classifying");
-    for batch in samples.chunks(source.batch as usize) {
-        let answer = deployment.classify(batch)?;
+    for batch in session.batches(&samples)? {
+        let answer = session.deployment.classify(batch)?;
         bar.inc(batch.len() as u64);
         measured.add(&answer.measured);
         for (sample, logits) in batch.iter().zip(&answer.logits) {
@@ -71,7 +63,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    deployment.finish()?;
+    session.deployment.finish()?;
     if source.json {
         let object = json!({
             "results": results,
@@ -86,18 +78,6 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?;
     }
     Ok(())
-}
-
-/// A bar on standard error, if that is a terminal and quiet was not asked for.
-pub fn progress(quiet: bool, steps: usize) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(steps as u64);
-    let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} {eta}");
-    bar.set_style(style.unwrap_or(ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 /// What a run cost, exactly.

@@ -14,6 +14,7 @@ pub mod infer;
 pub mod message;
 pub mod options;
 pub mod party;
+pub mod session;
 pub mod shipped;
 pub mod start;
 pub mod texts;

@@ -89,8 +89,6 @@ pub struct Report {
     pub offline_bytes: u64,
     /// Seconds from the request until all correlations were prepared, over all attempts.
     pub offline_seconds: f64,
-    /// Seconds of the online phase, over all attempts.
-    pub online_seconds: f64,
 }
 
 /// Why a control message was not understood or a peer was turned away.
@@ -140,7 +138,7 @@ pub enum ControlError {
 pub fn send<T: Serialize>(
     link: &mut dyn Link,
     kind: u8,
-    session: u64,
+    request: u64,
     attempt: u32,
     body: &T,
 ) -> Result<(), ControlError> {
@@ -150,18 +148,18 @@ pub fn send<T: Serialize>(
         why: e.to_string(),
     };
     let payload = serde_json::to_vec(body).map_err(unwritable)?;
-    Ok(link.send(Frame::new(Header::new(kind, session, attempt, 0), payload))?)
+    Ok(link.send(Frame::new(Header::new(kind, request, attempt, 0), payload))?)
 }
 
 /// Sends bytes.
 pub fn send_bytes(
     link: &mut dyn Link,
     kind: u8,
-    session: u64,
+    request: u64,
     attempt: u32,
     payload: Vec<u8>,
 ) -> Result<(), ControlError> {
-    Ok(link.send(Frame::new(Header::new(kind, session, attempt, 0), payload))?)
+    Ok(link.send(Frame::new(Header::new(kind, request, attempt, 0), payload))?)
 }
 
 /// Reads a control message out of a frame's payload.
@@ -179,10 +177,10 @@ pub fn parse<T: DeserializeOwned>(peer: &str, what: &'static str, payload: &[u8]
 pub fn expect<T: DeserializeOwned>(
     link: &mut dyn Link,
     kind: u8,
-    session: u64,
+    request: u64,
     attempt: u32,
     what: &'static str,
 ) -> Result<T, ControlError> {
-    let payload = link.expect(kind, session, attempt, 0, None)?;
+    let payload = link.expect(kind, request, attempt, 0, None)?;
     parse(link.peer(), what, &payload)
 }

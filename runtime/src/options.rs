@@ -12,7 +12,7 @@ use datasets::Task;
 ///
 /// Exit codes: 0 done, 1 other, 2 usage, 3 a bad file, 4 a model's ranges or accuracy, 5 a peer refused, 6 a peer lost or
 /// too slow, 130 stopped.
-#[derive(Clone, Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "runtime", version, verbatim_doc_comment)]
 pub struct Options {
     /// What to do.
@@ -21,7 +21,7 @@ pub struct Options {
 }
 
 /// What to do.
-#[derive(Clone, Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum Command {
     /// Classify texts; starts both parties and the dealer on this machine and is the client.
     Infer(Infer),
@@ -34,7 +34,7 @@ pub enum Command {
 }
 
 /// Which model to run.
-#[derive(Clone, Debug, Args)]
+#[derive(Args)]
 pub struct Source {
     /// A bundle that `convert` made.
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
@@ -49,13 +49,13 @@ pub struct Source {
     /// Longest wait for another role, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub deadline: u64,
-    /// Texts that share their rounds.
+    /// Most texts that share their rounds; fewer where memory or restarts would grow too large.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch: u32,
     /// Print one JSON object in place of one list a text.
     #[arg(long)]
     pub json: bool,
-    /// No progress and no notes.
+    /// No progress.
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -68,7 +68,7 @@ impl Source {
 }
 
 /// `runtime infer`.
-#[derive(Clone, Debug, Args)]
+#[derive(Args)]
 pub struct Infer {
     /// Which model.
     #[command(flatten)]
@@ -80,12 +80,13 @@ pub struct Infer {
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Labels to print for each text, best first.
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with = "json")]
     pub top_k: u32,
 }
 
 /// `runtime evaluate`.
-#[derive(Clone, Debug, Args)]
+#[derive(Args)]
 pub struct Evaluate {
     /// Which model.
     #[command(flatten)]
@@ -105,7 +106,7 @@ pub struct Evaluate {
 }
 
 /// `runtime party`.
-#[derive(Clone, Debug, Args)]
+#[derive(Args)]
 pub struct Party {
     /// 0 or 1.
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=1))]
@@ -116,7 +117,7 @@ pub struct Party {
 }
 
 /// `runtime dealer`.
-#[derive(Clone, Debug, Args)]
+#[derive(Args)]
 pub struct Dealer {
     /// How to run it.
     #[command(flatten)]
@@ -124,7 +125,7 @@ pub struct Dealer {
 }
 
 /// What parties and dealers have in common.
-#[derive(Clone, Debug, Args)]
+#[derive(Args)]
 pub struct Child {
     /// This role's part of the bundle.
     #[arg(long, value_name = "DIR")]

@@ -12,8 +12,9 @@ use mpc::{
 };
 use net::{Frame, Link, Listener};
 use ring64::{Kernel, Key, packed_len};
+use zeroize::Zeroize;
 
-use crate::exit::{LOST, code_of};
+use crate::exit::{GATE, LOST, code_of, coded};
 use crate::handshake::{Identity, Peer, answer_all, call, fresh, is_timeout, take};
 use crate::message::{ControlError, Demand, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::start::Start;
@@ -85,10 +86,11 @@ fn share_output_root(party: Party, peer: &mut Peer) -> Result<Key> {
     }
 }
 
-fn key(bytes: Vec<u8>) -> Result<Key> {
+fn key(mut bytes: Vec<u8>) -> Result<Key> {
     let mut words = [0; 32];
     anyhow::ensure!(bytes.len() == words.len(), "a key of {} bytes; expected 32", bytes.len());
     words.copy_from_slice(&bytes);
+    bytes.zeroize();
     Ok(Key::from_bytes(words))
 }
 
@@ -180,14 +182,12 @@ impl Server {
                 Some(input) => input,
                 none => none.insert(self.receive_input(request, &texts)?),
             };
-            let begin = Instant::now();
             let before = self.peer.counters();
             let this = attempt_of(&self.spec, &self.weights, &texts, self.kind, (request, attempt));
             let outcome = online(&this, correlations, input.clone(), &mut self.peer)?;
             let passed = self.peer.counters().since(before);
             report.rounds += passed.frames_sent;
             report.online_bytes += passed.bytes_sent;
-            report.online_seconds += begin.elapsed().as_secs_f64();
             match outcome {
                 Outcome::Restart => report.restarts += 1,
                 Outcome::Logits { share, frac } => {
@@ -195,10 +195,13 @@ impl Server {
                 }
             }
         }
-        anyhow::bail!(
-            "request {request} restarted {MOST_ATTEMPTS} times in a row; the bundle's ranges do not hold for this text: \
-             convert again with --calibrate on texts like it"
-        )
+        let planned = plan.cost().restart_probability;
+        let message = format!(
+            "request {request} restarted {MOST_ATTEMPTS} times in a row, planned are {:.0} % of attempts; give fewer texts a \
+             batch, or convert again with --calibrate on texts like these",
+            100.0 * planned
+        );
+        Err(coded(GATE, message))
     }
 
     /// Gets fresh correlations: a key and, at P1, the dealt stream.

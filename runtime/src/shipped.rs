@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use bundle::{Embedding, WriteOptions};
+use bundle::{ClientBundle, DealerBundle, Embedding, Role, WriteOptions};
 use convert::Student;
 use directories::ProjectDirs;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -22,8 +22,8 @@ pub const SHIPPED: &str = "sst2-minilm-l4-2quad";
 const MODELS_VARIABLE: &str = "PRIVATE_BERT_MODELS";
 /// Where bundles are kept, in place of the user's cache folder.
 const CACHE_VARIABLE: &str = "PRIVATE_BERT_CACHE";
-/// Changes when a bundle of the same student would differ.
-const CACHE_VERSION: u32 = 1;
+/// Changes when a bundle of the same student would differ, though no format did.
+const CACHE_VERSION: u32 = 2;
 
 /// Whether a bundle is being written, and whether it should stop.
 static WRITING: AtomicBool = AtomicBool::new(false);
@@ -88,8 +88,9 @@ fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf
         Embedding::Private => "private",
         Embedding::Client => "client",
     };
-    let bundle = cache.join(format!("{}-{name}-v{CACHE_VERSION}", fingerprint(folder)?));
-    if bundle.join("client/manifest.json").is_file() {
+    let version = format!("v{CACHE_VERSION}.{}.{}", bundle::FORMAT_VERSION, model::SPEC_VERSION);
+    let bundle = cache.join(format!("{}-{name}-{version}", fingerprint(folder)?));
+    if is_whole(&bundle) {
         return Ok(bundle);
     }
     fs::create_dir_all(&cache).with_context(|| format!("making the cache folder {}", cache.display()))?;
@@ -107,17 +108,29 @@ fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf
         bar.set_position(done);
         if STOP.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    // a half-made folder of this name can only be left over from another version
-    let options = WriteOptions { overwrite: true, progress: Some(&mut progress) };
+    // what is there and cannot be read is replaced
+    let options = WriteOptions { overwrite: bundle.exists(), progress: Some(&mut progress) };
     WRITING.store(true, Ordering::SeqCst);
     let written = convert::write_bundle(&student, &converted, embedding, &bundle, options);
     WRITING.store(false, Ordering::SeqCst);
     if STOP.load(Ordering::SeqCst) {
         interrupt();
     }
-    written?;
+    match written {
+        // another process was faster: its bundle serves as well
+        Err(_) if is_whole(&bundle) => {}
+        other => drop(other?),
+    }
     bar.finish_and_clear();
     Ok(bundle)
+}
+
+/// Whether a bundle can be read by all roles.
+fn is_whole(bundle: &Path) -> bool {
+    let part = |role: Role| role.folder(bundle);
+    ClientBundle::open(&part(Role::Client)).is_ok()
+        && DealerBundle::open(&part(Role::Dealer)).is_ok()
+        && [Role::Party0, Role::Party1].into_iter().all(|role| part(role).join("manifest.json").is_file())
 }
 
 /// A name for a student's content.

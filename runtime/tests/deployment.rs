@@ -5,8 +5,9 @@
 mod folder;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bundle::{Contents, Embedding, Table, WriteOptions};
@@ -167,15 +168,40 @@ fn a_killed_role_ends_the_others_and_is_named() {
 }
 
 #[test]
-fn roles_end_when_the_client_is_gone() {
+fn a_role_ends_when_the_process_that_started_it_is_gone() {
     let tiny = Tiny::new();
     let folder = tiny.bundle("bundle", Embedding::Client);
-    let deployment = Deployment::start(program(), &folder, DEADLINE).unwrap();
-    let processes = deployment.processes();
-    drop(deployment);
-    for (role, process) in processes {
-        assert!(gone(process, Duration::from_secs(10)), "{role} goes on");
+    for started in [false, true] {
+        let (mut child, mut input, _) = party_zero(&folder);
+        if started {
+            writeln!(input, "{}", start_line(&fresh().unwrap(), &fresh().unwrap())).unwrap();
+        }
+        // what the system does with the pipe of a parent that is killed
+        drop(input);
+        assert!(gone(child.id(), Duration::from_secs(10)), "the party goes on, started: {started}");
+        assert!(!child.wait().unwrap().success());
     }
+}
+
+/// P0 alone, waiting for its start line.
+fn party_zero(bundle: &Path) -> (Child, ChildStdin, Ready) {
+    let mut child = Command::new(program())
+        .args(["party", "--index", "0", "--insecure-local", "--deadline", "3", "--bundle"])
+        .arg(bundle.join("party0"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let input = child.stdin.take().unwrap();
+    (child, input, serde_json::from_str(&line).unwrap())
+}
+
+fn start_line(token: &[u8; 32], session: &[u8; 16]) -> String {
+    let (token, session) = (hex::encode(token), hex::encode(session));
+    format!("{{\"token\":\"{token}\",\"session\":\"{session}\",\"peers\":{{}}}}")
 }
 
 #[test]
@@ -192,22 +218,9 @@ fn parts_of_two_conversions_do_not_work_together() {
 fn a_caller_without_the_token_is_turned_away() {
     let tiny = Tiny::new();
     let folder = tiny.bundle("bundle", Embedding::Client);
-    let mut child = Command::new(program())
-        .args(["party", "--index", "0", "--insecure-local", "--deadline", "3", "--bundle"])
-        .arg(folder.join("party0"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
-    let ready: Ready = serde_json::from_str(&line).unwrap();
+    let (mut child, mut input, ready) = party_zero(&folder);
     let (token, session) = (fresh::<32>().unwrap(), fresh::<16>().unwrap());
-    let start =
-        format!("{{\"token\":\"{}\",\"session\":\"{}\",\"peers\":{{}}}}\n", hex::encode(token), hex::encode(session));
-    let mut input = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut input, start.as_bytes()).unwrap();
+    writeln!(input, "{}", start_line(&token, &session)).unwrap();
     let bundle = bundle::ClientBundle::open(&folder.join("client")).unwrap();
     let identity = |token: [u8; 32]| Identity {
         role: Role::Client,

@@ -71,14 +71,22 @@ fn no_file_is_longer_than_six_hundred_lines() {
 #[test]
 fn unsafe_code_stands_in_the_kernels_of_ring64_only() {
     let kernels = root().join("crates/ring64/src");
-    let word = ["un", "safe "].concat();
+    let (word, allowed) = (["un", "safe"].concat(), ["allow(un", "safe_code"].concat());
+    let mut found = 0;
     for path in all_sources() {
         let text = fs::read_to_string(&path).unwrap();
-        let code = text.lines().filter(|l| !l.trim_start().starts_with("//"));
-        let found = code.filter(|l| l.contains(&word)).count();
+        let code = text.lines().map(|l| l.split("//").next().unwrap_or_default());
+        // the word itself, not a part of a longer one such as the lint's name
+        let is_code = |line: &str| {
+            let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            words.into_iter().any(|w| w == word) || line.contains(&allowed)
+        };
+        let lines = code.filter(|line| is_code(line)).count();
         let kernel = path.starts_with(&kernels) && path.to_string_lossy().contains("avx512");
-        assert!(found == 0 || kernel, "{} holds {word}code", path.display());
+        assert!(lines == 0 || kernel, "{} holds {word} code", path.display());
+        found += lines;
     }
+    assert!(found > 0, "the search finds what is there");
 }
 
 #[test]

@@ -88,6 +88,47 @@ fn evaluate_compares_with_float_and_with_clear_fixed_point() {
 }
 
 #[test]
+fn evaluate_takes_a_bundle_and_the_student_that_it_was_made_from() {
+    let place = Place::new();
+    let (model, glue) = (place.student().display().to_string(), place.glue().display().to_string());
+    let student = convert::Student::read(&place.student()).unwrap();
+    let stored = student.stored_ranges().unwrap();
+    // another calibration: other scales, the same model
+    let samples = convert::encode(&student.tokenizer, student.shape(), &folder::examples(7)).unwrap();
+    let fewer = model::calibrate(&student.folded, &samples, &|| ()).unwrap();
+    for (name, ranges, fixed) in [("stored", stored, true), ("fewer", fewer, false)] {
+        let bundle = place.root.path().join(name);
+        let converted = convert::convert(&student, &ranges).unwrap();
+        let options = bundle::WriteOptions { overwrite: false, progress: None };
+        convert::write_bundle(&student, &converted, bundle::Embedding::Private, &bundle, options).unwrap();
+        let bundle = bundle.display().to_string();
+        let args = ["evaluate", "--task=sst2", "--data-dir", &glue, "--bundle", &bundle, "--student", &model];
+        let output = runtime(&place, &[&args[..], &["--max-samples", "3", "--json", "-q"]].concat(), b"");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(object["accuracy_float"].is_f64());
+        assert_eq!(object["accuracy_clear"].is_f64(), fixed, "{name}");
+        assert_eq!(text(&output.stderr).contains("other scales"), !fixed, "{name}");
+    }
+}
+
+#[test]
+fn a_damaged_part_of_a_bundle_is_a_bad_file() {
+    let place = Place::new();
+    let student = convert::Student::read(&place.student()).unwrap();
+    let converted = convert::convert(&student, &student.stored_ranges().unwrap()).unwrap();
+    let folder = place.bundle();
+    let options = bundle::WriteOptions { overwrite: false, progress: None };
+    convert::write_bundle(&student, &converted, bundle::Embedding::Private, &folder, options).unwrap();
+    std::fs::write(folder.join("party1/seed"), b"short").unwrap();
+    let bundle = folder.display().to_string();
+    let output = runtime(&place, &["infer", "--bundle", &bundle, "--text", "w4", "--deadline", "5"], b"");
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(errors.contains("party1 ended early") && errors.contains("seed"), "{errors}");
+}
+
+#[test]
 fn each_mistake_has_a_message_and_an_exit_code() {
     let place = Place::new();
     let model = place.student().display().to_string();

@@ -1,20 +1,29 @@
 //! The student in this repository, end to end over three processes.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bundle::{Embedding, WriteOptions};
 use convert::Student;
 use model::{Float, Plan, Sample, Texts};
 use net::HEADER_LEN;
+use runtime::client::Answer;
 use runtime::deployment::Deployment;
+use runtime::exit::{LOST, code_of};
+use runtime::message::Role;
 use runtime::shipped::SHIPPED;
 use serde_json::Value;
 
 fn student() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(SHIPPED)
+}
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_runtime"))
 }
 
 #[test]
@@ -38,31 +47,33 @@ fn sample(tokens: usize) -> Sample {
     Sample { ids: (0..tokens).map(|i| words[i % words.len()]).collect(), segments: vec![0; tokens] }
 }
 
+/// One whole run: an attempt that restarts stops half-way and cannot be held against the plan.
+fn without_restart(deployment: &mut Deployment, sample: &Sample) -> Answer {
+    let mut runs = (0..8).map(|_| deployment.classify(std::slice::from_ref(sample)).unwrap());
+    runs.find(|answer| answer.measured.restarts == 0).expect("a run without a restart among eight")
+}
+
 #[test]
 fn every_length_costs_what_was_planned_and_gives_the_float_logits() {
     let student = Student::read(&student()).unwrap();
     let converted = convert::convert(&student, &student.stored_ranges().unwrap()).unwrap();
     let root = tempfile::tempdir().unwrap();
-    for (embedding, lengths) in [(Embedding::Private, [1, 17, 128]), (Embedding::Client, [2, 17, 512])] {
+    for embedding in [Embedding::Private, Embedding::Client] {
         let folder = root.path().join(format!("{embedding:?}"));
         let options = WriteOptions { overwrite: false, progress: None };
         convert::write_bundle(&student, &converted, embedding, &folder, options).unwrap();
-        let program = Path::new(env!("CARGO_BIN_EXE_runtime"));
-        let mut deployment = Deployment::start(program, &folder, Duration::from_secs(120)).unwrap();
-        for tokens in lengths {
+        let mut deployment = Deployment::start(program(), &folder, Duration::from_secs(120)).unwrap();
+        for tokens in [1, 17, 128, 512] {
             let sample = sample(tokens);
-            let answer = deployment.classify(std::slice::from_ref(&sample)).unwrap();
+            let answer = without_restart(&mut deployment, &sample);
             let texts = Texts::new(&[tokens], student.shape()).unwrap();
             let cost = Plan::new(&converted.spec, &texts, embedding.input_kind()).unwrap().cost();
-            let (measured, attempts) = (answer.measured, u64::from(answer.measured.restarts) + 1);
-            if attempts == 1 {
-                // an attempt that restarts stops half-way: whole ones only can be compared
-                let online = cost.opened_bytes + cost.rounds * HEADER_LEN;
-                assert_eq!(measured.online_bytes_each_way, online as u64, "{tokens} tokens");
-                assert_eq!(measured.rounds, cost.rounds as u64, "{tokens} tokens");
-            }
+            let measured = answer.measured;
+            let online = cost.opened_bytes + cost.rounds * HEADER_LEN;
+            assert_eq!(measured.online_bytes_each_way, online as u64, "{tokens} tokens");
+            assert_eq!(measured.rounds, cost.rounds as u64, "{tokens} tokens");
             let dealt = cost.dealt_bytes + 64 + (mpc::deal_frames(cost.dealt_bytes) + 2) * HEADER_LEN;
-            assert_eq!(measured.offline_bytes, attempts * dealt as u64, "{tokens} tokens");
+            assert_eq!(measured.offline_bytes, dealt as u64, "{tokens} tokens");
             assert!(cost.restart_probability < 0.2, "{tokens} tokens: {}", cost.restart_probability);
             assert!(cost.rounds <= 16 * student.shape().layers + 8);
             let float = Float::new(&student.folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
@@ -71,5 +82,61 @@ fn every_length_costs_what_was_planned_and_gives_the_float_logits() {
             }
         }
         deployment.finish().unwrap();
+    }
+}
+
+/// Hundredths of a second that a process has computed.
+fn computed(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // the fields after the name in parentheses: state is the first, user time the twelfth
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().nth(11);
+    fields.and_then(|n| n.parse().ok()).unwrap_or(u64::MAX)
+}
+
+fn kill(process: u32) {
+    assert!(Command::new("kill").args(["-9", &process.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_party_killed_in_the_middle_of_a_text_ends_the_others() {
+    let student = Student::read(&student()).unwrap();
+    let converted = convert::convert(&student, &student.stored_ranges().unwrap()).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("bundle");
+    let options = WriteOptions { overwrite: false, progress: None };
+    convert::write_bundle(&student, &converted, Embedding::Client, &folder, options).unwrap();
+    for online in [false, true] {
+        let mut deployment = Deployment::start(program(), &folder, Duration::from_secs(60)).unwrap();
+        deployment.classify(&[sample(2)]).unwrap();
+        let processes: BTreeMap<_, _> = deployment.processes().into_iter().map(|(r, p)| (r.name(), p)).collect();
+        let (victim, dealer) = (processes["party1"], processes["dealer"]);
+        let begin = Instant::now();
+        let error = if online {
+            // P0 gets its input and opens; P1 is gone
+            deployment.classify_with(&[sample(64)], &mut || kill(victim)).unwrap_err()
+        } else {
+            // the dealer is in the middle of what it deals
+            let from = computed(dealer);
+            let killer = thread::spawn(move || {
+                while computed(dealer) < from + 5 {
+                    thread::yield_now();
+                }
+                kill(victim);
+            });
+            let error = deployment.classify(&[sample(512)]).unwrap_err();
+            killer.join().unwrap();
+            error
+        };
+        assert_eq!(code_of(&error), LOST, "{error:#}");
+        assert!(format!("{error:#}").starts_with("party1 ended early (signal: 9"), "{error:#}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "the others noticed within their deadline");
+        let noticed = |role: Role| {
+            let named = |(by, line): &(Role, String)| *by == role && line.contains("party1");
+            deployment.messages().iter().any(named)
+        };
+        while !(noticed(Role::Party0) && noticed(Role::Dealer)) {
+            assert!(begin.elapsed() < Duration::from_secs(90), "not all name party1: {:?}", deployment.messages());
+            thread::yield_now();
+        }
     }
 }
