@@ -13,6 +13,7 @@ pub mod judge;
 pub mod loss;
 pub mod ops;
 pub mod options;
+pub mod output;
 pub mod pipeline;
 pub mod progress;
 pub mod range;

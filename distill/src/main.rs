@@ -9,7 +9,7 @@ use distill::options::Options;
 use distill::training::{Interrupted, STOP};
 
 fn main() -> ExitCode {
-    let options = match Options::from_args(std::env::args()) {
+    let options = match Options::from_args(std::env::args_os()) {
         Ok(options) => options,
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };

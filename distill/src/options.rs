@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
@@ -154,14 +155,16 @@ fn task_key<S: serde::Serializer>(task: &Task, serializer: S) -> Result<S::Ok, S
 
 impl Options {
     /// Parses the command line; `--max_seq_length` is `--max-seq-length`.
-    pub fn from_args(args: impl Iterator<Item = String>) -> Result<Options, clap::Error> {
-        Options::try_parse_from(args.map(|arg| match arg.strip_prefix("--") {
-            None => arg,
-            Some(flag) => {
-                let (name, value) = flag.split_at(flag.find('=').unwrap_or(flag.len()));
-                format!("--{}{value}", name.replace('_', "-"))
-            }
-        }))
+    pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
+        Options::try_parse_from(args.into_iter().map(
+            |arg| match arg.to_str().and_then(|text| text.strip_prefix("--")) {
+                None => arg,
+                Some(flag) => {
+                    let (name, value) = flag.split_at(flag.find('=').unwrap_or(flag.len()));
+                    format!("--{}{value}", name.replace('_', "-")).into()
+                }
+            },
+        ))
     }
 }
 
@@ -170,7 +173,7 @@ mod tests {
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Options, clap::Error> {
-        Options::from_args(args.iter().map(ToString::to_string))
+        Options::from_args(args.iter().map(OsString::from))
     }
 
     #[test]
@@ -181,6 +184,20 @@ mod tests {
         let (a, b) = (parse(&dashes).unwrap(), parse(&underscores).unwrap());
         assert_eq!((a.max_seq_length, a.data_dir.clone(), a.task), (64, PathBuf::from("my_data"), Task::Sst2));
         assert_eq!(serde_json::to_value(a).unwrap(), serde_json::to_value(b).unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_no_utf8_is_a_path() {
+        use std::os::unix::ffi::OsStringExt;
+        let mut args: Vec<OsString> =
+            ["distill", "--teacher", "t", "--task", "sst2", "--data_dir", "d", "--output_dir"].map(Into::into).into();
+        args.push(OsString::from_vec(b"o\xff_t".to_vec()));
+        let out = Options::from_args(args.clone()).unwrap().output_dir.unwrap();
+        assert_eq!(out.as_os_str(), args.last().unwrap());
+        // In a flag's place it is an error, not a panic.
+        args.push(OsString::from_vec(b"--o\xff".to_vec()));
+        assert!(Options::from_args(args).is_err());
     }
 
     #[test]

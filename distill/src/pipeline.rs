@@ -1,9 +1,8 @@
 //! The whole recipe, from folders to a folder.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use datasets::{Batches, Split, Tokenizer};
 
 use serde_json::json;
@@ -20,10 +19,10 @@ use crate::options::Options;
 use crate::range::ranges;
 use crate::samples::Samples;
 use crate::schedule::{Schedule, Shape};
-use crate::state::{Stage, State};
+use crate::state::Stage;
 use crate::student::{self, Student};
 use crate::training::{Loss, Plan, Run, train};
-use crate::{atomic, checkpoint, stages};
+use crate::{atomic, output, stages};
 
 /// The texts of a run.
 #[derive(Debug)]
@@ -39,7 +38,7 @@ pub fn run(options: &Options) -> Result<()> {
     let (teacher, start, data) = read(options)?;
     // What does not fit together is refused before the teacher learns for an hour.
     student::start(&teacher, start.clone(), options.student_layers)?;
-    let mut run = begin(options)?;
+    let mut run = output::begin(options)?;
     let teacher = fine_tuned(options, &mut run, teacher, &data)?;
     let mut student = student::start(&teacher, start, options.student_layers)?;
     stages::layers(options, &mut run, &teacher, &mut student, &data)?;
@@ -66,12 +65,13 @@ pub fn describe(options: &Options) -> Result<String> {
         layers.join(", "),
         stage(Stage::Layers),
         stage(Stage::Prediction),
-        output_folder(options).display(),
+        output::folder(options).display(),
     ))
 }
 
 /// Everything a run starts from: the teacher, what the student starts from unless that is the teacher, the texts.
 fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
+    output::check(options)?;
     let path = options.teacher.as_deref().context("--teacher is needed")?;
     let teacher = Folder::read(path, options.task, options.seed)?;
     let tokenizer = teacher.tokenizer(options.max_seq_length)?;
@@ -129,9 +129,10 @@ fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, dat
     atomic::write_json(&out.join("eval_results.json"), &judged)?;
     atomic::write_json(&out.join("all_results.json"), &all)?;
     atomic::write_json(&out.join("trainer_state.json"), &run.state)?;
+    let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let card = Card {
         name: &out.file_name().unwrap_or_default().to_string_lossy(),
-        command: &std::env::args().collect::<Vec<_>>().join(" "),
+        command: &words.join(" "),
         options,
         config: &student.config,
         learns_from: &student.learns_from,
@@ -175,52 +176,6 @@ fn read_data(options: &Options, tokenizer: &Tokenizer) -> Result<Data> {
         "there must be at least one example to train and to judge by"
     );
     Ok(data)
-}
-
-/// The output folder, new or taken up.
-fn begin(options: &Options) -> Result<Run> {
-    let out = output_folder(options);
-    let settings = serde_json::to_value(options)?;
-    let resume = match &options.resume_from_checkpoint {
-        Some(Some(folder)) => Some(folder.clone()),
-        Some(None) => match checkpoint::newest(&out)? {
-            Some(folder) => Some(folder),
-            None => bail!("--resume-from-checkpoint: there is no checkpoint in {}", out.display()),
-        },
-        None if options.overwrite_output_dir => {
-            if out.exists() {
-                fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
-            }
-            None
-        }
-        None => checkpoint::newest(&out)?,
-    };
-    if let Some(folder) = resume {
-        let state = checkpoint::read_state(&folder)?;
-        if state.settings != settings {
-            let path = folder.join("trainer_state.json");
-            bail!(BadFile::new(&path, format!("made with other options: {}; now {settings}", state.settings)));
-        }
-        eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
-        return Ok(Run { out, resume: Some(folder), state });
-    }
-    if out.is_dir() && fs::read_dir(&out)?.next().is_some() {
-        bail!(
-            "{} is not empty and has no checkpoint; choose another --output-dir or pass --overwrite-output-dir",
-            out.display()
-        );
-    }
-    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    Ok(Run { out, resume: None, state: State::new(settings) })
-}
-
-/// `--output-dir`, or outputs/TASK-STUDENT.
-pub fn output_folder(options: &Options) -> PathBuf {
-    let start = options.student.as_deref().or(options.teacher.as_deref()).unwrap_or(Path::new("student"));
-    let name = start.file_name().unwrap_or_default().to_string_lossy();
-    let layers = options.student_layers.map(|n| format!("-l{n}")).unwrap_or_default();
-    let default = || Path::new("outputs").join(format!("{}-{name}{layers}", options.task.key()));
-    options.output_dir.clone().unwrap_or_else(default)
 }
 
 /// The teacher with a head for the task: as it was read, or fine-tuned now, or by the run that is taken up.

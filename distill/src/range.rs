@@ -1,4 +1,4 @@
-//! The ranges that a private run's series are fitted on: a penalty that keeps values inside, and what was seen.
+//! A penalty that keeps values where a private run is at ease, and the ranges that were seen.
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -9,13 +9,23 @@ use crate::bert::{Bert, Trace};
 use crate::ops::{excess, log_variances, spread};
 use crate::samples::Samples;
 
-/// 2Quad gives weight to a score by its distance from -c; nearer than this, it has nearly none.
+// The four numbers below are targets of the training, not limits of the private run: those are in the crate `model`
+// (`choose.rs`), which takes its domains from calibration.json, widens them by a head-room, and refuses what no series of its
+// can follow. The targets are narrower than that on purpose. A penalty only pulls: some values stay outside, texts that
+// nobody has seen go further, and every domain that stays narrow needs fewer terms, which is less to deal and less to compute.
+
+/// How far above `-c` scores are to stay. 2Quad's weight is 0 at `-c` and grows again below it, so that a score this near
+/// means "hardly any weight", and a lower one would mean more. A row that is all near `-c` has a sum near 0, at whose lower end
+/// the series of 1/D must be exact.
 const NEAREST: f32 = 1.0;
-/// Scores beyond this make the row's sum wide.
+/// Where scores are to end. With c = 5 a score of 15 weighs 400, sixteen times a score of 0: it makes the upper end of the sums,
+/// and the series of 1/D is dearer the larger the largest sum is over the smallest.
 const HIGHEST_SCORE: f32 = 15.0;
-/// GeLU's series is fitted up to 12.
+/// Where GeLU's inputs are to end, on both sides. A run holds neurons of up to 124, head-room included, each in the narrowest of
+/// five classes that takes it; up to 11 the third class (up to 28) is enough.
 const GELU: f32 = 11.0;
-/// Half the width, in natural logarithms, that a LayerNorm's variances may take at no cost: a ratio of 16 in all.
+/// Half the width, in natural logarithms, that a LayerNorm's variances may take at no cost: a ratio of 16 in all. The series of
+/// 1/sqrt is dearer the larger the largest variance is over the smallest; how large they are costs nothing, hence no centre.
 const LOG_VARIANCE: f32 = 1.386;
 
 /// The scores that a layer's 2Quad is at ease with; one range for all heads, that of the smallest shift.

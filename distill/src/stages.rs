@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use model::Config;
 
 use crate::atomic;
-use crate::bert::Bert;
+use crate::bert::{Bert, Trace};
 use crate::folder::Folder;
 use crate::judge;
 use crate::loss::{cross_entropy, mean_square, soft_cross_entropy};
@@ -54,14 +54,9 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
         }
         let scores = Tensor::stack(&scores, 0)?.sum_all()?;
         let hidden = Tensor::stack(&hidden, 0)?.sum_all()?;
-        let mut total = (&scores + &hidden)?;
-        let mut parts = vec![("scores", scores), ("hidden", hidden)];
-        if options.range_penalty > 0.0 {
-            let range = penalty(&trace, &config)?;
-            total = (total + (&range * options.range_penalty)?)?;
-            parts.push(("range", range));
-        }
-        Ok(Loss { total, parts })
+        let total = (&scores + &hidden)?;
+        let parts = vec![("scores", scores), ("hidden", hidden)];
+        within_range(Loss { total, parts }, options, &trace, &config)
     })?;
     student.weights = weights.detached();
     Ok(())
@@ -96,15 +91,20 @@ pub fn prediction(
             total = (total + (&gold * options.gold_weight)?)?;
             parts.push(("gold", gold));
         }
-        if options.range_penalty > 0.0 {
-            let range = penalty(&trace, &config)?;
-            total = (total + (&range * options.range_penalty)?)?;
-            parts.push(("range", range));
-        }
-        Ok(Loss { total, parts })
+        within_range(Loss { total, parts }, options, &trace, &config)
     })?;
     student.weights = weights.detached();
     Ok(())
+}
+
+/// The loss with the penalty on values outside their range.
+fn within_range(mut loss: Loss, options: &Options, trace: &Trace, config: &Config) -> Result<Loss> {
+    if options.range_penalty > 0.0 {
+        let range = penalty(trace, config)?;
+        loss.total = (loss.total + (&range * options.range_penalty)?)?;
+        loss.parts.push(("range", range));
+    }
+    Ok(loss)
 }
 
 fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {

@@ -59,14 +59,18 @@ fn shifts_of_their_own_for_each_head_mean_the_same_to_both() {
     assert!(gap < 1e-4, "{gap}");
 }
 
-#[test]
-fn the_shipped_student_is_the_same_to_both() {
+fn shipped() -> Option<Folder> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sst2-minilm-l4-2quad");
     if !path.is_dir() {
         eprintln!("skipped: {} is not there", path.display());
-        return;
+        return None;
     }
-    let folder = Folder::read(&path, Task::Sst2, 0).unwrap();
+    Some(Folder::read(&path, Task::Sst2, 0).unwrap())
+}
+
+#[test]
+fn the_shipped_student_is_the_same_to_both() {
+    let Some(folder) = shipped() else { return };
     assert!(folder.has_head);
     let tokenizer = folder.tokenizer(128).unwrap();
     let long = "it is never less than watchable , and often more , ".repeat(9);
@@ -76,5 +80,34 @@ fn the_shipped_student_is_the_same_to_both() {
         (encoding.ids, encoding.type_ids)
     });
     let gap = largest_gap(&folder, &texts);
+    assert!(gap < 1e-4, "{gap}");
+}
+
+/// One line of what `scripts/check_transformers.py --save` writes.
+#[derive(serde::Deserialize)]
+struct Line {
+    text: String,
+    ids: Vec<u32>,
+    logits: Vec<f32>,
+}
+
+#[test]
+fn the_shipped_student_is_the_same_to_transformers() {
+    let Some(folder) = shipped() else { return };
+    let tokenizer = folder.tokenizer(128).unwrap();
+    let model = Bert::new(&folder.config, &folder.weights).unwrap();
+    let lines: Vec<Line> = serde_json::from_str(include_str!("transformers.json")).unwrap();
+    assert_eq!(lines.len(), 20);
+    let mut gap = 0.0f32;
+    for Line { text, ids, logits } in lines {
+        let encoding = tokenizer.encode(&text, None).unwrap();
+        assert_eq!(encoding.ids, ids, "{text}");
+        let texts = [(&encoding.ids[..], &encoding.type_ids[..])];
+        let batch = Packed::new(texts.into_iter(), folder.config.num_attention_heads).unwrap();
+        let got = model.logits(&batch, None).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        gap = got.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(gap, f32::max);
+        assert_eq!(got.len(), logits.len());
+    }
+    eprintln!("largest difference from transformers: {gap:.1e}");
     assert!(gap < 1e-4, "{gap}");
 }

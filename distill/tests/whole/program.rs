@@ -127,6 +127,38 @@ fn a_folder_that_is_not_empty_is_left_alone() {
 }
 
 #[test]
+fn a_teacher_in_the_output_folder_outlives_overwrite_output_dir() {
+    let world = World::new();
+    let teacher = world.model("out/teacher", 2, true);
+    fs::create_dir(world.path("out").join("checkpoint-1")).unwrap();
+    for more in [&["--overwrite-output-dir"][..], &["--overwrite_output_dir", "--dry-run"]] {
+        let output = distill(&world, &teacher, "out", more).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("holds the teacher folder") && text.contains("--output-dir"), "{text}");
+        assert!(teacher.join("model.safetensors").is_file());
+    }
+    // What another run left is emptied.
+    let more = ["--num-train-epochs", "1", "--overwrite-output-dir"];
+    fs::create_dir_all(world.path("new/checkpoint-1")).unwrap();
+    fs::write(world.path("new/old.txt"), "old").unwrap();
+    succeed(&mut distill(&world, &teacher, "new", &more));
+    assert!(!world.path("new/old.txt").exists() && world.path("new/model.safetensors").is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_argument_that_is_no_utf8_is_no_panic() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = World::new();
+    let odd = std::ffi::OsStr::from_bytes(b"no\xffwhere");
+    let mut command = distill(&world, &world.path("teacher"), "out", &[]);
+    assert_eq!(command.arg("--student").arg(odd).output().unwrap().status.code(), Some(3));
+    let mut command = distill(&world, &world.path("teacher"), "out", &[]);
+    assert_eq!(command.arg(odd).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
 fn each_kind_of_failure_has_its_exit_code() {
     let world = World::new();
     let teacher = world.model("encoder", 1, true);

@@ -1,0 +1,206 @@
+//! The output folder: which it is, what it must not be, and how a run begins in it.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::bad_file::BadFile;
+use crate::checkpoint;
+use crate::options::Options;
+use crate::state::State;
+use crate::training::Run;
+
+/// `--output-dir`, or outputs/TASK-STUDENT.
+pub fn folder(options: &Options) -> PathBuf {
+    let start = options.student.as_deref().or(options.teacher.as_deref()).unwrap_or(Path::new("student"));
+    let name = start.file_name().unwrap_or_default().to_string_lossy();
+    let layers = options.student_layers.map(|n| format!("-l{n}")).unwrap_or_default();
+    let default = || Path::new("outputs").join(format!("{}-{name}{layers}", options.task.key()));
+    options.output_dir.clone().unwrap_or_else(default)
+}
+
+/// Refuses an output that would harm what the run reads, or that `--overwrite-output-dir` must not empty. Changes nothing.
+pub fn check(options: &Options) -> Result<()> {
+    let out = folder(options);
+    let place = real(&out)?;
+    let inputs = [
+        ("teacher", options.teacher.as_deref()),
+        ("student", options.student.as_deref()),
+        ("data", Some(options.data_dir.as_path())),
+    ];
+    for (name, input) in inputs {
+        let Some(input) = input else { continue };
+        let input_place = real(input)?;
+        let relation = if place == input_place {
+            "is"
+        } else if input_place.starts_with(&place) {
+            "holds"
+        } else if options.overwrite_output_dir && place.starts_with(&input_place) {
+            "lies inside"
+        } else {
+            continue;
+        };
+        bail!(
+            "the output folder {} {relation} the {name} folder {}, which this run reads; choose another --output-dir{}",
+            out.display(),
+            input.display(),
+            if relation == "lies inside" { "" } else { " or move that folder out of it" },
+        );
+    }
+    if empties(options) && !is_empty(&out)? {
+        ensure!(
+            holds_a_run(&out)?,
+            "--overwrite-output-dir: {} was not made by a run (it holds neither trainer_state.json nor checkpoint-*) and \
+             is left alone; empty it yourself or choose another --output-dir",
+            out.display()
+        );
+    }
+    Ok(())
+}
+
+/// The output folder, new or taken up.
+pub fn begin(options: &Options) -> Result<Run> {
+    check(options)?;
+    let out = folder(options);
+    let settings = serde_json::to_value(options)?;
+    let resume = match &options.resume_from_checkpoint {
+        Some(Some(folder)) => Some(folder.clone()),
+        Some(None) => match checkpoint::newest(&out)? {
+            Some(folder) => Some(folder),
+            None => bail!("--resume-from-checkpoint: there is no checkpoint in {}", out.display()),
+        },
+        None if empties(options) => {
+            if out.exists() {
+                fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
+            }
+            None
+        }
+        None => checkpoint::newest(&out)?,
+    };
+    if let Some(folder) = resume {
+        let state = checkpoint::read_state(&folder)?;
+        if state.settings != settings {
+            let path = folder.join("trainer_state.json");
+            bail!(BadFile::new(&path, format!("made with other options: {}; now {settings}", state.settings)));
+        }
+        eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
+        return Ok(Run { out, resume: Some(folder), state });
+    }
+    if !is_empty(&out)? {
+        bail!(
+            "{} is not empty and has no checkpoint; choose another --output-dir or pass --overwrite-output-dir",
+            out.display()
+        );
+    }
+    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    Ok(Run { out, resume: None, state: State::new(settings) })
+}
+
+/// Whether the run would empty its folder: a checkpoint to take up goes before that.
+fn empties(options: &Options) -> bool {
+    options.overwrite_output_dir && options.resume_from_checkpoint.is_none()
+}
+
+/// A folder that is not there is empty.
+fn is_empty(folder: &Path) -> Result<bool> {
+    if !folder.exists() {
+        return Ok(true);
+    }
+    let mut entries = fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    Ok(entries.next().is_none())
+}
+
+fn holds_a_run(folder: &Path) -> Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if name == "trainer_state.json" || name.starts_with("checkpoint-") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The path without links, `.` and `..`, also where its last parts are not there yet.
+fn real(path: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(path).with_context(|| format!("where is {}?", path.display()))?;
+    for ancestor in path.ancestors() {
+        if let Ok(mut place) = ancestor.canonicalize() {
+            for part in path.strip_prefix(ancestor)?.components() {
+                match part {
+                    Component::ParentDir => drop(place.pop()),
+                    part => place.push(part),
+                }
+            }
+            return Ok(place);
+        }
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What [`check`] says about a teacher, an output and data under `root`.
+    fn verdict(root: &Path, [teacher, out, data]: [&str; 3], more: &[&str]) -> Result<(), String> {
+        let of = |name: &str| root.join(name).into_os_string();
+        let mut args: Vec<std::ffi::OsString> = vec!["distill".into(), "--task".into(), "sst2".into()];
+        for (flag, name) in [("--teacher", teacher), ("--output-dir", out), ("--data-dir", data)] {
+            args.extend([flag.into(), of(name)]);
+        }
+        args.extend(more.iter().map(Into::into));
+        check(&Options::from_args(args).unwrap()).map_err(|e| e.to_string())
+    }
+
+    const OVER: &[&str] = &["--overwrite-output-dir"];
+
+    #[test]
+    fn an_output_that_is_holds_or_lies_inside_an_input_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for name in ["out/teacher", "glue/SST-2", "out/checkpoint-3"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        let refusal = |names, more| verdict(root, names, more).unwrap_err();
+        let holds = refusal(["out/teacher", "out", "glue"], OVER);
+        assert!(holds.contains("holds the teacher folder") && holds.contains("move that folder out of it"), "{holds}");
+        assert!(refusal(["out", "out/../out/.", "glue"], &[]).contains("is the teacher folder"));
+        assert!(refusal(["out", "out/new/next", "glue"], OVER).contains("lies inside the teacher folder"));
+        assert!(refusal(["out", "glue/new/../SST-2/x", "glue"], OVER).contains("lies inside the data folder"));
+        assert!(refusal(["elsewhere", "glue", "glue/SST-2"], OVER).contains("holds the data folder"));
+        // Nothing of the teacher's is in danger where nothing is emptied, or beside it.
+        verdict(root, ["out", "out/next", "glue"], &[]).unwrap();
+        verdict(root, ["out/teacher", "out2", "glue"], OVER).unwrap();
+        let student = root.join("out/checkpoint-3");
+        let more = ["--overwrite-output-dir", "--student", student.to_str().unwrap()];
+        assert!(refusal(["elsewhere", "out", "glue"], &more).contains("holds the student folder"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_an_input_is_that_input() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::create_dir_all(root.join("teacher")).unwrap();
+        std::os::unix::fs::symlink(root.join("teacher"), root.join("link")).unwrap();
+        assert!(verdict(root, ["teacher", "link", "glue"], OVER).unwrap_err().contains("is the teacher folder"));
+        assert!(verdict(root, ["link", "teacher/x", "glue"], OVER).unwrap_err().contains("lies inside"));
+    }
+
+    #[test]
+    fn only_the_folder_of_a_run_is_emptied() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let names = ["teacher", "out", "glue"];
+        verdict(root, names, OVER).unwrap();
+        fs::create_dir_all(root.join("out")).unwrap();
+        verdict(root, names, OVER).unwrap();
+        fs::write(root.join("out/diary.txt"), "mine").unwrap();
+        let refusal = verdict(root, names, OVER).unwrap_err();
+        assert!(refusal.contains("left alone") && refusal.contains("out"), "{refusal}");
+        fs::write(root.join("out/trainer_state.json"), "{}").unwrap();
+        verdict(root, names, OVER).unwrap();
+    }
+}
