@@ -1,6 +1,6 @@
 //! Numbered random streams. A stream serves one purpose of one demand of one attempt of one request, once.
 
-use ring64::{Key, Prg};
+use ring64::{Kernel, Key, Prg};
 
 /// What a stream's words become. A stream that served two purposes would give a mask away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,19 +15,19 @@ pub enum Purpose {
 
 /// Where the words of a role come from: its key, or a test that chooses them.
 pub trait Streams {
-    /// `count` uniform words for one purpose of demand number `demand`.
-    fn words(&mut self, demand: u64, purpose: Purpose, count: usize) -> Vec<u64>;
+    /// `count` uniform words for one purpose of demand number `demand`; the same ones whatever the kernel that makes them.
+    fn words(&mut self, demand: u64, purpose: Purpose, count: usize, kernel: Kernel) -> Vec<u64>;
 }
 
 impl Streams for Key {
-    fn words(&mut self, demand: u64, purpose: Purpose, count: usize) -> Vec<u64> {
-        Prg::new(self, stream(demand, purpose)).words(count)
+    fn words(&mut self, demand: u64, purpose: Purpose, count: usize, kernel: Kernel) -> Vec<u64> {
+        Prg::with_kernel(self, stream(demand, purpose), kernel).words(count)
     }
 }
 
 impl<S: Streams + ?Sized> Streams for &mut S {
-    fn words(&mut self, demand: u64, purpose: Purpose, count: usize) -> Vec<u64> {
-        (**self).words(demand, purpose, count)
+    fn words(&mut self, demand: u64, purpose: Purpose, count: usize, kernel: Kernel) -> Vec<u64> {
+        (**self).words(demand, purpose, count, kernel)
     }
 }
 

@@ -51,7 +51,7 @@ fn other_world(corrupted: Party, here: (&Network, &[Sample]), there: (&Network, 
     };
     let (texts, _, _) = there.0.batch(there.1);
     let spec = there.0.spec.clone();
-    World { spec, texts, kind, parties, dealer, inputs, kernels: [Kernel::detect(); 2] }
+    World { spec, texts, kind, parties, dealer, inputs, kernels: [Kernel::detect(); 3] }
 }
 
 fn shares(masked: &Quantised, party: Party, seed: &Key) -> Quantised {
@@ -214,7 +214,7 @@ fn p1_learns_nothing_from_carries_at_their_edge() {
     for (number, demand) in plan.demands.iter().enumerate() {
         if let Demand::Wire { count, drop, .. } = demand {
             let at = (number as u64, Purpose::Mask);
-            let words = zero.words(at.0, at.1, *count);
+            let words = zero.words(at.0, at.1, *count, Kernel::detect());
             let low = words.iter().map(|w| (w & low_bits(64 - drop)).wrapping_neg());
             edits[0].insert(at, low.collect());
         }

@@ -7,7 +7,7 @@
 mod chacha;
 mod gemm;
 
-pub(crate) use chacha::{PASS_WORDS, fill_passes};
+pub(crate) use chacha::fill_passes;
 pub(crate) use gemm::gemm;
 
 use crate::{scalar, trig};
@@ -39,7 +39,6 @@ macro_rules! recompiled {
 
 recompiled! {
     scalar::mul_add(a: &[u64], b: &[u64], c: &mut [u64]);
-    scalar::mul_sub(a: &[u64], b: &[u64], c: &mut [u64]);
     scalar::scale_add(factor: u64, a: &[u64], c: &mut [u64]);
     scalar::row_dot(columns: usize, a: &[u64], b: &[u64], out: &mut [u64]);
     scalar::matrix_vector(matrix: &[u64], vector: &[u64], out: &mut [u64]);

@@ -41,7 +41,8 @@ pub enum Rhs {
     Transposed,
 }
 
-/// A set of instructions for the inner loops. Matrices are contiguous and row-major, arithmetic is modulo 2^64.
+/// A set of instructions for the inner loops: of the methods here, of a [`crate::Prg`] and of a [`crate::Turn`]. Matrices are
+/// contiguous and row-major, arithmetic is modulo 2^64.
 ///
 /// All methods panic on lengths that do not fit each other, and where the CPU lacks the kernel's instructions: both are
 /// errors of the programmer, never of a peer.
@@ -63,6 +64,9 @@ impl fmt::Display for Kernel {
     }
 }
 
+#[cfg(not(target_arch = "x86_64"))]
+const NOT_HERE: &str = "the kernel avx512 is not for this CPU";
+
 /// Calls the function of the same name in the module of the kernel.
 macro_rules! dispatch {
     ($kernel:expr, $($call:tt)+) => {
@@ -71,7 +75,7 @@ macro_rules! dispatch {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 => crate::avx512::$($call)+,
             #[cfg(not(target_arch = "x86_64"))]
-            Kernel::Avx512 => panic!("the kernel avx512 is not for this CPU"),
+            Kernel::Avx512 => panic!("{NOT_HERE}"),
         }
     };
 }
@@ -93,6 +97,30 @@ impl Kernel {
         kernels
     }
 
+    /// The loop of [`crate::Turn::cos_sin_many`].
+    pub(crate) fn cos_sin_piece(self, angles: &[u64], factor: u64, cos: &mut [i64], sin: &mut [i64]) {
+        match self {
+            Self::Scalar => crate::trig::cos_sin_piece(angles, factor, cos, sin),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => crate::avx512::cos_sin_piece(angles, factor, cos, sin),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx512 => panic!("{NOT_HERE}"),
+        }
+    }
+
+    /// Overwrites whole passes of `words` with the key stream from block `counter` on, where the kernel has a way of its
+    /// own; returns how many words that were.
+    pub(crate) fn fill_passes(self, key: &[u8; 32], stream: u64, counter: u64, words: &mut [u64]) -> usize {
+        match self {
+            // the twin is `rand_chacha`, which the caller turns to for what is left
+            Self::Scalar => 0,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => crate::avx512::fill_passes(key, stream, counter, words),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx512 => panic!("{NOT_HERE}"),
+        }
+    }
+
     /// `c += a * b` for a of m x k, c of m x n, and b of k x n ([`Rhs::AsIs`]) or n x k ([`Rhs::Transposed`]).
     ///
     /// Large products run on all threads of the current rayon pool.
@@ -109,18 +137,6 @@ impl Kernel {
     pub fn mul_add(self, a: &[u64], b: &[u64], c: &mut [u64]) {
         check("mul_add", a.len(), b.len(), c.len());
         pieces(a, b, c, |a, b, c| dispatch!(self, mul_add(a, b, c)));
-    }
-
-    /// `c[i] -= a[i] * b[i]`.
-    pub fn mul_sub(self, a: &[u64], b: &[u64], c: &mut [u64]) {
-        check("mul_sub", a.len(), b.len(), c.len());
-        pieces(a, b, c, |a, b, c| dispatch!(self, mul_sub(a, b, c)));
-    }
-
-    /// `c[i] += factor * a[i]`.
-    pub fn scale_add(self, factor: u64, a: &[u64], c: &mut [u64]) {
-        check("scale_add", a.len(), a.len(), c.len());
-        pieces(a, a, c, |a, _, c| dispatch!(self, scale_add(factor, a, c)));
     }
 
     /// `out[r] += sum over j of a[r, j] * b[r, j]`, for rows of `columns` words.
@@ -142,12 +158,6 @@ impl Kernel {
     pub fn scale_rows_add(self, columns: usize, a: &[u64], r: &[u64], c: &mut [u64]) {
         check("scale_rows_add", a.len(), r.len().saturating_mul(columns), c.len());
         rows(columns, a, r, c, |r, a, c| dispatch!(self, scale_add(r, a, c)));
-    }
-
-    /// `c[i, j] -= a[i, j] * r[i]`, for rows of `columns` words.
-    pub fn scale_rows_sub(self, columns: usize, a: &[u64], r: &[u64], c: &mut [u64]) {
-        check("scale_rows_sub", a.len(), r.len().saturating_mul(columns), c.len());
-        rows(columns, a, r, c, |r, a, c| dispatch!(self, scale_add(r.wrapping_neg(), a, c)));
     }
 }
 

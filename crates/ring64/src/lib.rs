@@ -16,8 +16,8 @@ mod prg;
 mod scalar;
 mod trig;
 
-pub use elementwise::{add_assign, mask_assign, neg_assign, scale_assign, shift_left_assign, sub_assign};
-pub use fixed::{decode, decode_slice, encode, encode_slice, shift_round, shift_round_assign};
+pub use elementwise::{add_assign, mask_assign, neg_assign, shift_left_assign, sub_assign};
+pub use fixed::{decode, decode_slice, encode, shift_round};
 pub use kernel::{Dims, Kernel, Rhs};
 pub use pack::{PackError, pack, packed_len, unpack, unpack_add};
 pub use prg::{Key, Prg, low_bits};

@@ -10,12 +10,14 @@ use rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::Kernel;
+
 /// Fills of more words than this run on all threads.
 const PARALLEL_WORDS: usize = 1 << 16;
 /// Words per parallel piece: a multiple of the eight words of a ChaCha block, small enough for a first-level cache.
 const PIECE_WORDS: usize = 1 << 12;
 
-/// A secret 32-byte key of numbered streams. It does not print, is wiped on drop, and is copied only by name.
+/// A secret 32-byte key of numbered streams. It does not print, is wiped on drop, and is not `Clone`.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Key([u8; 32]);
 
@@ -28,11 +30,6 @@ impl Key {
     /// The bytes of the key, to write into a file of mode 0600 or to send over an encrypted link.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
-    }
-
-    /// A second holder of the same key. Not `Clone`, so that each place where a key multiplies can be searched for.
-    pub fn duplicate(&self) -> Self {
-        Self(self.0)
     }
 }
 
@@ -48,26 +45,32 @@ impl fmt::Debug for Key {
 /// little-endian `u64`s. How the reads are cut does not matter: two fills of 3 and 5 words give one fill of 8.
 pub struct Prg {
     rng: ChaCha20Rng,
+    kernel: Kernel,
 }
 
 impl Prg {
-    /// The beginning of stream number `stream` of `key`.
+    /// The beginning of stream number `stream` of `key`, on the fastest kernel of this CPU.
     pub fn new(key: &Key, stream: u64) -> Self {
+        Self::with_kernel(key, stream, Kernel::detect())
+    }
+
+    /// The same words by the instructions of `kernel`.
+    pub fn with_kernel(key: &Key, stream: u64, kernel: Kernel) -> Self {
         let mut rng = ChaCha20Rng::from_seed(key.0);
         rng.set_stream(stream);
-        Self { rng }
+        Self { rng, kernel }
     }
 
     /// Overwrites `words` with the next words of the stream.
     pub fn fill(&mut self, words: &mut [u64]) {
         if words.len() <= PARALLEL_WORDS {
-            return fill_from(&mut self.rng, words);
+            return fill_from(self.kernel, &mut self.rng, words);
         }
-        let (start, rng) = (self.rng.get_word_pos(), &self.rng);
+        let (start, rng, kernel) = (self.rng.get_word_pos(), &self.rng, self.kernel);
         words.par_chunks_mut(PIECE_WORDS).enumerate().for_each(|(i, piece)| {
             let mut rng = rng.clone();
             rng.set_word_pos(start + chacha_words(i * PIECE_WORDS));
-            fill_from(&mut rng, piece);
+            fill_from(kernel, &mut rng, piece);
         });
         self.rng.set_word_pos(start + chacha_words(words.len()));
     }
@@ -88,13 +91,6 @@ impl Prg {
         let mut words = self.words(n);
         words.iter_mut().for_each(|w| *w &= mask);
         words
-    }
-
-    /// The next 32 bytes of the stream as a key: how one key gives birth to others.
-    pub fn key(&mut self) -> Key {
-        let mut bytes = [0; 32];
-        self.rng.fill_bytes(&mut bytes);
-        Key(bytes)
     }
 }
 
@@ -126,10 +122,10 @@ fn chacha_words(words: usize) -> u128 {
     2 * words as u128
 }
 
-fn fill_from(rng: &mut ChaCha20Rng, words: &mut [u64]) {
+fn fill_from(kernel: Kernel, rng: &mut ChaCha20Rng, words: &mut [u64]) {
     let (head, bulk) = words.split_at_mut(words.len().min(words_to_block(rng)));
     fill_portable(rng, head);
-    let done = fill_wide(rng, bulk);
+    let done = fill_wide(kernel, rng, bulk);
     fill_portable(rng, &mut bulk[done..]);
 }
 
@@ -139,16 +135,14 @@ fn words_to_block(rng: &ChaCha20Rng) -> usize {
     ((16 - (rng.get_word_pos() % 16) as usize) % 16) / 2
 }
 
-/// From the beginning of a block: as many words as the CPU's wide registers make at once, and how many that was.
-fn fill_wide(rng: &mut ChaCha20Rng, words: &mut [u64]) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if words.len() >= crate::avx512::PASS_WORDS && crate::avx512::is_available() {
-        let (key, position) = (Key(rng.get_seed()), rng.get_word_pos());
-        let done = crate::avx512::fill_passes(&key.0, rng.get_stream(), (position / 16) as u64, words);
+/// From the beginning of a block: as many words as wide registers make at once, and how many that was.
+fn fill_wide(kernel: Kernel, rng: &mut ChaCha20Rng, words: &mut [u64]) -> usize {
+    let (key, position) = (Key(rng.get_seed()), rng.get_word_pos());
+    let done = kernel.fill_passes(&key.0, rng.get_stream(), (position / 16) as u64, words);
+    if done > 0 {
         rng.set_word_pos(position + chacha_words(done));
-        return done;
     }
-    0
+    done
 }
 
 fn fill_portable(rng: &mut ChaCha20Rng, words: &mut [u64]) {
@@ -204,12 +198,24 @@ mod tests {
     }
 
     #[test]
-    fn streams_and_keys_differ_and_duplicates_do_not() {
+    fn every_kernel_gives_the_same_words() {
+        for n in [0, 7, 127, 128, 129, 1000, PARALLEL_WORDS + 77] {
+            let portable = Prg::with_kernel(&key(), 4, Kernel::Scalar).words(n);
+            for kernel in Kernel::available() {
+                let mut prg = Prg::with_kernel(&key(), 4, kernel);
+                let mut words = prg.words(n / 3);
+                words.extend(prg.words(n - n / 3));
+                assert!(words == portable, "{kernel}: {n} words");
+            }
+        }
+    }
+
+    #[test]
+    fn streams_and_keys_differ_and_equal_ones_do_not() {
         let words = |key: &Key, stream| Prg::new(key, stream).words(4);
         assert_ne!(words(&key(), 0), words(&key(), 1));
         assert_ne!(words(&key(), 0), words(&Key::from_bytes([8; 32]), 0));
-        assert_eq!(words(&key(), 3), words(&key().duplicate(), 3));
-        assert_ne!(Prg::new(&key(), 0).key().as_bytes(), key().as_bytes());
+        assert_eq!(words(&key(), 3), words(&key(), 3));
     }
 
     #[test]

@@ -111,13 +111,6 @@ pub(crate) fn mul_add(a: &[u64], b: &[u64], c: &mut [u64]) {
 }
 
 #[inline(always)]
-pub(crate) fn mul_sub(a: &[u64], b: &[u64], c: &mut [u64]) {
-    for ((c, &a), &b) in c.iter_mut().zip(a).zip(b) {
-        *c = c.wrapping_sub(a.wrapping_mul(b));
-    }
-}
-
-#[inline(always)]
 pub(crate) fn scale_add(factor: u64, a: &[u64], c: &mut [u64]) {
     for (c, &a) in c.iter_mut().zip(a) {
         *c = c.wrapping_add(a.wrapping_mul(factor));

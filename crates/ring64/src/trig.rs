@@ -8,6 +8,8 @@
 
 use rayon::prelude::*;
 
+use crate::Kernel;
+
 /// The fractional bits of the cosines and sines: 1 is `1 << TRIG_FRAC`.
 pub const TRIG_FRAC: u32 = 30;
 
@@ -19,16 +21,23 @@ const PIECE: usize = 1 << 14;
 pub struct Turn {
     /// 64 - bits: shifting an angle left by this makes the turn 2^64 and takes it modulo a turn.
     shift: u32,
+    kernel: Kernel,
 }
 
 impl Turn {
-    /// A turn of 2^bits steps.
+    /// A turn of 2^bits steps, on the fastest kernel of this CPU.
     ///
     /// # Panics
     /// When `bits` is not within 1..=40.
     pub fn new(bits: u32) -> Self {
         assert!((1..=40).contains(&bits), "a turn of {bits} bits: 1 to 40 are possible");
-        Self { shift: 64 - bits }
+        Self { shift: 64 - bits, kernel: Kernel::detect() }
+    }
+
+    /// The same numbers by the instructions of `kernel`.
+    #[must_use]
+    pub fn with_kernel(self, kernel: Kernel) -> Self {
+        Self { kernel, ..self }
     }
 
     /// The cosine and sine of 2 pi * angle / 2^bits with [`TRIG_FRAC`] fractional bits, less than one unit off, exact at
@@ -48,20 +57,12 @@ impl Turn {
         // One multiplication scales the harmonic to the turn and to 2^64.
         let factor = k << self.shift;
         if angles.len() <= PIECE {
-            return piece(angles, factor, cos, sin);
+            return self.kernel.cos_sin_piece(angles, factor, cos, sin);
         }
         (angles.par_chunks(PIECE), cos.par_chunks_mut(PIECE), sin.par_chunks_mut(PIECE))
             .into_par_iter()
-            .for_each(|(angles, cos, sin)| piece(angles, factor, cos, sin));
+            .for_each(|(angles, cos, sin)| self.kernel.cos_sin_piece(angles, factor, cos, sin));
     }
-}
-
-fn piece(angles: &[u64], factor: u64, cos: &mut [i64], sin: &mut [i64]) {
-    #[cfg(target_arch = "x86_64")]
-    if crate::avx512::is_available() {
-        return crate::avx512::cos_sin_piece(angles, factor, cos, sin);
-    }
-    cos_sin_piece(angles, factor, cos, sin);
 }
 
 /// The loop of the bulk form. The AVX-512 module compiles the same body once more for wider registers: there is one
@@ -187,10 +188,12 @@ mod tests {
         for (n, bits) in [(0, 9), (1, 17), (29, 1), (3 * PIECE + 11, 40)] {
             let angles = Prg::new(&Key::from_bytes([seed; 32]), n as u64).words(n);
             for k in [0, 1, 3, u64::MAX] {
-                let (mut cos, mut sin) = (vec![9; n], vec![9; n]);
-                Turn::new(bits).cos_sin_many(&angles, k, &mut cos, &mut sin);
-                for (i, &angle) in angles.iter().enumerate() {
-                    assert_eq!((cos[i], sin[i]), Turn::new(bits).cos_sin(angle.wrapping_mul(k)));
+                for kernel in Kernel::available() {
+                    let (mut cos, mut sin) = (vec![9; n], vec![9; n]);
+                    Turn::new(bits).with_kernel(kernel).cos_sin_many(&angles, k, &mut cos, &mut sin);
+                    for (i, &angle) in angles.iter().enumerate() {
+                        assert_eq!((cos[i], sin[i]), Turn::new(bits).cos_sin(angle.wrapping_mul(k)), "{kernel}");
+                    }
                 }
             }
         }

@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Rhs, Spec, Texts, Weight, WireOpening, classify,
+    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Rhs, Spec, Texts, Weight, WireOpening, assemble,
+    classify, copy_block,
 };
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, pack, sub_assign};
 
-use super::{assemble, block};
+use super::residual_products;
 use crate::dealt::DealtWriter;
 use crate::error::MpcError;
 use crate::streams::{Purpose, Streams};
@@ -51,7 +52,7 @@ impl<S: Streams> Dealing<'_, '_, S> {
 
     /// Shares a value: P0 finds its half in its stream, P1 is sent the rest.
     fn share(&mut self, demand: u64, purpose: Purpose, mut value: Vec<u64>) -> Result<(), MpcError> {
-        let half = self.zero.words(demand, purpose, value.len());
+        let half = self.zero.words(demand, purpose, value.len(), self.kernel);
         sub_assign(&mut value, &half);
         self.send(&value)
     }
@@ -64,8 +65,8 @@ impl<S: Streams> Dealing<'_, '_, S> {
 
     fn wire(&mut self, opening: WireOpening) -> Result<Vec<u64>, MpcError> {
         let (demand, count, kept) = (self.next(), opening.count(), opening.kept());
-        let half = self.zero.words(demand, Purpose::Mask, count);
-        let mut mask = self.one.words(demand, Purpose::Mask, count);
+        let half = self.zero.words(demand, Purpose::Mask, count, self.kernel);
+        let mut mask = self.one.words(demand, Purpose::Mask, count, self.kernel);
         add_assign(&mut mask, &half);
         mask_assign(&mut mask, low_bits(kept));
         if opening.drop > 0 {
@@ -80,8 +81,8 @@ impl<S: Streams> Dealing<'_, '_, S> {
 
     fn phase(&mut self, count: usize, modulus_bits: u32) -> Vec<u64> {
         let demand = self.next();
-        let mut mask = self.zero.words(demand, Purpose::Mask, count);
-        add_assign(&mut mask, &self.one.words(demand, Purpose::Mask, count));
+        let mut mask = self.zero.words(demand, Purpose::Mask, count, self.kernel);
+        add_assign(&mut mask, &self.one.words(demand, Purpose::Mask, count, self.kernel));
         mask_assign(&mut mask, low_bits(modulus_bits));
         mask
     }
@@ -107,12 +108,9 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
 
     fn residual(&mut self, a: &Vec<u64>, weight: Weight, rows: usize, cols: usize) -> Result<(), MpcError> {
         let demand = self.next();
-        let (scale, mean) = self.weights.mask(weight, 2 * cols)?.weight.split_at(cols);
-        let scale = scale.repeat(rows);
-        let mut products = vec![0; rows * cols];
-        self.kernel.mul_add(a, &scale, &mut products);
-        let mut means = vec![0; rows];
-        self.kernel.row_dot(cols, a, &mean.repeat(rows), &mut means);
+        let (mut products, mut means) = (vec![0; rows * cols], vec![0; rows]);
+        let weights = &self.weights.mask(weight, 2 * cols)?.weight;
+        residual_products(self.kernel, a, weights, &mut products, &mut means);
         self.share(demand, Purpose::Dealt, products)?;
         self.share(demand, Purpose::Second, means)
     }
@@ -158,9 +156,9 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
         for (masks, _, curve) in x {
             for (mask, segment) in masks.iter().zip(&curve.segments) {
                 let (demand, count, series) = (self.next(), mask.len(), &segment.series);
-                let turn = series.turn();
+                let turn = series.turn().with_kernel(self.kernel);
                 let harmonics = series.harmonics.len();
-                let halves = self.zero.words(demand, Purpose::Dealt, 2 * harmonics * count);
+                let halves = self.zero.words(demand, Purpose::Dealt, 2 * harmonics * count, self.kernel);
                 let (mut cos, mut sin) = (vec![0; count], vec![0; count]);
                 for (index, halves) in halves.chunks_exact((2 * count).max(1)).enumerate() {
                     series.waves(&turn, index, mask, &mut cos, &mut sin);
@@ -183,7 +181,7 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
     }
 
     fn block(&mut self, a: &Vec<u64>, cols: usize, of: Block) -> Vec<u64> {
-        block(a, cols, of)
+        copy_block(a, cols, of)
     }
 
     fn assemble(&mut self, grid: &[Vec<(&Vec<u64>, usize, usize)>]) -> Vec<u64> {

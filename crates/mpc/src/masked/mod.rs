@@ -14,7 +14,7 @@ pub use prepare::{Correlations, prepare};
 
 use std::sync::Arc;
 
-use model::{Block, InputKind, Spec, Texts, copy_block, join_columns};
+use model::{InputKind, Spec, Texts};
 use ring64::Kernel;
 
 use crate::weights::PartyWeights;
@@ -34,20 +34,23 @@ pub struct Attempt<'a> {
     pub request: u64,
     /// Number of the attempt at it.
     pub number: u32,
-    /// What multiplies.
+    /// What multiplies and expands streams.
     pub kernel: Kernel,
 }
 
-fn assemble(grid: &[Vec<(&Vec<u64>, usize, usize)>]) -> Vec<u64> {
-    let rows = grid.iter().map(|blocks| {
-        let parts: Vec<_> = blocks.iter().map(|(b, _, cols)| (*b, *cols)).collect();
-        join_columns(&parts, blocks[0].1)
-    });
-    rows.collect::<Vec<_>>().concat()
+/// The terms of `x g - mean(x g)` on any of mask, share of a mask and wire: `products[i, j] += x[i, j] g[j]` and
+/// `means[i] += sum over j of x[i, j] g[j] / cols`. The weight is `g`, then `g / cols`.
+fn residual_products(kernel: Kernel, x: &[u64], weight: &[u64], products: &mut [u64], means: &mut [u64]) {
+    let (cols, rows) = (weight.len() / 2, means.len());
+    let (scale, mean) = weight.split_at(cols);
+    kernel.mul_add(x, &scale.repeat(rows), products);
+    kernel.row_dot(cols, x, &mean.repeat(rows), means);
 }
 
-fn block(x: &[u64], cols: usize, block: Block) -> Vec<u64> {
-    copy_block(x, cols, block)
+fn subtract_from_rows(x: &mut [u64], cols: usize, by: &[u64]) {
+    for (row, by) in x.chunks_mut(cols).zip(by) {
+        row.iter_mut().for_each(|v| *v = v.wrapping_sub(*by));
+    }
 }
 
 fn negated(mut x: Vec<u64>) -> Vec<u64> {

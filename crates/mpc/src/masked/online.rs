@@ -3,14 +3,14 @@
 use std::fmt;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, classify, join_columns, split_columns,
+    Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, assemble, classify, copy_block,
+    join_columns, split_columns,
 };
 use net::{Frame, Header, Link};
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, pack, packed_len, unpack, unpack_add};
 
-use super::Attempt;
 use super::prepare::{Correlation, Correlations};
-use super::{assemble, block};
+use super::{Attempt, residual_products, subtract_from_rows};
 use crate::error::MpcError;
 use crate::kind;
 use crate::weights::{Party, PartyWeights};
@@ -159,13 +159,9 @@ impl Arithmetic for Online<'_, '_> {
 
     fn residual(&mut self, x: &Vec<u64>, weight: Weight, rows: usize, cols: usize) -> Result<Vec<u64>, Stop> {
         let mut z = take!(self, Correlation::Residual(rest) => rest, "a residual");
-        let (scale, mean) = self.weights.share(weight, 2 * cols)?.weight.split_at(cols);
-        self.kernel.mul_add(x, &scale.repeat(rows), &mut z);
         let mut means = vec![0; rows];
-        self.kernel.row_dot(cols, x, &mean.repeat(rows), &mut means);
-        for (row, mean) in z.chunks_mut(cols).zip(&means) {
-            row.iter_mut().for_each(|v| *v = v.wrapping_sub(*mean));
-        }
+        residual_products(self.kernel, x, &self.weights.share(weight, 2 * cols)?.weight, &mut z, &mut means);
+        subtract_from_rows(&mut z, cols, &means);
         Ok(z)
     }
 
@@ -222,7 +218,7 @@ impl Arithmetic for Online<'_, '_> {
             let mut parts = Vec::with_capacity(phases.len());
             for (phase, segment) in phases.iter().zip(&curve.segments) {
                 let (series, count) = (&segment.series, phase.len());
-                let turn = series.turn();
+                let turn = series.turn().with_kernel(self.kernel);
                 let constant = match self.correlations.party {
                     Party::Zero => 0,
                     Party::One => series.constant as u64,
@@ -260,7 +256,7 @@ impl Arithmetic for Online<'_, '_> {
     }
 
     fn block(&mut self, x: &Vec<u64>, cols: usize, of: Block) -> Vec<u64> {
-        block(x, cols, of)
+        copy_block(x, cols, of)
     }
 
     fn assemble(&mut self, grid: &[Vec<(&Vec<u64>, usize, usize)>]) -> Vec<u64> {

@@ -5,10 +5,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use model::{Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, classify};
+use model::{Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, assemble, classify, copy_block};
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, packed_len, shift_left_assign, unpack};
 
-use super::{Attempt, assemble, block, negated};
+use super::{Attempt, negated, residual_products, subtract_from_rows};
 use crate::dealt::DealtReader;
 use crate::error::MpcError;
 use crate::streams::{Purpose, Streams};
@@ -77,7 +77,7 @@ pub fn prepare<S: Streams>(
         (Party::One, None) => return Err(MpcError::Role { party: Party::One, what: "no stream from the dealer" }),
         _ => {}
     }
-    let source = Source { streams, dealt, demand: 0 };
+    let source = Source { streams, dealt, demand: 0, kernel };
     let preparing = Preparing { weights, source, kernel, queue: VecDeque::new() };
     let mut engine = Fixed::new(spec.clone(), preparing);
     let input = engine.input(kind, texts, ());
@@ -94,6 +94,7 @@ struct Source<'a, S> {
     streams: S,
     dealt: Option<DealtReader<'a>>,
     demand: u64,
+    kernel: Kernel,
 }
 
 impl<S: Streams> Source<'_, S> {
@@ -104,14 +105,14 @@ impl<S: Streams> Source<'_, S> {
 
     fn dealt(&mut self, demand: u64, purpose: Purpose, count: usize) -> Result<Vec<u64>, MpcError> {
         match &mut self.dealt {
-            None => Ok(self.streams.words(demand, purpose, count)),
+            None => Ok(self.streams.words(demand, purpose, count, self.kernel)),
             Some(reader) => words(reader, count, 64),
         }
     }
 
     fn wire(&mut self, opening: &WireOpening) -> Result<Vec<u64>, MpcError> {
         let (demand, count, kept) = (self.next(), opening.count(), opening.kept());
-        let mut half = self.streams.words(demand, Purpose::Mask, count);
+        let mut half = self.streams.words(demand, Purpose::Mask, count, self.kernel);
         if let (Some(reader), true) = (&mut self.dealt, opening.drop > 0) {
             mask_assign(&mut half, low_bits(kept));
             let carry = words(reader, count, opening.drop)?;
@@ -122,7 +123,7 @@ impl<S: Streams> Source<'_, S> {
 
     fn phase(&mut self, count: usize) -> Vec<u64> {
         let demand = self.next();
-        self.streams.words(demand, Purpose::Mask, count)
+        self.streams.words(demand, Purpose::Mask, count, self.kernel)
     }
 }
 
@@ -140,6 +141,23 @@ struct Preparing<'w, 'd, S> {
     source: Source<'d, S>,
     kernel: Kernel,
     queue: VecDeque<Correlation>,
+}
+
+impl<S: Streams> Preparing<'_, '_, S> {
+    /// `-[a]`, `-[b]` and `[ab]` of each pair, whose product has so many elements.
+    fn products(
+        &mut self,
+        pairs: &[(&Vec<u64>, &Vec<u64>)],
+        counts: impl Iterator<Item = usize>,
+    ) -> Result<Vec<[Vec<u64>; 3]>, MpcError> {
+        let mut products = Vec::with_capacity(pairs.len());
+        for ((a, b), count) in pairs.iter().zip(counts) {
+            let demand = self.source.next();
+            let product = self.source.dealt(demand, Purpose::Dealt, count)?;
+            products.push([negated(a.to_vec()), negated(b.to_vec()), product]);
+        }
+        Ok(products)
+    }
 }
 
 impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
@@ -173,24 +191,15 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
         let demand = self.source.next();
         let mut products = self.source.dealt(demand, Purpose::Dealt, rows * cols)?;
         let mut means = self.source.dealt(demand, Purpose::Second, rows)?;
-        let (scale, mean) = self.weights.masked(weight, 2 * cols)?.weight.split_at(cols);
-        self.kernel.mul_add(a, &scale.repeat(rows), &mut products);
-        self.kernel.row_dot(cols, a, &mean.repeat(rows), &mut means);
-        let mut rest = negated(products);
-        for (row, mean) in rest.chunks_mut(cols).zip(&means) {
-            row.iter_mut().for_each(|v| *v = v.wrapping_add(*mean));
-        }
-        self.queue.push_back(Correlation::Residual(rest));
+        let weights = &self.weights.masked(weight, 2 * cols)?.weight;
+        residual_products(self.kernel, a, weights, &mut products, &mut means);
+        subtract_from_rows(&mut products, cols, &means);
+        self.queue.push_back(Correlation::Residual(negated(products)));
         Ok(())
     }
 
     fn matmul(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[Dims], _: Rhs) -> Result<Vec<()>, MpcError> {
-        let mut products = Vec::with_capacity(pairs.len());
-        for ((a, b), dims) in pairs.iter().zip(dims) {
-            let demand = self.source.next();
-            let product = self.source.dealt(demand, Purpose::Dealt, dims.m * dims.n)?;
-            products.push([negated(a.to_vec()), negated(b.to_vec()), product]);
-        }
+        let products = self.products(pairs, dims.iter().map(|d| d.m * d.n))?;
         self.queue.push_back(Correlation::Matmul(products));
         Ok(vec![(); pairs.len()])
     }
@@ -213,12 +222,7 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
     }
 
     fn scale_rows(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[(usize, usize)]) -> Result<Vec<()>, MpcError> {
-        let mut products = Vec::with_capacity(pairs.len());
-        for ((a, b), (rows, cols)) in pairs.iter().zip(dims) {
-            let demand = self.source.next();
-            let product = self.source.dealt(demand, Purpose::Dealt, rows * cols)?;
-            products.push([negated(a.to_vec()), negated(b.to_vec()), product]);
-        }
+        let products = self.products(pairs, dims.iter().map(|(rows, cols)| rows * cols))?;
         self.queue.push_back(Correlation::ScaleRows(products));
         Ok(vec![(); pairs.len()])
     }
@@ -246,7 +250,7 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
     }
 
     fn block(&mut self, a: &Vec<u64>, cols: usize, of: Block) -> Vec<u64> {
-        block(a, cols, of)
+        copy_block(a, cols, of)
     }
 
     fn assemble(&mut self, grid: &[Vec<(&Vec<u64>, usize, usize)>]) -> Vec<u64> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use mpc::{Purpose, Streams};
-use ring64::Key;
+use ring64::{Kernel, Key};
 
 use super::stream_keys;
 
@@ -56,8 +56,8 @@ impl Chosen {
 }
 
 impl Streams for Chosen {
-    fn words(&mut self, demand: u64, purpose: Purpose, count: usize) -> Vec<u64> {
-        let mut words = self.key.words(demand, purpose, count);
+    fn words(&mut self, demand: u64, purpose: Purpose, count: usize, kernel: Kernel) -> Vec<u64> {
+        let mut words = self.key.words(demand, purpose, count, kernel);
         if let Some(edits) = self.edits.get(&(demand, purpose)) {
             ring64::add_assign(&mut words, edits);
         }

@@ -137,7 +137,8 @@ pub struct World {
     pub parties: [PartyWeights; 2],
     pub dealer: DealerWeights,
     pub inputs: [Vec<u64>; 2],
-    pub kernels: [Kernel; 2],
+    /// Of P0, P1 and the dealer.
+    pub kernels: [Kernel; 3],
 }
 
 /// Both ends of both connections.
@@ -214,7 +215,7 @@ impl World {
             parties,
             dealer: DealerWeights::expand(&weight_shapes(&network.quantised), &split.seeds),
             inputs,
-            kernels: [Kernel::detect(); 2],
+            kernels: [Kernel::detect(); 3],
         }
     }
 
@@ -257,7 +258,7 @@ impl World {
     /// The dealer's part of an attempt.
     pub fn deal<S: Streams>(&self, streams: [S; 2], link: &mut dyn Link) -> Result<(), MpcError> {
         let writer = DealtWriter::new(link, 1, 0);
-        deal(&self.spec, &self.dealer, &self.texts, self.kind, streams, Kernel::detect(), writer)
+        deal(&self.spec, &self.dealer, &self.texts, self.kind, streams, self.kernels[2], writer)
     }
 
     /// A party's part of an attempt.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::{
     Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Quantised, Rhs, Series, Spec, SpecError, Texts, Weight,
-    WireOpening, classify, copy_block, join_columns, split_columns,
+    WireOpening, assemble, classify, copy_block, join_columns, split_columns,
 };
 use ring64::{Dims, Kernel, low_bits};
 
@@ -182,11 +182,7 @@ impl Arithmetic for Replay<'_> {
     }
 
     fn assemble(&mut self, grid: &[Vec<(&Vec<u64>, usize, usize)>]) -> Vec<u64> {
-        let rows = grid.iter().map(|blocks| {
-            let parts: Vec<_> = blocks.iter().map(|(b, _, cols)| (*b, *cols)).collect();
-            join_columns(&parts, blocks[0].1)
-        });
-        rows.collect::<Vec<_>>().concat()
+        assemble(grid)
     }
 
     fn open(

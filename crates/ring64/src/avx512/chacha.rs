@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 /// Blocks of one pass.
 const BLOCKS: usize = 16;
 /// Words of ours, of 64 bits, that a pass gives.
-pub(crate) const PASS_WORDS: usize = BLOCKS * 8;
+const PASS_WORDS: usize = BLOCKS * 8;
 
 /// Overwrites whole passes of `words` with the key stream from block `counter` on, as little-endian words; returns how
 /// many words that were. The scalar twin is `rand_chacha`.
