@@ -52,9 +52,10 @@ impl Folder {
             self.path.display()
         );
         let tokenizer = Tokenizer::load(&self.path, max_length)?;
-        let (words, rows) = (tokenizer.vocab_size(), self.config.vocab_size);
+        let (largest, rows) = (tokenizer.largest_id()?, self.config.vocab_size);
         let file = self.path.join("tokenizer.json");
-        ensure!(words <= rows, BadFile::new(&file, format!("{words} words for a table of {rows}")));
+        let fits = largest.is_none_or(|id| (id as usize) < rows);
+        ensure!(fits, BadFile::new(&file, format!("token {} for a table of {rows}", largest.unwrap_or_default())));
         Ok(tokenizer)
     }
 }

@@ -46,7 +46,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         tally.measured.add(&answer.measured);
         for (sample, logits) in batch.iter().zip(&answer.logits) {
             tally.truth.extend(truth.next());
-            tally.private.push(largest(logits));
+            tally.private.extend(datasets::largest(logits));
             if let Some(reference) = &reference {
                 tally.compare(logits, &reference.float(sample)?, reference.clear(sample)?.as_deref());
             }
@@ -124,10 +124,10 @@ impl Tally {
     fn compare(&mut self, private: &[f64], float: &[f64], clear: Option<&[f64]>) {
         let difference = |other: &[f64]| private.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         self.float_difference = self.float_difference.max(difference(float));
-        self.float.push(largest(float));
+        self.float.extend(datasets::largest(float));
         if let Some(clear) = clear {
             self.clear_difference = self.clear_difference.max(difference(clear));
-            self.clear.push(largest(clear));
+            self.clear.extend(datasets::largest(clear));
         }
     }
 
@@ -166,9 +166,4 @@ impl Tally {
         }
         report
     }
-}
-
-fn largest(logits: &[f64]) -> usize {
-    let better = |best: usize, next: usize| if logits[next] > logits[best] { next } else { best };
-    (0..logits.len()).reduce(better).unwrap_or(0)
 }

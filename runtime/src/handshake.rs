@@ -19,9 +19,6 @@ pub type Peer = Named<TcpLink>;
 /// A caller gets this long to say hello.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What a caller may send before it is known.
-const STRANGER: Limits = Limits { max_frame: 64 << 10, queue: 1 << 20 };
-
 /// What a role says of itself.
 pub struct Identity {
     /// Who.
@@ -106,7 +103,7 @@ impl Identity {
 /// Calls `peer` and says hello.
 pub fn call(me: &Identity, peer: Role, address: &str, deadline: Duration) -> Result<Known, ControlError> {
     let stream = connect(peer.name(), address, deadline)?;
-    let mut link = Named::new(TcpLink::from_stream(stream, peer.name(), STRANGER, deadline)?, peer.name());
+    let mut link = Named::new(TcpLink::from_stream(stream, peer.name(), Limits::STRANGER, deadline)?, peer.name());
     send(&mut link, kind::HELLO, 0, 0, &me.hello())?;
     let answer = link.recv()?;
     let hello: Hello = match answer.header.kind {
@@ -150,7 +147,7 @@ pub fn answer_all(
 
 fn answer(me: &Identity, stream: TcpStream, allowed: &[Role], deadline: Duration) -> Result<Known, ControlError> {
     let from = stream.peer_addr().map_or_else(|_| "a caller".to_string(), |a: SocketAddr| format!("a caller at {a}"));
-    let mut link = TcpLink::from_stream(stream, &from, STRANGER, HELLO_DEADLINE)?;
+    let mut link = TcpLink::from_stream(stream, &from, Limits::STRANGER, HELLO_DEADLINE)?;
     let Frame { header, payload } = link.recv()?;
     if header.kind != kind::HELLO {
         return Err(ControlError::Unexpected {
