@@ -45,7 +45,7 @@ impl Card<'_> {
         let (student, teacher) = (self.student.accuracy, self.teacher.accuracy);
         write!(
             out,
-            "---\nlanguage: en\nlicense: apache-2.0\nlibrary_name: transformers\npipeline_tag: text-classification\n\
+            "---\nlanguage: en\nlibrary_name: transformers\npipeline_tag: text-classification\n\
              tags:\n- text-classification\n- distillation\n- 2quad\n- private-inference\ndatasets:\n- glue\nmetrics:\n- accuracy\n\
              model-index:\n- name: {}\n  results:\n  - task:\n      type: text-classification\n    dataset:\n      name: GLUE {task}\n      \
              type: glue\n      config: {}\n      split: validation\n    metrics:\n    - type: accuracy\n      value: {student:.4}\n---\n\n",

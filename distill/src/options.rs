@@ -11,6 +11,8 @@ use serde::Serialize;
 ///
 /// The teacher learns the task if it has no head for it; the student, with 2Quad attention, learns first the teacher's
 /// hidden states and attention scores (stage 1), then its answers (stage 2). Every flag may be spelt with `_` for `-`.
+///
+/// Exit codes: 0 done, 1 other, 2 usage, 3 a bad file, 130 interrupted.
 #[derive(Clone, Debug, Parser, Serialize)]
 #[command(name = "distill", version, args_override_self = true)]
 pub struct Options {
