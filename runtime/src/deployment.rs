@@ -23,6 +23,8 @@ pub const INSECURE_LOCAL: &str = "all roles run on this machine under one user: 
 
 /// Messages of roles that are kept.
 const MOST_MESSAGES: usize = 1000;
+/// Time between two looks at children that may have ended.
+const GLANCE: Duration = Duration::from_millis(2);
 /// How long children get to end by themselves.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -125,7 +127,7 @@ impl Deployment {
                     ended.push((role.role, status));
                 }
             }
-            thread::yield_now();
+            thread::sleep(GLANCE);
         }
         // one that was killed from outside, then one that ended for a reason of its own, then those that noticed a loss
         ended.sort_by_key(|(_, status)| match status.code() {
@@ -224,6 +226,6 @@ fn wait_until(child: &mut Child, end: Instant) -> Result<Option<ExitStatus>> {
         if Instant::now() >= end {
             return Ok(None);
         }
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(GLANCE);
     }
 }

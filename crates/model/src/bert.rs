@@ -54,18 +54,18 @@ fn encode<E: Engine>(
     x: &E::Wire,
 ) -> Result<E::Wire, E::Error> {
     let last = layer + 1 == shape.layers;
-    let whole = Block { row: 0, rows: texts.rows(), col: 0, cols: shape.width };
-    let queries: Vec<Block> = texts.blocks(last).collect();
+    let firsts;
     let asking = if last {
-        let firsts = queries.iter().map(|b| vec![engine.block(x, Block { row: b.row, rows: b.rows, ..whole })]);
-        let firsts: Vec<_> = firsts.collect();
-        engine.assemble(&firsts)
+        let first = |b: Block| vec![engine.block(x, Block { cols: shape.width, ..b })];
+        let rows: Vec<_> = texts.blocks(true).map(first).collect();
+        firsts = engine.assemble(&rows);
+        &firsts
     } else {
-        engine.block(x, whole)
+        x
     };
-    let attention = attend(engine, shape, texts, layer, x, &asking, last)?;
+    let attention = attend(engine, shape, texts, layer, x, asking, last)?;
     let output = engine.linear(&attention, Weight::AttentionOutput(layer))?;
-    let carried = engine.residual(&asking, Weight::Residual(2 * layer))?;
+    let carried = engine.residual(asking, Weight::Residual(2 * layer))?;
     let sum = engine.add(output, carried)?;
     let x = normalise(engine, &sum, 2 * layer + 1)?;
 

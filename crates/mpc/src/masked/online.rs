@@ -7,7 +7,7 @@ use model::{
     join_columns, split_columns,
 };
 use net::{Frame, Header, Link};
-use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, pack, packed_len, unpack, unpack_add};
+use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, pack, packed_len, unpack_add};
 
 use super::prepare::{Correlation, Correlations};
 use super::{Attempt, residual_products, subtract_from_rows};
@@ -290,16 +290,16 @@ impl Arithmetic for Online<'_, '_> {
         for item in &items {
             pack(&item.words, item.drop, item.kept, &mut mine);
         }
-        let both = [mine.clone(), self.exchange(mine)?];
+        let theirs = self.exchange(mine)?;
         let mut at = 0;
         let mut opened = Vec::with_capacity(items.len());
-        for Item { mut words, kept, .. } in items {
+        for Item { mut words, drop, kept } in items {
             let range = at..at + packed_len(words.len(), kept);
             at = range.end;
-            let peer = self.peer.peer().to_string();
-            let refused = |source| MpcError::Packed { peer: peer.clone(), what: "opening", source };
-            unpack(&both[0][range.clone()], kept, &mut words).map_err(refused)?;
-            unpack_add(&both[1][range], kept, &mut words).map_err(refused)?;
+            // what was sent of our own words, without a way through bytes
+            words.iter_mut().for_each(|w| *w >>= drop);
+            let refused = |source| MpcError::Packed { peer: self.peer.peer().to_string(), what: "opening", source };
+            unpack_add(&theirs[range], kept, &mut words).map_err(refused)?;
             mask_assign(&mut words, low_bits(kept));
             opened.push(words);
         }
