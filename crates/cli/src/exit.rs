@@ -1,0 +1,63 @@
+//! Exit codes, the same for every program.
+
+/// Anything without a code of its own.
+pub const OTHER: i32 = 1;
+/// The command line is wrong (clap's own code too).
+pub const USAGE: i32 = 2;
+/// A file, folder or text that was given cannot be read or is not what it should be.
+pub const BAD_INPUT: i32 = 3;
+/// A model's ranges or accuracy do not pass.
+pub const GATE: i32 = 4;
+/// A peer refused us, or was refused.
+pub const REFUSED: i32 = 5;
+/// A peer was lost or did not answer in time.
+pub const LOST: i32 = 6;
+/// The work needs more memory than there is.
+pub const MEMORY: i32 = 7;
+/// The hub cannot be reached, refuses, or lacks what was asked for.
+pub const HUB: i32 = 8;
+/// An output cannot be written: a full disk, a folder without permission.
+pub const UNWRITABLE: i32 = 9;
+/// The address to listen on is taken.
+pub const TAKEN: i32 = 10;
+/// Stopped by Ctrl-C.
+pub const INTERRUPTED: i32 = 130;
+
+/// An error whose exit code is known where it arises.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Coded {
+    /// What, where, and what to do.
+    pub message: String,
+    /// Exit code.
+    pub code: i32,
+}
+
+/// An error with a code.
+pub fn coded(code: i32, message: impl Into<String>) -> anyhow::Error {
+    Coded { message: message.into(), code }.into()
+}
+
+/// An error with its causes, each said once.
+pub fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let inner = coded(BAD_INPUT, "a.json: not JSON");
+        assert_eq!(describe(&inner.context("a.json: not JSON")), "a.json: not JSON");
+        let inner = coded(BAD_INPUT, "no space");
+        assert_eq!(describe(&inner.context("writing b")), "writing b: no space");
+    }
+}

@@ -1,0 +1,113 @@
+//! How much memory there is, and the refusal of work that needs more.
+
+use std::fmt::Write;
+
+use clap::Args;
+use sysinfo::System;
+
+use crate::exit::{MEMORY, coded};
+
+/// The flag that says how much memory may be used.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Memory that may be used, such as 6G or 800M; without it, what is available now. Work that needs more is refused
+    /// before it begins.
+    #[arg(long = "memory", value_name = "SIZE", value_parser = size)]
+    pub limit: Option<u64>,
+}
+
+impl Memory {
+    /// Refuses work that needs more than there is. `needs` are bytes with a name each, which run at the same time; `cure` is
+    /// what the user can do about it.
+    pub fn check(self, needs: &[(&str, u64)], cure: &str) -> anyhow::Result<()> {
+        let need = needs.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        let (there, kind) = match (self.limit, available()) {
+            (Some(limit), _) => (limit, "allowed by --memory"),
+            (None, Some(there)) => (there, "available"),
+            // nothing is known: the system will say
+            (None, None) => return Ok(()),
+        };
+        if need <= there {
+            return Ok(());
+        }
+        let mut parts = String::new();
+        if needs.len() > 1 {
+            let listed: Vec<String> = needs.iter().map(|(name, bytes)| format!("{name} {}", human(*bytes))).collect();
+            let _ = write!(parts, " ({})", listed.join(", "));
+        }
+        let (need, there) = (human(need), human(there));
+        Err(coded(MEMORY, format!("not enough memory: about {need} needed{parts}, {there} {kind}; {cure}")))
+    }
+}
+
+/// Bytes that a new process could use: of the machine, or of the control group that this process runs in.
+fn available() -> Option<u64> {
+    let mut system = System::new();
+    system.refresh_memory();
+    let machine = Some(system.available_memory()).filter(|bytes| *bytes > 0);
+    let group = system.cgroup_limits().map(|limits| limits.free_memory);
+    match (machine, group) {
+        (Some(machine), Some(group)) => Some(machine.min(group)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Bytes as people write them.
+pub fn human(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes {
+        b if b >= 9.95e8 => format!("{:.1} GB", b / 1e9),
+        b if b >= 9.95e5 => format!("{:.0} MB", b / 1e6),
+        b => format!("{:.0} kB", (b / 1e3).ceil()),
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "expected a size such as 6G, 800M or 1.5GB".to_string();
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match lower[digits.len()..].trim_end_matches("ib").trim_end_matches('b') {
+        "" => 1.0,
+        "k" => 1e3,
+        "m" => 1e6,
+        "g" => 1e9,
+        "t" => 1e12,
+        _ => return Err(wrong()),
+    };
+    match digits.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok((number * unit) as u64),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [("6G", 6_000_000_000), ("800M", 800_000_000), ("1.5gb", 1_500_000_000), ("10 kB", 10_000)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        assert!(["", "G", "six", "-1G", "6X", "nan", "inf"].iter().all(|text| size(text).is_err()));
+    }
+
+    #[test]
+    fn more_than_there_is_is_refused_with_numbers() {
+        let memory = Memory { limit: Some(1_000_000_000) };
+        memory.check(&[("party0", 500_000_000), ("party1", 500_000_000)], "").unwrap();
+        let error = memory.check(&[("party0", 1_250_000_000), ("dealer", 2_000_000)], "use shorter texts").unwrap_err();
+        let expected = "not enough memory: about 1.3 GB needed (party0 1.2 GB, dealer 2 MB), 1.0 GB allowed by --memory; \
+                        use shorter texts";
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.downcast_ref::<crate::Coded>().unwrap().code, MEMORY);
+        assert!(memory.check(&[("all", u64::MAX), ("more", 1)], "").is_err());
+    }
+
+    #[test]
+    fn this_machine_has_some_memory() {
+        Memory::default().check(&[("little", 1 << 20)], "").unwrap();
+        assert!(Memory::default().check(&[("much", 1 << 60)], "").is_err());
+    }
+}

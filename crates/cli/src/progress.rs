@@ -1,0 +1,27 @@
+//! Progress on standard error: on a terminal only, and not with `--quiet`.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar of so many steps.
+pub fn bar(quiet: bool, message: impl Into<String>, steps: u64) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} [{bar:40}] {percent:>3} %, {eta} left");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+    let bar = ProgressBar::new(steps).with_style(style).with_message(message.into());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// A sign of life where the number of steps is not known.
+pub fn spinner(quiet: bool, message: impl Into<String>) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner().with_message(message.into());
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}
