@@ -2,24 +2,25 @@
 
 use std::path::PathBuf;
 
-use crate::task::UnknownTask;
+use crate::task::{Task, UnknownTask};
 
-/// Why a data set or a tokenizer cannot be used.
+/// Why a data set or a tokenizer cannot be used. No text of a data set is ever told.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The task's name is not known.
     #[error(transparent)]
     Task(#[from] UnknownTask),
+    /// The flags do not say where examples come from.
+    #[error("{0}")]
+    Usage(String),
     /// No folder below the given one holds the task's file.
-    #[error("no {file} of {task} in {}; looked for {}", .folder.display(), .looked.join(", "))]
+    #[error("no such part of {task} in {}; looked for {}", .folder.display(), .looked.join(", "))]
     NotFound {
         /// The folder that was given.
         folder: PathBuf,
-        /// The task's usual name.
-        task: &'static str,
-        /// The file that was looked for.
-        file: &'static str,
+        /// The task.
+        task: Task,
         /// Every place that was tried, relative to `folder`.
         looked: Vec<String>,
     },
@@ -30,6 +31,24 @@ pub enum Error {
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {message}", .path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// A table lacks a column.
+    #[error("{}: no column `{name}`; there are: {columns}", .path.display())]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        name: String,
+        /// Those that are there.
+        columns: String,
     },
     /// A line of a table is not what it should be.
     #[error("{}, line {line}: expected {expected}, got {got}", .path.display())]
@@ -43,6 +62,24 @@ pub enum Error {
         /// In which way what stands there is something else; never the text itself.
         got: String,
     },
+    /// A text does not fit the model, and must not be cut.
+    #[error("text {text} has more than {most} tokens; shorten it, or leave out --no-truncate to have its end cut off")]
+    TooLong {
+        /// The text's number, from 1.
+        text: usize,
+        /// The most tokens a text may have.
+        most: usize,
+    },
+    /// The model answers another kind of question.
+    #[error("{name} asks for {asked}, the model gives {given}; give a model that was trained for {name}")]
+    Target {
+        /// The data set.
+        name: String,
+        /// What it asks for.
+        asked: String,
+        /// What the model gives.
+        given: String,
+    },
     /// The tokenizer's file is not one, or it failed on a text.
     #[error("{}: {message}", .path.display())]
     Tokenizer {
@@ -51,4 +88,14 @@ pub enum Error {
         /// What the tokenizer said.
         message: String,
     },
+}
+
+impl Error {
+    /// The exit code of a program that ends with this error.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Error::Task(_) | Error::Usage(_) => cli::exit::USAGE,
+            _ => cli::exit::BAD_INPUT,
+        }
+    }
 }

@@ -46,6 +46,20 @@ impl Default for AttentionShift {
     }
 }
 
+/// What a model's logits mean, by its `problem_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProblemType {
+    /// One class of several: softmax.
+    #[serde(rename = "single_label_classification")]
+    SingleLabel,
+    /// Any of several labels: a sigmoid each.
+    #[serde(rename = "multi_label_classification")]
+    MultiLabel,
+    /// A number: the logit itself.
+    #[serde(rename = "regression")]
+    Regression,
+}
+
 fn default_type_vocab() -> usize {
     2
 }
@@ -113,6 +127,9 @@ pub struct Config {
     /// Class numbers, by label name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub label2id: BTreeMap<String, usize>,
+    /// What the logits mean; absent in many models, see [`Config::problem`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem_type: Option<ProblemType>,
     /// All other keys.
     #[serde(flatten)]
     pub extra: BTreeMap<String, serde_json::Value>,
@@ -191,6 +208,12 @@ impl Config {
     /// Number of classes; two where `config.json` names none, as in transformers.
     pub fn num_labels(&self) -> usize {
         if self.id2label.is_empty() { 2 } else { self.id2label.len() }
+    }
+
+    /// What the logits mean: as it says, or by their number, as in transformers.
+    pub fn problem(&self) -> ProblemType {
+        let by_number = if self.num_labels() == 1 { ProblemType::Regression } else { ProblemType::SingleLabel };
+        self.problem_type.unwrap_or(by_number)
     }
 
     /// The shift `c` of one head.

@@ -1,0 +1,235 @@
+//! Where examples come from: a GLUE folder, the hub, or files of the user's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::example::{Columns, Loaded, examples};
+use crate::metrics::Metric;
+use crate::table::Table;
+use crate::target::{Fit, Target};
+use crate::{Error, Split, Task};
+
+/// Names that a column of texts usually has, the likelier first.
+const TEXTS: [&str; 5] = ["text", "sentence", "sentence1", "premise", "question"];
+/// Names that a column of second texts usually has.
+const PAIRS: [&str; 4] = ["text_pair", "sentence2", "hypothesis", "question2"];
+/// Names that a column of answers usually has.
+const LABELS: [&str; 3] = ["label", "labels", "score"];
+/// More classes than that are not classes.
+const MOST_CLASSES: usize = 1000;
+
+/// A labelled data set and how it is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A task of GLUE, in a folder or, without one, on the hub.
+    Glue {
+        /// The task.
+        task: Task,
+        /// The GLUE folder, or the task's own.
+        folder: Option<PathBuf>,
+    },
+    /// Files of the user's own.
+    Files(Files),
+}
+
+/// Files of the user's own: csv, tsv, json lines or parquet, by their endings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// What a model is fitted to.
+    pub train: Option<PathBuf>,
+    /// What it is judged by.
+    pub validation: Option<PathBuf>,
+    /// The column of the (first) text, where it has no usual name.
+    pub text: Option<String>,
+    /// The column of the second text.
+    pub pair: Option<String>,
+    /// The column of the answer.
+    pub label: Option<String>,
+    /// Whether the answer is a number.
+    pub regression: bool,
+}
+
+impl Source {
+    /// A short name for results and folders: `mrpc`, or the stem of the file.
+    pub fn name(&self) -> String {
+        match self {
+            Source::Glue { task, .. } => task.key().into(),
+            Source::Files(files) => {
+                let stem = files.train.as_deref().or(files.validation.as_deref()).and_then(Path::file_stem);
+                stem.map_or("texts".into(), |stem| stem.to_string_lossy().into_owned())
+            }
+        }
+    }
+
+    /// The task of GLUE, if it is one.
+    pub fn task(&self) -> Option<Task> {
+        match self {
+            Source::Glue { task, .. } => Some(*task),
+            Source::Files(_) => None,
+        }
+    }
+
+    /// What the answers are. With a model at hand, as the model names and orders them; without, as the task or the
+    /// training file has them.
+    pub fn target(&self, model: Option<&Target>) -> Result<Target, Error> {
+        let asked = match (self, model) {
+            (Source::Glue { task, .. }, _) => task.target(),
+            (Source::Files(files), _) if files.regression => Target::Number,
+            (Source::Files(_), Some(model)) => return Ok(model.clone()),
+            (Source::Files(files), None) => discover(files)?,
+        };
+        let Some(model) = model else { return Ok(asked) };
+        match asked.fit(model) {
+            Fit::Named(target) | Fit::Unnamed(target) => Ok(target),
+            Fit::Other => Err(Error::Target { asked: words(&asked), given: words(model), name: self.name() }),
+        }
+    }
+
+    /// How answers are judged.
+    pub fn metrics(&self, target: &Target) -> &'static [Metric] {
+        match (self, target) {
+            (Source::Glue { task, .. }, _) => task.metrics(),
+            (Source::Files(_), Target::Number) => &[Metric::Pearson, Metric::Spearman],
+            (Source::Files(_), Target::Classes(names)) if names.len() == 2 => &[Metric::Accuracy, Metric::F1],
+            (Source::Files(_), Target::Classes(_)) => &[Metric::Accuracy],
+        }
+    }
+
+    /// Reads one part, its answers as `target` has them.
+    pub fn load(&self, split: Split, target: &Target) -> Result<Loaded, Error> {
+        match self {
+            Source::Glue { task, folder: Some(folder) } => {
+                let path = find(*task, folder, split)?;
+                let parquet = path.extension().is_some_and(|ending| ending == "parquet");
+                let (table, layout) = match parquet {
+                    true => (Table::read(&path)?, task.parquet_layout()),
+                    false => (Table::glue(&path, task.has_header())?, task.tsv_layout()),
+                };
+                examples(&table, &layout.into(), target, Some(*task))
+            }
+            Source::Glue { task, folder: None } => {
+                let path = crate::hub_file(*task, split)?;
+                examples(&Table::read(&path)?, &task.parquet_layout().into(), target, Some(*task))
+            }
+            Source::Files(files) => {
+                let table = Table::read(files.of(split)?)?;
+                examples(&table, &files.columns(&table)?, target, None)
+            }
+        }
+    }
+}
+
+impl Files {
+    fn of(&self, split: Split) -> Result<&Path, Error> {
+        let (file, flag) = match split {
+            Split::Train => (&self.train, "--train-file"),
+            Split::Dev => (&self.validation, "--validation-file"),
+        };
+        file.as_deref().ok_or_else(|| Error::Usage(format!("{flag} is needed here")))
+    }
+
+    /// The columns that were named, or those with usual names.
+    fn columns(&self, table: &Table) -> Result<Columns, Error> {
+        let there = |name: &str| table.columns.iter().any(|column| column == name);
+        let usual = |names: &[&str]| names.iter().find(|name| there(name)).map(ToString::to_string);
+        let missing = |what: &str, flag: &str, names: &[&str]| Error::Column {
+            path: table.path.clone(),
+            name: format!("{} ({what}; name another with {flag})", names.join("` or `")),
+            columns: table.columns.join(", "),
+        };
+        let text = self.text.clone().or_else(|| usual(&TEXTS));
+        let pair = match (&self.pair, &self.text) {
+            (Some(pair), _) => Some(pair.clone()),
+            // who names one column means one text
+            (None, Some(_)) => None,
+            // QNLI's usual names: a question and a sentence
+            (None, None) => usual(&PAIRS),
+        };
+        let label = self.label.clone().or_else(|| usual(&LABELS));
+        Ok(Columns {
+            text: text.ok_or_else(|| missing("the text", "--text-column", &TEXTS))?,
+            pair,
+            label: label.ok_or_else(|| missing("the answer", "--label-column", &LABELS))?,
+        })
+    }
+}
+
+/// The classes of a training file: its distinct labels, numbers in their order.
+fn discover(files: &Files) -> Result<Target, Error> {
+    let table = Table::read(files.of(Split::Train)?)?;
+    let label = table.column(&files.columns(&table)?.label)?;
+    let mut names: Vec<String> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for row in &table.rows {
+        if let Some(cell) = row.cells.get(label).map(|cell| cell.trim()).filter(|cell| !cell.is_empty())
+            && seen.insert(cell.to_string())
+        {
+            names.push(cell.to_string());
+        }
+    }
+    let column = &table.columns[label];
+    let unusable = |message: String| Error::Unusable { path: table.path.clone(), message };
+    if names.len() < 2 {
+        let message =
+            format!("column `{column}` holds {} different labels; a task of classes has at least 2", names.len());
+        return Err(unusable(message));
+    }
+    let integers: Option<Vec<i64>> = names.iter().map(|name| name.parse().ok()).collect();
+    let numbers = names.iter().all(|name| name.parse::<f64>().is_ok());
+    if names.len() > MOST_CLASSES || (numbers && integers.is_none()) {
+        let cure = if numbers { "; for numbers say --regression" } else { "; name another with --label-column" };
+        let message = format!(
+            "column `{column}` holds {} different labels, too many or too broken for classes{cure}",
+            names.len()
+        );
+        return Err(unusable(message));
+    }
+    match integers {
+        Some(_) => names.sort_by_key(|name| name.parse::<i64>().unwrap_or_default()),
+        None => names.sort(),
+    }
+    Ok(Target::Classes(names))
+}
+
+/// The task's file: in a folder below the given one that is called like the task, or in the given one itself.
+fn find(task: Task, folder: &Path, split: Split) -> Result<PathBuf, Error> {
+    let read = |source| Error::Read { path: folder.into(), source };
+    let mut below = Vec::new();
+    for entry in fs::read_dir(folder).map_err(read)? {
+        let name = entry.map_err(read)?.file_name().to_string_lossy().into_owned();
+        if task.is_folder(&name) {
+            below.push(name);
+        }
+    }
+    // a GLUE root wins over a stray file beside the tasks' folders; the first name in order wins over the others
+    below.sort();
+    let (tsv, parquet) = task.stems(split);
+    for place in below.iter().map(|name| folder.join(name)).chain([folder.to_path_buf()]) {
+        let own = place.join(format!("{tsv}.tsv"));
+        if own.is_file() {
+            return Ok(own);
+        }
+        let shard = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name.starts_with(&format!("{parquet}-")) && name.ends_with(".parquet")
+        };
+        let entries = fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut shards: Vec<PathBuf> = entries.filter(shard).collect();
+        shards.sort();
+        if let Some(first) = shards.into_iter().next() {
+            return Ok(first);
+        }
+    }
+    let names = [task.folder(), task.key()];
+    let mut looked = vec![format!("{tsv}.tsv")];
+    looked.extend(names.iter().map(|name| format!("{name}/{tsv}.tsv")));
+    looked.push(format!("{}/{parquet}-00000-of-00001.parquet", task.key()));
+    Err(Error::NotFound { folder: folder.into(), task, looked })
+}
+
+fn words(target: &Target) -> String {
+    match target {
+        Target::Number => "a number".into(),
+        Target::Classes(names) => format!("one of {} classes", names.len()),
+    }
+}
