@@ -18,7 +18,7 @@ fn convert(place: &Place, args: &[&str]) -> Output {
 
 fn with_task(place: &Place, args: &[&str]) -> Vec<String> {
     let data_dir = format!("--data_dir={}", place.glue().display());
-    ["--calibrate", "SST-2", &data_dir].iter().chain(args).map(ToString::to_string).collect()
+    ["--calibrate", "--task", "SST-2", &data_dir].iter().chain(args).map(ToString::to_string).collect()
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -117,7 +117,7 @@ fn a_softmax_model_is_refused_with_the_command_that_helps() {
 #[test]
 fn a_student_without_ranges_is_refused_with_both_cures() {
     let place = Place::without_calibration();
-    refused(&convert(&place, &[]), 3, &["no calibration.json", "--calibrate TASK --data-dir DIR", "distill"]);
+    refused(&convert(&place, &[]), 3, &["no calibration.json", "--calibrate --task TASK", "distill"]);
     assert!(!place.bundle().exists());
 }
 
@@ -189,8 +189,10 @@ fn an_output_that_touches_the_student_is_wrong_usage() {
     refused(&run(&place.student().join("bundle")), 2, &["lies in the student's folder"]);
     refused(&run(place.root.path()), 2, &["holds the student's folder"]);
     assert_eq!(entries(&place.student()), before);
-    refused(&convert(&place, &["--calibrate", "sst2"]), 2, &["--data-dir"]);
-    refused(&convert(&place, &["--calibrate", "imdb", "--data-dir", "."]), 2, &["unknown task `imdb`"]);
+    refused(&convert(&place, &["--calibrate"]), 2, &["--task TASK", "--train-file"]);
+    refused(&convert(&place, &["--calibrate", "--validation-file", "d.csv"]), 2, &["--train-file"]);
+    refused(&convert(&place, &["--train-file", "t.csv"]), 2, &["--calibrate", "--validation-file"]);
+    refused(&convert(&place, &["--calibrate", "--task", "imdb"]), 2, &["unknown task `imdb`"]);
     refused(&convert(&place, &["--embedding", "public"]), 2, &["private", "client"]);
 }
 

@@ -18,6 +18,13 @@ pub struct Example {
     pub label: Label,
 }
 
+impl Example {
+    /// The text, and the second one of a pair.
+    pub fn texts(&self) -> (&str, Option<&str>) {
+        (&self.text, self.text_pair.as_deref())
+    }
+}
+
 impl fmt::Debug for Example {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pair = if self.text_pair.is_some() { "a pair" } else { "a text" };

@@ -19,9 +19,4 @@ pub mod shipped;
 pub mod start;
 pub mod texts;
 
-/// Writes a line of progress or trouble to standard error. Never a text, a weight, a share or a key.
-pub fn log(line: &str) {
-    use std::io::Write;
-    // with standard error gone there is nobody to tell
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
+pub use cli::log;

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use datasets::Tokenizer;
-use indicatif::{ProgressBar, ProgressStyle};
-use model::{Plan, Sample, Spec, Texts, input_form};
+use indicatif::ProgressBar;
+use model::{Plan, ProblemType, Sample, Spec, Texts, input_form};
 
 use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
 use crate::options::Source;
@@ -26,6 +25,8 @@ pub struct Session {
     pub spec: Arc<Spec>,
     /// Names of classes.
     pub labels: Vec<String>,
+    /// What the logits mean.
+    pub problem: ProblemType,
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
     /// The student's folder, where known.
@@ -44,11 +45,11 @@ impl Session {
         bar.set_message("starting the roles");
         let deployment = Deployment::start(&this_program()?, &chosen.bundle, source.deadline())?;
         let bundle = deployment.bundle()?;
-        let (spec, labels) = (bundle.spec.clone(), bundle.labels.clone());
+        let (spec, labels, problem) = (bundle.spec.clone(), bundle.labels.clone(), bundle.problem);
         let folder = bundle.tokenizer_path.parent().context("a tokenizer without a folder")?;
         let tokenizer = Tokenizer::load(folder, spec.shape.positions)?;
         let (student, most_texts) = (chosen.student, source.batch as usize);
-        Ok(Session { deployment, spec, labels, tokenizer, student, most_texts })
+        Ok(Session { deployment, spec, labels, problem, tokenizer, student, most_texts })
     }
 
     /// Splits texts into batches, in order: as many together as was asked for, where neither the input nor the
@@ -74,16 +75,4 @@ impl Session {
         }
         Ok(batches)
     }
-}
-
-/// A bar on standard error, if that is a terminal and quiet was not asked for.
-pub fn progress(quiet: bool, steps: usize) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(steps as u64);
-    let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} {eta}");
-    bar.set_style(style.unwrap_or(ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

@@ -12,8 +12,9 @@ use directories::ProjectDirs;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
-use crate::exit::{BAD_FILE, INTERRUPTED, coded};
 use crate::options::Source;
+use cli::coded;
+use cli::exit::{BAD_INPUT, INTERRUPTED};
 
 /// The student in this repository.
 pub const SHIPPED: &str = "sst2-minilm-l4-2quad";
@@ -72,7 +73,7 @@ fn shipped() -> Result<PathBuf> {
         "the shipped student is not at {}; give --model or --bundle, or set {MODELS_VARIABLE} to the folder that holds it",
         folder.display()
     );
-    Err(coded(BAD_FILE, message))
+    Err(coded(BAD_INPUT, message))
 }
 
 /// The bundle of a student in the cache folder; made if it is not there.
@@ -143,7 +144,7 @@ fn fingerprint(folder: &Path) -> Result<String> {
             Err(error) => {
                 let message =
                     format!("{}: {error}; a student folder as `distill` writes it is expected", path.display());
-                return Err(coded(BAD_FILE, message));
+                return Err(coded(BAD_INPUT, message));
             }
         };
         hash.update((bytes.len() as u64).to_le_bytes());

@@ -94,7 +94,7 @@ fn evaluate_takes_a_bundle_and_the_student_that_it_was_made_from() {
     let student = convert::Student::read(&place.student()).unwrap();
     let stored = student.stored_ranges().unwrap();
     // another calibration: other scales, the same model
-    let samples = convert::encode(&student.tokenizer, student.shape(), &folder::examples(7)).unwrap();
+    let samples = folder::samples(&student, &folder::examples(7));
     let fewer = model::calibrate(&student.folded, &samples, &|| ()).unwrap();
     for (name, ranges, fixed) in [("stored", stored, true), ("fewer", fewer, false)] {
         let bundle = place.root.path().join(name);
@@ -141,7 +141,7 @@ fn each_mistake_has_a_message_and_an_exit_code() {
     let cases: [(&[&str], &[u8], i32, &str); 12] = [
         (&["infer", "--model", &model], b"", 2, "no text"),
         (&["infer", "--model", &model, "--text", " "], b"", 2, "text 1 is empty"),
-        (&["infer", "--model", &model], b"w4\n\nw5\n", 2, "text 2 is empty"),
+        (&["infer", "--model", &model], b"w4\n\nw5\n", 3, "standard input, line 2: expected at least one word"),
         (&["infer", "--model", &model], b"caf\xe9", 3, "not UTF-8 at byte 3"),
         (&["infer", "--model", &model, "--file", &latin1], b"", 3, "not UTF-8 at byte 3"),
         (&["infer", "--model", &model, "--file", "/nowhere"], b"", 3, "/nowhere"),
