@@ -4,7 +4,7 @@ use net::NetError;
 
 use crate::message::ControlError;
 
-pub use cli::exit::{BAD_INPUT, INTERRUPTED, LOST, OTHER, REFUSED};
+pub use cli::exit::{BAD_INPUT, GATE, INTERRUPTED, LOST, OTHER, REFUSED};
 pub use cli::{Coded, coded, describe};
 
 /// The exit code of an error.
