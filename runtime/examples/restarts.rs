@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bundle::WriteOptions;
+use bundle::{ClientBundle, Role, WriteOptions};
 use clap::Parser;
 use convert::{Student, Who};
 use datasets::Tokenizer;
@@ -17,8 +17,9 @@ use serde_json::json;
 
 /// Runs texts privately on this machine, counts restarts, and compares them with the plan; prints one JSON object.
 ///
-/// Every attempt restarts with the planned probability p, whatever the text. Until N texts are done, N p / (1 - p) restarts
-/// are expected, with a standard deviation of sqrt(N p) / (1 - p); z is how many of those the count is off.
+/// Every attempt restarts with the planned probability p, whatever the text. Until N texts are done,
+/// N p / (1 - p) restarts are expected, with a standard deviation of sqrt(N p) / (1 - p); z is how
+/// many of those the count is off. A z from -3 to 3 is as planned.
 ///
 /// Example:
 ///   cargo build --release -p runtime
@@ -46,8 +47,14 @@ struct Options {
     deadline: u64,
 }
 
-fn main() -> Result<()> {
-    let options = Options::parse();
+fn main() {
+    if let Err(error) = run(Options::parse()) {
+        runtime::log(&format!("error: {error:#}"));
+        std::process::exit(1);
+    }
+}
+
+fn run(options: Options) -> Result<()> {
     let program = match options.program {
         Some(program) => program,
         None => beside_examples()?,
@@ -62,13 +69,12 @@ fn main() -> Result<()> {
         Some(bundle) => bundle,
         None => convert_shipped(options.embedding, &temporary.path().join("bundle"))?,
     };
-    let mut deployment = Deployment::start(&program, &bundle, Duration::from_secs(options.deadline))?;
-    let client = deployment.bundle()?;
-    let (spec, kind) = (client.spec.clone(), client.embedding.input_kind());
+    let client = ClientBundle::open(&Role::Client.folder(&bundle))?;
+    let texts = Texts::new(&[options.tokens], &client.spec.shape)?;
+    let planned = Plan::new(&client.spec, &texts, client.embedding.input_kind())?.cost().restart_probability;
     let folder = client.tokenizer_path.parent().context("a tokenizer without a folder")?;
-    let words = words(&Tokenizer::load(folder, spec.shape.positions)?)?;
-    let texts = Texts::new(&[options.tokens], &spec.shape)?;
-    let planned = Plan::new(&spec, &texts, kind)?.cost().restart_probability;
+    let words = words(&Tokenizer::load(folder, client.spec.shape.positions)?)?;
+    let mut deployment = Deployment::start(&program, &bundle, Duration::from_secs(options.deadline))?;
 
     let bar = ProgressBar::new(options.runs.into());
     let begin = Instant::now();
