@@ -93,7 +93,8 @@ fn task(world: &World, dev: &[u8]) {
 }
 
 const NOTHING: fn(&World) = |_| ();
-const TEACH: &str = "distill --teacher {root}/teacher --task sst2 --data-dir {root}/glue --max-seq-length 16 --output-dir {root}/out";
+const TEACH: &str =
+    "distill --teacher {root}/teacher --task sst2 --data-dir {root}/glue --max-seq-length 16 --output-dir {root}/out";
 
 fn cases() -> Vec<Case> {
     let case = |wrong, prepare: fn(&World), run, code, says| Case { wrong, prepare, run, code, says };
@@ -247,8 +248,20 @@ fn cases() -> Vec<Case> {
             3,
             &["stsb asks for a number"],
         ),
-        case("a model folder that is a hub id", NOTHING, "runtime infer --model bert-base-uncased --text w5", 3, &["bert-base-uncased"]),
-        case("a flag that is none", NOTHING, "runtime infer --bundel {root}/bundle --text w5", 2, &["--bundel", "--bundle"]),
+        case(
+            "a model folder that is a hub id",
+            NOTHING,
+            "runtime infer --model bert-base-uncased --text w5",
+            3,
+            &["bert-base-uncased"],
+        ),
+        case(
+            "a flag that is none",
+            NOTHING,
+            "runtime infer --bundel {root}/bundle --text w5",
+            2,
+            &["--bundel", "--bundle"],
+        ),
     ]);
     cases
 }
@@ -263,7 +276,13 @@ fn distill_cases() -> Vec<Case> {
             3,
             &["nowhere"],
         ),
-        case("an unknown task", NOTHING, "distill --teacher {root}/teacher --task imdb", 2, &["unknown task `imdb`", "sst2"]),
+        case(
+            "an unknown task",
+            NOTHING,
+            "distill --teacher {root}/teacher --task imdb",
+            2,
+            &["unknown task `imdb`", "sst2"],
+        ),
         case("no texts", NOTHING, "distill --teacher {root}/teacher", 2, &["--task", "--train-file"]),
         case(
             "a config.json that is no JSON",
@@ -286,11 +305,19 @@ fn distill_cases() -> Vec<Case> {
             3,
             &["hidden_act", "gelu_new"],
         ),
-        case("weights that are cut off", |w| halve(&w.path("teacher/model.safetensors")), TEACH, 3, &["model.safetensors"]),
+        case(
+            "weights that are cut off",
+            |w| halve(&w.path("teacher/model.safetensors")),
+            TEACH,
+            3,
+            &["model.safetensors"],
+        ),
         case(
             "a tensor of another shape",
             |w| {
-                teacher_with(w, Dtype::F32, |t| drop(t.insert("pooler.dense.bias".into(), ArrayD::zeros(IxDyn(&[23])))));
+                teacher_with(w, Dtype::F32, |t| {
+                    drop(t.insert("pooler.dense.bias".into(), ArrayD::zeros(IxDyn(&[23]))))
+                });
             },
             TEACH,
             3,
@@ -308,7 +335,13 @@ fn distill_cases() -> Vec<Case> {
             3,
             &["encoder.layer.1.output.dense.bias"],
         ),
-        case("tensors of another type", |w| teacher_with(w, Dtype::F64, |_| ()), TEACH, 3, &["F64", "F32, F16 or BF16"]),
+        case(
+            "tensors of another type",
+            |w| teacher_with(w, Dtype::F64, |_| ()),
+            TEACH,
+            3,
+            &["F64", "F32, F16 or BF16"],
+        ),
         case(
             "weights in another format only",
             |w| fs::rename(w.path("teacher/model.safetensors"), w.path("teacher/pytorch_model.bin")).unwrap(),
@@ -334,10 +367,22 @@ fn distill_cases() -> Vec<Case> {
             3,
             &["tokenizer.json", "34", "29"],
         ),
-        case("a table without the column", |w| task(w, b"text\tlabel\nw5\t1\n"), TEACH, 3, &["dev.tsv", "no column `sentence`"]),
+        case(
+            "a table without the column",
+            |w| task(w, b"text\tlabel\nw5\t1\n"),
+            TEACH,
+            3,
+            &["dev.tsv", "no column `sentence`"],
+        ),
         case("a label outside the set", |w| task(w, b"sentence\tlabel\nw5\t7\n"), TEACH, 3, &["line 2", "from 0 to 1"]),
         case("an empty text in a table", |w| task(w, b"sentence\tlabel\n \t1\n"), TEACH, 3, &["line 2", "a text"]),
-        case("a table that is no UTF-8", |w| task(w, b"sentence\tlabel\nw\xff\t1\n"), TEACH, 3, &["not UTF-8 at byte 16"]),
+        case(
+            "a table that is no UTF-8",
+            |w| task(w, b"sentence\tlabel\nw\xff\t1\n"),
+            TEACH,
+            3,
+            &["not UTF-8 at byte 16"],
+        ),
         case(
             "a length that the model does not have",
             NOTHING,
@@ -370,7 +415,13 @@ fn distill_cases() -> Vec<Case> {
             7,
             &["not enough memory", "1 MB allowed"],
         ),
-        case("a hub that cannot be reached", NOTHING, "distill --teacher bert-base-uncased --task sst2", 8, &["127.0.0.1:9"]),
+        case(
+            "a hub that cannot be reached",
+            NOTHING,
+            "distill --teacher bert-base-uncased --task sst2",
+            8,
+            &["127.0.0.1:9"],
+        ),
         case(
             "offline, and nothing in the cache",
             NOTHING,
