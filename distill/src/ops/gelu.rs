@@ -87,7 +87,7 @@ fn logistic(x: f32) -> (f32, f32) {
     let near = x.clamp(-10.0, 10.0);
     let square = near * near;
     // 2 sqrt(2 / pi), and 3 x 0.044715
-    const TWICE: f32 = 1.595_769_1;
+    const TWICE: f32 = 1.595_769;
     let twice_u = TWICE * near * (1.0 + 0.044_715 * square);
     let bell = exp(-twice_u.abs());
     let small = bell / (1.0 + bell);
