@@ -15,7 +15,6 @@ mod program;
 mod report;
 mod stop;
 mod student;
-mod weights;
 
 pub use calibration::{Encoded, Sentences, encode, observe};
 pub use comparison::{Comparison, Suspect, TOLERANCE, compare};

@@ -69,7 +69,7 @@ pub fn read_state(folder: &Path) -> Result<State> {
 
 /// Takes up the weights of a checkpoint, in place.
 pub fn read_weights(folder: &Path, config: &model::Config, weights: &Weights) -> Result<()> {
-    weights.assign(&Weights::read(&folder.join(MODEL), config, 0)?.weights)
+    weights.assign(&Weights::read_file(&folder.join(MODEL), config)?)
 }
 
 /// Takes up the optimiser's memory of a checkpoint.

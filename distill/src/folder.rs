@@ -30,14 +30,11 @@ pub struct Folder {
 impl Folder {
     /// Reads a folder for a task. A missing pooler is drawn with a warning; a missing head is drawn and reported.
     pub fn read(path: &Path, task: Task, seed: u64) -> Result<Folder> {
-        let file = path.join("config.json");
-        let text = fs::read_to_string(&file).map_err(|e| BadFile::new(&file, e))?;
-        let mut config = Config::from_json(&text).map_err(|e| BadFile::new(path, e))?;
+        let mut config = ::checkpoint::read_config(path)?;
         label(&mut config, task);
-        let file = path.join("model.safetensors");
-        let read = Weights::read(&file, &config, seed)?;
+        let read = Weights::read(path, &config, seed)?;
         if read.drawn.iter().any(|name| name.starts_with("bert.pooler.")) {
-            eprintln!("warning: {} has no pooler; one is drawn and trained", file.display());
+            eprintln!("warning: {} has no pooler; one is drawn and trained", path.display());
         }
         let has_head = !read.drawn.iter().any(|name| name == HEAD_WEIGHT);
         Ok(Folder { path: path.into(), config, weights: read.weights, has_head })

@@ -56,7 +56,7 @@ fn act(options: &Options) -> anyhow::Result<()> {
 fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Interrupted>() {
         130
-    } else if error.is::<BadFile>() || error.is::<datasets::Error>() {
+    } else if error.is::<BadFile>() || error.is::<checkpoint::Error>() || error.is::<datasets::Error>() {
         3
     } else {
         1

@@ -34,7 +34,7 @@ pub fn code_of(error: &anyhow::Error) -> i32 {
         if let Some(error) = cause.downcast_ref::<datasets::Error>() {
             return error.exit_code();
         }
-        if cause.is::<bundle::BundleError>() {
+        if cause.is::<bundle::BundleError>() || cause.is::<checkpoint::Error>() {
             return BAD_INPUT;
         }
     }
