@@ -170,6 +170,7 @@ impl ConvertError {
             | ConvertError::Accuracy { .. } => 4,
             ConvertError::Output { .. } => 2,
             ConvertError::Bundle(BundleError::Stopped) => 130,
+            ConvertError::Bundle(BundleError::Write { .. }) => 9,
             ConvertError::Bundle(_) => 1,
             _ => 3,
         }

@@ -17,9 +17,9 @@ impl Staged {
     /// A new folder beside `target`, on the same file system.
     pub(crate) fn beside(target: &Path) -> Result<Staged, BundleError> {
         let parent = parent(target);
-        fs::create_dir_all(parent).map_err(BundleError::io(parent))?;
+        fs::create_dir_all(parent).map_err(BundleError::write(parent))?;
         let path = sibling(target, "partial")?;
-        create_folder(&path).map_err(BundleError::io(&path))?;
+        create_folder(&path).map_err(BundleError::write(&path))?;
         Ok(Staged { path, placed: false })
     }
 
@@ -34,24 +34,24 @@ impl Staged {
         }
         sync_folder(&self.path)?;
         check_target(target, overwrite)?;
-        let old = match is_empty(target).map_err(BundleError::io(target))? {
+        let old = match is_empty(target).map_err(BundleError::write(target))? {
             Some(false) => {
                 let old = sibling(target, "old")?;
-                fs::rename(target, &old).map_err(BundleError::io(target))?;
+                fs::rename(target, &old).map_err(BundleError::write(target))?;
                 Some(old)
             }
             _ => None,
         };
         if let Err(e) = fs::rename(&self.path, target) {
             if let Some(old) = &old {
-                fs::rename(old, target).map_err(BundleError::io(old))?;
+                fs::rename(old, target).map_err(BundleError::write(old))?;
             }
-            return Err(BundleError::Io { path: target.to_path_buf(), source: e });
+            return Err(BundleError::Write { path: target.to_path_buf(), source: e });
         }
         self.placed = true;
         sync_folder(parent(target))?;
         match old {
-            Some(old) => fs::remove_dir_all(&old).map_err(BundleError::io(&old)),
+            Some(old) => fs::remove_dir_all(&old).map_err(BundleError::write(&old)),
             None => Ok(()),
         }
     }
@@ -68,11 +68,11 @@ impl Drop for Staged {
 
 /// Refuses what must not be written over.
 pub(crate) fn check_target(target: &Path, overwrite: bool) -> Result<(), BundleError> {
-    match is_empty(target).map_err(BundleError::io(target))? {
+    match is_empty(target).map_err(BundleError::write(target))? {
         Some(false) if !overwrite => Err(BundleError::Exists { path: target.to_path_buf() }),
         Some(false) => {
-            for entry in fs::read_dir(target).map_err(BundleError::io(target))? {
-                let name = entry.map_err(BundleError::io(target))?.file_name();
+            for entry in fs::read_dir(target).map_err(BundleError::write(target))? {
+                let name = entry.map_err(BundleError::write(target))?.file_name();
                 if Role::ALL.iter().all(|role| *role.name() != name) {
                     let got = name.to_string_lossy().into_owned();
                     return Err(BundleError::NotABundle { path: target.to_path_buf(), got });
@@ -105,7 +105,7 @@ fn sibling(target: &Path, kind: &str) -> Result<PathBuf, BundleError> {
     getrandom::fill(&mut random).map_err(BundleError::Entropy)?;
     let name = target.file_name().ok_or_else(|| {
         let source = io::Error::new(io::ErrorKind::InvalidInput, "this path does not name a new folder");
-        BundleError::Io { path: target.to_path_buf(), source }
+        BundleError::Write { path: target.to_path_buf(), source }
     })?;
     let name = format!(".{}.{kind}-{}", name.to_string_lossy(), hex::encode(random));
     Ok(parent(target).join(name))
@@ -128,15 +128,15 @@ pub(crate) fn write_file<T>(
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = BufWriter::new(options.open(path).map_err(BundleError::io(path))?);
+    let mut file = BufWriter::new(options.open(path).map_err(BundleError::write(path))?);
     let result = fill(&mut file)?;
-    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(BundleError::io(path))?;
+    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(BundleError::write(path))?;
     Ok(result)
 }
 
 /// [`write_file`] of these bytes.
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
-    write_file(path, |file| file.write_all(bytes).map_err(BundleError::io(path)))
+    write_file(path, |file| file.write_all(bytes).map_err(BundleError::write(path)))
 }
 
 /// The same file under a second name, or a copy where the file system has no such thing.
@@ -144,14 +144,14 @@ pub(crate) fn link_or_copy(from: &Path, to: &Path) -> Result<(), BundleError> {
     if fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
-    let mut source = File::open(from).map_err(BundleError::io(from))?;
-    write_file(to, |file| io::copy(&mut source, file).map(drop).map_err(BundleError::io(to)))
+    let mut source = File::open(from).map_err(BundleError::read(from))?;
+    write_file(to, |file| io::copy(&mut source, file).map(drop).map_err(BundleError::write(to)))
 }
 
 fn sync_folder(path: &Path) -> Result<(), BundleError> {
     // only Unix opens folders
     if cfg!(unix) {
-        File::open(path).and_then(|f| f.sync_all()).map_err(BundleError::io(path))?;
+        File::open(path).and_then(|f| f.sync_all()).map_err(BundleError::write(path))?;
     }
     Ok(())
 }

@@ -202,7 +202,7 @@ fn a_folder_that_is_there_is_kept_unless_it_is_a_bundle_to_overwrite() {
     assert_eq!(fs::read_to_string(folder.join("thesis.txt")).unwrap(), "years of work");
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
-    assert!(matches!(small.write(&file, Embedding::Private), Err(BundleError::Io { .. })));
+    assert!(matches!(small.write(&file, Embedding::Private), Err(BundleError::Write { .. })));
     assert_eq!(names(root.path()), ["b", "file"]);
 }
 
