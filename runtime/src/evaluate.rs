@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
+use cli::coded;
+use cli::exit::BAD_INPUT;
 use convert::{Converted, Student};
 use datasets::{Metrics, Split};
 use model::{Float, Sample, Spec, Texts, clear_logits};
 use serde_json::{Value, json};
 
 use crate::client::Measured;
-use crate::exit::{BAD_FILE, coded};
 use crate::infer::{cost, security};
 use crate::options::Evaluate;
-use crate::session::{Session, progress};
+use crate::session::Session;
 use crate::texts::tokens;
 
 /// Evaluates and prints.
@@ -24,12 +25,12 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let source = &options.source;
     let mut examples = datasets::load(options.task, &options.data_dir, Split::Dev)?;
     examples.truncate(options.max_samples.map_or(usize::MAX, |n| n as usize));
-    let bar = progress(source.quiet, examples.len());
+    let bar = cli::bar(source.quiet, "", examples.len() as u64);
     let mut session = Session::open(source, &bar)?;
     let labels = session.spec.shape.labels;
     if let Some(example) = examples.iter().find(|e| e.label >= labels) {
         let message = format!("the set has label {}, the model has {labels} labels", example.label);
-        return Err(coded(BAD_FILE, message));
+        return Err(coded(BAD_INPUT, message));
     }
     let student = options.student.clone().or(session.student.clone());
     let reference = student.as_deref().map(|folder| Reference::read(folder, &session.spec)).transpose()?;
@@ -81,7 +82,7 @@ impl Reference {
         let student = Student::read(folder)?;
         if *student.shape() != spec.shape {
             let message = format!("{} has another shape than the bundle's model", folder.display());
-            return Err(coded(BAD_FILE, message));
+            return Err(coded(BAD_INPUT, message));
         }
         let converted = student.stored_ranges().and_then(|ranges| convert::convert(&student, &ranges));
         // a bundle that was calibrated on other texts has other scales: there is nothing to hold it against in fixed point

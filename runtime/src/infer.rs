@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::client::Measured;
 use crate::deployment::INSECURE_LOCAL;
 use crate::options::Infer;
-use crate::session::{Session, progress};
+use crate::session::Session;
 use crate::texts::{given, tokens};
 
 /// A label with its probability.
@@ -27,7 +27,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     let begin = Instant::now();
     let source = &options.source;
     let texts = given(options)?;
-    let bar = progress(source.quiet, texts.len());
+    let bar = cli::bar(source.quiet, "", texts.len() as u64);
     let mut session = Session::open(source, &bar)?;
     let labels = session.labels.clone();
     let mut samples = Vec::new();

@@ -9,11 +9,8 @@ use convert::Who;
 use datasets::Task;
 
 /// Classifies texts privately: two servers compute on shares, neither sees text, weights or answer.
-///
-/// Exit codes: 0 done, 1 other, 2 usage, 3 a bad file, 4 a model's ranges or accuracy, 5 a peer refused, 6 a peer lost or
-/// too slow, 130 stopped.
 #[derive(Parser)]
-#[command(name = "runtime", version, verbatim_doc_comment)]
+#[command(name = "runtime", version, after_help = cli::EXIT_CODES)]
 pub struct Options {
     /// What to do.
     #[command(subcommand)]
@@ -111,6 +108,9 @@ pub struct Party {
     /// 0 or 1.
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub index: u8,
+    /// Loopback port to listen on; 0 takes any free one and says which.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub port: u16,
     /// How to run it.
     #[command(flatten)]
     pub child: Child,
@@ -142,6 +142,6 @@ pub struct Child {
 impl Options {
     /// Parses a command line, the program's name first. Flags may be spelt with `_` for `-`.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
-        Options::try_parse_from(convert::dashed(args))
+        Options::try_parse_from(cli::dashed(args))
     }
 }

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use datasets::Tokenizer;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use model::{Plan, Sample, Spec, Texts, input_form};
 
 use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
@@ -74,16 +73,4 @@ impl Session {
         }
         Ok(batches)
     }
-}
-
-/// A bar on standard error, if that is a terminal and quiet was not asked for.
-pub fn progress(quiet: bool, steps: usize) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(steps as u64);
-    let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} {eta}");
-    bar.set_style(style.unwrap_or(ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

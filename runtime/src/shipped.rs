@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use bundle::{ClientBundle, DealerBundle, Embedding, Role, WriteOptions};
-use convert::Student;
+use bundle::{BundleError, ClientBundle, DealerBundle, Embedding, Role, WriteOptions};
+use cli::coded;
+use cli::exit::{BAD_INPUT, INTERRUPTED, UNWRITABLE};
+use convert::{ConvertError, Student};
 use directories::ProjectDirs;
-use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
-use crate::exit::{BAD_FILE, INTERRUPTED, coded};
 use crate::options::Source;
 
 /// The student in this repository.
@@ -29,12 +29,12 @@ const CACHE_VERSION: u32 = 2;
 static WRITING: AtomicBool = AtomicBool::new(false);
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Ends this process on Ctrl-C; a bundle that is being written is removed first. Child processes end when this one does:
-/// their standard input ends.
+/// Ends this process on Ctrl-C, after its children; a bundle that is being written is removed first.
 pub fn interrupt() {
     if WRITING.load(Ordering::SeqCst) && !STOP.swap(true, Ordering::SeqCst) {
         return;
     }
+    crate::children::kill_all();
     std::process::exit(INTERRUPTED);
 }
 
@@ -72,7 +72,7 @@ fn shipped() -> Result<PathBuf> {
         "the shipped student is not at {}; give --model or --bundle, or set {MODELS_VARIABLE} to the folder that holds it",
         folder.display()
     );
-    Err(coded(BAD_FILE, message))
+    Err(coded(BAD_INPUT, message))
 }
 
 /// The bundle of a student in the cache folder; made if it is not there.
@@ -93,13 +93,12 @@ fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf
     if is_whole(&bundle) {
         return Ok(bundle);
     }
-    fs::create_dir_all(&cache).with_context(|| format!("making the cache folder {}", cache.display()))?;
+    fs::create_dir_all(&cache)
+        .map_err(|e| unwritable(format!("cannot make the cache folder {}: {e}", cache.display())))?;
     if !quiet {
         crate::log(&format!("converting {} into {} (first use)", folder.display(), bundle.display()));
     }
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
-    bar.set_style(ProgressStyle::with_template("{msg} {bar:32} {percent} %").unwrap_or(ProgressStyle::default_bar()));
-    bar.set_message("reading and fitting");
+    let bar = cli::bar(quiet, "reading and fitting", 0);
     let student = Student::read(folder)?;
     let converted = convert::convert(&student, &student.stored_ranges()?)?;
     bar.set_message("masking and writing");
@@ -119,10 +118,17 @@ fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf
     match written {
         // another process was faster: its bundle serves as well
         Err(_) if is_whole(&bundle) => {}
+        Err(ConvertError::Bundle(error @ BundleError::Write { .. })) => return Err(unwritable(error.to_string())),
         other => drop(other?),
     }
     bar.finish_and_clear();
     Ok(bundle)
+}
+
+/// The cache cannot be written to.
+fn unwritable(what: String) -> anyhow::Error {
+    let cure = format!("set {CACHE_VARIABLE} to a folder with room that you may write to");
+    coded(UNWRITABLE, format!("{what}; bundles are kept in your cache folder: {cure}"))
 }
 
 /// Whether a bundle can be read by all roles.
@@ -143,7 +149,7 @@ fn fingerprint(folder: &Path) -> Result<String> {
             Err(error) => {
                 let message =
                     format!("{}: {error}; a student folder as `distill` writes it is expected", path.display());
-                return Err(coded(BAD_FILE, message));
+                return Err(coded(BAD_INPUT, message));
             }
         };
         hash.update((bytes.len() as u64).to_le_bytes());

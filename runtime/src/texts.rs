@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{Read, stdin};
 
 use anyhow::{Context, Result};
+use cli::coded;
+use cli::exit::{BAD_INPUT, USAGE};
 use datasets::Tokenizer;
 use model::Sample;
 
-use crate::exit::{BAD_FILE, USAGE, coded};
 use crate::options::Infer;
 
 /// The texts that `infer` was given: flags, a file, or standard input, one text a line.
@@ -15,7 +16,7 @@ pub fn given(options: &Infer) -> Result<Vec<String>> {
     let texts: Vec<String> = match &options.file {
         _ if !options.text.is_empty() => options.text.clone(),
         Some(file) => {
-            let read = fs::read(file).map_err(|e| coded(BAD_FILE, format!("{}: {e}", file.display())))?;
+            let read = fs::read(file).map_err(|e| coded(BAD_INPUT, format!("{}: {e}", file.display())))?;
             lines(read, &file.display().to_string())?
         }
         None => {
@@ -36,7 +37,7 @@ pub fn given(options: &Infer) -> Result<Vec<String>> {
 fn lines(bytes: Vec<u8>, from: &str) -> Result<Vec<String>> {
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        coded(BAD_FILE, format!("{from}: not UTF-8 at byte {at}; save the file as UTF-8"))
+        coded(BAD_INPUT, format!("{from}: not UTF-8 at byte {at}; save the file as UTF-8"))
     })?;
     Ok(text.lines().map(str::to_string).collect())
 }

@@ -8,12 +8,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bundle::{Embedding, WriteOptions};
+use cli::exit::LOST;
 use convert::Student;
 use model::{Float, Plan, Sample, Texts};
 use net::HEADER_LEN;
 use runtime::client::Answer;
 use runtime::deployment::Deployment;
-use runtime::exit::{LOST, code_of};
+use runtime::exit::code_of;
 use runtime::message::Role;
 use runtime::shipped::SHIPPED;
 use serde_json::Value;
