@@ -111,6 +111,8 @@ impl Children {
         // one that was killed from outside, then one that ended for a reason of its own, then those that noticed a loss
         let order = |status: ExitStatus| match status.code() {
             None => 0,
+            Some(0) => 3,
+            Some(0) => 3,
             Some(LOST) => 2,
             Some(_) => 1,
         };
@@ -137,10 +139,9 @@ impl Children {
         loop {
             let mut started = lock(&self.started);
             look(&mut started);
-            if let Some((role, status)) =
-                started.iter().find_map(|s| Some((s.role, s.ended?)).filter(|e| !e.1.success()))
-            {
-                return Err(coded(LOST, format!("{role} ended with {}", describe(status))));
+            if let Some(role) = started.iter().find(|s| s.ended.is_some_and(|e| !e.success())).map(|s| s.role) {
+                drop(started);
+                return Err(self.explain(coded(LOST, format!("{role} did not take its leave"))));
             }
             let Some(late) = started.iter().find(|s| s.ended.is_none()).map(|s| s.role) else { return Ok(()) };
             if Instant::now() >= end {

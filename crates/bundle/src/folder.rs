@@ -11,6 +11,8 @@ use crate::layout::Role;
 pub(crate) struct Staged {
     path: PathBuf,
     placed: bool,
+    /// Locked as long as this process works on it: what is not locked was abandoned by a process that was killed.
+    _lock: Option<File>,
 }
 
 impl Staged {
@@ -18,9 +20,15 @@ impl Staged {
     pub(crate) fn beside(target: &Path) -> Result<Staged, BundleError> {
         let parent = parent(target);
         fs::create_dir_all(parent).map_err(BundleError::write(parent))?;
-        let path = sibling(target, "partial")?;
-        create_folder(&path).map_err(BundleError::write(&path))?;
-        Ok(Staged { path, placed: false })
+        remove_abandoned(target);
+        // only what is locked already gets the name under which others look for what was abandoned
+        let (new, path) = (sibling(target, "new")?, sibling(target, "partial")?);
+        create_folder(&new).map_err(BundleError::write(&new))?;
+        let lock = File::open(&new).ok().filter(|folder| folder.lock().is_ok());
+        let mut staged = Staged { path: new, placed: false, _lock: lock };
+        fs::rename(&staged.path, &path).map_err(BundleError::write(&path))?;
+        staged.path = path;
+        Ok(staged)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -51,7 +59,11 @@ impl Staged {
         self.placed = true;
         sync_folder(parent(target))?;
         match old {
-            Some(old) => fs::remove_dir_all(&old).map_err(BundleError::write(&old)),
+            Some(old) => match fs::remove_dir_all(&old) {
+                // another process may have found it first
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(BundleError::Write { path: old, source: e }),
+                _ => Ok(()),
+            },
             None => Ok(()),
         }
     }
@@ -62,6 +74,22 @@ impl Drop for Staged {
         if !self.placed {
             // already on the way out with an error that says more
             let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Removes what killed processes left beside `target`: nobody else would. Where that fails, writing will say more.
+fn remove_abandoned(target: &Path) {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    for entry in fs::read_dir(parent(target)).into_iter().flatten().flatten() {
+        let (path, found) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let of = |kind| {
+            let random = found.strip_prefix(&format!(".{name}.{kind}-")).unwrap_or_default();
+            random.len() == 16 && random.bytes().all(|b| b.is_ascii_hexdigit())
+        };
+        let unlocked = || File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok());
+        if (of("partial") && unlocked()) || (of("old") && target.exists()) {
+            let _ = fs::remove_dir_all(&path);
         }
     }
 }
