@@ -99,23 +99,22 @@ impl Children {
 
     /// Says which child ended on its own, if one did: that is the reason, the client's error only a consequence.
     pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        let end = Instant::now() + SETTLE;
-        let mut started = lock(&self.started);
-        while !look(&mut started) && Instant::now() < end {
-            drop(started);
-            thread::sleep(GLANCE);
-            started = lock(&self.started);
-        }
-        // one that ended while we looked at another
-        look(&mut started);
         // one that was killed from outside, then one that ended for a reason of its own, then those that noticed a loss
         let order = |status: ExitStatus| match status.code() {
             None => 0,
             Some(0) => 3,
-            Some(0) => 3,
             Some(LOST) => 2,
             Some(_) => 1,
         };
+        let reason = |started: &[Started]| started.iter().any(|s| s.ended.is_some_and(|status| order(status) < 2));
+        let end = Instant::now() + SETTLE;
+        let mut started = lock(&self.started);
+        // others may notice a loss before the system has done with the one that was lost
+        while !(look(&mut started) && reason(&started)) && Instant::now() < end {
+            drop(started);
+            thread::sleep(GLANCE);
+            started = lock(&self.started);
+        }
         let first = started.iter_mut().filter_map(|s| s.ended.map(|status| (s, status)));
         let Some((started, status)) = first.min_by_key(|(_, status)| order(*status)) else { return error };
         // all that it said is read, so that its own reason can be given
@@ -210,7 +209,9 @@ fn describe(status: ExitStatus) -> String {
 fn relay(role: Role, errors: ChildStderr, messages: Messages) -> Result<JoinHandle<()>> {
     let run = move || {
         for line in BufReader::new(errors).lines().map_while(Result::ok) {
-            crate::log(&format!("[{role}] {line}"));
+            if !crate::shipped::ending() {
+                crate::log(&format!("[{role}] {line}"));
+            }
             let mut all = lock(&messages);
             if all.len() < MOST_MESSAGES {
                 all.push((role, line));

@@ -21,6 +21,7 @@ fn main() {
         Err(error) => error.exit(),
     };
     if let Err(error) = run(&options.command) {
+        runtime::shipped::give_way();
         log(&format!("error: {}", describe(&error)));
         exit(code_of(&error));
     }

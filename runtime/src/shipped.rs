@@ -28,14 +28,29 @@ const CACHE_VERSION: u32 = 2;
 /// Whether a bundle is being written, and whether it should stop.
 static WRITING: AtomicBool = AtomicBool::new(false);
 static STOP: AtomicBool = AtomicBool::new(false);
+/// Whether a signal is ending this process.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Ends this process on Ctrl-C, after its children; a bundle that is being written is removed first.
 pub fn interrupt() {
     if WRITING.load(Ordering::SeqCst) && !STOP.swap(true, Ordering::SeqCst) {
         return;
     }
+    ENDING.store(true, Ordering::SeqCst);
     crate::children::kill_all();
     std::process::exit(INTERRUPTED);
+}
+
+/// Whether a signal is ending this process: what goes wrong meanwhile is its doing.
+pub(crate) fn ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
+/// Does not return when a signal is ending this process.
+pub fn give_way() {
+    while ending() {
+        std::thread::park();
+    }
 }
 
 /// A bundle to run, and the student that it was made from, where known.

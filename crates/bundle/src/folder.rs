@@ -21,14 +21,15 @@ impl Staged {
         let parent = parent(target);
         fs::create_dir_all(parent).map_err(BundleError::write(parent))?;
         remove_abandoned(target);
-        // only what is locked already gets the name under which others look for what was abandoned
-        let (new, path) = (sibling(target, "new")?, sibling(target, "partial")?);
-        create_folder(&new).map_err(BundleError::write(&new))?;
-        let lock = File::open(&new).ok().filter(|folder| folder.lock().is_ok());
-        let mut staged = Staged { path: new, placed: false, _lock: lock };
-        fs::rename(&staged.path, &path).map_err(BundleError::write(&path))?;
-        staged.path = path;
-        Ok(staged)
+        loop {
+            let path = sibling(target, "partial")?;
+            create_folder(&path).map_err(BundleError::write(&path))?;
+            let lock = File::open(&path).ok().filter(|folder| folder.lock().is_ok());
+            // another process that cleans up may have locked it first: then it is gone
+            if path.exists() {
+                return Ok(Staged { path, placed: false, _lock: lock });
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -87,8 +88,10 @@ fn remove_abandoned(target: &Path) {
             let random = found.strip_prefix(&format!(".{name}.{kind}-")).unwrap_or_default();
             random.len() == 16 && random.bytes().all(|b| b.is_ascii_hexdigit())
         };
-        let unlocked = || File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok());
-        if (of("partial") && unlocked()) || (of("old") && target.exists()) {
+        // held until it is gone, so that nobody begins to write there meanwhile
+        let unlocked = || File::open(&path).ok().filter(|folder| folder.try_lock().is_ok());
+        let lock = if of("partial") { unlocked() } else { None };
+        if lock.is_some() || (of("old") && target.exists()) {
             let _ = fs::remove_dir_all(&path);
         }
     }

@@ -1,9 +1,11 @@
 //! What tests of whole sessions share: a bundle of a tiny student, and a look at the processes of a session.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod between;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bundle::{Embedding, WriteOptions};
@@ -66,8 +68,14 @@ pub(crate) fn all_gone(mark: &Path, within: Duration) -> Result<(), Vec<Process>
 
 /// Sends a signal.
 pub(crate) fn signal(name: &str, process: impl std::fmt::Display) {
-    let status = Command::new("kill").arg(format!("-{name}")).arg("--").arg(process.to_string()).status().unwrap();
-    assert!(status.success(), "kill -{name} {process}");
+    assert!(try_signal(name, &process), "kill -{name} {process}");
+}
+
+/// Sends a signal; false if the process is gone.
+pub(crate) fn try_signal(name: &str, process: impl std::fmt::Display) -> bool {
+    let mut command = Command::new("kill");
+    command.arg(format!("-{name}")).arg("--").arg(process.to_string()).stderr(Stdio::null());
+    command.status().unwrap().success()
 }
 
 /// What lies in a folder, hidden entries too.
