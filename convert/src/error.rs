@@ -126,9 +126,8 @@ fn cure(source: &FoldError) -> &'static str {
 
 /// The program's exit code for an error.
 pub fn exit_code(error: &anyhow::Error) -> i32 {
-    let code = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<cli::Coded>() {
-        Some(coded) => Some(coded.code),
-        None => cause.downcast_ref::<ConvertError>().map(ConvertError::exit_code),
+    let code = |cause: &(dyn std::error::Error + 'static)| {
+        exit::code_in(cause).or_else(|| cause.downcast_ref::<ConvertError>().map(ConvertError::exit_code))
     };
     error.chain().find_map(code).unwrap_or(exit::OTHER)
 }
@@ -146,8 +145,7 @@ impl ConvertError {
             ConvertError::Output { .. } => exit::USAGE,
             ConvertError::Data(error) => error.exit_code(),
             ConvertError::Bundle(BundleError::Stopped) => exit::INTERRUPTED,
-            // this program only writes bundles
-            ConvertError::Bundle(BundleError::Io { .. }) => exit::UNWRITABLE,
+            ConvertError::Bundle(BundleError::Write { .. }) => exit::UNWRITABLE,
             ConvertError::Bundle(_) => exit::OTHER,
             _ => exit::BAD_INPUT,
         }

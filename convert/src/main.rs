@@ -1,5 +1,6 @@
 //! `convert`: see `convert --help`.
 
+use std::io::stdout;
 use std::process::exit;
 
 use convert::{Options, exit_code, run};
@@ -9,7 +10,7 @@ fn main() {
         Ok(options) => options,
         Err(error) => error.exit(),
     };
-    if let Err(error) = run(&options, &mut std::io::stdout()) {
+    if let Err(error) = run(&options, &mut cli::Output(stdout())) {
         cli::log(&format!("error: {}", cli::describe(&error)));
         exit(exit_code(&error));
     }

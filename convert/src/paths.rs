@@ -10,7 +10,7 @@ use crate::error::ConvertError;
 /// Refuses an output that is the input, lies in it, or holds it.
 pub(crate) fn check_output(input: &Path, output: &Path) -> Result<(), ConvertError> {
     let from = resolve(input).map_err(|source| ConvertError::Io { path: input.into(), source })?;
-    let to = resolve(output).map_err(|source| BundleError::Io { path: output.into(), source })?;
+    let to = resolve(output).map_err(|source| BundleError::Write { path: output.into(), source })?;
     let relation = match (to.starts_with(&from), from.starts_with(&to)) {
         (true, true) => "is",
         (true, false) => "lies in",

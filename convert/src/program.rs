@@ -5,8 +5,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use bundle::{Embedding, WriteOptions};
-use cli::exit::UNWRITABLE;
-use cli::{bar, coded, log, spinner};
+use cli::{bar, log, spinner};
 use datasets::{Files, Source};
 use model::Ranges;
 
@@ -141,9 +140,6 @@ fn tell(options: &Options, report: &Report, out: &mut impl Write) -> Result<()> 
             text += &format!("{comparison}\n");
         }
     }
-    let unwritable = |e| {
-        let cure = "send it to a place with room, and keep it open";
-        coded(UNWRITABLE, format!("standard output cannot be written ({e}); {cure}"))
-    };
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritable)
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }

@@ -10,10 +10,11 @@ use mpc::{Party, deal_frames, join_output, share_input};
 use net::{HEADER_LEN, Link};
 use ring64::Key;
 
-use crate::handshake::{Identity, Peer, call, fresh};
+use crate::handshake::{Identity, Peer, call_while, fresh};
 use crate::message::{ControlError, Report, Request, Role, expect, kind, send, send_bytes};
 use crate::party::output_shape;
 use crate::start::Start;
+use crate::watched::Hope;
 
 /// What a batch cost, as the parties measured it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -67,8 +68,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Calls both parties.
-    pub fn connect(bundle: ClientBundle, start: &Start, deadline: Duration) -> Result<Client> {
+    /// Calls both parties, and waits for them as long as there is hope.
+    pub fn connect(bundle: ClientBundle, start: &Start, deadline: Duration, hope: &Hope) -> Result<Client> {
         let identity = Identity {
             role: Role::Client,
             token: start.token()?,
@@ -77,7 +78,10 @@ impl Client {
             spec: bundle::spec_digest(&bundle.spec),
             nonce: fresh().context("no randomness from the operating system")?,
         };
-        let party = |role| Ok::<_, anyhow::Error>(call(&identity, role, start.address(role)?, deadline)?.link);
+        let party = |role| {
+            let address = start.address(role)?;
+            Ok::<_, anyhow::Error>(call_while(hope, &identity, role, address, deadline)?.link)
+        };
         let parties = [party(Role::Party0)?, party(Role::Party1)?];
         let kind = bundle.embedding.input_kind();
         Ok(Client { bundle, kind, parties, request: 0 })

@@ -4,6 +4,7 @@
 //! it protects nothing, and says so. Security model of the protocol: semi-honest, at most one of the two parties and the
 //! dealer corrupted; lengths of texts, the model's shape and the number of restarts are public.
 
+mod children;
 pub mod client;
 pub mod dealer;
 pub mod deployment;
@@ -18,5 +19,6 @@ pub mod session;
 pub mod shipped;
 pub mod start;
 pub mod texts;
+pub mod watched;
 
 pub use cli::log;

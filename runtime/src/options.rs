@@ -33,11 +33,15 @@ const DEALER: &str = "Examples:
   runtime dealer --bundle outputs/bundle/dealer --insecure-local --deadline 30
 ";
 
+fn after(examples: &str) -> String {
+    format!("{examples}\n{}", cli::EXIT_CODES)
+}
+
 /// Classifies texts privately: two servers compute on shares, neither sees text, weights or answer.
 ///
 /// Every flag may be spelt with `_` for `-`.
 #[derive(Parser)]
-#[command(name = "runtime", version, after_help = format!("{PROGRAM}\n{}", cli::EXIT_CODES))]
+#[command(name = "runtime", version, after_help = after(PROGRAM))]
 pub struct Options {
     /// What to do.
     #[command(subcommand)]
@@ -48,24 +52,24 @@ pub struct Options {
 #[derive(Subcommand)]
 pub enum Command {
     /// Classify texts; starts both parties and the dealer on this machine and is the client.
-    #[command(after_help = INFER)]
+    #[command(after_help = after(INFER))]
     Infer(Infer),
     /// Classify a labelled set and compare with floating point and with fixed point in clear.
-    #[command(after_help = EVALUATE)]
+    #[command(after_help = after(EVALUATE))]
     Evaluate(Evaluate),
     /// Be one of the two computing parties (started by `infer` and `evaluate`).
     ///
     /// For `infer` and `evaluate`, which start it themselves; by hand only to watch it. It says on standard output, in one
     /// line of JSON, that it is ready, waits for one line on standard input (token, session, addresses), serves one client,
     /// and ends when that input ends.
-    #[command(after_help = PARTY)]
+    #[command(after_help = after(PARTY))]
     Party(Party),
     /// Be the dealer of correlated randomness (started by `infer` and `evaluate`).
     ///
     /// For `infer` and `evaluate`, which start it themselves; by hand only to watch it. It says on standard output, in one
     /// line of JSON, that it is ready, waits for one line on standard input (token, session, addresses), deals what both
     /// parties ask for, and ends when that input ends.
-    #[command(after_help = DEALER)]
+    #[command(after_help = after(DEALER))]
     Dealer(Dealer),
 }
 
@@ -156,6 +160,9 @@ pub struct Party {
     /// 0 or 1.
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub index: u8,
+    /// Loopback port to listen on; 0 takes any free one and says which.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub port: u16,
     /// How to run it.
     #[command(flatten)]
     pub child: Child,

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bundle::PartyBundle;
+use cli::coded;
+use cli::exit::{GATE, LOST};
 use model::{InputKind, Plan, Spec, Texts};
 use mpc::{
     Agreement, Attempt, DealtReader, Outcome, OutputShape, Party, PartyWeights, expand_input, mask_output, online,
@@ -14,7 +16,7 @@ use net::{Frame, Link, Listener};
 use ring64::{Kernel, Key, packed_len};
 use zeroize::Zeroize;
 
-use crate::exit::{GATE, LOST, code_of, coded};
+use crate::exit::code_of;
 use crate::handshake::{Identity, Peer, answer_all, call, fresh, is_timeout, take};
 use crate::message::{ControlError, Demand, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::start::Start;

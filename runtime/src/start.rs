@@ -11,6 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use cli::coded;
+use cli::exit::LOST;
 use ring64::Key;
 use serde::{Deserialize, Serialize};
 
@@ -68,23 +70,41 @@ impl Start {
     }
 }
 
-/// Reads the start line within the deadline, and ends this process when standard input ends.
-pub fn await_start(deadline: Duration) -> Result<Start> {
-    let (sender, receiver) = mpsc::channel();
-    let watch = move || {
-        let mut input = BufReader::new(stdin());
-        let mut line = String::new();
-        let read = input.by_ref().take(1 << 20).read_line(&mut line);
-        let sent = sender.send(read.map(|_| line));
-        if sent.is_ok() {
-            let mut rest = [0; 256];
-            while matches!(input.read(&mut rest), Ok(n) if n > 0) {}
-        }
-        // nobody is left to answer to
-        std::process::exit(crate::exit::OTHER);
-    };
-    thread::Builder::new().name("standard input".into()).spawn(watch).context("starting a thread")?;
-    let line = receiver.recv_timeout(deadline).context("no start line came on standard input")?;
-    let line = line.context("reading the start line")?;
-    serde_json::from_str(&line).map_err(|e| anyhow!("the start line cannot be read ({:?} error)", e.classify()))
+/// The process that started this one, at the other end of standard input.
+pub struct Parent {
+    line: mpsc::Receiver<std::io::Result<String>>,
+}
+
+impl fmt::Debug for Parent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parent")
+    }
+}
+
+impl Parent {
+    /// Watches standard input from now on, and ends this process when it ends, whatever else it is doing.
+    pub fn watch() -> Result<Parent> {
+        let (sender, line) = mpsc::channel();
+        let watch = move || {
+            let mut input = BufReader::new(stdin());
+            let mut line = String::new();
+            let read = input.by_ref().take(1 << 20).read_line(&mut line);
+            if matches!(read, Ok(n) if n > 0) && sender.send(read.map(|_| line)).is_ok() {
+                let mut rest = [0; 256];
+                while matches!(input.read(&mut rest), Ok(n) if n > 0) {}
+            }
+            crate::log("error: standard input ended: the process that started this role is gone, so it ends too");
+            std::process::exit(LOST);
+        };
+        thread::Builder::new().name("standard input".into()).spawn(watch).context("starting a thread")?;
+        Ok(Parent { line })
+    }
+
+    /// The start line, within the deadline.
+    pub fn start(&self, deadline: Duration) -> Result<Start> {
+        let late = |_| coded(LOST, format!("no start line came on standard input within {deadline:?}"));
+        let line = self.line.recv_timeout(deadline).map_err(late)?;
+        let line = line.context("reading the start line")?;
+        serde_json::from_str(&line).map_err(|e| anyhow!("the start line cannot be read ({:?} error)", e.classify()))
+    }
 }

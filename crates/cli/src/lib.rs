@@ -2,10 +2,12 @@
 
 pub mod exit;
 pub mod memory;
+mod output;
 mod progress;
 mod spelling;
 
 pub use exit::{Coded, coded, describe};
+pub use output::Output;
 pub use progress::{bar, log, spinner};
 pub use spelling::dashed;
 
