@@ -95,7 +95,7 @@ fn a_roberta_is_converted_as_the_bert_that_computes_the_same() {
     // what a bundle takes along is the configuration of what it runs
     let stored = model::Config::from_json(std::str::from_utf8(&roberta.config_json).unwrap()).unwrap();
     assert_eq!(stored, roberta.config);
-    let samples = encode(&roberta.tokenizer, roberta.shape(), &examples(20)).unwrap();
+    let samples = samples(&roberta, &examples(20));
     let ranges = model::calibrate(&roberta.folded, &samples, &|| ()).unwrap();
     let converted = convert_student(&roberta, &ranges).unwrap();
     let options = bundle::WriteOptions { overwrite: false, progress: None };
@@ -119,7 +119,7 @@ fn students_of_one_layer_and_of_24_are_converted() {
         let config = checkpoint::read_config(&place.student()).unwrap();
         place.write_weights(&model::synthetic(&config, 5), Dtype::F32, "bert.");
         let student = Student::read(&place.student()).unwrap();
-        let samples = encode(&student.tokenizer, student.shape(), &examples(40)).unwrap();
+        let samples = samples(&student, &examples(40));
         let ranges = model::calibrate(&student.folded, &samples, &|| ()).unwrap();
         let converted = convert_student(&student, &ranges).unwrap();
         let comparison = compare(&converted, &samples[..8], &|| ()).unwrap();

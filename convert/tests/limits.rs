@@ -1,0 +1,110 @@
+//! The program where memory, disk or output end.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod folder;
+mod running;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use folder::Place;
+use running::{convert, entries, refused, text};
+
+const NAMES: [&str; 2] = ["glue", "student"];
+
+#[test]
+fn more_memory_than_there_is_is_refused_before_weights_are_read() {
+    let place = Place::new();
+    fs::write(place.student().join("model.safetensors"), "not read").unwrap();
+    let words = ["not enough memory: about ", "weights in floating point", "1 MB allowed by --memory", "more memory"];
+    refused(&convert(&place, &["--memory", "1M"]), 7, &words);
+    assert_eq!(entries(place.root.path()), NAMES);
+    refused(&convert(&place, &["--memory", "2T"]), 3, &["model.safetensors"]);
+    refused(&convert(&place, &["--memory", "much"]), 2, &["6G, 800M"]);
+}
+
+/// The most memory that a run had at once, in bytes, and what it is said to need.
+#[cfg(target_os = "linux")]
+fn needed_and_used(student: &Path) -> (u64, u64) {
+    let place = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_convert"));
+        command.arg(student).arg("-o").arg(place.path().join("bundle")).args(args);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    let refusal = run(&["--memory", "1"]).output().unwrap();
+    let words = text(&refusal.stderr).split("about ").nth(1).unwrap().split(' ').collect::<Vec<_>>();
+    let unit = if words[1] == "GB" { 1e9 } else { 1e6 };
+    let needed = words[0].parse::<f64>().unwrap() * unit;
+    let mut child = run(&["-q"]).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut used = 0;
+    while child.try_wait().unwrap().is_none() {
+        let now = fs::read_to_string(&status).unwrap_or_default();
+        let line = now.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        used = line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or(used).max(used);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(child.wait().unwrap().success());
+    (needed as u64, used * 1024)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_asked_for_is_what_is_used_and_no_more_than_twice_that() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/sst2-minilm-l4-2quad");
+    let small = Place::new();
+    for student in [shipped, small.student()] {
+        let (needed, used) = needed_and_used(&student);
+        println!("{}: {needed} bytes asked for, {used} used", student.display());
+        assert!(used <= needed && needed <= 2 * used, "{}: {needed} asked for, {used} used", student.display());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_nothing_behind() {
+    let place = Place::new();
+    // a write beyond the limit fails as it does on a full disk, once the signal for it is ignored
+    let limited = "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", limited, env!("CARGO_BIN_EXE_convert")])
+        .arg(place.student())
+        .arg("-o")
+        .arg(place.bundle())
+        .output()
+        .unwrap();
+    refused(&output, 9, &["bundle", "cannot write", "File too large"]);
+    assert_eq!(entries(place.root.path()), NAMES);
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn an_output_below_a_file_cannot_be_written() {
+    let place = Place::new();
+    fs::write(place.bundle(), "mine").unwrap();
+    let run = |output: &Path| {
+        Command::new(env!("CARGO_BIN_EXE_convert")).arg(place.student()).arg("-o").arg(output).output().unwrap()
+    };
+    refused(&run(&place.bundle().join("inner")), 9, &["bundle/inner", "Not a directory"]);
+    refused(&run(&place.bundle()), 9, &["bundle"]);
+    assert_eq!(fs::read(place.bundle()).unwrap(), b"mine");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_that_nobody_reads_is_no_panic() {
+    let place = Place::new();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_convert"))
+        .arg(place.student())
+        .arg("-o")
+        .arg(place.bundle())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    refused(&child.wait_with_output().unwrap(), 9, &["standard output cannot be written"]);
+}
