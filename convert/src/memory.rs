@@ -1,36 +1,79 @@
-//! How much memory a conversion takes, from the student's folder alone.
+//! How much memory a conversion takes.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 use cli::memory::Memory;
-use model::Config;
+use model::{Config, Sample, Shape};
 
-/// Beside the weights: the program, the tokenizer, the fitting of curves, and the values of a few texts at a time.
-const REST: u64 = 64 << 20;
+use crate::student::Student;
 
-/// Refuses a conversion that needs more memory than there is, before weights are read.
+/// The program, and the fitting of curves.
+const REST: u64 = 14 << 20;
+/// What a tokenizer takes, as a multiple of its file.
+const TOKENIZER: u64 = 60;
+const CURE: &str = "convert on a machine with more memory";
+
+/// Refuses a conversion that needs more memory than there is, before weights are read. A folder that cannot be read passes:
+/// its reader says better what is wrong.
 pub fn check(student: &Path, memory: Memory) -> Result<()> {
-    let needs = needs(student);
-    memory.check(&needs, "convert on a machine with more memory")
-}
-
-/// What is in memory together where it is most; nothing where the folder cannot be read, which its reader says better.
-fn needs(student: &Path) -> Vec<(&'static str, u64)> {
     let config = fs::read(student.join("config.json")).ok();
-    let Some(config) = config.and_then(|json| serde_json::from_slice::<Config>(&json).ok()) else { return Vec::new() };
-    let (all, largest) = words(&config);
-    let tokenizer = fs::metadata(student.join("tokenizer.json")).map_or(0, |file| file.len());
-    // as it came and with its neurons in order; as ring words; one matrix masked, and its mask
-    let float = ("weights in floating point twice", times(8, all));
-    let mut needs = vec![float, ("in fixed point", times(8, all)), ("masks", times(16, largest))];
-    needs.push(("all else", REST + 12 * tokenizer));
-    needs
+    let Some(config) = config.and_then(|json| serde_json::from_slice::<Config>(&json).ok()) else { return Ok(()) };
+    memory.check(&needs(student, words(&config)), CURE)
 }
 
-fn times(bytes: u64, words: f64) -> u64 {
-    bytes.saturating_mul(words as u64)
+/// Refuses texts that need more memory than there is, once the weights are read and before the long work begins.
+pub(crate) fn check_texts(student: &Student, observed: &[Sample], compared: &[Sample], memory: Memory) -> Result<()> {
+    let together = rayon::current_num_threads();
+    let (observed, compared) = (observing(student.shape(), observed, together), comparing(student.shape(), compared));
+    let mut needs = needs(&student.folder, words(&student.config)).to_vec();
+    // an allocator keeps what texts took, so that it adds to what comes later
+    needs.push(("values of the longest texts", observed.max(compared)));
+    if memory.limit.is_none() {
+        // what is available was counted with these in memory
+        needs[0].1 /= 2;
+    }
+    memory.check(&needs, CURE)
+}
+
+fn needs(student: &Path, (all, largest): (f64, f64)) -> [(&'static str, u64); 4] {
+    let tokenizer = fs::metadata(student.join("tokenizer.json")).map_or(0, |file| file.len());
+    [
+        // as they came, and with neurons in the order of the spec
+        ("weights in floating point", (8.0 * all) as u64),
+        ("in fixed point", (8.0 * all) as u64),
+        // of the largest at a time, and its mask
+        ("masked parts", (16.0 * largest) as u64),
+        ("all else", REST + TOKENIZER.saturating_mul(tokenizer)),
+    ]
+}
+
+/// The longest texts, one a thread at the same time.
+fn observing(shape: &Shape, samples: &[Sample], together: usize) -> u64 {
+    if samples.is_empty() {
+        return 0;
+    }
+    let mut lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
+    // what is observed beside the samples: texts as long as the model takes, and of half that length
+    lengths.extend([shape.positions, shape.positions, shape.positions / 2, shape.positions / 2]);
+    lengths.sort_unstable_by(|a, b| b.cmp(a));
+    lengths.iter().take(together).map(|tokens| 4.0 * values(shape, *tokens)).sum::<f64>() as u64
+}
+
+/// The longest text, in words of 8 bytes.
+fn comparing(shape: &Shape, samples: &[Sample]) -> u64 {
+    let longest = samples.iter().map(|sample| sample.ids.len()).max().unwrap_or(0);
+    (8.0 * values(shape, longest)) as u64
+}
+
+/// The most values of a text of so many tokens that are there at once.
+fn values(shape: &Shape, tokens: usize) -> f64 {
+    let [tokens, width, inner, heads] = [tokens, shape.width, shape.inner, shape.heads].map(|n| n as f64);
+    let input = tokens * shape.one_hot() as f64;
+    let attention = 4.0 * heads * tokens * tokens + 6.0 * tokens * width;
+    let feed_forward = 5.0 * tokens * inner + 6.0 * tokens * width;
+    input + input.max(attention).max(feed_forward)
 }
 
 /// Words of all weights, and of the largest. The configuration was not checked: its numbers may be anything.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use bundle::{Embedding, WriteOptions};
 use cli::{bar, log, spinner};
 use datasets::{Files, Source};
-use model::Ranges;
+use model::{Ranges, Sample};
 
 use crate::calibration::{Encoded, Sentences, observe};
 use crate::comparison::{Comparison, compare};
@@ -32,22 +32,18 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     bundle::check_folder(&options.output, options.overwrite).map_err(ConvertError::from)?;
     memory::check(&options.student, options.memory)?;
     let student = Student::read(&options.student)?;
-    let judged = source.as_ref().is_some_and(|source| !is_unjudged(source));
-    let sentences = source.map(|source| Sentences::new(source, &student, options.length)).transpose()?;
-    let ranges = match &sentences {
-        Some(sentences) if options.calibrate => calibrate(options, &student, sentences)?,
-        _ => student.stored_ranges()?,
+    let texts = source.map(|source| Chosen::read(options, source, &student)).transpose()?.unwrap_or_default();
+    memory::check_texts(&student, &texts.training, &texts.validation, options.memory)?;
+    let ranges = match options.calibrate {
+        true => calibrate(options, &student, &texts.training)?,
+        false => student.stored_ranges()?,
     };
     let fitting = spinner(options.quiet, "choosing scales and fitting series");
     let converted = convert(&student, &ranges)?;
     fitting.finish_and_clear();
-    let comparison = match &sentences {
-        Some(sentences) if judged => Some(compared(options, &student, sentences, &converted)?),
-        Some(_) => {
-            log("note: without --validation-file nothing was compared with floating point");
-            None
-        }
-        None => None,
+    let comparison = match texts.validation.is_empty() {
+        true => None,
+        false => Some(compared(options, &converted, &texts.validation)?),
     };
     let mut report = Report {
         student: options.student.display().to_string(),
@@ -101,28 +97,48 @@ fn is_unjudged(source: &Source) -> bool {
     matches!(source, Source::Files(Files { validation: None, .. }))
 }
 
-fn calibrate(options: &Options, student: &Student, sentences: &Sentences) -> Result<Ranges> {
-    let texts = sentences.training(student, options.calibrate_samples)?;
-    warn(&texts, student, "training");
+/// Texts as the student takes them: those to observe and those to compare on, where they are asked for.
+#[derive(Default)]
+struct Chosen {
+    training: Vec<Sample>,
+    validation: Vec<Sample>,
+}
+
+impl Chosen {
+    fn read(options: &Options, source: Source, student: &Student) -> Result<Chosen, ConvertError> {
+        let unjudged = is_unjudged(&source);
+        let sentences = Sentences::new(source, student, options.length)?;
+        let mut texts = Chosen::default();
+        if options.calibrate {
+            texts.training = told(sentences.training(student, options.calibrate_samples)?, "training", student);
+        }
+        match unjudged {
+            true => log("note: without --validation-file nothing is compared with floating point"),
+            false => texts.validation = told(sentences.held_out(student, COMPARED)?, "validation", student),
+        }
+        Ok(texts)
+    }
+}
+
+fn told(texts: Encoded, kind: &str, student: &Student) -> Vec<Sample> {
+    if let Some(warning) = texts.warning(kind, student.shape()) {
+        log(&warning);
+    }
+    texts.samples
+}
+
+fn calibrate(options: &Options, student: &Student, samples: &[Sample]) -> Result<Ranges> {
     let bar = bar(options.quiet, "observing ranges", 1);
-    let ranges = observe(student, &texts.samples, |steps| bar.set_length(steps), &|| bar.inc(1))?;
+    let ranges = observe(student, samples, |steps| bar.set_length(steps), &|| bar.inc(1))?;
     bar.finish_and_clear();
     Ok(ranges)
 }
 
-fn compared(options: &Options, student: &Student, sentences: &Sentences, converted: &Converted) -> Result<Comparison> {
-    let texts = sentences.held_out(student, COMPARED)?;
-    warn(&texts, student, "validation");
-    let bar = bar(options.quiet, "comparing with floating point", texts.samples.len() as u64);
-    let comparison = compare(converted, &texts.samples, &|| bar.inc(1))?;
+fn compared(options: &Options, converted: &Converted, samples: &[Sample]) -> Result<Comparison> {
+    let bar = bar(options.quiet, "comparing with floating point", samples.len() as u64);
+    let comparison = compare(converted, samples, &|| bar.inc(1))?;
     bar.finish_and_clear();
     Ok(comparison)
-}
-
-fn warn(texts: &Encoded, student: &Student, kind: &str) {
-    if let Some(warning) = texts.warning(kind, student.shape()) {
-        log(&warning);
-    }
 }
 
 fn tell(options: &Options, report: &Report, out: &mut impl Write) -> Result<()> {

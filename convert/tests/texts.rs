@@ -51,11 +51,7 @@ fn files_of_ones_own_are_observed_and_compared_on() {
     assert_eq!(both["comparison"]["samples"], 12);
     let output = run(&["--overwrite", "--calibrate", "--train-file", &train]);
     assert_eq!(report(&output)["comparison"], Value::Null);
-    assert!(
-        text(&output.stderr).contains("without --validation-file nothing was compared"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert!(text(&output.stderr).contains("without --validation-file nothing is compared"), "{}", text(&output.stderr));
     let compared = report(&run(&["--overwrite", "--validation-file", &dev]));
     assert_eq!(compared["comparison"]["same_label"], 12);
     refused(&convert(&place, &["--overwrite", "--validation-file", &dev]), 3, &["`text`", "--text-column", "review"]);
