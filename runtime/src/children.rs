@@ -1,7 +1,7 @@
 //! The other roles as child processes: started, watched, ended. None outlives this process.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use cli::coded;
 use cli::exit::{INTERRUPTED, LOST, OTHER, TAKEN};
+use cli::memory::Memory;
 
 use crate::message::Role;
 use crate::start::Ready;
@@ -30,6 +31,10 @@ type Messages = Arc<Mutex<Vec<(Role, String)>>>;
 
 /// Children of one deployment. They are killed when this goes, if they did not end before.
 pub(crate) struct Children {
+    program: PathBuf,
+    bundle: PathBuf,
+    deadline: Duration,
+    memory: Memory,
     started: Shared,
     messages: Messages,
 }
@@ -42,22 +47,27 @@ struct Started {
 }
 
 impl Children {
-    pub(crate) fn new() -> Children {
-        let children = Children { started: Arc::default(), messages: Arc::default() };
+    pub(crate) fn new(program: &Path, bundle: &Path, deadline: Duration, memory: Memory) -> Children {
+        let (program, bundle) = (program.to_path_buf(), bundle.to_path_buf());
+        let children =
+            Children { program, bundle, deadline, memory, started: Arc::default(), messages: Arc::default() };
         lock(&RUNNING).push(children.started.clone());
         children
     }
 
-    /// Starts a role on its part of a bundle; its first line is read from what this returns.
-    pub(crate) fn start(&self, program: &Path, role: Role, bundle: &Path, deadline: Duration) -> Result<FirstLine> {
-        let mut command = Command::new(program);
+    /// Starts a role on its part of the bundle; its first line is read from what this returns.
+    pub(crate) fn start(&self, role: Role) -> Result<FirstLine> {
+        let mut command = Command::new(&self.program);
         match role {
             Role::Party0 => command.args(["party", "--index", "0"]),
             Role::Party1 => command.args(["party", "--index", "1"]),
             _ => command.arg("dealer"),
         };
-        command.arg("--bundle").arg(role.folder(bundle));
-        command.args(["--insecure-local", "--deadline", &deadline.as_secs().max(1).to_string()]);
+        command.arg("--bundle").arg(role.folder(&self.bundle));
+        command.args(["--insecure-local", "--deadline", &self.deadline.as_secs().max(1).to_string()]);
+        if let Some(limit) = self.memory.limit {
+            command.args(["--memory", &limit.to_string()]);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C on a terminal is for this process; the roles end with it
         #[cfg(unix)]

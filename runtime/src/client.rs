@@ -11,7 +11,7 @@ use net::{HEADER_LEN, Link};
 use ring64::Key;
 
 use crate::handshake::{Identity, Peer, call_while, fresh};
-use crate::message::{ControlError, Report, Request, Role, expect, kind, send, send_bytes};
+use crate::message::{ControlError, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::party::output_shape;
 use crate::start::Start;
 use crate::watched::Hope;
@@ -108,7 +108,7 @@ impl Client {
             send(party, kind::REQUEST, request, 0, &Request { lengths: lengths.clone() })?;
         }
         for party in &mut self.parties {
-            expect::<()>(party, kind::READY, request, 0, "ready")?;
+            await_ready(party, request)?;
         }
         ready();
         let ready = Instant::now();
@@ -145,7 +145,7 @@ impl Client {
             let reason = format!("sent a frame of kind {} where a report is due", frame.header.kind);
             return Err(ControlError::Unexpected { peer: link.peer().to_string(), reason }.into());
         }
-        let report = crate::message::parse(link.peer(), "report", &frame.payload)?;
+        let report = parse(link.peer(), "report", &frame.payload)?;
         let half = link.expect(kind::OUTPUT, request, attempt, 0, None)?;
         Ok((report, attempt, half))
     }
@@ -175,6 +175,20 @@ impl Client {
             }
             (InputKind::Embedded, None) => anyhow::bail!("the client's part of the bundle has no embedding table"),
         }
+    }
+}
+
+/// Waits until a party waits for nothing but the input, or refuses the request.
+fn await_ready(party: &mut Peer, request: u64) -> Result<(), ControlError> {
+    let frame = party.recv()?;
+    let peer = party.peer().to_string();
+    match (frame.header.kind, frame.header.request) {
+        (kind::READY, of) if of == request => parse(&peer, "ready", &frame.payload),
+        (kind::REFUSE, of) if of == request => {
+            let reason = parse(&peer, "refusal", &frame.payload)?;
+            Err(ControlError::RefusedRequest { peer, reason })
+        }
+        _ => Err(ControlError::Unexpected { peer, reason: format!("sent {} where it should be ready", frame.header) }),
     }
 }
 

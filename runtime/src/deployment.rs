@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bundle::{ClientBundle, check_parts};
+use cli::memory::Memory;
 use model::Sample;
 
 use crate::children::Children;
@@ -34,12 +35,22 @@ impl fmt::Debug for Deployment {
 }
 
 impl Deployment {
+    /// Checks that the parts of a bundle are there and belong together, and reads the client's.
+    pub fn check(bundle: &Path) -> Result<ClientBundle> {
+        check_parts(bundle)?;
+        Ok(ClientBundle::open(&Role::Client.folder(bundle))?)
+    }
+
     /// Starts all roles on a bundle, whose parts must belong together; `program` is `runtime` itself.
     pub fn start(program: &Path, bundle: &Path, deadline: Duration) -> Result<Deployment> {
-        check_parts(bundle)?;
-        let client = ClientBundle::open(&Role::Client.folder(bundle))?;
-        let children = Children::new();
-        match run(&children, program, bundle, client, deadline) {
+        Deployment::start_within(program, bundle, deadline, Memory::default())
+    }
+
+    /// As [`start`](Self::start), with roles of which none may take more memory than they all may together.
+    pub fn start_within(program: &Path, bundle: &Path, deadline: Duration, memory: Memory) -> Result<Deployment> {
+        let client = Deployment::check(bundle)?;
+        let children = Children::new(program, bundle, deadline, memory);
+        match run(&children, client, deadline) {
             Ok(client) => Ok(Deployment { client: Some(client), children }),
             Err(error) => Err(children.explain(error)),
         }
@@ -81,9 +92,9 @@ impl Deployment {
 }
 
 /// Starts the roles and connects to both parties.
-fn run(children: &Children, program: &Path, bundle: &Path, client: ClientBundle, deadline: Duration) -> Result<Client> {
+fn run(children: &Children, client: ClientBundle, deadline: Duration) -> Result<Client> {
     let roles = [Role::Party0, Role::Party1, Role::Dealer];
-    let start = |role| children.start(program, role, bundle, deadline);
+    let start = |role| children.start(role);
     // all start before any is waited for
     let lines = roles.into_iter().map(start).collect::<Result<Vec<_>>>()?;
     let mut peers = BTreeMap::new();

@@ -42,7 +42,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     bar.set_message("classifying");
     let mut told = Instant::now();
     for batch in session.batches(&encoded.samples)? {
-        let answer = session.deployment.classify(batch)?;
+        let answer = session.classify(batch)?;
         tally.measured.add(&answer.measured);
         for (sample, logits) in batch.iter().zip(answer.logits) {
             tally.private.push(logits);
@@ -59,7 +59,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    session.deployment.finish()?;
+    session.finish()?;
     let mut report = tally.report();
     for (key, value) in [
         ("task", json!(source.name())),

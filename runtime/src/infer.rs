@@ -41,7 +41,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     let mut results = Vec::new();
     bar.set_message("classifying");
     for batch in session.batches(&encoded.samples)? {
-        let answer = session.deployment.classify(batch)?;
+        let answer = session.classify(batch)?;
         bar.inc(batch.len() as u64);
         measured.add(&answer.measured);
         for (sample, logits) in batch.iter().zip(&answer.logits) {
@@ -60,7 +60,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
         }
     }
     bar.finish_and_clear();
-    session.deployment.finish()?;
+    session.finish()?;
     if source.json {
         let object = json!({
             "results": results,

@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod exit;
 pub mod handshake;
 pub mod infer;
+pub mod memory;
 pub mod message;
 pub mod options;
 pub mod party;
@@ -20,5 +21,6 @@ pub mod shipped;
 pub mod start;
 pub mod texts;
 pub mod watched;
+mod weigh;
 
 pub use cli::log;

@@ -39,14 +39,14 @@ fn run(command: &Command) -> Result<()> {
             let role = if options.index == 0 { Role::Party0 } else { Role::Party1 };
             ready(role, listener.local_addr().port())?;
             let start = parent.start(deadline(&options.child))?;
-            party::serve(&listener, bundle, &start, deadline(&options.child))
+            party::serve(&listener, bundle, &start, deadline(&options.child), options.child.memory)
         }
         Command::Dealer(options) => {
             let parent = Parent::watch()?;
             let bundle = DealerBundle::open(&options.child.bundle)?;
             ready(Role::Dealer, 0)?;
             let start = parent.start(deadline(&options.child))?;
-            dealer::serve(bundle, &start, deadline(&options.child))
+            dealer::serve(bundle, &start, deadline(&options.child), options.child.memory)
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use cli::memory::Memory;
 use convert::Who;
 use datasets::{DataFlags, Length};
 
@@ -92,6 +93,9 @@ pub struct Source {
     /// Most texts that share their rounds; fewer where memory or restarts would grow too large.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch: u32,
+    /// How much memory all roles may take together.
+    #[command(flatten)]
+    pub memory: Memory,
     /// Print one JSON object in place of one list a text.
     #[arg(long)]
     pub json: bool,
@@ -189,6 +193,9 @@ pub struct Child {
     /// Longest wait for another role, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub deadline: u64,
+    /// How much memory this role may take.
+    #[command(flatten)]
+    pub memory: Memory,
 }
 
 impl Options {
