@@ -26,6 +26,7 @@ mod table;
 mod target;
 mod task;
 mod tokenizer;
+mod vocabulary;
 
 pub use batches::Batches;
 pub use encoding::{Encoded, encode_all};
