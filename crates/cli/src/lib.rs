@@ -8,7 +8,7 @@ mod spelling;
 
 pub use exit::{Coded, coded, describe};
 pub use output::Output;
-pub use progress::{bar, log, spinner};
+pub use progress::{bar, bytes, log, spinner};
 pub use spelling::dashed;
 
 /// The exit codes, as every `--help` lists them.
