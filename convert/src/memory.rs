@@ -13,7 +13,7 @@ use crate::student::Student;
 const REST: u64 = 14 << 20;
 /// What a tokenizer takes, as a multiple of its file.
 const TOKENIZER: u64 = 60;
-const CURE: &str = "convert on a machine with more memory";
+const CURE: &str = "use a machine with more memory";
 
 /// Refuses a conversion that needs more memory than there is, before weights are read. A folder that cannot be read passes:
 /// its reader says better what is wrong.

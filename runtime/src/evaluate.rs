@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::client::Measured;
 use crate::infer::{cost, security};
-use crate::options::Evaluate;
+use crate::options::{Evaluate, Source as Flags};
 use crate::session::Session;
 
 /// How often the metric so far is worked out again.
@@ -36,7 +36,8 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         bar.suspend(|| crate::log(&warning));
     }
     let student = options.student.clone().or(session.student.clone());
-    let reference = student.as_deref().map(|folder| Reference::read(folder, &session.spec)).transpose()?;
+    let reference =
+        student.as_deref().map(|folder| Reference::read(folder, &session.spec, &options.source)).transpose()?;
     let mut tally = Tally { metrics: source.metrics(&target), truth: labels(&loaded.examples), ..Tally::default() };
     bar.set_length(encoded.samples.len() as u64);
     bar.set_message("classifying");
@@ -128,7 +129,8 @@ struct Reference {
 }
 
 impl Reference {
-    fn read(folder: &Path, spec: &Arc<Spec>) -> Result<Reference> {
+    fn read(folder: &Path, spec: &Arc<Spec>, flags: &Flags) -> Result<Reference> {
+        convert::check_memory(folder, flags.memory)?;
         let student = Student::read(folder)?;
         if *student.shape() != spec.shape {
             let message = format!("{} has another shape than the bundle's model", folder.display());

@@ -71,7 +71,7 @@ pub fn choose(source: &Source) -> Result<Chosen> {
         Some(folder) => folder.clone(),
         None => shipped()?,
     };
-    let bundle = converted(&student, source.embedding.into(), source.quiet)?;
+    let bundle = converted(&student, source)?;
     Ok(Chosen { bundle, student: Some(student) })
 }
 
@@ -91,7 +91,8 @@ fn shipped() -> Result<PathBuf> {
 }
 
 /// The bundle of a student in the cache folder; made if it is not there.
-fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf> {
+fn converted(folder: &Path, source: &Source) -> Result<PathBuf> {
+    let (embedding, quiet) = (Embedding::from(source.embedding), source.quiet);
     let cache = match std::env::var_os(CACHE_VARIABLE) {
         Some(cache) => PathBuf::from(cache),
         None => ProjectDirs::from("", "", "private-bert")
@@ -108,6 +109,7 @@ fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf
     if is_whole(&bundle) {
         return Ok(bundle);
     }
+    convert::check_memory(folder, source.memory)?;
     fs::create_dir_all(&cache)
         .map_err(|e| unwritable(format!("cannot make the cache folder {}: {e}", cache.display())))?;
     if !quiet {
