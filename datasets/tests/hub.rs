@@ -114,7 +114,7 @@ fn branches_tags_pull_requests_and_commits_are_revisions() {
     let error = refused(client.model(ID, Some("nothing")), 8);
     assert!(error.contains("there is no such revision") && error.contains("revision nothing"), "{error}");
     assert!(refused(client.model(ID, Some("../../x")), 2).contains("is no revision"));
-    assert!(refused(client.model("a/b/c", None), 2).contains("`a/b/c` is neither a folder"));
+    assert!(refused(client.model("a/b/c", None), 3).contains("a/b/c: neither a folder"));
 }
 
 #[test]

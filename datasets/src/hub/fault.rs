@@ -10,7 +10,7 @@ use crate::Error;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error(
-        "cannot reach the hub at {endpoint}: {reason}; check the network, HF_ENDPOINT and HTTPS_PROXY, or set HF_HUB_OFFLINE=1 to use only what is in the cache"
+        "cannot reach the hub at {endpoint}: {reason}; check the network, HF_ENDPOINT, HTTPS_PROXY and SSL_CERT_FILE, or set HF_HUB_OFFLINE=1 to use only what is in the cache"
     )]
     Unreachable { endpoint: String, reason: String },
     #[error(

@@ -55,9 +55,11 @@ impl<'a> Repo<'a> {
     pub(super) fn new(kind: Kind, id: &'a str) -> Result<Repo<'a>, Error> {
         match is_id(id) {
             true => Ok(Repo { kind, id }),
-            false => Err(Error::Usage(format!(
-                "`{id}` is neither a folder that exists nor a name on the hub such as bert-base-uncased or google-bert/bert-base-uncased"
-            ))),
+            false => {
+                let message =
+                    "neither a folder that exists nor a name on the hub such as google-bert/bert-base-uncased";
+                Err(Error::Unusable { path: id.into(), message: message.into() })
+            }
         }
     }
 
