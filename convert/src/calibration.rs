@@ -12,6 +12,7 @@ pub struct Sentences {
     source: Source,
     target: Target,
     length: Length,
+    quiet: bool,
 }
 
 /// Texts as a network takes them.
@@ -24,15 +25,16 @@ pub struct Encoded {
 }
 
 impl Sentences {
-    /// The texts of that source; an error where it asks another kind of question than the student answers.
-    pub fn new(source: Source, student: &Student, length: Length) -> Result<Sentences, ConvertError> {
+    /// The texts of that source; an error where it asks another kind of question than the student answers. Quiet means that
+    /// what comes from the hub shows no progress.
+    pub fn new(source: Source, student: &Student, length: Length, quiet: bool) -> Result<Sentences, ConvertError> {
         let target = source.target(Some(&Target::of_model(&student.config.labels())))?;
-        Ok(Sentences { source, target, length })
+        Ok(Sentences { source, target, length, quiet })
     }
 
     /// As many training texts, evenly spread over all.
     pub fn training(&self, student: &Student, samples: usize) -> Result<Encoded, ConvertError> {
-        let examples = self.source.load(Split::Train, &self.target)?.examples;
+        let examples = self.load(Split::Train)?;
         let wanted = samples.clamp(1, examples.len());
         let spread = (0..wanted).map(|i| &examples[i * examples.len() / wanted]);
         encode(&student.tokenizer, student.shape(), spread.map(Example::texts), self.length)
@@ -40,9 +42,17 @@ impl Sentences {
 
     /// The first validation texts, which calibration does not see.
     pub fn held_out(&self, student: &Student, most: usize) -> Result<Encoded, ConvertError> {
-        let examples = self.source.load(Split::Dev, &self.target)?.examples;
+        let examples = self.load(Split::Dev)?;
         let first = examples.iter().take(most);
         encode(&student.tokenizer, student.shape(), first.map(Example::texts), self.length)
+    }
+
+    fn load(&self, split: Split) -> Result<Vec<Example>, ConvertError> {
+        let loaded = match self.quiet {
+            true => self.source.load_quietly(split, &self.target),
+            false => self.source.load(split, &self.target),
+        };
+        Ok(loaded?.examples)
     }
 }
 

@@ -107,7 +107,7 @@ struct Chosen {
 impl Chosen {
     fn read(options: &Options, source: Source, student: &Student) -> Result<Chosen, ConvertError> {
         let unjudged = is_unjudged(&source);
-        let sentences = Sentences::new(source, student, options.length)?;
+        let sentences = Sentences::new(source, student, options.length, options.quiet)?;
         let mut texts = Chosen::default();
         if options.calibrate {
             texts.training = told(sentences.training(student, options.calibrate_samples)?, "training", student);

@@ -78,6 +78,13 @@ impl Target {
         }
     }
 
+    /// For each class its place among a model's; its own where the model does not name it.
+    pub(crate) fn places_in(&self, model: &Target) -> Vec<usize> {
+        let (Target::Classes(asked), Target::Classes(given)) = (self, model) else { return vec![0] };
+        let place = |name: &str| given.iter().position(|given| letters(given) == letters(name));
+        asked.iter().enumerate().map(|(class, name)| place(name).unwrap_or(class)).collect()
+    }
+
     /// The answer that a cell of a table stands for: a class's name or number, or a number.
     pub(crate) fn read(&self, cell: &str) -> Result<Label, Wrong> {
         let cell = cell.trim();

@@ -9,7 +9,7 @@ use anyhow::Result;
 use cli::coded;
 use cli::exit::BAD_INPUT;
 use convert::{Converted, Student};
-use datasets::{Error, Example, Files, Label, Metric, Metrics, Source, Split, Target, largest};
+use datasets::{Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, largest};
 use model::{Float, ProblemType, Sample, Spec, Texts, clear_logits};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let bar = cli::bar(options.source.quiet, "", 0);
     let mut session = Session::open(&options.source, &bar)?;
     let target = target(&source, &session, options.source.quiet)?;
-    let mut loaded = source.load(Split::Dev, &target)?;
+    let mut loaded = load(&source, &target, options.source.quiet)?;
     loaded.examples.truncate(options.max_samples.map_or(usize::MAX, |n| n as usize));
     let texts = loaded.examples.iter().map(Example::texts);
     let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)?;
@@ -38,7 +38,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let student = options.student.clone().or(session.student.clone());
     let reference =
         student.as_deref().map(|folder| Reference::read(folder, &session.spec, &options.source)).transpose()?;
-    let mut tally = Tally { metrics: source.metrics(&target), truth: labels(&loaded.examples), ..Tally::default() };
+    let mut tally = Tally::new(&source, &target, &loaded.examples);
     bar.set_length(encoded.samples.len() as u64);
     bar.set_message("classifying");
     let mut told = Instant::now();
@@ -91,7 +91,7 @@ fn texts(options: &Evaluate) -> Result<Source> {
         return Err(Error::Usage("a model is judged by a --validation-file; name one".into()).into());
     }
     if let Some(task) = source.task() {
-        source.load(Split::Dev, &task.target())?;
+        load(&source, &task.target(), options.source.quiet)?;
     }
     Ok(source)
 }
@@ -118,8 +118,11 @@ fn target(source: &Source, session: &Session, quiet: bool) -> Result<Target> {
     Ok(target)
 }
 
-fn labels(examples: &[Example]) -> Vec<Label> {
-    examples.iter().map(|example| example.label).collect()
+fn load(source: &Source, target: &Target, quiet: bool) -> Result<Loaded> {
+    Ok(match quiet {
+        true => source.load_quietly(Split::Dev, target),
+        false => source.load(Split::Dev, target),
+    }?)
 }
 
 /// The student in clear: in floating point and, where the bundle has its stored scales, in fixed point.
@@ -162,9 +165,9 @@ impl Reference {
 }
 
 /// True answers, and the logits of each way to compute them.
-#[derive(Default)]
-struct Tally {
-    metrics: &'static [Metric],
+struct Tally<'a> {
+    source: &'a Source,
+    target: &'a Target,
     truth: Vec<Label>,
     private: Vec<Vec<f64>>,
     float: Vec<Vec<f64>>,
@@ -172,9 +175,15 @@ struct Tally {
     measured: Measured,
 }
 
-impl Tally {
+impl<'a> Tally<'a> {
+    fn new(source: &'a Source, target: &'a Target, examples: &[Example]) -> Tally<'a> {
+        let truth = examples.iter().map(|example| example.label).collect();
+        let [private, float, clear] = [(); 3].map(|()| Vec::new());
+        Tally { source, target, truth, private, float, clear, measured: Measured::default() }
+    }
+
     fn judge(&self, logits: &[Vec<f64>]) -> Metrics {
-        Metrics::of(self.metrics, logits, &self.truth)
+        self.source.judge(self.target, logits, &self.truth)
     }
 
     /// Each way to compute the logits with the ending of its keys; those that were not computed are left out.
@@ -195,7 +204,7 @@ impl Tally {
                 report[format!("{name}{way}")] = json!(score);
             }
         }
-        let classes = matches!(self.truth.first(), Some(Label::Class(_)));
+        let classes = matches!(self.target, Target::Classes(_));
         for (way, logits) in self.ways().skip(1) {
             let pairs = || self.private.iter().zip(logits);
             let differences = pairs().flat_map(|(a, b)| a.iter().zip(b)).map(|(a, b)| (a - b).abs());
