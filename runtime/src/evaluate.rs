@@ -27,7 +27,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let source = texts(options)?;
     let bar = cli::bar(options.source.quiet, "", 0);
     let mut session = Session::open(&options.source, &bar)?;
-    let target = target(&source, &session, options.source.quiet)?;
+    let target = target(&source, &session)?;
     let mut loaded = load(&source, &target, options.source.quiet)?;
     loaded.examples.truncate(options.max_samples.map_or(usize::MAX, |n| n as usize));
     let texts = loaded.examples.iter().map(Example::texts);
@@ -97,7 +97,7 @@ fn texts(options: &Evaluate) -> Result<Source> {
 }
 
 /// What the answers are, in the model's names and order.
-fn target(source: &Source, session: &Session, quiet: bool) -> Result<Target> {
+fn target(source: &Source, session: &Session) -> Result<Target> {
     let labels = &session.labels;
     let other = match session.problem {
         ProblemType::MultiLabel => Some(format!("any of {} labels", labels.len())),
@@ -110,7 +110,6 @@ fn target(source: &Source, session: &Session, quiet: bool) -> Result<Target> {
     let target = source.target(Some(&Target::of_model(labels)))?;
     if let Target::Classes(names) = &target
         && names != labels
-        && !quiet
     {
         let (task, given, taken) = (source.name(), labels.join(", "), names.join(", "));
         crate::log(&format!("note: the model's labels {given} are taken for {task}'s {taken}, in this order"));

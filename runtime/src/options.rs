@@ -99,7 +99,7 @@ pub struct Source {
     /// Print one JSON object in place of one list a text.
     #[arg(long)]
     pub json: bool,
-    /// No progress and no notes.
+    /// No progress.
     #[arg(short, long)]
     pub quiet: bool,
 }
