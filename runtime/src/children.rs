@@ -250,11 +250,11 @@ impl FirstLine {
         Ok(FirstLine { role, line })
     }
 
-    /// Waits for it.
-    pub(crate) fn ready(self, deadline: Duration) -> Result<Ready> {
+    /// Waits for it, so long after all roles were started.
+    pub(crate) fn ready(self, deadline: Duration, begin: Instant) -> Result<Ready> {
         let role = self.role;
         let late = |_| coded(LOST, format!("{role} did not get ready within {deadline:?}"));
-        let line = self.line.recv_timeout(deadline).map_err(late)?.unwrap_or_default();
+        let line = self.line.recv_timeout(deadline.saturating_sub(begin.elapsed())).map_err(late)?.unwrap_or_default();
         let ended = |_| coded(LOST, format!("{role} ended before it was ready"));
         let ready: Ready = serde_json::from_str(&line).map_err(ended)?;
         anyhow::ensure!(ready.ready == role, "{role} says that it is {}", ready.ready);

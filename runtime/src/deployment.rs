@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bundle::{ClientBundle, check_parts};
@@ -98,8 +98,9 @@ fn run(children: &Children, client: ClientBundle, deadline: Duration) -> Result<
     // all start before any is waited for
     let lines = roles.into_iter().map(start).collect::<Result<Vec<_>>>()?;
     let mut peers = BTreeMap::new();
+    let begin = Instant::now();
     for (role, line) in roles.into_iter().zip(lines) {
-        let ready = line.ready(deadline)?;
+        let ready = line.ready(deadline, begin)?;
         if role != Role::Dealer {
             peers.insert(role.name().to_string(), format!("127.0.0.1:{}", ready.port));
         }

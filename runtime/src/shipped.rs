@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use bundle::{BundleError, ClientBundle, DealerBundle, Embedding, Role, WriteOptions};
+use bundle::{BundleError, ClientBundle, DealerBundle, Embedding, Role, WriteOptions, check_parts};
 use cli::coded;
 use cli::exit::{BAD_INPUT, INTERRUPTED, UNWRITABLE};
 use convert::{ConvertError, Student};
@@ -148,12 +148,12 @@ fn unwritable(what: String) -> anyhow::Error {
     coded(UNWRITABLE, format!("{what}; bundles are kept in your cache folder: {cure}"))
 }
 
-/// Whether a bundle can be read by all roles.
+/// Whether a bundle is there for all roles; their weights are read by the parties themselves.
 fn is_whole(bundle: &Path) -> bool {
     let part = |role: Role| role.folder(bundle);
-    ClientBundle::open(&part(Role::Client)).is_ok()
+    check_parts(bundle).is_ok()
+        && ClientBundle::open(&part(Role::Client)).is_ok()
         && DealerBundle::open(&part(Role::Dealer)).is_ok()
-        && [Role::Party0, Role::Party1].into_iter().all(|role| part(role).join("manifest.json").is_file())
 }
 
 /// A name for a student's content.

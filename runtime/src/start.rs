@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, stdin};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ impl Start {
     }
 }
 
+const GONE: &str = "standard input ended: the process that started this role is gone, so it ends too";
+
 /// The process that started this one, at the other end of standard input.
 pub struct Parent {
     line: mpsc::Receiver<std::io::Result<String>>,
@@ -82,18 +84,21 @@ impl fmt::Debug for Parent {
 }
 
 impl Parent {
-    /// Watches standard input from now on, and ends this process when it ends, whatever else it is doing.
+    /// Watches standard input from now on. Once the start line has come, this process ends when that input ends, whatever
+    /// else it is doing.
     pub fn watch() -> Result<Parent> {
         let (sender, line) = mpsc::channel();
         let watch = move || {
             let mut input = BufReader::new(stdin());
             let mut line = String::new();
             let read = input.by_ref().take(1 << 20).read_line(&mut line);
-            if matches!(read, Ok(n) if n > 0) && sender.send(read.map(|_| line)).is_ok() {
-                let mut rest = [0; 256];
-                while matches!(input.read(&mut rest), Ok(n) if n > 0) {}
+            // a role that reads its bundle still says what is wrong with it; then it misses its start line
+            if matches!(read, Ok(0)) || sender.send(read.map(|_| line)).is_err() {
+                return;
             }
-            crate::log("error: standard input ended: the process that started this role is gone, so it ends too");
+            let mut rest = [0; 256];
+            while matches!(input.read(&mut rest), Ok(n) if n > 0) {}
+            crate::log(&format!("error: {GONE}"));
             std::process::exit(LOST);
         };
         thread::Builder::new().name("standard input".into()).spawn(watch).context("starting a thread")?;
@@ -102,8 +107,12 @@ impl Parent {
 
     /// The start line, within the deadline.
     pub fn start(&self, deadline: Duration) -> Result<Start> {
-        let late = |_| coded(LOST, format!("no start line came on standard input within {deadline:?}"));
-        let line = self.line.recv_timeout(deadline).map_err(late)?;
+        let line = self.line.recv_timeout(deadline).map_err(|missing| match missing {
+            RecvTimeoutError::Timeout => {
+                coded(LOST, format!("no start line came on standard input within {deadline:?}"))
+            }
+            RecvTimeoutError::Disconnected => coded(LOST, GONE),
+        })?;
         let line = line.context("reading the start line")?;
         serde_json::from_str(&line).map_err(|e| anyhow!("the start line cannot be read ({:?} error)", e.classify()))
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bundle::{ClientBundle, Embedding};
 use cli::exit::MEMORY;
+use cli::memory::Memory;
 use folder::Place;
 use model::{InputKind, Plan, Sample, Spec, Texts};
 use roles::between::{Moment, Watch, own_folder, stand_before};
@@ -42,7 +43,7 @@ fn measured(bundle: &Path, tokens: usize) -> [(Role, u64); 4] {
     // every word is one token, beside the two that begin and end a text
     let text = vec!["movie"; tokens - 2].join(" ");
     let mut infer = Command::new(program())
-        .args(["infer", "-q", "--text", &text, "--text", &text, "--bundle"])
+        .args(["infer", "-q", "--memory", "64G", "--text", &text, "--text", &text, "--bundle"])
         .arg(bundle)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -93,7 +94,9 @@ fn the_estimate_is_never_below_what_is_taken_and_not_far_above() {
         let (count, tokens) = (16, 20);
         let needs = Needs::of(&spec, embedding.input_kind(), &Texts::new(&[tokens; 16], &spec.shape).unwrap()).unwrap();
         let sample = Sample { ids: vec![1012; tokens], segments: vec![0; tokens] };
-        let mut deployment = Deployment::start(program(), &folder, Duration::from_secs(120)).unwrap();
+        let memory = Memory { limit: Some(64 << 30) };
+        let deadline = Duration::from_secs(120);
+        let mut deployment = Deployment::start_within(program(), &folder, deadline, memory).unwrap();
         deployment.classify(&vec![sample; count]).unwrap();
         for (role, process) in deployment.processes() {
             let what = format!("{embedding} {count} x {tokens} tokens, {role}");

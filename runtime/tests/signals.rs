@@ -200,8 +200,11 @@ fn a_stalled_role_is_given_up_after_the_deadline() {
     });
 }
 
+/// Whether a run has come so far.
+type Reached = Box<dyn Fn(&Run) -> bool>;
+
 /// Phases of a run as its children and its answers show them.
-fn phases() -> Vec<(&'static str, Box<dyn Fn(&Run) -> bool>)> {
+fn phases() -> Vec<(&'static str, Reached)> {
     let roles = |least: usize| move |run: &Run| run.roles().len() >= least;
     let after = |delay: Duration| {
         let since = std::cell::Cell::new(None::<Instant>);
