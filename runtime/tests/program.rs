@@ -139,7 +139,7 @@ fn each_mistake_has_a_message_and_an_exit_code() {
     let latin1 = place.write("latin1", b"caf\xe9\n");
     let three = place.write("three", "w4\tw5\nw4\tw5\tw6\n");
     let none = place.write("none", "");
-    let cases: [(&[&str], &[u8], i32, &str); 20] = [
+    let cases: [(&[&str], &[u8], i32, &str); 21] = [
         (&["infer", "--model", &model], b"", 2, "no text"),
         (&["infer", "--model", &model, "--text", " "], b"", 2, "text 1 is empty"),
         (&["infer", "--model", &model, "--text", "w4", "--text-pair", ""], b"", 2, "text 1 is empty (--text-pair)"),
@@ -151,6 +151,7 @@ fn each_mistake_has_a_message_and_an_exit_code() {
         (&["infer", "--model", &model, "--pairs", "--file", &three], b"", 3, "three, line 2: expected two texts"),
         (&["infer", "--model", &model, "--pairs"], b"w4\t \n", 3, "line 1: expected at least one word in every text"),
         (&["infer", "--model", &model, "--file", &none], b"", 3, "none: no text"),
+        (&["infer", "--model", &model, "--text", "w4", "--memory", "1M"], b"", 7, "weights in floating point"),
         (&["infer", "--model", &model], b"caf\xe9", 3, "not UTF-8 at byte 3"),
         (&["infer", "--model", &model, "--file", &latin1], b"", 3, "not UTF-8 at byte 3"),
         (&["infer", "--model", &model, "--file", "/nowhere"], b"", 3, "/nowhere"),
