@@ -53,6 +53,9 @@ pub(crate) fn examples(table: &Table, columns: &Columns, target: &Target, task: 
     let text = table.column(&columns.text)?;
     let pair = columns.pair.as_deref().map(|name| table.column(name)).transpose()?;
     let label = table.column(&columns.label)?;
+    // a class's number in a task's file is its place among the task's names, not among the model's
+    let task_target = task.map(Task::target);
+    let own = task_target.as_ref().unwrap_or(target);
     let mut loaded = Loaded::default();
     for row in &table.rows {
         if row.cells.len() != table.columns.len() {
@@ -81,7 +84,8 @@ pub(crate) fn examples(table: &Table, columns: &Columns, target: &Target, task: 
             loaded.skipped += 1;
             continue;
         }
-        let label = target.read(&row.cells[label]).map_err(|wrong| table.wrong(row.line, wrong.expected, wrong.got))?;
+        let label = own.read(&row.cells[label]).map_err(|wrong| table.wrong(row.line, wrong.expected, wrong.got))?;
+        let label = own.placed(label, target);
         loaded.examples.push(Example { text, text_pair: pair.flatten(), label });
     }
     match loaded.examples.is_empty() {

@@ -105,6 +105,17 @@ impl Target {
         }
     }
 
+    /// The place of one of these classes among those of `other`, by its name; its own where `other` has other names.
+    pub(crate) fn placed(&self, label: Label, other: &Target) -> Label {
+        match (self, label, other) {
+            (Target::Classes(names), Label::Class(class), Target::Classes(others)) => {
+                let same = |name: &String| *name == names[class] || letters(name) == letters(&names[class]);
+                Label::Class(others.iter().position(same).unwrap_or(class))
+            }
+            _ => label,
+        }
+    }
+
     fn has_numbers_for_names(&self) -> bool {
         matches!(self, Target::Classes(names) if names.iter().all(|name| name.parse::<i64>().is_ok()))
     }
