@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use cli::coded;
+use cli::exit::UNWRITABLE;
 
 /// Writes a file under another name, makes it durable and renames it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -26,8 +28,19 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Re
     attempt().map_err(|error| {
         // What failed half-way must not stay behind; the first error is the one to report.
         let _ = fs::remove_file(&temporary);
-        error.context(format!("cannot write {}", path.display()))
+        unwritable("write", path, &error)
     })
+}
+
+/// Makes a folder and those above it.
+pub fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| unwritable("make the folder", path, &error.into()))
+}
+
+/// An output that cannot be written.
+pub fn unwritable(what: &str, path: &Path, error: &anyhow::Error) -> anyhow::Error {
+    let cure = "make room or allow it, or choose another --output-dir";
+    coded(UNWRITABLE, format!("cannot {what} {}: {}; {cure}", path.display(), cli::describe(error)))
 }
 
 /// Writes a value as indented JSON.

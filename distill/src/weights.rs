@@ -174,6 +174,16 @@ impl Weights {
         Ok(Weights(tensors))
     }
 
+    /// The same weights with a head drawn for the outputs of `config`.
+    pub fn with_new_head(&self, config: &Config, seed: u64) -> Result<Weights> {
+        let mut tensors = self.0.clone();
+        for (name, shape) in shapes(config).into_iter().filter(|(name, _)| name.starts_with("classifier.")) {
+            let head = fresh(&name, &shape, config, seed)?;
+            tensors.insert(name, head);
+        }
+        Ok(Weights(tensors))
+    }
+
     /// Whether the embedding's tables and its LayerNorm are those of another model, number by number.
     pub fn has_embeddings_of(&self, other: &Weights) -> Result<bool> {
         for (name, tensor) in self.0.iter().filter(|(name, _)| name.starts_with("bert.embeddings.")) {

@@ -4,6 +4,7 @@
 
 mod files;
 mod gradients;
+mod kinds;
 mod parity;
 mod program;
 mod start;
