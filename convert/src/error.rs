@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bundle::BundleError;
-use model::{ChooseError, ClearError, ConfigError, FoldError, QuantiseError, SampleError, SpecError, TextsError};
+use model::{ChooseError, ClearError, FoldError, QuantiseError, SampleError, SpecError, TextsError};
 
 /// Why a student cannot be converted.
 #[derive(Debug, thiserror::Error)]
@@ -17,14 +17,9 @@ pub enum ConvertError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The configuration is not one of a model that can be run.
-    #[error("in {}: {source}", .folder.display())]
-    Config {
-        /// The student's folder.
-        folder: PathBuf,
-        /// What is wrong.
-        source: ConfigError,
-    },
+    /// The configuration or the weights cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
     /// The model was not trained with 2Quad attention.
     #[error(
         "{folder}/config.json: `attention_softmax` is `softmax` (or absent); expected `2quad`: an exponential and a maximum are \
@@ -36,33 +31,11 @@ pub enum ConvertError {
         /// The student's folder.
         folder: PathBuf,
     },
-    /// The file of weights is not one.
-    #[error("{}: not a safetensors file: {message}; copy it again", .path.display())]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// What its reader said.
-        message: String,
-    },
-    /// A tensor is not what it should be.
-    #[error("{}: tensor `{name}` {problem}; expected {expected}, got {got}", .path.display())]
-    Tensor {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        name: String,
-        /// What is wrong with it.
-        problem: &'static str,
-        /// What would do.
-        expected: String,
-        /// What stands there.
-        got: String,
-    },
     /// The weights do not make the network that config.json describes.
-    #[error("{}: {source}{}", .path.display(), cure(.source))]
+    #[error("in {}: {source}{}", .folder.display(), cure(.source))]
     Fold {
-        /// The file.
-        path: PathBuf,
+        /// The student's folder.
+        folder: PathBuf,
         /// What is wrong.
         source: FoldError,
     },

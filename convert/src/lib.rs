@@ -14,7 +14,6 @@ mod program;
 mod report;
 mod stop;
 mod student;
-mod weights;
 
 pub use calibration::{Sentences, encode};
 pub use comparison::{Comparison, Suspect, TOLERANCE, compare};

@@ -7,7 +7,6 @@ use datasets::Tokenizer;
 use model::{AttentionKind, Config, Folded, Ranges, Shape, fold};
 
 use crate::error::ConvertError;
-use crate::weights::read_weights;
 
 /// A student with its weights folded and its tokenizer.
 pub struct Student {
@@ -15,7 +14,7 @@ pub struct Student {
     pub folder: PathBuf,
     /// Its configuration.
     pub config: Config,
-    /// `config.json` as it stands.
+    /// `config.json` as it stands, or that of the BERT that the student was read as.
     pub config_json: Vec<u8>,
     /// `tokenizer.json` as it stands.
     pub tokenizer_json: Vec<u8>,
@@ -26,16 +25,13 @@ pub struct Student {
 }
 
 impl Student {
-    /// Reads `config.json`, `model.safetensors` and `tokenizer.json`.
+    /// Reads `config.json`, the weights and `tokenizer.json`.
     pub fn read(folder: &Path) -> Result<Student, ConvertError> {
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read(&path).map_err(|source| ConvertError::Io { path, source })
         };
-        let config_json = read("config.json")?;
-        let text = String::from_utf8_lossy(&config_json);
-        let config =
-            Config::from_json(&text).map_err(|source| ConvertError::Config { folder: folder.into(), source })?;
+        let config = checkpoint::read_config(folder)?;
         if config.attention_softmax == AttentionKind::Softmax {
             return Err(ConvertError::Softmax { folder: folder.into() });
         }
@@ -45,9 +41,14 @@ impl Student {
             let (path, expected) = (folder.join("tokenizer.json"), config.vocab_size);
             return Err(ConvertError::Vocabulary { path, expected, got });
         }
-        let path = folder.join("model.safetensors");
-        let tensors = read_weights(&path, &config)?;
-        let folded = fold(&Shape::of(&config), &tensors).map_err(|source| ConvertError::Fold { path, source })?;
+        let tensors = checkpoint::read(folder, &config)?;
+        let folded = fold(&Shape::of(&config), &tensors)
+            .map_err(|source| ConvertError::Fold { folder: folder.into(), source })?;
+        let config_json = match read("config.json")? {
+            json if serde_json::from_slice::<Config>(&json).is_ok_and(|stored| stored == config) => json,
+            _ => serde_json::to_vec_pretty(&config)
+                .map_err(|e| ConvertError::Io { path: folder.join("config.json"), source: e.into() })?,
+        };
         Ok(Student { folder: folder.into(), config, config_json, tokenizer_json, tokenizer, folded })
     }
 

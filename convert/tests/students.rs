@@ -13,30 +13,34 @@ fn same(a: &Folded, b: &Folded) -> bool {
     a.matrices().all(|(weight, matrix)| matrix == b.matrix(weight))
 }
 
-#[test]
-fn half_precision_is_read_as_the_rounded_numbers() {
-    let place = Place::without_calibration();
-    let read = || Student::read(&place.student()).unwrap().folded;
-    let rounded = |round: fn(f32) -> f32| -> Tensors {
-        weights().into_iter().map(|(name, tensor)| (name, tensor.mapv(round))).collect()
-    };
-    assert!(same(&read(), &folded(&weights())));
-    place.write_weights(&weights(), Dtype::F16, "bert.");
-    assert!(same(&read(), &folded(&rounded(|v| half::f16::from_f32(v).to_f32()))));
-    assert!(!same(&read(), &folded(&weights())));
-    place.write_weights(&weights(), Dtype::BF16, "");
-    assert!(same(&read(), &folded(&rounded(|v| half::bf16::from_f32(v).to_f32()))));
-}
-
 #[track_caller]
 fn refused(place: &Place, words: &[&str]) {
     let error = Student::read(&place.student()).unwrap_err();
     assert_eq!(error.exit_code(), 3);
     let message = error.to_string();
-    let file = place.student().join("model.safetensors").display().to_string();
-    assert!(words.iter().chain([&file.as_str()]).all(|w| message.contains(w)), "expected {words:?} in: {message}");
+    let folder = place.student().display().to_string();
+    assert!(words.iter().chain([&folder.as_str()]).all(|w| message.contains(w)), "expected {words:?} in: {message}");
 }
 
+#[test]
+fn a_student_is_read_in_half_precision_and_in_several_files() {
+    let place = Place::without_calibration();
+    let read = || Student::read(&place.student()).unwrap().folded;
+    assert!(same(&read(), &folded(&weights())));
+    let rounded = weights().into_iter().map(|(name, t)| (name, t.mapv(|v| half::f16::from_f32(v).to_f32()))).collect();
+    place.write_weights(&rounded, Dtype::F16, "");
+    assert!(same(&read(), &folded(&rounded)));
+    // one file of several is one file with an index
+    let file = place.student().join("model.safetensors");
+    std::fs::rename(&file, place.student().join("model-00001-of-00001.safetensors")).unwrap();
+    let map: serde_json::Map<_, _> =
+        weights().into_keys().map(|name| (name, "model-00001-of-00001.safetensors".into())).collect();
+    let index = serde_json::json!({"weight_map": map}).to_string();
+    std::fs::write(place.student().join("model.safetensors.index.json"), index).unwrap();
+    assert!(same(&read(), &folded(&rounded)));
+}
+
+/// What the reader refuses is tested with it; here, that its words and the exit code come through.
 #[test]
 fn a_tensor_that_is_not_as_it_should_be_is_named() {
     let place = Place::without_calibration();
@@ -50,32 +54,76 @@ fn a_tensor_that_is_not_as_it_should_be_is_named() {
     refused(with(|t| drop(t.remove("encoder.layer.1.intermediate.dense.weight"))), &[up, "missing"]);
     refused(with(|t| drop(t.remove("classifier.weight"))), &["classifier.weight", "without a trained head", "distill"]);
     refused(with(|t| drop(t.remove("pooler.dense.bias"))), &["pooler.dense.bias", "without a trained head"]);
+    let other_task = with(|t| drop(t.insert("classifier.weight".into(), ArrayD::zeros(IxDyn(&[3, 24])))));
+    refused(other_task, &["classifier.weight", "[3, 24]", "[2, 24]"]);
+    let infinite = with(|t| t.get_mut("embeddings.LayerNorm.bias").unwrap()[[3]] = f32::INFINITY);
+    refused(infinite, &["embeddings.LayerNorm.bias", "not finite"]);
     let transposed = with(|t| {
         let tensor = t["encoder.layer.1.intermediate.dense.weight"].clone().reversed_axes();
         t.insert("encoder.layer.1.intermediate.dense.weight".into(), tensor.as_standard_layout().into_owned());
     });
-    refused(transposed, &[up, "[24, 48]", "[48, 24]"]);
-    let infinite = with(|t| t.get_mut("embeddings.LayerNorm.bias").unwrap()[[3]] = f32::INFINITY);
-    refused(infinite, &["embeddings.LayerNorm.bias", "not finite"]);
-    let deeper = with(|t| drop(t.insert("encoder.layer.2.output.dense.bias".into(), ArrayD::zeros(IxDyn(&[24])))));
-    refused(deeper, &["encoder.layer.2.output.dense.bias", "expected 2 layers", "layer number 2"]);
-    let mut twice = weights();
-    twice.insert("bert.pooler.dense.bias".into(), ArrayD::zeros(IxDyn(&[24])));
-    place.write_weights(&twice, Dtype::F32, "");
-    refused(&place, &["pooler.dense.bias", "twice"]);
-    place.write_weights(&weights(), Dtype::F64, "bert.");
-    refused(&place, &["F64", "F32, F16 or BF16"]);
-    std::fs::write(place.student().join("model.safetensors"), b"not safetensors at all").unwrap();
-    refused(&place, &["not a safetensors file"]);
+    refused(transposed, &["model.safetensors", up, "[24, 48]", "[48, 24]"]);
+    std::fs::remove_file(place.student().join("model.safetensors")).unwrap();
+    std::fs::write(place.student().join("pytorch_model.bin"), b"x").unwrap();
+    refused(&place, &["pytorch_model.bin", "safe_serialization=True"]);
+    place.edit("config.json", r#""model_type": "bert""#, r#""model_type": "distilbert""#);
+    refused(&place, &["`distilbert`", "use a `bert`"]);
 }
 
 #[test]
-fn heads_of_other_tasks_are_left_alone() {
+fn a_roberta_is_converted_as_the_bert_that_computes_the_same() {
     let place = Place::without_calibration();
-    let mut tensors = weights();
-    tensors.insert("cls.predictions.bias".into(), ArrayD::zeros(IxDyn(&[29])));
-    place.write_weights(&tensors, Dtype::F32, "");
-    assert!(same(&Student::read(&place.student()).unwrap().folded, &folded(&weights())));
+    let bert = Student::read(&place.student()).unwrap();
+    let rename = |(name, tensor): (String, ArrayD<f32>)| match name.split_once('.').unwrap() {
+        ("pooler", rest) => (format!("classifier.{rest}"), tensor),
+        ("classifier", rest) => (format!("classifier.out_proj.{rest}"), tensor),
+        ("embeddings", "position_embeddings.weight") => {
+            let unread = ArrayD::from_elem(IxDyn(&[2, 24]), 9.0);
+            (
+                format!("roberta.{name}"),
+                ndarray::concatenate(ndarray::Axis(0), &[unread.view(), tensor.view()]).unwrap(),
+            )
+        }
+        _ => (format!("roberta.{name}"), tensor),
+    };
+    place.write_weights(&weights().into_iter().map(rename).collect(), Dtype::F32, "");
+    place.edit("config.json", r#""model_type": "bert""#, r#""model_type": "roberta""#);
+    place.edit("config.json", r#""max_position_embeddings": 16"#, r#""max_position_embeddings": 18"#);
+    let roberta = Student::read(&place.student()).unwrap();
+    assert!(same(&roberta.folded, &bert.folded));
+    // what a bundle takes along is the configuration of what it runs
+    let stored = model::Config::from_json(std::str::from_utf8(&roberta.config_json).unwrap()).unwrap();
+    assert_eq!(stored, roberta.config);
+    let samples = encode(&roberta.tokenizer, roberta.shape(), &examples(20)).unwrap();
+    let ranges = model::calibrate(&roberta.folded, &samples, &|| ()).unwrap();
+    let converted = convert_student(&roberta, &ranges).unwrap();
+    let options = bundle::WriteOptions { overwrite: false, progress: None };
+    convert::write_bundle(&roberta, &converted, bundle::Embedding::Private, &place.bundle(), options).unwrap();
+    assert!(bundle::ClientBundle::open(&place.bundle().join("client")).is_ok());
+}
+
+/// From the fewest layers to the most, and with every kind of head count.
+#[test]
+fn students_of_one_layer_and_of_24_are_converted() {
+    for (layers, heads, act) in [(1, 1, "gelu"), (1, 12, "gelu_new"), (2, 3, "gelu_pytorch_tanh"), (24, 3, "gelu")] {
+        let place = Place::without_calibration();
+        place.edit("config.json", r#""num_hidden_layers": 2"#, &format!(r#""num_hidden_layers": {layers}"#));
+        place.edit("config.json", r#""num_attention_heads": 2"#, &format!(r#""num_attention_heads": {heads}"#));
+        // scores of random weights are a few units: a shift of eight keeps sums of their squares apart from zero
+        place.edit(
+            "config.json",
+            r#""attention_shift": 5.0"#,
+            &format!(r#""attention_shift": 8.0, "hidden_act": "{act}""#),
+        );
+        let config = checkpoint::read_config(&place.student()).unwrap();
+        place.write_weights(&model::synthetic(&config, 5), Dtype::F32, "bert.");
+        let student = Student::read(&place.student()).unwrap();
+        let samples = encode(&student.tokenizer, student.shape(), &examples(40)).unwrap();
+        let ranges = model::calibrate(&student.folded, &samples, &|| ()).unwrap();
+        let converted = convert_student(&student, &ranges).unwrap();
+        let comparison = compare(&converted, &samples[..8], &|| ()).unwrap();
+        assert!(comparison.is_close(), "{layers} layers, {heads} heads, {act}: {comparison}");
+    }
 }
 
 fn converted(place: &Place) -> (Student, Converted) {

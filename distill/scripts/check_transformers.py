@@ -6,6 +6,8 @@
 
 Exit codes: 0 all is well, 1 something is not, 3 torch or transformers is missing.
 
+It shows that transformers reads the folder; scripts/student_logits.py, without transformers, that the equations are right.
+
 --save writes texts, token numbers and logits; distill/tests/whole/transformers.json was made so, and a test of
 `distill` holds its own logits against it.
 """

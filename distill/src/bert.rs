@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use model::{AttentionKind, Config};
+use model::{Activation, AttentionKind, Config};
 
 use crate::ops::{DropoutKey, Ragged, Weighing, dropout, gelu, layer_norm, linear, mix, scores, weigh};
 use crate::weights::Weights;
@@ -176,6 +176,7 @@ struct Layer {
     down: Dense,
     norm: Norm,
     weighing: Weighing,
+    activation: Activation,
     attention_dropout: f32,
     hidden_dropout: f32,
 }
@@ -199,6 +200,7 @@ impl Layer {
                 AttentionKind::Softmax => Weighing::Softmax,
                 AttentionKind::TwoQuad => Weighing::TwoQuad(shifts()),
             },
+            activation: config.activation(),
             attention_dropout: config.attention_probs_dropout_prob,
             hidden_dropout: config.hidden_dropout_prob,
         })
@@ -221,7 +223,7 @@ impl Layer {
         trace.norm_inputs.push(sum);
         let inner = self.up.forward(&x)?;
         trace.gelu_inputs.push(inner.clone());
-        let out = self.down.forward(&gelu(&inner)?)?;
+        let out = self.down.forward(&gelu(&inner, self.activation)?)?;
         let sum = (drop_some(&out, self.hidden_dropout, key, site + 2)? + x)?;
         let out = self.norm.forward(&sum)?;
         trace.norm_inputs.push(sum);

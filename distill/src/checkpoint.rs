@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::adamw::AdamW;
 use crate::atomic;
-use crate::bad_file::BadFile;
+use crate::faults::{bad_file, unwritable};
 use crate::state::State;
 use crate::weights::Weights;
 
@@ -33,7 +33,7 @@ pub fn write(out: &Path, state: &State, weights: &Weights, optimiser: &AdamW) ->
     }
     let older = all(out)?;
     remove(&folder)?;
-    fs::rename(&temporary, &folder).map_err(|error| atomic::unwritable("write", &folder, &error.into()))?;
+    fs::rename(&temporary, &folder).map_err(|error| unwritable("write", &folder, &error.into()))?;
     older.iter().filter(|(_, path)| *path != folder).try_for_each(|(_, path)| remove(path))
 }
 
@@ -42,7 +42,7 @@ pub fn remove(folder: &Path) -> Result<()> {
     if !folder.exists() {
         return Ok(());
     }
-    fs::remove_dir_all(folder).map_err(|error| atomic::unwritable("remove", folder, &error.into()))
+    fs::remove_dir_all(folder).map_err(|error| unwritable("remove", folder, &error.into()))
 }
 
 /// The newest checkpoint in a run's folder.
@@ -70,13 +70,13 @@ fn all(out: &Path) -> Result<Vec<(u64, PathBuf)>> {
 /// The state a checkpoint holds.
 pub fn read_state(folder: &Path) -> Result<State> {
     let path = folder.join(STATE);
-    let text = fs::read_to_string(&path).map_err(|e| BadFile::new(&path, e))?;
-    Ok(serde_json::from_str(&text).map_err(|e| BadFile::new(&path, e))?)
+    let text = fs::read_to_string(&path).map_err(|e| bad_file(&path, e))?;
+    serde_json::from_str(&text).map_err(|e| bad_file(&path, e))
 }
 
 /// Takes up the weights of a checkpoint, in place.
 pub fn read_weights(folder: &Path, config: &model::Config, weights: &Weights) -> Result<()> {
-    weights.assign(&Weights::read(&folder.join(MODEL), config, 0)?.weights)
+    weights.assign(&Weights::read_file(&folder.join(MODEL), config)?)
 }
 
 /// Takes up the optimiser's memory of a checkpoint.

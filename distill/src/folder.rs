@@ -4,13 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use cli::coded;
-use cli::exit::USAGE;
 use datasets::{Target, Tokenizer};
 use model::Config;
 
 use crate::atomic;
-use crate::bad_file::BadFile;
+use crate::faults::bad_file;
 use crate::question::problem_type;
 use crate::weights::{HEAD_WEIGHT, Weights};
 
@@ -33,13 +31,10 @@ pub struct Folder {
 impl Folder {
     /// Reads a folder. A missing pooler is drawn with a warning; a missing head is drawn and reported.
     pub fn read(path: &Path, seed: u64) -> Result<Folder> {
-        let file = path.join("config.json");
-        let text = fs::read_to_string(&file).map_err(|e| BadFile::new(&file, e))?;
-        let config = Config::from_json(&text).map_err(|e| BadFile::new(path, e))?;
-        let file = path.join("model.safetensors");
-        let read = Weights::read(&file, &config, seed)?;
+        let config = ::checkpoint::read_config(path)?;
+        let read = Weights::read(path, &config, seed)?;
         if read.drawn.iter().any(|name| name.starts_with("bert.pooler.")) {
-            eprintln!("warning: {} has no pooler; one is drawn and trained", file.display());
+            eprintln!("warning: {} has no pooler; one is drawn and trained", path.display());
         }
         let has_head = !read.drawn.iter().any(|name| name == HEAD_WEIGHT);
         Ok(Folder { path: path.into(), config, weights: read.weights, has_head })
@@ -71,22 +66,13 @@ impl Folder {
         Ok(self)
     }
 
-    /// Refuses texts that are cut to more tokens than the model has positions.
-    pub fn check_length(&self, max_length: usize) -> Result<()> {
-        let limit = self.config.max_position_embeddings;
-        let path = self.path.display();
-        let wrong = || coded(USAGE, format!("--max-seq-length is {max_length}; {path} reads {limit} tokens at most"));
-        if max_length <= limit { Ok(()) } else { Err(wrong()) }
-    }
-
     /// The folder's tokenizer; its words must be those of the model.
     pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
-        self.check_length(max_length)?;
         let tokenizer = Tokenizer::load(&self.path, max_length)?;
         let (largest, rows) = (tokenizer.largest_id()?, self.config.vocab_size);
         let file = self.path.join("tokenizer.json");
         let fits = largest.is_none_or(|id| (id as usize) < rows);
-        ensure!(fits, BadFile::new(&file, format!("token {} for a table of {rows}", largest.unwrap_or_default())));
+        ensure!(fits, bad_file(&file, format!("token {} for a table of {rows}", largest.unwrap_or_default())));
         Ok(tokenizer)
     }
 }
@@ -101,7 +87,7 @@ pub fn write(out: &Path, config: &Config, weights: &Weights, tokenizer: &Path, h
     for (index, name) in TOKENIZER.iter().enumerate() {
         let source = tokenizer.join(name);
         if index == 0 || source.is_file() {
-            let bytes = fs::read(&source).map_err(|e| BadFile::new(&source, e))?;
+            let bytes = fs::read(&source).map_err(|e| bad_file(&source, e))?;
             atomic::write(&out.join(name), &bytes)?;
         }
     }

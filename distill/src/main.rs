@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use cli::exit::{BAD_INPUT, INTERRUPTED, OTHER};
-use distill::bad_file::BadFile;
 use distill::options::Options;
 use distill::training::STOP;
 
@@ -60,7 +59,7 @@ fn exit_code(error: &anyhow::Error) -> i32 {
         coded.code
     } else if let Some(error) = error.downcast_ref::<datasets::Error>() {
         error.exit_code()
-    } else if error.is::<BadFile>() {
+    } else if error.is::<checkpoint::Error>() {
         BAD_INPUT
     } else {
         OTHER

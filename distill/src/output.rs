@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use cli::coded;
 use cli::exit::USAGE;
 
-use crate::bad_file::BadFile;
+use crate::faults::bad_file;
 use crate::options::Options;
 use crate::state::State;
 use crate::training::Run;
@@ -86,7 +86,7 @@ pub fn begin(options: &Options) -> Result<Run> {
         if state.settings != settings {
             let path = folder.join("trainer_state.json");
             let message = format!("made with other options: {}; now {settings}", state.settings);
-            return Err(BadFile::new(&path, message).into());
+            return Err(bad_file(&path, message));
         }
         if !options.quiet {
             eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());

@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use cli::coded;
+use cli::exit::USAGE;
 use datasets::{Batches, Metrics, Split, Tokenizer};
+use model::Config;
 use serde_json::{Value, json};
 
 use crate::adamw::Settings;
-use crate::bad_file::BadFile;
 use crate::bert::Bert;
 use crate::calibration::write_calibration;
 use crate::card::Card;
+use crate::faults::bad_file;
 use crate::folder::{self, Folder};
 use crate::judge::{extend, judge, results};
 use crate::loss::with_truth;
@@ -23,7 +26,7 @@ use crate::schedule::{Schedule, Shape};
 use crate::state::Stage;
 use crate::student::{self, Student};
 use crate::training::{Loss, Plan, Run, train};
-use crate::{atomic, output, place, stages};
+use crate::{atomic, memory, output, place, stages};
 
 /// Texts are cut to this many tokens where neither the user nor a model says otherwise.
 const LENGTH: usize = 128;
@@ -80,29 +83,38 @@ fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
     output::check(options)?;
     let source = options.data.needed()?;
     let name = options.teacher.as_deref().context("--teacher is needed")?;
-    let teacher = Folder::read(&place::find(name, options.revision.as_deref())?, options.seed)?;
+    let teacher = place::find(name, options.revision.as_deref(), options.quiet)?;
+    let start = options.student.as_deref().map(|name| place::find(name, None, options.quiet)).transpose()?;
+    // What does not fit into the memory is refused before it is read.
+    let config = ::checkpoint::read_config(&teacher)?;
+    let mut mine = start.as_deref().map_or_else(|| Ok(config.clone()), ::checkpoint::read_config)?;
+    let length = length(options, &[(&teacher, &config), (start.as_deref().unwrap_or(&teacher), &mine)])?;
+    mine.num_hidden_layers = options.student_layers.unwrap_or(mine.num_hidden_layers);
+    memory::check(options.memory, &config, &mine, usize::from(options.per_device_train_batch_size), length)?;
+    let teacher = Folder::read(&teacher, options.seed)?;
     let (question, teacher) = Question::for_teacher(source, teacher, options.seed)?;
-    let start = match &options.student {
-        Some(name) => {
-            let start = Folder::read(&place::find(name, None)?, options.seed)?;
-            Some(question.for_student(start, options.seed)?)
-        }
+    let start = match &start {
+        Some(folder) => Some(question.for_student(Folder::read(folder, options.seed)?, options.seed)?),
         None => None,
     };
     let models: Vec<&Folder> = [&teacher].into_iter().chain(&start).collect();
-    let tokenizer = tokenizer(options, &models)?;
+    let tokenizer = teacher.tokenizer(length)?;
     let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &models);
     let train = part(Split::Train, options.max_train_samples)?;
     let dev = part(Split::Dev, options.max_eval_samples)?;
     Ok((teacher, start, Data { question, train, dev }))
 }
 
-/// The tokenizer of the first model, for texts that all can read.
-fn tokenizer(options: &Options, models: &[&Folder]) -> Result<Tokenizer> {
-    let least = models.iter().map(|model| model.config.max_position_embeddings).min().unwrap_or(LENGTH);
+/// The most tokens of a text that all models can read.
+fn length(options: &Options, models: &[(&Path, &Config)]) -> Result<usize> {
+    let least = models.iter().map(|(_, config)| config.max_position_embeddings).min().unwrap_or(LENGTH);
     let length = options.max_seq_length.unwrap_or(least.min(LENGTH));
-    models.iter().try_for_each(|model| model.check_length(length))?;
-    models.first().context("no model")?.tokenizer(length)
+    for (path, config) in models {
+        let (path, limit) = (path.display(), config.max_position_embeddings);
+        let message = || format!("--max-seq-length is {length}; {path} reads {limit} tokens at most");
+        ensure!(length <= limit, coded(USAGE, message()));
+    }
+    Ok(length)
 }
 
 /// The first `limit` texts of a part, as tokens that `models` can read.
@@ -140,16 +152,20 @@ fn encode(
                 largest + 1
             )
         };
-        ensure!((largest as usize) < segments, BadFile::new(&model.path, message()));
+        ensure!((largest as usize) < segments, bad_file(&model.path, message()));
     }
     Ok(samples)
 }
 
 /// Judges a folder as it is stored.
 pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
+    let source = options.data.needed()?;
+    let config = ::checkpoint::read_config(path)?;
+    let length = length(options, &[(path, &config)])?;
+    memory::check_judging(options.memory, &config, length, options.calibrate)?;
     let folder = Folder::read(path, options.seed)?;
-    let question = Question::for_model(options.data.needed()?, &folder)?;
-    let tokenizer = tokenizer(options, &[&folder])?;
+    let question = Question::for_model(source, &folder)?;
+    let tokenizer = folder.tokenizer(length)?;
     let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &[&folder]);
     let samples = part(Split::Dev, options.max_eval_samples)?;
     let model = Bert::new(&folder.config, &folder.weights)?;

@@ -7,7 +7,7 @@ use cli::coded;
 use cli::exit::{BAD_INPUT, USAGE};
 
 /// The folder of a model that is named by its folder or by its id on the hub; from the hub it is fetched first.
-pub fn find(name: &Path, revision: Option<&str>) -> Result<PathBuf> {
+pub fn find(name: &Path, revision: Option<&str>, _quiet: bool) -> Result<PathBuf> {
     let shown = name.display();
     if name.is_dir() {
         return match revision {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use datasets::{Fit, Metric, Source, Target};
 use model::ProblemType;
 
-use crate::bad_file::BadFile;
+use crate::faults::bad_file;
 use crate::folder::Folder;
 
 /// A data set with the answers in the order in which the models give them.
@@ -46,8 +46,7 @@ impl Question {
 
     /// What a stored model is judged by; it must answer what is asked.
     pub fn for_model(source: Source, model: &Folder) -> Result<Question> {
-        let given =
-            model.target().ok_or_else(|| BadFile::new(&model.path, format!("no head for {}", source.name())))?;
+        let given = model.target().ok_or_else(|| bad_file(&model.path, format!("no head for {}", source.name())))?;
         let target = source.target(Some(&given))?;
         if target != given {
             warn_of_order(model, &source, &target);

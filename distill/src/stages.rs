@@ -1,6 +1,5 @@
 //! The student's two stages.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -131,6 +130,6 @@ fn answers(options: &Options, path: &Path, teacher: &Folder, data: &Data) -> Res
         judge::logits(&model, &data.train, step)
     })?;
     let logits = Tensor::from_vec(rows.concat(), size, &Device::Cpu)?;
-    atomic::write(path, &safetensors::serialize(&BTreeMap::from([(NAME, logits.clone())]), None)?)?;
+    atomic::write_tensors(path, [(NAME, logits.clone())], ("format", "pt".into()))?;
     Ok(logits)
 }

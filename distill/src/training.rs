@@ -144,7 +144,7 @@ pub fn train(
     }
     progress.finish();
     if plan.keep_best && run.state.best.is_some() {
-        weights.assign(&Weights::read(&best_path(&run.out), config, 0)?.weights)?;
+        weights.assign(&Weights::read_file(&best_path(&run.out), config)?)?;
     }
     Ok(())
 }

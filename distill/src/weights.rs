@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Tensor, Var};
-use model::Config;
+use model::{Config, Tensors};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::atomic;
-use crate::bad_file::BadFile;
+use crate::faults::bad_file;
 use crate::ops::Floats;
 
 /// The weight of the classifier's head.
@@ -31,73 +31,23 @@ pub struct Read {
 
 /// Every weight of a classifier, by name, with its shape.
 pub fn shapes(config: &Config) -> BTreeMap<String, Vec<usize>> {
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    let mut shapes = BTreeMap::new();
-    let dense = |shapes: &mut BTreeMap<_, _>, name: String, out: usize, inside: usize| {
-        shapes.insert(format!("{name}.weight"), vec![out, inside]);
-        shapes.insert(format!("{name}.bias"), vec![out]);
-    };
-    let norm = |shapes: &mut BTreeMap<_, _>, name: String| {
-        shapes.insert(format!("{name}.LayerNorm.weight"), vec![hidden]);
-        shapes.insert(format!("{name}.LayerNorm.bias"), vec![hidden]);
-    };
-    for (name, rows) in [
-        ("word", config.vocab_size),
-        ("position", config.max_position_embeddings),
-        ("token_type", config.type_vocab_size),
-    ] {
-        shapes.insert(format!("bert.embeddings.{name}_embeddings.weight"), vec![rows, hidden]);
-    }
-    norm(&mut shapes, "bert.embeddings".into());
-    for layer in 0..config.num_hidden_layers {
-        let layer = format!("bert.encoder.layer.{layer}");
-        for part in ["query", "key", "value"] {
-            dense(&mut shapes, format!("{layer}.attention.self.{part}"), hidden, hidden);
-        }
-        dense(&mut shapes, format!("{layer}.attention.output.dense"), hidden, hidden);
-        norm(&mut shapes, format!("{layer}.attention.output"));
-        dense(&mut shapes, format!("{layer}.intermediate.dense"), inner, hidden);
-        dense(&mut shapes, format!("{layer}.output.dense"), hidden, inner);
-        norm(&mut shapes, format!("{layer}.output"));
-    }
-    dense(&mut shapes, "bert.pooler.dense".into(), hidden, hidden);
-    dense(&mut shapes, "classifier".into(), config.num_labels(), hidden);
-    shapes
+    ::checkpoint::shapes(config).into_iter().map(|(name, shape)| (prefixed(name), shape)).collect()
 }
 
 impl Weights {
-    /// Reads `model.safetensors` (f32, f16 or bf16; names with or without `bert.`). A missing pooler or head, or a head
-    /// for another number of classes, is drawn from `seed`; anything else that is missing or of another shape is an
-    /// error.
-    pub fn read(path: &Path, config: &Config, seed: u64) -> Result<Read> {
-        let wrong = |what: String| BadFile::new(path, what);
-        let file = candle_core::safetensors::load(path, &Device::Cpu)
-            .map_err(|e| wrong(format!("cannot be read as safetensors: {e}")))?;
-        let mut found: BTreeMap<String, Tensor> = file.into_iter().map(|(name, t)| (canonical(&name), t)).collect();
-        let mut tensors = BTreeMap::new();
-        let mut drawn = Vec::new();
-        for (name, shape) in shapes(config) {
-            let optional = name.starts_with("bert.pooler.") || name.starts_with("classifier.");
-            let tensor = match found.remove(&name) {
-                Some(tensor) if tensor.dims() == shape => {
-                    let dtype = tensor.dtype();
-                    let float = matches!(dtype, DType::F32 | DType::F16 | DType::BF16);
-                    ensure!(float, wrong(format!("`{name}` is {dtype:?}; supported: f32, f16, bf16")));
-                    tensor.to_dtype(DType::F32)?
-                }
-                Some(tensor) if !name.starts_with("classifier.") => {
-                    bail!(wrong(format!("`{name}`: expected the shape {shape:?}, got {:?}", tensor.dims())))
-                }
-                None if !optional => bail!(wrong(format!("`{name}` of shape {shape:?} is missing"))),
-                _ => {
-                    let tensor = fresh(&name, &shape, config, seed)?;
-                    drawn.push(name.clone());
-                    tensor
-                }
-            };
-            tensors.insert(name, tensor);
+    /// Reads the weights of a model's folder. A missing pooler or head, or a head for another number of classes, is drawn
+    /// from `seed`; anything else that is missing or of another shape is an error.
+    pub fn read(folder: &Path, config: &Config, seed: u64) -> Result<Read> {
+        complete(::checkpoint::read(folder, config)?, folder, config, seed)
+    }
+
+    /// Reads a file that a run wrote: nothing may be missing.
+    pub fn read_file(path: &Path, config: &Config) -> Result<Weights> {
+        let read = complete(::checkpoint::read_file(path, config)?, path, config, 0)?;
+        match read.drawn.first() {
+            Some(name) => bail!(bad_file(path, format!("`{name}` is missing or of another shape"))),
+            None => Ok(read.weights),
         }
-        Ok(Read { weights: Weights(tensors), drawn })
     }
 
     /// Draws every weight: normal with the configuration's standard deviation, biases 0, LayerNorm's factors 1.
@@ -209,11 +159,9 @@ impl Weights {
     /// Writes a safetensors file, in f32 or, with `half`, in f16.
     pub fn write(&self, path: &Path, half: bool) -> Result<()> {
         let dtype = if half { DType::F16 } else { DType::F32 };
-        let tensors: BTreeMap<&str, Tensor> =
+        let tensors: Vec<(&str, Tensor)> =
             self.iter().map(|(name, tensor)| Ok((name, tensor.detach().to_dtype(dtype)?))).collect::<Result<_>>()?;
-        let metadata = [("format".to_string(), "pt".to_string())].into();
-        let bytes = safetensors::serialize(&tensors, Some(metadata))?;
-        atomic::write(path, &bytes)
+        atomic::write_tensors(path, tensors, ("format", "pt".into()))
     }
 }
 
@@ -242,16 +190,29 @@ fn layer_of(name: &str) -> Option<(usize, &str)> {
 }
 
 /// The name as `BertForSequenceClassification` has it.
-fn canonical(name: &str) -> String {
-    let name = match name.strip_suffix("LayerNorm.gamma") {
-        Some(start) => format!("{start}LayerNorm.weight"),
-        None => match name.strip_suffix("LayerNorm.beta") {
-            Some(start) => format!("{start}LayerNorm.bias"),
-            None => name.to_string(),
-        },
-    };
-    let encoder = ["embeddings.", "encoder.", "pooler."].iter().any(|start| name.starts_with(start));
-    if encoder { format!("bert.{name}") } else { name }
+fn prefixed(name: String) -> String {
+    if name.starts_with("classifier.") { name } else { format!("bert.{name}") }
+}
+
+/// All weights of a model, and the names of those that are not among `found`.
+fn complete(found: Tensors, path: &Path, config: &Config, seed: u64) -> Result<Read> {
+    let mut found: BTreeMap<String, _> = found.into_iter().map(|(name, tensor)| (prefixed(name), tensor)).collect();
+    let (mut tensors, mut drawn) = (BTreeMap::new(), Vec::new());
+    for (name, shape) in shapes(config) {
+        let optional = name.starts_with("bert.pooler.") || name.starts_with("classifier.");
+        let tensor = match found.remove(&name) {
+            Some(tensor) if tensor.shape() == shape => {
+                Tensor::from_vec(tensor.into_raw_vec_and_offset().0, shape, &Device::Cpu)?
+            }
+            None if !optional => bail!(bad_file(path, format!("`{name}` of shape {shape:?} is missing"))),
+            _ => {
+                drawn.push(name.clone());
+                fresh(&name, &shape, config, seed)?
+            }
+        };
+        tensors.insert(name, tensor);
+    }
+    Ok(Read { weights: Weights(tensors), drawn })
 }
 
 fn fresh(name: &str, shape: &[usize], config: &Config, seed: u64) -> Result<Tensor> {

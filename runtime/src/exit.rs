@@ -69,7 +69,7 @@ pub fn code_of(error: &anyhow::Error) -> i32 {
         if let Some(error) = cause.downcast_ref::<convert::ConvertError>() {
             return i32::from(error.exit_code());
         }
-        if cause.is::<bundle::BundleError>() || cause.is::<datasets::Error>() {
+        if cause.is::<bundle::BundleError>() || cause.is::<checkpoint::Error>() || cause.is::<datasets::Error>() {
             return BAD_FILE;
         }
     }

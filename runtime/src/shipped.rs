@@ -136,8 +136,7 @@ fn is_whole(bundle: &Path) -> bool {
 /// A name for a student's content.
 fn fingerprint(folder: &Path) -> Result<String> {
     let mut hash = Sha256::new();
-    for file in ["config.json", "calibration.json", "tokenizer.json", "model.safetensors"] {
-        let path = folder.join(file);
+    let mut add = |path: PathBuf| {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -148,6 +147,11 @@ fn fingerprint(folder: &Path) -> Result<String> {
         };
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(&bytes);
+        Ok(())
+    };
+    for name in ["config.json", "calibration.json", "tokenizer.json"] {
+        add(folder.join(name))?;
     }
+    checkpoint::weight_files(folder)?.into_iter().try_for_each(add)?;
     Ok(hex::encode(&hash.finalize()[..12]))
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::MetadataCommand;
 
 /// Which of our crates may use which, floor by floor (ARCHITECTURE.md).
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("cli", &[]),
     ("datasets", &["cli"]),
     ("ring64", &[]),
@@ -16,9 +16,10 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("model", &["ring64"]),
     ("mpc", &["ring64", "model", "net"]),
     ("bundle", &["ring64", "model"]),
-    ("distill", &["cli", "datasets", "model"]),
-    ("convert", &["cli", "datasets", "model", "ring64", "bundle"]),
-    ("runtime", &["bundle", "cli", "convert", "datasets", "model", "mpc", "net", "ring64"]),
+    ("checkpoint", &["model"]),
+    ("distill", &["checkpoint", "cli", "datasets", "model"]),
+    ("convert", &["checkpoint", "cli", "datasets", "model", "ring64", "bundle"]),
+    ("runtime", &["bundle", "checkpoint", "cli", "convert", "datasets", "model", "mpc", "net", "ring64"]),
 ];
 
 fn root() -> PathBuf {

@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 
 use bundle::{Embedding, WriteOptions};
 use convert::Student;
-use model::{Float, Plan, Sample, Texts};
-use net::HEADER_LEN;
-use runtime::client::Answer;
+use model::Sample;
 use runtime::deployment::Deployment;
 use runtime::exit::{LOST, code_of};
 use runtime::message::Role;
@@ -41,48 +39,10 @@ fn a_plainly_positive_and_a_plainly_negative_sentence_get_their_labels() {
     assert!(labels.iter().all(|l| l[0]["score"].as_f64().unwrap() > 0.9));
 }
 
-/// Any words will do for the cost; for the values, a sentence said over and over.
+/// A sentence said over and over.
 fn sample(tokens: usize) -> Sample {
     let words = [101, 1037, 9882, 1010, 25591, 1010, 23182, 3185, 1012, 102];
     Sample { ids: (0..tokens).map(|i| words[i % words.len()]).collect(), segments: vec![0; tokens] }
-}
-
-/// One whole run: an attempt that restarts stops half-way and cannot be held against the plan.
-fn without_restart(deployment: &mut Deployment, sample: &Sample) -> Answer {
-    let mut runs = (0..8).map(|_| deployment.classify(std::slice::from_ref(sample)).unwrap());
-    runs.find(|answer| answer.measured.restarts == 0).expect("a run without a restart among eight")
-}
-
-#[test]
-fn every_length_costs_what_was_planned_and_gives_the_float_logits() {
-    let student = Student::read(&student()).unwrap();
-    let converted = convert::convert(&student, &student.stored_ranges().unwrap()).unwrap();
-    let root = tempfile::tempdir().unwrap();
-    for embedding in [Embedding::Private, Embedding::Client] {
-        let folder = root.path().join(format!("{embedding:?}"));
-        let options = WriteOptions { overwrite: false, progress: None };
-        convert::write_bundle(&student, &converted, embedding, &folder, options).unwrap();
-        let mut deployment = Deployment::start(program(), &folder, Duration::from_secs(120)).unwrap();
-        for tokens in [1, 17, 128, 512] {
-            let sample = sample(tokens);
-            let answer = without_restart(&mut deployment, &sample);
-            let texts = Texts::new(&[tokens], student.shape()).unwrap();
-            let cost = Plan::new(&converted.spec, &texts, embedding.input_kind()).unwrap().cost();
-            let measured = answer.measured;
-            let online = cost.opened_bytes + cost.rounds * HEADER_LEN;
-            assert_eq!(measured.online_bytes_each_way, online as u64, "{tokens} tokens");
-            assert_eq!(measured.rounds, cost.rounds as u64, "{tokens} tokens");
-            let dealt = cost.dealt_bytes + 64 + (mpc::deal_frames(cost.dealt_bytes) + 2) * HEADER_LEN;
-            assert_eq!(measured.offline_bytes, dealt as u64, "{tokens} tokens");
-            assert!(cost.restart_probability < 0.2, "{tokens} tokens: {}", cost.restart_probability);
-            assert!(cost.rounds <= 16 * student.shape().layers + 8);
-            let float = Float::new(&student.folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
-            for (private, float) in answer.logits[0].iter().zip(&float) {
-                assert!((private - f64::from(*float)).abs() < 0.05, "{tokens} tokens: {private} for {float}");
-            }
-        }
-        deployment.finish().unwrap();
-    }
 }
 
 /// Hundredths of a second that a process has computed.

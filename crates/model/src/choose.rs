@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::activation::Activation;
 use crate::bert::InputKind;
 use crate::calibrate::{HeadRanges, LayerRanges, NormRanges, Ranges};
 use crate::engine::norm_name;
 use crate::fit::{Problem, Terms};
-use crate::float::gelu;
 use crate::plan::Plan;
 use crate::ranges::check;
 use crate::shape::{Shape, TOKEN_CLASSES, Texts};
@@ -95,7 +95,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     let mut layers = Vec::new();
     let mut orders = Vec::new();
     for (l, r) in ranges.layers.iter().enumerate() {
-        let (gelu, order) = gelu_curve(l, r)?;
+        let (gelu, order) = gelu_curve(l, r, shape.activation)?;
         layers.push(layer(l, r, gelu)?);
         orders.push(order);
     }
@@ -220,7 +220,7 @@ fn positive_curve(
     Ok((Curve { frac, segments: vec![Segment { cols: 1, series }] }, out))
 }
 
-fn gelu_curve(l: usize, r: &LayerRanges) -> Result<(Curve, Vec<usize>), ChooseError> {
+fn gelu_curve(l: usize, r: &LayerRanges, activation: Activation) -> Result<(Curve, Vec<usize>), ChooseError> {
     let class = |most: f32| {
         let most = f64::from(most) * NEURON_HEADROOM + 0.5;
         GELU_CLASSES.iter().position(|(limit, _)| most <= *limit).ok_or(ChooseError::Range {
@@ -238,7 +238,7 @@ fn gelu_curve(l: usize, r: &LayerRanges) -> Result<(Curve, Vec<usize>), ChooseEr
     for (number, (limit, period_bits)) in GELU_CLASSES.iter().enumerate() {
         let cols = classes.iter().filter(|c| **c == number).count();
         if cols > 0 {
-            let function = |x: f64| gelu(x) - x / 2.0;
+            let function = |x: f64| activation.even_part(x);
             let (domain, period) = ((-limit, *limit), f64::powi(2.0, *period_bits as i32));
             let problem = Problem { function: &function, domain, period, terms: Terms::EvenOdd, relative: false };
             let counts = [4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, 64, 80];

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::activation::Activation;
+
 /// The default shift `c` of 2Quad attention, `(x + c)^2 / sum (x + c)^2` (MPCFormer, SecFormer Alg. 3).
 pub const DEFAULT_ATTENTION_SHIFT: f32 = 5.0;
 
@@ -95,7 +97,7 @@ pub struct Config {
     pub num_attention_heads: usize,
     /// Width of the feed-forward layer.
     pub intermediate_size: usize,
-    /// `gelu` is the exact one.
+    /// One of [`Activation::NAMES`]; `gelu` is the exact one.
     #[serde(default = "default_act")]
     pub hidden_act: String,
     /// Longest sequence in tokens.
@@ -182,7 +184,8 @@ impl Config {
         ensure((1..=32768).contains(&inner), "intermediate_size", inner, "1 to 32768")?;
         ensure((1..=512).contains(&positions), "max_position_embeddings", positions, "1 to 512")?;
         ensure((1..=16).contains(&self.type_vocab_size), "type_vocab_size", self.type_vocab_size, "1 to 16")?;
-        ensure(self.hidden_act == "gelu", "hidden_act", &self.hidden_act, "gelu")?;
+        let known = Activation::named(&self.hidden_act).is_some();
+        ensure(known, "hidden_act", &self.hidden_act, &Activation::NAMES.join(", "))?;
         let eps = self.layer_norm_eps;
         ensure((0.0..=MOST_EPS).contains(&eps), "layer_norm_eps", eps, "0 to 1e-3")?;
         for (id, name) in &self.id2label {
@@ -198,6 +201,11 @@ impl Config {
             ensure(false, "attention_shift", shift, &format!("-{MOST_SHIFT} to {MOST_SHIFT}"))?;
         }
         Ok(())
+    }
+
+    /// Which GeLU; the exact one for a name that [`Config::check`] refuses.
+    pub fn activation(&self) -> Activation {
+        Activation::named(&self.hidden_act).unwrap_or_default()
     }
 
     /// Width of one attention head.

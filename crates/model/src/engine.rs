@@ -185,7 +185,7 @@ pub enum Function {
         /// Tokens of the text.
         tokens: usize,
     },
-    /// `GeLU(x) - x / 2`.
+    /// `GeLU(x) - x / 2`, with the GeLU of the shape.
     Gelu {
         /// Layer.
         layer: usize,

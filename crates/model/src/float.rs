@@ -67,11 +67,6 @@ impl<'a, O: Observer> Float<'a, O> {
     }
 }
 
-/// The exact GeLU, `x (1 + erf(x / sqrt 2)) / 2`.
-pub fn gelu(x: f64) -> f64 {
-    0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))
-}
-
 impl<O: Observer> Engine for Float<'_, O> {
     type Wire = Array2<f32>;
     type Phase = Array2<f32>;
@@ -122,11 +117,12 @@ impl<O: Observer> Engine for Float<'_, O> {
     }
 
     fn evaluate(&mut self, x: &[(Array2<f32>, Function)]) -> Result<Vec<Array2<f32>>, Infallible> {
-        let (width, eps) = (self.weights.shape.width as f64, self.weights.shape.eps);
+        let shape = &self.weights.shape;
+        let (width, eps, activation) = (shape.width as f64, shape.eps, shape.activation);
         let value = |function: &Function, v: f64| match function {
             Function::InverseRoot { .. } => (width / (v + width * eps)).sqrt(),
             Function::Reciprocal { .. } => 1.0 / v,
-            Function::Gelu { .. } => gelu(v) - v / 2.0,
+            Function::Gelu { .. } => activation.even_part(v),
             Function::Tanh => v.tanh(),
         };
         Ok(x.iter().map(|(x, function)| x.mapv(|v| value(function, f64::from(v)) as f32)).collect())

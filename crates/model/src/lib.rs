@@ -7,6 +7,7 @@
 //! Sources: 2Quad from MPCFormer and SecFormer (Alg. 3), here without their Goldschmidt iterations; smooth functions as
 //! Fourier series after SecFormer's sine protocol (Alg. 4), here without its comparisons.
 
+mod activation;
 mod bert;
 mod calibrate;
 mod choose;
@@ -26,6 +27,7 @@ mod spec;
 mod split;
 mod synthetic;
 
+pub use activation::{Activation, gelu, gelu_tanh};
 pub use bert::{InputKind, classify};
 pub use calibrate::{
     CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, Span, calibrate, stretched_count,
@@ -39,7 +41,7 @@ pub use config::{AttentionKind, AttentionShift, Config, ConfigError, DEFAULT_ATT
 pub use engine::{Block, Engine, Function, Opened, Rhs, Site, Weight, norm_name};
 pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Arithmetic, Fixed, Form, PhaseOpening, PhaseSegment, Value, WireOpening, input_form};
-pub use float::{Float, FloatTrace, Observer, gelu};
+pub use float::{Float, FloatTrace, Observer};
 pub use fold::{FoldError, Folded, Matrix, Tensors, fold};
 pub use plan::{Cost, Demand, Plan};
 pub use sample::{Sample, SampleError, embed, one_hot};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::activation::Activation;
 use crate::config::Config;
 use crate::engine::Block;
 
@@ -28,6 +29,9 @@ pub struct Shape {
     pub eps: f64,
     /// `c` of 2Quad, `[layer][head]`.
     pub shifts: Vec<Vec<f32>>,
+    /// Which GeLU; the exact one is not written, so that specs made before there was another keep their digest.
+    #[serde(default, skip_serializing_if = "Activation::is_exact")]
+    pub activation: Activation,
 }
 
 impl Shape {
@@ -46,6 +50,7 @@ impl Shape {
             labels: config.num_labels(),
             eps: config.layer_norm_eps,
             shifts: (0..config.num_hidden_layers).map(shifts).collect(),
+            activation: config.activation(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The same network on `Float`, `Clear` and `Plan`.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // differences are printed
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use model::{
     Config, Float, InputKind, Plan, Sample, Shape, Texts, calibrate, choose, clear_logits, fold, quantise, synthetic,
 };
 
-fn config(layers: usize, width: usize, heads: usize, inner: usize, positions: usize) -> Config {
+fn config([layers, width, heads, inner]: [usize; 4], act: &str) -> Config {
     let text = format!(
         r#"{{"vocab_size":97,"hidden_size":{width},"num_hidden_layers":{layers},"num_attention_heads":{heads},
-        "intermediate_size":{inner},"max_position_embeddings":{positions},"attention_softmax":"2quad"}}"#
+        "intermediate_size":{inner},"max_position_embeddings":24,"attention_softmax":"2quad","hidden_act":"{act}"}}"#
     );
     Config::from_json(&text).unwrap()
 }
@@ -27,11 +27,25 @@ fn sample(seed: u64, tokens: usize) -> Sample {
 
 #[test]
 fn clear_fixed_point_is_close_to_float_over_random_networks() {
+    let shapes = [[1, 32, 2, 64], [2, 32, 4, 128], [3, 48, 3, 96], [2, 64, 1, 192]];
+    close("gelu", 0..40, &shapes);
+    close("gelu_new", 40..48, &shapes);
+    close("gelu_pytorch_tanh", 48..50, &shapes);
+}
+
+/// As many heads as divide the width, and as few and as many layers as there may be.
+#[test]
+fn clear_fixed_point_is_close_to_float_for_every_number_of_heads_and_layers() {
+    let heads = [1, 2, 3, 4, 6, 8, 12, 16, 24, 48].map(|heads| [1, 48, heads, 64]);
+    close("gelu", 60..70, &heads);
+    close("gelu", 70..71, &[[24, 32, 2, 64]]);
+}
+
+fn close(act: &str, seeds: std::ops::Range<u64>, shapes: &[[usize; 4]]) {
     let mut worst = 0.0f64;
-    for seed in 0..40u64 {
-        let (layers, width, heads, inner) =
-            [(1, 32, 2, 64), (2, 32, 4, 128), (3, 48, 3, 96), (2, 64, 1, 192)][seed as usize % 4];
-        let config = config(layers, width, heads, inner, 24);
+    for seed in seeds {
+        let dims = shapes[seed as usize % shapes.len()];
+        let (layers, config) = (dims[0], config(dims, act));
         let shape = Shape::of(&config);
         let mut folded = fold(&shape, &synthetic(&config, seed)).unwrap();
         let samples: Vec<_> = (0..24).map(|i| sample(seed * 100 + i, 1 + (i as usize * 7) % 24)).collect();
@@ -53,9 +67,9 @@ fn clear_fixed_point_is_close_to_float_over_random_networks() {
         for (row, clear) in float.rows().into_iter().zip(&clear) {
             for (f, c) in row.iter().zip(clear) {
                 worst = worst.max((f64::from(*f) - c).abs());
-                assert!((f64::from(*f) - c).abs() < 0.02, "seed {seed}: float {f}, clear {c}");
+                assert!((f64::from(*f) - c).abs() < 0.02, "{act}, {dims:?}, seed {seed}: float {f}, clear {c}");
             }
         }
     }
-    println!("largest difference {worst}");
+    println!("{act}: largest difference {worst}");
 }

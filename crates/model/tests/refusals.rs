@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::{
-    ChooseError, Config, InputKind, Plan, Ranges, Sample, Shape, Spec, SpecError, Texts, calibrate, choose, fold,
-    synthetic,
+    Activation, ChooseError, Config, InputKind, Plan, Ranges, Sample, Shape, Spec, SpecError, Texts, calibrate, choose,
+    fold, synthetic,
 };
 
 const SEED: u64 = 43;
@@ -82,7 +82,10 @@ fn every_class_of_gelu_and_every_period_of_tanh_is_within_its_limit() {
     // one neuron of each class
     let mut neurons = ranges.clone();
     neurons.layers[0].gelu[..5].copy_from_slice(&[1.0, 8.0, 19.0, 42.0, 88.0]);
-    assert_eq!(choose(&shape, &neurons).unwrap().spec.layers[0].gelu.segments.len(), 5);
+    for activation in [Activation::Gelu, Activation::GeluTanh] {
+        let shape = Shape { activation, ..shape.clone() };
+        assert_eq!(choose(&shape, &neurons).unwrap().spec.layers[0].gelu.segments.len(), 5, "{activation:?}");
+    }
     for pooler in [1.0, 8.0, 19.0, 42.0, 84.0] {
         ranges.pooler = pooler;
         if let Err(error) = choose(&shape, &ranges) {
@@ -119,6 +122,33 @@ fn an_attention_shift_is_a_number_of_ordinary_size() {
     let mut config = Config::from_json(CONFIG).unwrap();
     config.attention_shift = model::AttentionShift::Uniform(f32::NAN);
     assert!(config.check().is_err());
+}
+
+#[test]
+fn the_three_names_of_two_gelus_are_known_and_others_refused_with_all_three() {
+    let with =
+        |act: &str| Config::from_json(&CONFIG.replace("\"2quad\"", &format!("\"2quad\",\"hidden_act\":\"{act}\"")));
+    assert_eq!(with("gelu").unwrap().activation(), Activation::Gelu);
+    for name in ["gelu_new", "gelu_pytorch_tanh"] {
+        assert_eq!(with(name).unwrap().activation(), Activation::GeluTanh);
+    }
+    for name in ["relu", "GELU", "gelu_fast", ""] {
+        let error = with(name).unwrap_err().to_string();
+        assert!(error.contains(&format!("`hidden_act` is {name};")), "{error}");
+        assert!(error.ends_with("gelu, gelu_new, gelu_pytorch_tanh"), "{error}");
+    }
+}
+
+#[test]
+fn the_exact_gelu_is_not_written_so_that_older_specs_keep_their_digest() {
+    let exact = Shape::of(&Config::from_json(CONFIG).unwrap());
+    let text = serde_json::to_string(&exact).unwrap();
+    assert!(!text.contains("activation"), "{text}");
+    assert_eq!(serde_json::from_str::<Shape>(&text).unwrap(), exact);
+    let other = Shape { activation: Activation::GeluTanh, ..exact };
+    let text = serde_json::to_string(&other).unwrap();
+    assert!(text.contains(r#""activation":"gelu_tanh""#), "{text}");
+    assert_eq!(serde_json::from_str::<Shape>(&text).unwrap(), other);
 }
 
 #[test]

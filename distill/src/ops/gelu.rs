@@ -1,6 +1,7 @@
-//! GeLU, the exact one: `x / 2 (1 + erf(x / sqrt 2))`.
+//! GeLU: `x / 2 (1 + erf(x / sqrt 2))`, or `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use model::Activation;
 use rayon::prelude::*;
 
 use super::Floats;
@@ -9,11 +10,11 @@ use super::Floats;
 const CHUNK: usize = 1 << 13;
 
 /// GeLU of every number.
-pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Gelu)
+pub fn gelu(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Gelu(activation))
 }
 
-struct Gelu;
+struct Gelu(Activation);
 
 impl CustomOp1 for Gelu {
     fn name(&self) -> &'static str {
@@ -22,11 +23,10 @@ impl CustomOp1 for Gelu {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let mut y = super::floats(x, layout)?.to_vec();
-        y.par_chunks_mut(CHUNK).for_each(|chunk| {
-            for x in chunk {
-                *x *= normal(*x).0;
-            }
-        });
+        match self.0 {
+            Activation::Gelu => forward(&mut y, normal),
+            Activation::GeluTanh => forward(&mut y, logistic),
+        }
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
@@ -35,18 +35,34 @@ impl CustomOp1 for Gelu {
         let (x_floats, grad_floats) = (Floats::of(x)?, Floats::of(grad)?);
         x_floats.read(|x| {
             grad_floats.read(|grad| {
-                let chunks = to_x.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK));
-                chunks.for_each(|((to_x, x), grad)| {
-                    for ((to_x, &x), &grad) in to_x.iter_mut().zip(x).zip(grad) {
-                        let (below, density) = normal(x);
-                        *to_x = grad * (below + x * density);
-                    }
-                });
+                match self.0 {
+                    Activation::Gelu => backward(&mut to_x, x, grad, normal),
+                    Activation::GeluTanh => backward(&mut to_x, x, grad, logistic),
+                }
                 Ok(())
             })
         })?;
         Ok(Some(Tensor::from_vec(to_x, x.shape(), x.device())?))
     }
+}
+
+/// Every number times `share` of it; `share` says the factor and its slope.
+fn forward(y: &mut [f32], share: impl Fn(f32) -> (f32, f32) + Sync) {
+    y.par_chunks_mut(CHUNK).for_each(|chunk| {
+        for x in chunk {
+            *x *= share(*x).0;
+        }
+    });
+}
+
+fn backward(to_x: &mut [f32], x: &[f32], grad: &[f32], share: impl Fn(f32) -> (f32, f32) + Sync) {
+    let chunks = to_x.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK));
+    chunks.for_each(|((to_x, x), grad)| {
+        for ((to_x, &x), &grad) in to_x.iter_mut().zip(x).zip(grad) {
+            let (below, slope) = share(x);
+            *to_x = grad * (below + x * slope);
+        }
+    });
 }
 
 /// The normal distribution at `x`: the probability of less, and the density.
@@ -62,6 +78,21 @@ fn normal(x: f32) -> (f32, f32) {
     let tail = 0.5 * series * bell;
     let below = if x < 0.0 { tail } else { 1.0 - tail };
     (below, bell * 0.398_942_3)
+}
+
+/// `(1 + tanh u) / 2 = 1 / (1 + e^(-2 u))` for `u = sqrt(2 / pi) (x + 0.044715 x^3)`, and its slope at `x`.
+#[inline(always)]
+fn logistic(x: f32) -> (f32, f32) {
+    // beyond 10 both are 0 or 1 to the last place
+    let near = x.clamp(-10.0, 10.0);
+    let square = near * near;
+    // 2 sqrt(2 / pi), and 3 x 0.044715
+    const TWICE: f32 = 1.595_769;
+    let twice_u = TWICE * near * (1.0 + 0.044_715 * square);
+    let bell = exp(-twice_u.abs());
+    let small = bell / (1.0 + bell);
+    let below = if x < 0.0 { small } else { 1.0 - small };
+    (below, small * (1.0 - small) * TWICE * (1.0 + 0.134_145 * square))
 }
 
 /// `e^x` for `x` up to 88, to two units in the last place; 0 below -87.
@@ -92,18 +123,34 @@ mod tests {
 
     #[test]
     fn the_gradient_agrees_with_finite_differences() {
-        check(&[(numbers(&[64], 5) * 3.0).unwrap()], |v| gelu(&v[0]));
+        for activation in [Activation::Gelu, Activation::GeluTanh] {
+            check(&[(numbers(&[64], 5) * 3.0).unwrap()], |v| gelu(&v[0], activation));
+        }
     }
 
     #[test]
-    fn values_agree_with_candles_error_function() {
+    fn values_agree_with_candles() {
         let x = Tensor::arange(-12.0f32, 12.0, &Device::Cpu).unwrap();
         let x = x.broadcast_add(&Tensor::arange(0.0f32, 1.0, &Device::Cpu).unwrap()).unwrap();
         let fine = (Tensor::arange(-4000f32, 4000.0, &Device::Cpu).unwrap() / 500.0).unwrap();
         for x in [x, fine] {
-            let gap = (gelu(&x).unwrap() - x.gelu_erf().unwrap()).unwrap().abs().unwrap();
-            let largest = gap.max(0).unwrap().to_scalar::<f32>().unwrap();
-            assert!(largest < 2e-6, "{largest}");
+            let pairs = [(Activation::Gelu, x.gelu_erf()), (Activation::GeluTanh, x.gelu())];
+            for (activation, candles) in pairs {
+                let gap = (gelu(&x, activation).unwrap() - candles.unwrap()).unwrap().abs().unwrap();
+                let largest = gap.max(0).unwrap().to_scalar::<f32>().unwrap();
+                assert!(largest < 2e-6, "{activation:?}: {largest}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_and_slopes_of_huge_numbers_are_those_of_a_ramp() {
+        for share in [normal, logistic] {
+            for x in [20.0f32, 1e4, 1e18, 1e30] {
+                assert_eq!(share(x), (1.0, 0.0));
+                assert_eq!(share(-x).0 * x, 0.0);
+                assert_eq!(share(-x).1 * x, 0.0);
+            }
         }
     }
 

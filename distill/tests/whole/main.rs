@@ -5,6 +5,7 @@
 mod files;
 mod gradients;
 mod kinds;
+mod machine;
 mod parity;
 mod program;
 mod start;

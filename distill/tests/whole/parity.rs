@@ -50,6 +50,14 @@ fn the_student_computes_what_the_reference_engine_computes() {
 }
 
 #[test]
+fn gelu_by_tanh_means_the_same_to_both() {
+    let mut config = tiny::config(2);
+    (config.attention_softmax, config.hidden_act) = (AttentionKind::TwoQuad, "gelu_pytorch_tanh".into());
+    let gap = random_gap(config.clone(), &[9, 4, 1], 12);
+    assert!(gap < 1e-4, "{gap}");
+}
+
+#[test]
 fn shifts_of_their_own_for_each_head_mean_the_same_to_both() {
     let mut config = tiny::config(2);
     config.attention_softmax = AttentionKind::TwoQuad;

@@ -68,12 +68,16 @@ impl World {
 
     /// Writes a random encoder with a tokenizer; without `head`, as pretrained encoders are: no prefix, no head.
     pub(crate) fn model(&self, name: &str, layers: usize, head: bool) -> PathBuf {
+        self.write_model(name, &config(layers), head)
+    }
+
+    /// The same for any configuration.
+    pub(crate) fn write_model(&self, name: &str, config: &Config, head: bool) -> PathBuf {
         let folder = self.path(name);
         let tokenizer = self.path("tokenizer");
         fs::create_dir_all(&tokenizer).unwrap();
         write_tokenizer(&tokenizer);
-        let config = config(layers);
-        folder::write(&folder, &config, &Weights::draw(&config, 5).unwrap(), &tokenizer, false).unwrap();
+        folder::write(&folder, config, &Weights::draw(config, 5).unwrap(), &tokenizer, false).unwrap();
         if !head {
             let path = folder.join("model.safetensors");
             let tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();

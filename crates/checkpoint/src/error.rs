@@ -1,0 +1,100 @@
+//! Why a folder cannot be read: always a bad file, exit code 3 of every program. Every message is whole: none has a source
+//! that a program would say again.
+
+use std::path::PathBuf;
+
+use model::ConfigError;
+
+/// What is wrong, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("{}: {problem}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        problem: std::io::Error,
+    },
+    /// The folder has no `config.json`.
+    #[error(
+        "{} has no config.json; expected the folder of a Hugging Face model: config.json, model.safetensors, tokenizer.json",
+        .folder.display()
+    )]
+    NoConfig {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// `config.json` is not text.
+    #[error("{}: not UTF-8; copy it again", .path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The configuration is not one of a model that can be read.
+    #[error("{}{problem}", .folder.join("").display())]
+    Config {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong; it names the file.
+        problem: ConfigError,
+    },
+    /// A model of another kind.
+    #[error("{}: `model_type` is `{name}`, and {reason}", .path.display())]
+    Family {
+        /// The configuration.
+        path: PathBuf,
+        /// Its `model_type`.
+        name: String,
+        /// Why it is not run, and what is instead.
+        reason: String,
+    },
+    /// Neither weights nor anything that looks like them.
+    #[error(
+        "{} has no weights; expected model.safetensors, or model.safetensors.index.json with the files that it names",
+        .folder.display()
+    )]
+    NoWeights {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Weights in another format.
+    #[error("{}: weights are read from model.safetensors only; {cure}", .path.display())]
+    OtherFormat {
+        /// The file that is there.
+        path: PathBuf,
+        /// What to do.
+        cure: String,
+    },
+    /// The index of a model in several files is not one.
+    #[error("{}: {problem}; copy the whole folder again", .path.display())]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file of weights is not one.
+    #[error("{}: not a safetensors file: {message}; copy it again", .path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What its reader said.
+        message: String,
+    },
+    /// A tensor is not what it should be.
+    #[error("{}: tensor `{name}` {problem}; expected {expected}, got {got}", .path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name there.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+        /// What would do.
+        expected: String,
+        /// What stands there.
+        got: String,
+    },
+}

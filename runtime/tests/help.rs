@@ -1,0 +1,49 @@
+//! `--help` of every program, word by word. `SNAPSHOTS=overwrite cargo test -p runtime --test help` writes them anew.
+#![allow(clippy::unwrap_used)]
+
+mod programs;
+
+use std::time::Duration;
+
+use programs::{command, output};
+use snapbox::IntoData;
+
+fn help(program: &str, command_line: &[&str]) -> String {
+    let root = tempfile::tempdir().unwrap();
+    let done = output(command(program, root.path()).args(command_line), Duration::from_secs(20));
+    assert!(done.status.success() && done.stderr.is_empty());
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert!(text.contains("Examples:") && text.contains("Exit codes:"), "{program} {command_line:?}:\n{text}");
+    text
+}
+
+#[test]
+fn help_of_distill() {
+    snapbox::assert_data_eq!(help("distill", &["--help"]), snapbox::file!["snapshots/distill.txt"].raw());
+}
+
+#[test]
+fn help_of_convert() {
+    snapbox::assert_data_eq!(help("convert", &["--help"]), snapbox::file!["snapshots/convert.txt"].raw());
+}
+
+#[test]
+fn help_of_runtime() {
+    snapbox::assert_data_eq!(help("runtime", &["--help"]), snapbox::file!["snapshots/runtime.txt"].raw());
+}
+
+#[test]
+fn help_of_infer() {
+    snapbox::assert_data_eq!(help("runtime", &["infer", "--help"]), snapbox::file!["snapshots/infer.txt"].raw());
+}
+
+#[test]
+fn help_of_evaluate() {
+    snapbox::assert_data_eq!(help("runtime", &["evaluate", "--help"]), snapbox::file!["snapshots/evaluate.txt"].raw());
+}
+
+#[test]
+fn help_of_the_roles() {
+    snapbox::assert_data_eq!(help("runtime", &["party", "--help"]), snapbox::file!["snapshots/party.txt"].raw());
+    snapbox::assert_data_eq!(help("runtime", &["dealer", "--help"]), snapbox::file!["snapshots/dealer.txt"].raw());
+}

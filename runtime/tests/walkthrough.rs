@@ -1,0 +1,134 @@
+//! The walk-through of the README, command by command as it stands there, from a hub to a private answer, and once more
+//! offline. The hub is ours, on loopback; `bert-base-uncased` on it is tiny.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../convert/tests/folder/mod.rs"]
+mod folder;
+mod programs;
+#[path = "../../datasets/tests/standin/mod.rs"]
+mod standin;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use folder::{Place, tokenizer};
+use model::{Config, synthetic};
+use programs::{output, program};
+use safetensors::Dtype;
+use serde_json::Value;
+use standin::{Kind, StandIn, glue};
+
+/// The commands of the README's walk-through.
+fn commands() -> Vec<String> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let text = fs::read_to_string(readme).unwrap();
+    let block = text.split("<!-- ci: walk -->\n```\n").nth(1).expect("the README has a walk-through");
+    let block = block.split("```").next().unwrap();
+    let commands: Vec<String> =
+        block.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).map(String::from).collect();
+    assert!(["distill", "convert", "runtime"].iter().all(|name| commands.iter().any(|c| c.contains(name))));
+    commands
+}
+
+/// Runs one command of the README: what `cargo run` would build is the program beside this test's.
+fn run(line: &str, place: &Path, hub: &str, home: &Path, offline: bool) -> Output {
+    let (cargo, rest) = line.split_once(" -- ").expect("cargo run ... -- ...");
+    let words: Vec<&str> = cargo.split(' ').collect();
+    assert_eq!(words[..3], ["cargo", "run", "--release"], "{line}");
+    let name = words[words.iter().position(|word| *word == "-p").unwrap() + 1];
+    let mut shell = programs::command(name, place);
+    let settings: Vec<_> = shell.get_envs().map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned))).collect();
+    shell = Command::new("sh");
+    shell.arg("-euc").arg(format!("exec '{}' {rest}", program(name).display())).current_dir(place);
+    for (name, value) in settings {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.env("HF_ENDPOINT", hub).env("HF_HOME", home);
+    if offline {
+        shell.env("HF_HUB_OFFLINE", "1");
+    }
+    let done = output(&mut shell, Duration::from_secs(300));
+    assert!(done.status.success(), "{line}\n{}", String::from_utf8_lossy(&done.stderr));
+    done
+}
+
+/// A BERT as `bert-base-uncased` is on the hub: an encoder with a pooler and a head for another task. But tiny.
+fn base() -> Vec<(&'static str, Vec<u8>)> {
+    let place = Place::without_calibration();
+    let config = folder::CONFIG
+        .replace("\"attention_softmax\": \"2quad\", \"attention_shift\": 5.0,", "")
+        .replace("\"max_position_embeddings\": 16", "\"max_position_embeddings\": 128");
+    let mut tensors = synthetic(&Config::from_json(&config).unwrap(), 7);
+    tensors.retain(|name, _| !name.starts_with("classifier"));
+    let head = ndarray::ArrayD::zeros(ndarray::IxDyn(&[29]));
+    tensors.insert("cls.predictions.bias".into(), head);
+    place.write_weights(&tensors, Dtype::F32, "bert.");
+    let weights = fs::read(place.student().join("model.safetensors")).unwrap();
+    let config = config.replace(", \"id2label\": {\"0\": \"NEGATIVE\", \"1\": \"POSITIVE\"}", "");
+    vec![
+        ("config.json", config.into_bytes()),
+        ("tokenizer.json", tokenizer(29).into_bytes()),
+        ("model.safetensors", weights),
+        ("pytorch_model.bin", b"not fetched".to_vec()),
+        ("README.md", b"not fetched".to_vec()),
+    ]
+}
+
+/// Sentences whose label is that of their one telling word.
+fn sentences(count: usize) -> Vec<(String, f32)> {
+    let sentence = |i: usize| {
+        let others: Vec<String> = (0..i % 6).map(|j| format!("w{}", 10 + (i * 3 + j * 5) % 18)).collect();
+        (format!("{} w{}", others.join(" "), 4 + i % 2), (i % 2) as f32)
+    };
+    (0..count).map(sentence).collect()
+}
+
+fn parquet(count: usize) -> Vec<u8> {
+    let sentences = sentences(count);
+    let rows: Vec<glue::Row<'_>> = sentences.iter().map(|(text, label)| (text.as_str(), None, *label)).collect();
+    glue::parquet("sst2", &rows)
+}
+
+#[test]
+fn the_readmes_commands_go_from_the_hub_to_a_private_answer_and_again_offline() {
+    let hub = StandIn::serve();
+    hub.add(Kind::Model, "google-bert/bert-base-uncased", "main", &base());
+    hub.rename("bert-base-uncased", "google-bert/bert-base-uncased");
+    let data = [
+        ("sst2/train-00000-of-00001.parquet", parquet(64)),
+        ("sst2/validation-00000-of-00001.parquet", parquet(32)),
+        ("mrpc/train-00000-of-00001.parquet", b"not fetched".to_vec()),
+    ];
+    hub.add(Kind::Dataset, "nyu-mll/glue", "main", &data);
+    let (endpoint, home) = (hub.endpoint(), tempfile::tempdir().unwrap());
+    walk(&endpoint, home.path(), false);
+    for kept in ["config.json", "tokenizer.json", "model.safetensors", "train-00000", "validation-00000"] {
+        assert_eq!(hub.bodies(kept).len(), 1, "{kept}");
+    }
+    for left in ["pytorch_model.bin", "README.md", "mrpc"] {
+        assert!(hub.bodies(left).is_empty(), "{left}");
+    }
+    drop(hub);
+    walk(&endpoint, home.path(), true);
+}
+
+fn walk(endpoint: &str, home: &Path, offline: bool) {
+    let place = tempfile::tempdir().unwrap();
+    let mut answers = Vec::new();
+    for line in commands() {
+        let done = run(&line, place.path(), endpoint, home, offline);
+        answers.push((line, String::from_utf8(done.stdout).unwrap()));
+    }
+    let of = |what: &str| &answers.iter().find(|(line, _)| line.contains(what)).expect("a command of the walk-through").1;
+    let label: Value = serde_json::from_str(of(" infer ").lines().next().unwrap()).unwrap();
+    assert!(["NEGATIVE", "POSITIVE"].contains(&label[0]["label"].as_str().unwrap()), "{label}");
+    let report: Value = serde_json::from_str(of(" evaluate ")).unwrap();
+    let figure = |name: &str| report[name].as_f64().unwrap();
+    assert!(figure("accuracy") > 0.9 && figure("agreement_float") > 0.9, "{report}");
+    assert!(figure("max_logit_diff_float") < 0.05, "{report}");
+}
