@@ -45,7 +45,8 @@ fn available() -> Option<u64> {
     let mut system = System::new();
     system.refresh_memory();
     let machine = Some(system.available_memory()).filter(|bytes| *bytes > 0);
-    let group = system.cgroup_limits().map(|limits| limits.free_memory);
+    // what the group's files take in the cache can be had back
+    let group = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
     match (machine, group) {
         (Some(machine), Some(group)) => Some(machine.min(group)),
         (one, other) => one.or(other),
