@@ -88,6 +88,17 @@ pub enum Error {
         /// What the tokenizer said.
         message: String,
     },
+    /// The hub cannot be reached, refuses, or lacks what was asked for.
+    #[error("{0}")]
+    Hub(String),
+    /// The cache of the hub's files cannot be written.
+    #[error("cannot write {}: {source}; free some space or permit it, or set HF_HUB_CACHE to another folder", .path.display())]
+    Cache {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
 }
 
 impl Error {
@@ -95,6 +106,8 @@ impl Error {
     pub fn exit_code(&self) -> i32 {
         match self {
             Error::Task(_) | Error::Usage(_) => cli::exit::USAGE,
+            Error::Hub(_) => cli::exit::HUB,
+            Error::Cache { .. } => cli::exit::UNWRITABLE,
             _ => cli::exit::BAD_INPUT,
         }
     }

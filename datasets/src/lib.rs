@@ -18,12 +18,15 @@ mod encoding;
 mod error;
 mod example;
 mod flags;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod metrics;
 mod source;
 mod table;
 mod target;
 mod task;
 mod tokenizer;
+mod vocabulary;
 
 pub use batches::Batches;
 pub use encoding::{Encoded, encode_all};
@@ -38,7 +41,14 @@ pub use tokenizer::{Encoding, Tokenizer};
 
 use std::path::PathBuf;
 
-/// The file of a task's part, from the hub or its cache.
-fn hub_file(_: Task, _: Split) -> Result<PathBuf, Error> {
+/// The files of a task's part, from the hub or its cache.
+#[cfg(feature = "hub")]
+fn hub_files(task: Task, split: Split, quiet: bool) -> Result<Vec<PathBuf>, Error> {
+    hub::Hub::from_env(quiet)?.glue(task, split)
+}
+
+/// The files of a task's part, from the hub or its cache.
+#[cfg(not(feature = "hub"))]
+fn hub_files(_: Task, _: Split, _: bool) -> Result<Vec<PathBuf>, Error> {
     Err(Error::Usage("--data-dir is needed: this program was built without the hub (`--features hub`)".into()))
 }

@@ -97,25 +97,35 @@ impl Source {
 
     /// Reads one part, its answers as `target` has them.
     pub fn load(&self, split: Split, target: &Target) -> Result<Loaded, Error> {
-        match self {
-            Source::Glue { task, folder: Some(folder) } => {
-                let path = find(*task, folder, split)?;
-                let parquet = path.extension().is_some_and(|ending| ending == "parquet");
-                let (table, layout) = match parquet {
-                    true => (Table::read(&path)?, task.parquet_layout()),
-                    false => (Table::glue(&path, task.has_header())?, task.tsv_layout()),
-                };
-                examples(&table, &layout.into(), target, Some(*task))
-            }
-            Source::Glue { task, folder: None } => {
-                let path = crate::hub_file(*task, split)?;
-                examples(&Table::read(&path)?, &task.parquet_layout().into(), target, Some(*task))
-            }
+        self.read(split, target, false)
+    }
+
+    /// The same without showing the progress of what comes from the hub.
+    pub fn load_quietly(&self, split: Split, target: &Target) -> Result<Loaded, Error> {
+        self.read(split, target, true)
+    }
+
+    fn read(&self, split: Split, target: &Target, quiet: bool) -> Result<Loaded, Error> {
+        let (task, paths) = match self {
+            Source::Glue { task, folder: Some(folder) } => (*task, find(*task, folder, split)?),
+            Source::Glue { task, folder: None } => (*task, crate::hub_files(*task, split, quiet)?),
             Source::Files(files) => {
                 let table = Table::read(files.of(split)?)?;
-                examples(&table, &files.columns(&table)?, target, None)
+                return examples(&table, &files.columns(&table)?, target, None);
             }
+        };
+        let mut loaded = Loaded::default();
+        for path in paths {
+            let parquet = path.extension().is_some_and(|ending| ending == "parquet");
+            let (table, layout) = match parquet {
+                true => (Table::read(&path)?, task.parquet_layout()),
+                false => (Table::glue(&path, task.has_header())?, task.tsv_layout()),
+            };
+            let mut part = examples(&table, &layout.into(), target, Some(task))?;
+            loaded.examples.append(&mut part.examples);
+            loaded.skipped += part.skipped;
         }
+        Ok(loaded)
     }
 }
 
@@ -191,8 +201,9 @@ fn discover(files: &Files) -> Result<Target, Error> {
     Ok(Target::Classes(names))
 }
 
-/// The task's file: in a folder below the given one that is called like the task, or in the given one itself.
-fn find(task: Task, folder: &Path, split: Split) -> Result<PathBuf, Error> {
+/// The task's file, or the parts of one: in a folder below the given one that is called like the task, or in the given one
+/// itself.
+fn find(task: Task, folder: &Path, split: Split) -> Result<Vec<PathBuf>, Error> {
     let read = |source| Error::Read { path: folder.into(), source };
     let mut below = Vec::new();
     for entry in fs::read_dir(folder).map_err(read)? {
@@ -207,7 +218,7 @@ fn find(task: Task, folder: &Path, split: Split) -> Result<PathBuf, Error> {
     for place in below.iter().map(|name| folder.join(name)).chain([folder.to_path_buf()]) {
         let own = place.join(format!("{tsv}.tsv"));
         if own.is_file() {
-            return Ok(own);
+            return Ok(vec![own]);
         }
         let shard = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -216,8 +227,8 @@ fn find(task: Task, folder: &Path, split: Split) -> Result<PathBuf, Error> {
         let entries = fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut shards: Vec<PathBuf> = entries.filter(shard).collect();
         shards.sort();
-        if let Some(first) = shards.into_iter().next() {
-            return Ok(first);
+        if !shards.is_empty() {
+            return Ok(shards);
         }
     }
     let names = [task.folder(), task.key()];

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use crate::{Error, vocabulary};
 
 /// The shortest length a tokenizer is cut to: room for the special tokens of a pair and a word of each.
 const SHORTEST: usize = 5;
@@ -34,19 +34,32 @@ impl fmt::Debug for Encoding {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` from a model's folder. Texts are cut to `max_length` tokens.
+    /// Reads `tokenizer.json`, or else BERT's `vocab.txt`, from a model's folder. Texts are cut to `max_length` tokens.
     pub fn load(folder: &Path, max_length: usize) -> Result<Tokenizer, Error> {
-        let path = folder.join("tokenizer.json");
+        let [json, vocabulary] = ["tokenizer.json", "vocab.txt"].map(|name| folder.join(name));
+        let is_old = !json.is_file() && vocabulary.is_file();
+        let path = if is_old { vocabulary } else { json };
         let wrong = |message: String| Error::Tokenizer { path: path.clone(), message };
         if max_length < SHORTEST {
             return Err(wrong(format!("expected a length of at least {SHORTEST} tokens, got {max_length}")));
         }
-        let bytes = std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let bytes = match is_old {
+            true => vocabulary::tokenizer_json(folder)?,
+            false => std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?,
+        };
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| wrong(e.to_string()))?;
         inner.with_padding(None);
         let cut = tokenizers::TruncationParams { max_length, ..Default::default() };
         inner.with_truncation(Some(cut)).map_err(|e| wrong(e.to_string()))?;
         Ok(Tokenizer { path, max_length, inner })
+    }
+
+    /// What `tokenizer.json` holds for this tokenizer, not cut to a length.
+    pub fn to_json(&self) -> Result<Vec<u8>, Error> {
+        let wrong = |e: tokenizers::Error| Error::Tokenizer { path: self.path.clone(), message: e.to_string() };
+        let mut inner = self.inner.clone();
+        inner.with_truncation(None).map_err(wrong)?;
+        Ok(inner.to_string(true).map_err(wrong)?.into_bytes())
     }
 
     /// Encodes one text, or a pair.

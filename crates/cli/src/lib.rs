@@ -6,7 +6,7 @@ mod progress;
 mod spelling;
 
 pub use exit::{Coded, coded, describe};
-pub use progress::{bar, spinner};
+pub use progress::{bar, bytes, spinner};
 pub use spelling::dashed;
 
 /// The exit codes, as every `--help` lists them.

@@ -16,6 +16,21 @@ pub fn bar(quiet: bool, message: impl Into<String>, steps: u64) -> ProgressBar {
     bar
 }
 
+/// A bar of so many bytes; of those that have come where it is not known how many there are.
+pub fn bytes(quiet: bool, message: impl Into<String>, size: Option<u64>) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match size {
+        Some(size) => {
+            (ProgressBar::new(size), "{msg} [{bar:40}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
+        }
+        None => (ProgressBar::no_length(), "{msg} {bytes}, {bytes_per_sec}"),
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.with_style(style.progress_chars("=> ")).with_message(message.into())
+}
+
 /// A sign of life where the number of steps is not known.
 pub fn spinner(quiet: bool, message: impl Into<String>) -> ProgressBar {
     if quiet {

@@ -2,6 +2,8 @@
 
 mod delimited;
 mod jsonl;
+#[cfg(feature = "hub")]
+mod parquet;
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +42,9 @@ impl Table {
             "csv" => delimited::csv(path),
             "tsv" => delimited::tab_separated(path, true),
             "jsonl" | "json" => jsonl::read(path),
+            #[cfg(feature = "hub")]
+            "parquet" => parquet::read(path),
+            #[cfg(not(feature = "hub"))]
             "parquet" => Table::parquet(path),
             _ => {
                 let kinds = KINDS.join(", .");
@@ -54,6 +59,7 @@ impl Table {
         delimited::tab_separated(path, has_header)
     }
 
+    #[cfg(not(feature = "hub"))]
     fn parquet(path: &Path) -> Result<Table, Error> {
         let message =
             "this program was built without parquet; build it with `--features hub`, or give csv, tsv or jsonl";
