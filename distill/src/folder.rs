@@ -12,8 +12,9 @@ use crate::faults::bad_file;
 use crate::question::problem_type;
 use crate::weights::{HEAD_WEIGHT, Weights};
 
-/// Files that belong to the tokenizer; only the first must be there.
-const TOKENIZER: [&str; 4] = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
+const TOKENIZER: &str = "tokenizer.json";
+/// Other files of a tokenizer, which go along where they are.
+const BESIDE: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
 
 /// A model read from its folder.
 #[derive(Clone, Debug)]
@@ -70,25 +71,31 @@ impl Folder {
     pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
         let tokenizer = Tokenizer::load(&self.path, max_length)?;
         let (largest, rows) = (tokenizer.largest_id()?, self.config.vocab_size);
-        let file = self.path.join("tokenizer.json");
         let fits = largest.is_none_or(|id| (id as usize) < rows);
-        ensure!(fits, bad_file(&file, format!("token {} for a table of {rows}", largest.unwrap_or_default())));
+        let what = || format!("its tokenizer has a token {} for a table of {rows}", largest.unwrap_or_default());
+        ensure!(fits, bad_file(&self.path, what()));
         Ok(tokenizer)
     }
 }
 
-/// Writes configuration, weights and tokenizer; the tokenizer's files are copied from `tokenizer`.
+/// Writes configuration, weights and tokenizer, the latter as the folder `tokenizer` has it; `tokenizer.json` always.
 pub fn write(out: &Path, config: &Config, weights: &Weights, tokenizer: &Path, half: bool) -> Result<()> {
     atomic::make_folder(out)?;
     let mut config = config.clone();
     config.extra.insert("architectures".into(), serde_json::json!(["BertForSequenceClassification"]));
     config.extra.insert("torch_dtype".into(), serde_json::json!(if half { "float16" } else { "float32" }));
     config.extra.remove("_name_or_path");
-    for (index, name) in TOKENIZER.iter().enumerate() {
-        let source = tokenizer.join(name);
-        if index == 0 || source.is_file() {
-            let bytes = fs::read(&source).map_err(|e| bad_file(&source, e))?;
-            atomic::write(&out.join(name), &bytes)?;
+    let read = |path: &Path| fs::read(path).map_err(|e| bad_file(path, e));
+    let whole = tokenizer.join(TOKENIZER);
+    let bytes = match whole.is_file() {
+        true => read(&whole)?,
+        false => Tokenizer::load(tokenizer, config.max_position_embeddings)?.to_json()?,
+    };
+    atomic::write(&out.join(TOKENIZER), &bytes)?;
+    for name in BESIDE {
+        let path = tokenizer.join(name);
+        if path.is_file() {
+            atomic::write(&out.join(name), &read(&path)?)?;
         }
     }
     atomic::write_json(&out.join("config.json"), &config)?;

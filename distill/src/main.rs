@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
-use cli::exit::{BAD_INPUT, INTERRUPTED, OTHER};
+use cli::coded;
+use cli::exit::{BAD_INPUT, INTERRUPTED, OTHER, UNWRITABLE};
 use distill::options::Options;
 use distill::training::STOP;
 
@@ -42,15 +43,18 @@ fn act(options: &Options) -> anyhow::Result<()> {
     match &options.evaluate_only {
         Some(folder) => {
             let results = distill::pipeline::evaluate(options, folder)?;
-            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&results)?)?;
-            Ok(())
+            answer(&format!("{}\n", serde_json::to_string_pretty(&results)?))
         }
-        None if options.dry_run => {
-            write!(std::io::stdout(), "{}", distill::pipeline::describe(options)?)?;
-            Ok(())
-        }
+        None if options.dry_run => answer(&distill::pipeline::describe(options)?),
         None => distill::pipeline::run(options),
     }
+}
+
+/// Writes to standard output.
+fn answer(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| coded(UNWRITABLE, format!("cannot write to standard output: {error}")))
 }
 
 /// The code that an error brings along.

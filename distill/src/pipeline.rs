@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use cli::coded;
 use cli::exit::USAGE;
-use datasets::{Batches, Metrics, Split, Tokenizer};
+use datasets::{Batches, Metrics, Source, Split, Tokenizer};
 use model::Config;
 use serde_json::{Value, json};
 
@@ -126,7 +126,8 @@ fn encode(
     tokenizer: &Tokenizer,
     models: &[&Folder],
 ) -> Result<Samples> {
-    let mut loaded = question.source.load(split, &question.target)?;
+    let load = if options.quiet { Source::load_quietly } else { Source::load };
+    let mut loaded = load(&question.source, split, &question.target)?;
     loaded.examples.truncate(limit.unwrap_or(usize::MAX));
     let part = match split {
         Split::Train => "to learn from",

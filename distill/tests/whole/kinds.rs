@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::program::{bare, json, refusal, succeed};
-use crate::tiny::{World, labelled};
+use crate::tiny::{self, World, labelled};
 
 fn glue(command: &mut Command, task: &str, world: &World) -> String {
     let output = succeed(command.args(["--task", task, "--num-train-epochs", "8", "--data-dir"]).arg(world.data()));
@@ -168,4 +168,62 @@ fn a_head_for_another_question_is_drawn_anew() {
     assert!(log.contains("(2 outputs) does not answer stsb (1): a new one is drawn"), "{log}");
     let output = succeed(command.args(["--task", "stsb", "--data-dir"]).arg(world.data()));
     assert!(String::from_utf8_lossy(&output.stdout).contains("teacher: 8 epochs"));
+}
+
+/// What a dry run with these flags says: the exit code and standard error.
+fn tried(world: &World, teacher: &Path, task: &str, more: &[&str]) -> (i32, String) {
+    let mut command = bare(world, teacher, "dry");
+    refusal(command.args(["--dry-run", "--task", task, "--data-dir"]).arg(world.data()).args(more))
+}
+
+#[test]
+fn long_texts_are_cut_with_a_warning_or_refused() {
+    let world = World::new();
+    let teacher = world.model("encoder", 1, false);
+    let long = format!("sentence\tlabel\na fine film\t1\n{}\t0\n", "a dull film ".repeat(9));
+    world.write("glue/SST-2/dev.tsv", &long);
+    let (code, said) = tried(&world, &teacher, "sst2", &[]);
+    assert_eq!(code, 0);
+    assert!(said.contains("warning: 1 of 2 texts to judge by are cut to 16 tokens"), "{said}");
+    let (code, said) = tried(&world, &teacher, "sst2", &["--no-truncate"]);
+    assert_eq!(code, 3);
+    assert!(said.contains("of the texts to judge by: text 2 has more than 16 tokens"), "{said}");
+    // Without the flag the model's own length decides.
+    let (code, said) = tried(&world, &teacher, "sst2", &["--max-seq-length", "33"]);
+    assert_eq!(code, 2);
+    assert!(said.contains("--max-seq-length is 33") && said.contains("reads 32 tokens at most"), "{said}");
+    assert_eq!(tried(&world, &teacher, "sst2", &["--max-seq-length", "0"]).0, 2);
+    assert_eq!(tried(&world, &teacher, "sst3", &[]).0, 2);
+    world.write("glue/SST-2/dev.tsv", "sentence\tlabel\n\t1\n");
+    let (code, said) = tried(&world, &teacher, "sst2", &[]);
+    assert!(code == 3 && said.contains("line 2: expected a text in column `sentence`, got nothing"), "{said}");
+    fs::write(world.data().join("SST-2/dev.tsv"), b"sentence\tlabel\nf\xffne\t1\n").unwrap();
+    let (code, said) = tried(&world, &teacher, "sst2", &[]);
+    assert!(code == 3 && said.contains("dev.tsv: not UTF-8"), "{said}");
+}
+
+#[test]
+fn pairs_need_a_model_with_two_segments() {
+    let world = World::new().with_pairs();
+    let mut config = tiny::config(1);
+    config.type_vocab_size = 1;
+    let teacher = world.write_model("single", &config, true);
+    let (code, said) = tried(&world, &teacher, "mrpc", &[]);
+    assert_eq!(code, 3);
+    assert!(said.contains("single: has 1 segments (type_vocab_size), the texts to learn from have 2"), "{said}");
+    assert_eq!(tried(&world, &teacher, "sst2", &[]).0, 0);
+}
+
+#[test]
+fn a_vocabulary_alone_is_a_tokenizer() {
+    let world = World::new();
+    let teacher = world.model("encoder", 2, false);
+    fs::remove_file(teacher.join("tokenizer.json")).unwrap();
+    let log = glue(bare(&world, &teacher, "out").args(["--quiet"]), "sst2", &world);
+    let out = world.path("out");
+    assert!(score(&out, "eval_accuracy") > 0.9, "{log}");
+    assert!(out.join("tokenizer.json").is_file() && out.join("teacher/tokenizer.json").is_file());
+    assert_eq!(evaluated(&out, &world, "sst2")["accuracy"].as_f64().unwrap(), score(&out, "eval_accuracy"));
+    // With --quiet there are warnings only.
+    assert!(log.lines().all(|line| line.starts_with("warning: ")) && log.contains("no pooler"), "{log}");
 }
