@@ -18,7 +18,12 @@ const NAMES: [&str; 2] = ["glue", "student"];
 fn more_memory_than_there_is_is_refused_before_weights_are_read() {
     let place = Place::new();
     fs::write(place.student().join("model.safetensors"), "not read").unwrap();
-    let words = ["not enough memory: about ", "weights in floating point", "1 MB allowed by --memory", "use a machine with more memory"];
+    let words = [
+        "not enough memory: about ",
+        "weights in floating point",
+        "1 MB allowed by --memory",
+        "use a machine with more memory",
+    ];
     refused(&convert(&place, &["--memory", "1M"]), 7, &words);
     assert_eq!(entries(place.root.path()), NAMES);
     refused(&convert(&place, &["--memory", "2T"]), 3, &["model.safetensors"]);

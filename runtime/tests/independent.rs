@@ -204,7 +204,7 @@ fn the_script_run_afresh_computes_what_float_computes() {
 fn split(place: &Place, dtype: Dtype, prefix: &str) {
     let whole = place.student().join("model.safetensors");
     let (first, second): (Tensors, Tensors) =
-        folder::weights().into_iter().partition(|(name, _)| name < &"encoder.layer.1".into());
+        folder::weights().into_iter().partition(|(name, _)| name.as_str() < "encoder.layer.1");
     let mut index = serde_json::Map::new();
     for (number, part) in [first, second].into_iter().enumerate() {
         let file = format!("model-{:05}-of-00002.safetensors", number + 1);
