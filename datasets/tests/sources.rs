@@ -75,6 +75,18 @@ fn every_task_is_read_from_glues_own_files() {
 }
 
 #[test]
+fn a_number_in_a_tasks_file_is_the_tasks_and_not_the_models() {
+    let root = world(Task::Sst2, ".", "sentence\tlabel\nfine\t1\nbad\t0\nbad\tnegative\n");
+    let read = |names: [&str; 2]| {
+        let target = Target::Classes(names.map(String::from).into());
+        let examples = glue(Task::Sst2, root.path()).load(Split::Dev, &target).unwrap().examples;
+        examples.into_iter().map(|example| example.label).collect::<Vec<_>>()
+    };
+    assert_eq!(read(["Negative", "Positive"]), [1, 0, 0].map(Label::Class));
+    assert_eq!(read(["Positive", "Negative"]), [0, 1, 1].map(Label::Class));
+}
+
+#[test]
 fn the_root_and_the_tasks_own_folder_both_do_under_any_spelling() {
     for name in [".", "SST-2", "sst2", "sst_2", "SST2"] {
         let root = world(Task::Sst2, name, "sentence\tlabel\nfine\t1\n");

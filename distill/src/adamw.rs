@@ -1,16 +1,18 @@
 //! AdamW, fused and in place: one pass over each weight, its gradient and its two moments.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Tensor};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout};
 use rayon::prelude::*;
+use safetensors::{Dtype, View};
 
 use crate::atomic;
-use crate::bad_file::BadFile;
+use crate::faults::bad_file;
 use crate::ops::Floats;
 use crate::weights::Weights;
 
@@ -94,33 +96,62 @@ impl AdamW {
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut tensors = BTreeMap::new();
         for (name, moments) in &self.moments {
-            let tensor = |numbers: &[f32]| Tensor::from_slice(numbers, numbers.len(), &Device::Cpu);
-            tensors.insert(format!("first.{name}"), tensor(&moments.first)?);
-            tensors.insert(format!("second.{name}"), tensor(&moments.second)?);
+            tensors.insert(format!("first.{name}"), Numbers::of(&moments.first));
+            tensors.insert(format!("second.{name}"), Numbers::of(&moments.second));
         }
-        let metadata = [("steps".to_string(), self.steps.to_string())].into();
-        atomic::write(path, &safetensors::serialize(&tensors, Some(metadata))?)
+        let tensors = tensors.iter().map(|(name, numbers)| (name.as_str(), numbers));
+        atomic::write_tensors(path, tensors, ("steps", self.steps.to_string()))
     }
 
     /// Takes up what [`AdamW::write`] wrote for the same weights.
     pub fn read(&mut self, path: &Path, steps: u64) -> Result<()> {
         let file = candle_core::safetensors::load(path, &Device::Cpu)
-            .map_err(|e| BadFile::new(path, format!("cannot be read as safetensors: {e}")))?;
+            .map_err(|e| bad_file(path, format!("cannot be read as safetensors: {e}")))?;
         for (name, moments) in &mut self.moments {
             for (kind, numbers) in [("first", &mut moments.first), ("second", &mut moments.second)] {
                 let name = format!("{kind}.{name}");
-                let stored = file.get(&name).ok_or_else(|| BadFile::new(path, format!("`{name}` is missing")))?;
+                let stored = file.get(&name).ok_or_else(|| bad_file(path, format!("`{name}` is missing")))?;
                 let stored = stored.to_vec1::<f32>()?;
                 let fits = stored.len() == numbers.len();
                 ensure!(
                     fits,
-                    BadFile::new(path, format!("`{name}`: expected {} numbers, got {}", numbers.len(), stored.len()))
+                    bad_file(path, format!("`{name}`: expected {} numbers, got {}", numbers.len(), stored.len()))
                 );
                 *numbers = stored;
             }
         }
         self.steps = steps;
         Ok(())
+    }
+}
+
+/// Numbers as a safetensors file holds them, not copied.
+struct Numbers<'a> {
+    numbers: &'a [f32],
+    shape: [usize; 1],
+}
+
+impl Numbers<'_> {
+    fn of(numbers: &[f32]) -> Numbers<'_> {
+        Numbers { numbers, shape: [numbers.len()] }
+    }
+}
+
+impl View for &Numbers<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(bytemuck::cast_slice(self.numbers))
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.numbers)
     }
 }
 
@@ -216,6 +247,8 @@ impl InplaceOp1 for Update<'_> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Tensor;
+
     use super::*;
 
     /// Two weights: one that decays and one that does not.

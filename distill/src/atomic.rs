@@ -1,33 +1,50 @@
 //! Files that are there whole or not at all.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use safetensors::View;
+
+use crate::faults::unwritable;
 
 /// Writes a file under another name, makes it durable and renames it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_with(path, |file| Ok(file.write_all(bytes)?))
+    write_with(path, |temporary| Ok(fs::write(temporary, bytes)?))
 }
 
-/// Like [`write()`], for what is written piece by piece.
-pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+/// Writes a safetensors file, one tensor after the other.
+pub fn write_tensors<'a, V: View>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, V)>,
+    metadata: (&str, String),
+) -> Result<()> {
+    let metadata = HashMap::from([(metadata.0.to_string(), metadata.1)]);
+    write_with(path, |temporary| Ok(safetensors::serialize_to_file(tensors, Some(metadata), temporary)?))
+}
+
+/// Like [`write()`], for what `fill` writes to the place it is given.
+fn write_with(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let mut name = path.file_name().context("a file needs a name")?.to_os_string();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
     let attempt = || -> Result<()> {
-        let mut file = File::create(&temporary)?;
-        fill(&mut file)?;
-        file.sync_all()?;
+        fill(&temporary)?;
+        File::options().write(true).open(&temporary)?.sync_all()?;
         fs::rename(&temporary, path)?;
         Ok(())
     };
     attempt().map_err(|error| {
         // What failed half-way must not stay behind; the first error is the one to report.
         let _ = fs::remove_file(&temporary);
-        error.context(format!("cannot write {}", path.display()))
+        unwritable("write", path, &error)
     })
+}
+
+/// Makes a folder and those above it.
+pub fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| unwritable("make the folder", path, &error.into()))
 }
 
 /// Writes a value as indented JSON.
@@ -46,8 +63,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         write(&path, b"old").unwrap();
-        let failed = write_with(&path, |file| {
-            file.write_all(b"half")?;
+        let failed = write_with(&path, |temporary| {
+            fs::write(temporary, b"half")?;
             anyhow::bail!("power cut")
         });
         assert!(failed.is_err());

@@ -1,18 +1,19 @@
 //! `calibration.json`: the ranges of every value that a private run opens, so that `convert` needs no data set.
 
 use anyhow::Result;
-use model::{Folded, Sample, Shape, Tensors, calibrate, fold};
+use model::{Folded, Sample, Shape, Tensors, calibrate, fold, stretched_count};
 use ndarray::ArrayD;
 
 use crate::atomic;
 use crate::folder::Folder;
+use crate::progress::over;
 use crate::samples::Samples;
 
 /// Texts that are looked at, evenly spread over the set.
 const TEXTS: usize = 2000;
 
 /// Observes the stored model over training texts and writes the ranges beside it.
-pub fn write_calibration(folder: &Folder, samples: &Samples) -> Result<()> {
+pub fn write_calibration(folder: &Folder, samples: &Samples, quiet: bool) -> Result<()> {
     let count = samples.len().min(TEXTS);
     let texts: Vec<Sample> = (0..count)
         .map(|i| {
@@ -20,7 +21,11 @@ pub fn write_calibration(folder: &Folder, samples: &Samples) -> Result<()> {
             Sample { ids: ids.to_vec(), segments: segments.to_vec() }
         })
         .collect();
-    let ranges = calibrate(&folded(folder)?, &texts, &|| ())?;
+    let folded = folded(folder)?;
+    let ranges =
+        over(quiet, "observing what is opened", count + stretched_count(&texts, folded.shape.positions), |step| {
+            calibrate(&folded, &texts, &|| step(1))
+        })?;
     atomic::write_json(&folder.path.join("calibration.json"), &ranges)
 }
 

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use datasets::Metrics;
+use datasets::{Metrics, Target};
 use model::Config;
 
 use crate::options::Options;
+use crate::question::Question;
 use crate::range::LayerRanges;
 
 /// What a card says.
@@ -17,6 +18,8 @@ pub struct Card<'a> {
     pub command: &'a str,
     /// The options, all of them.
     pub options: &'a Options,
+    /// What it answers.
+    pub question: &'a Question,
     /// The student's configuration.
     pub config: &'a Config,
     /// The teacher's layers it learned from.
@@ -41,39 +44,41 @@ impl Card<'_> {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let (task, config) = (self.options.task, self.config);
-        let (student, teacher) = (self.student.accuracy, self.teacher.accuracy);
-        write!(
-            out,
-            "---\nlanguage: en\nlibrary_name: transformers\npipeline_tag: text-classification\n\
-             tags:\n- text-classification\n- distillation\n- 2quad\n- private-inference\ndatasets:\n- glue\nmetrics:\n- accuracy\n\
-             model-index:\n- name: {}\n  results:\n  - task:\n      type: text-classification\n    dataset:\n      name: GLUE {task}\n      \
-             type: glue\n      config: {}\n      split: validation\n    metrics:\n    - type: accuracy\n      value: {student:.4}\n---\n\n",
-            self.name,
-            task.key(),
-        )?;
+        let config = self.config;
+        let title = self.question.title();
+        self.write_head(out, &title)?;
         writeln!(out, "# {}\n", self.name)?;
         writeln!(
             out,
-            "A BERT classifier ({} layers, hidden size {}, {} heads) for {task}, made to be run on shares: its attention is \
+            "A BERT classifier ({} layers, hidden size {}, {} heads) for {title}, made to be run on shares: its attention is \
              **2Quad**, `(x + c)^2 / sum (x + c)^2`, instead of softmax. The weights have the usual names and shapes, but a \
              program that ignores `attention_softmax` in `config.json` computes softmax attention and gets other answers.\n",
             config.num_hidden_layers, config.hidden_size, config.num_attention_heads
         )?;
-        writeln!(out, "| on {} development texts | accuracy |\n|---|---|", self.student.samples)?;
-        writeln!(out, "| this student, from the stored weights | {student:.4} |\n| its teacher | {teacher:.4} |\n")?;
+        let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+        let names = self.student.named();
+        let title_row = [format!("on {} development texts", self.student.samples)];
+        writeln!(out, "{}", row(title_row.into_iter().chain(names.keys().map(ToString::to_string)).collect()))?;
+        writeln!(out, "{}", row(vec!["---".into(); names.len() + 1]))?;
+        for (who, metrics) in [("this student, from the stored weights", self.student), ("its teacher", self.teacher)] {
+            let scores = metrics.named().into_values().map(|score| format!("{score:.4}"));
+            writeln!(out, "{}", row([who.to_string()].into_iter().chain(scores).collect()))?;
+        }
         writeln!(
             out,
-            "The development set also chose the best step of stage 2 (and of the teacher's fine-tuning), so these figures \
+            "\nThe development set also chose the best step of stage 2 (and of the teacher's fine-tuning), so these figures \
              are a little kind.\n"
         )?;
         let layers: Vec<String> = self.learns_from.iter().map(|layer| (layer + 1).to_string()).collect();
         writeln!(
             out,
-            "## Training\n\nTeacher fine-tuned on {task}; the student's layers learned from the teacher's layers {} (stage 1: mean \
-             squared error of pre-softmax scores and hidden states; stage 2: cross-entropy with the teacher's \
-             probabilities). The teacher ran without dropout, unlike in the published code. {} steps of {} texts.\n",
+            "## Training\n\nTeacher fine-tuned on {title}; the student's layers learned from the teacher's layers {} (stage 1: mean \
+             squared error of pre-softmax scores and hidden states; stage 2: {}). The teacher ran without dropout, unlike in the published code. {} steps of {} texts.\n",
             layers.join(", "),
+            match self.question.target {
+                Target::Classes(_) => "cross-entropy with the teacher's probabilities",
+                Target::Number => "mean squared error from the teacher's number",
+            },
             self.steps,
             self.options.per_device_train_batch_size
         )?;
@@ -89,5 +94,30 @@ impl Card<'_> {
             writeln!(out, "|")?;
         }
         Ok(())
+    }
+
+    /// What the hub reads: which data set, which scores.
+    fn write_head(&self, out: &mut String, title: &str) -> std::fmt::Result {
+        let named = self.student.named();
+        let scores = named.iter().map(|(name, score)| format!("    - type: {name}\n      value: {score:.4}\n"));
+        let scores: String = scores.collect();
+        let metrics: String = named.keys().map(|name| format!("- {name}\n")).collect();
+        // a JSON string is a YAML string, whatever a file may be called
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let (datasets, dataset) = match self.question.source.task() {
+            Some(task) => (
+                "datasets:\n- glue\n".into(),
+                format!("      name: GLUE {title}\n      type: glue\n      config: {}\n", task.key()),
+            ),
+            None => (String::new(), format!("      name: {0}\n      type: {0}\n", quoted(title))),
+        };
+        write!(
+            out,
+            "---\nlanguage: en\nlibrary_name: transformers\npipeline_tag: text-classification\n\
+             tags:\n- text-classification\n- distillation\n- 2quad\n- private-inference\n{datasets}metrics:\n{metrics}\
+             model-index:\n- name: {}\n  results:\n  - task:\n      type: text-classification\n    dataset:\n{dataset}      \
+             split: validation\n    metrics:\n{scores}---\n\n",
+            quoted(self.name),
+        )
     }
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::adamw::AdamW;
 use crate::atomic;
-use crate::bad_file::BadFile;
+use crate::faults::{bad_file, unwritable};
 use crate::state::State;
 use crate::weights::Weights;
 
@@ -18,24 +18,31 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 /// Writes `checkpoint-N` and then removes the older ones. The folder appears whole or not at all.
 pub fn write(out: &Path, state: &State, weights: &Weights, optimiser: &AdamW) -> Result<()> {
     let name = format!("checkpoint-{}", state.global_step);
-    let temporary = out.join(format!("{name}.tmp"));
-    if temporary.exists() {
-        fs::remove_dir_all(&temporary)?;
+    let (folder, temporary) = (out.join(&name), out.join(format!("{name}.tmp")));
+    let fill = || {
+        remove(&temporary)?;
+        atomic::make_folder(&temporary)?;
+        weights.write(&temporary.join(MODEL), false)?;
+        optimiser.write(&temporary.join(OPTIMIZER))?;
+        atomic::write_json(&temporary.join(STATE), state)
+    };
+    if let Err(error) = fill() {
+        // What failed half-way must not stay behind; the first error is the one to report.
+        let _ = fs::remove_dir_all(&temporary);
+        return Err(error);
     }
-    fs::create_dir_all(&temporary).with_context(|| format!("cannot make {}", temporary.display()))?;
-    weights.write(&temporary.join(MODEL), false)?;
-    optimiser.write(&temporary.join(OPTIMIZER))?;
-    atomic::write_json(&temporary.join(STATE), state)?;
     let older = all(out)?;
-    let folder = out.join(&name);
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
+    remove(&folder)?;
+    fs::rename(&temporary, &folder).map_err(|error| unwritable("write", &folder, &error.into()))?;
+    older.iter().filter(|(_, path)| *path != folder).try_for_each(|(_, path)| remove(path))
+}
+
+/// Removes a folder that may not be there.
+pub fn remove(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
     }
-    fs::rename(&temporary, &folder)?;
-    for (_, path) in older.into_iter().filter(|(_, path)| *path != folder) {
-        fs::remove_dir_all(path)?;
-    }
-    Ok(())
+    fs::remove_dir_all(folder).map_err(|error| unwritable("remove", folder, &error.into()))
 }
 
 /// The newest checkpoint in a run's folder.
@@ -63,8 +70,8 @@ fn all(out: &Path) -> Result<Vec<(u64, PathBuf)>> {
 /// The state a checkpoint holds.
 pub fn read_state(folder: &Path) -> Result<State> {
     let path = folder.join(STATE);
-    let text = fs::read_to_string(&path).map_err(|e| BadFile::new(&path, e))?;
-    Ok(serde_json::from_str(&text).map_err(|e| BadFile::new(&path, e))?)
+    let text = fs::read_to_string(&path).map_err(|e| bad_file(&path, e))?;
+    serde_json::from_str(&text).map_err(|e| bad_file(&path, e))
 }
 
 /// Takes up the weights of a checkpoint, in place.

@@ -1,31 +1,41 @@
 //! A model's answers on a set, and how good they are.
 
-use anyhow::{Context, Result};
-use datasets::Metrics;
+use anyhow::Result;
+use datasets::{Metric, Metrics};
+use serde_json::Value;
 
 use crate::bert::Bert;
 use crate::samples::Samples;
 
 /// Texts in one pass.
-const GROUP: usize = 64;
+pub(crate) const GROUP: usize = 64;
 
-/// The logits of every text, in the set's order.
-pub fn logits(model: &Bert, samples: &Samples) -> Result<Vec<Vec<f32>>> {
+/// The logits of every text, in the set's order. `step` is called with the number of texts of each pass.
+pub fn logits(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<Vec<Vec<f32>>> {
     let mut all = vec![Vec::new(); samples.len()];
     for group in samples.groups(GROUP) {
         let batch = samples.pack(&group, model.config().num_attention_heads)?;
         for (&sample, row) in group.iter().zip(model.logits(&batch, None)?.to_vec2::<f32>()?) {
             all[sample] = row;
         }
+        step(group.len());
     }
     Ok(all)
 }
 
 /// The scores of a model on a set.
-pub fn judge(model: &Bert, samples: &Samples) -> Result<Metrics> {
-    let classes: Vec<usize> = logits(model, samples)?
-        .iter()
-        .map(|row| datasets::largest(row).context("a model without classes"))
-        .collect::<Result<_>>()?;
-    Ok(Metrics::of_classes(&classes, samples.labels()))
+pub fn judge(model: &Bert, samples: &Samples, metrics: &[Metric], step: &dyn Fn(usize)) -> Result<Metrics> {
+    Ok(Metrics::of(metrics, &logits(model, samples, step)?, samples.labels()))
+}
+
+/// Scores under the names that result files have for them: `eval_accuracy`.
+pub fn results(prefix: &str, metrics: &Metrics) -> impl Iterator<Item = (String, Value)> {
+    metrics.named().into_iter().map(move |(name, score)| (format!("{prefix}{name}"), score.into()))
+}
+
+/// Adds entries to a JSON object.
+pub fn extend(object: &mut Value, entries: impl IntoIterator<Item = (String, Value)>) {
+    if let Some(object) = object.as_object_mut() {
+        object.extend(entries);
+    }
 }

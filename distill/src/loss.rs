@@ -9,8 +9,34 @@ pub use candle_nn::loss::mse as mean_square;
 /// Cross-entropy with the true classes.
 pub use candle_nn::loss::cross_entropy;
 
+/// The true answers of a batch.
+#[derive(Clone, Debug)]
+pub enum Answers {
+    /// Class numbers, `[texts]`.
+    Classes(Tensor),
+    /// Numbers, `[texts, 1]`.
+    Numbers(Tensor),
+}
+
+/// The loss with the true answers: cross-entropy with classes, the mean of squared differences from numbers.
+pub fn with_truth(logits: &Tensor, truth: &Answers) -> Result<Tensor> {
+    match truth {
+        Answers::Classes(classes) => cross_entropy(logits, classes),
+        Answers::Numbers(numbers) => mean_square(logits, numbers),
+    }
+}
+
+/// The loss with a teacher's answers: cross-entropy with its probabilities, or the mean of squared differences from its
+/// number where it gives but one.
+pub fn with_teacher(logits: &Tensor, teacher: &Tensor) -> Result<Tensor> {
+    match logits.dim(D::Minus1)? {
+        1 => mean_square(logits, &teacher.detach()),
+        _ => soft_cross_entropy(logits, teacher),
+    }
+}
+
 /// Cross-entropy with a teacher's probabilities, at temperature 1.
-pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor) -> Result<Tensor> {
+fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor) -> Result<Tensor> {
     let wanted = log_softmax(&teacher.detach(), D::Minus1)?.exp()?;
     (wanted * log_softmax(logits, D::Minus1)?)?.sum(D::Minus1)?.mean_all()?.neg()
 }
@@ -29,6 +55,16 @@ mod tests {
         check(&[numbers(&[2, 3], 1)], |v| cross_entropy(&v[0], &classes));
         check(&[numbers(&[2, 3], 1)], |v| soft_cross_entropy(&v[0], &teacher));
         check(&[numbers(&[2, 3], 1)], |v| mean_square(&v[0], &teacher));
+    }
+
+    #[test]
+    fn a_number_is_missed_by_its_square() {
+        let (logits, wanted) = (numbers(&[3, 1], 1), numbers(&[3, 1], 2));
+        let rows = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let mean = rows(&logits).iter().zip(rows(&wanted)).map(|(a, b)| (a - b) * (a - b)).sum::<f32>() / 3.0;
+        for loss in [with_teacher(&logits, &wanted), with_truth(&logits, &Answers::Numbers(wanted.clone()))] {
+            assert!((loss.unwrap().to_scalar::<f32>().unwrap() - mean).abs() < 1e-6);
+        }
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
-use distill::bad_file::BadFile;
+use cli::coded;
+use cli::exit::{BAD_INPUT, INTERRUPTED, OTHER, UNWRITABLE};
 use distill::options::Options;
-use distill::training::{Interrupted, STOP};
+use distill::training::STOP;
 
 fn main() -> ExitCode {
     let options = match Options::from_args(std::env::args_os()) {
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     distill::environment::settle();
     let on_signal = || {
         if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED);
         }
         eprintln!("stopping after this step; once more to stop at once");
     };
@@ -31,8 +32,9 @@ fn main() -> ExitCode {
     match act(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(exit_code(&error))
+            eprintln!("error: {}", cli::describe(&error));
+            // every code is below 256
+            ExitCode::from(exit_code(&error) as u8)
         }
     }
 }
@@ -41,24 +43,29 @@ fn act(options: &Options) -> anyhow::Result<()> {
     match &options.evaluate_only {
         Some(folder) => {
             let results = distill::pipeline::evaluate(options, folder)?;
-            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&results)?)?;
-            Ok(())
+            answer(&format!("{}\n", serde_json::to_string_pretty(&results)?))
         }
-        None if options.dry_run => {
-            write!(std::io::stdout(), "{}", distill::pipeline::describe(options)?)?;
-            Ok(())
-        }
+        None if options.dry_run => answer(&distill::pipeline::describe(options)?),
         None => distill::pipeline::run(options),
     }
 }
 
-/// 1 other, 3 a bad file, 130 interrupted.
-fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<Interrupted>() {
-        130
-    } else if error.is::<BadFile>() || error.is::<checkpoint::Error>() || error.is::<datasets::Error>() {
-        3
+/// Writes to standard output.
+fn answer(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| coded(UNWRITABLE, format!("cannot write to standard output: {error}")))
+}
+
+/// The code that an error brings along.
+fn exit_code(error: &anyhow::Error) -> i32 {
+    if let Some(coded) = error.downcast_ref::<cli::Coded>() {
+        coded.code
+    } else if let Some(error) = error.downcast_ref::<datasets::Error>() {
+        error.exit_code()
+    } else if error.is::<checkpoint::Error>() {
+        BAD_INPUT
     } else {
-        1
+        OTHER
     }
 }

@@ -4,35 +4,42 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
-use datasets::Task;
+use cli::memory::Memory;
+use datasets::{DataFlags, Length};
 use serde::Serialize;
+
+/// The special tokens of a pair, and a word of each text.
+const SHORTEST: usize = 5;
+
+const EXAMPLES: &str = "\
+Examples:
+  # a teacher from the hub, a task of GLUE from the hub
+  distill --teacher bert-base-uncased --task sst2
+  # a teacher in a folder, texts and classes of your own
+  distill --teacher my-bert --train-file train.csv --validation-file dev.csv --text-column review --label-column stars
+  # pairs of texts with a number each
+  distill --teacher my-bert --train-file train.tsv --validation-file dev.tsv --regression --output-dir outputs/likeness";
 
 /// Teaches a student that can be run on shares.
 ///
 /// The teacher learns the task if it has no head for it; the student, with 2Quad attention, learns first the teacher's
 /// hidden states and attention scores (stage 1), then its answers (stage 2). Every flag may be spelt with `_` for `-`.
-///
-/// Exit codes: 0 done, 1 other, 2 usage, 3 a bad file, 130 interrupted.
 #[derive(Clone, Debug, Parser, Serialize)]
-#[command(name = "distill", version, args_override_self = true)]
+#[command(name = "distill", version, args_override_self = true, after_help = format!("{EXAMPLES}\n\n{}", cli::EXIT_CODES))]
 pub struct Options {
-    /// The teacher's folder, as Hugging Face tools leave it.
-    #[arg(long, value_name = "FOLDER", required_unless_present = "evaluate_only")]
+    /// The teacher: a folder, as Hugging Face tools leave it, or a model on the hub (bert-base-uncased, owner/name).
+    #[arg(long, value_name = "MODEL", required_unless_present = "evaluate_only")]
     pub teacher: Option<PathBuf>,
-    /// The task, in any usual spelling.
-    #[arg(long, value_parser = |name: &str| name.parse::<Task>())]
-    #[serde(serialize_with = "task_key")]
-    pub task: Task,
-    /// The GLUE folder, or the task's own.
-    #[arg(long, value_name = "FOLDER")]
-    pub data_dir: PathBuf,
-    /// What the student starts from; without it, the fine-tuned teacher.
-    #[arg(long, value_name = "FOLDER")]
+    /// The teacher's revision on the hub: a branch, a tag or a commit.
+    #[arg(long, value_name = "REV", requires = "teacher")]
+    pub revision: Option<String>,
+    /// What the student starts from, a folder or a model on the hub; without it, the fine-tuned teacher.
+    #[arg(long, value_name = "MODEL")]
     pub student: Option<PathBuf>,
     /// Keep this many evenly spaced layers of what the student starts from.
     #[arg(long, value_name = "N")]
     pub student_layers: Option<usize>,
-    /// Where everything goes; by default outputs/TASK-STUDENT.
+    /// Where everything goes [default: outputs/TASK-STUDENT].
     #[arg(long, value_name = "FOLDER")]
     #[serde(skip)]
     pub output_dir: Option<PathBuf>,
@@ -47,14 +54,14 @@ pub struct Options {
     /// What everything random is drawn from.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// Texts are cut to this many tokens.
-    #[arg(long, default_value_t = 128)]
-    pub max_seq_length: usize,
+    /// Texts are cut to this many tokens; of a pair, the longer text first [default: 128, or all that the models read].
+    #[arg(long, value_name = "N", value_parser = length)]
+    pub max_seq_length: Option<usize>,
     /// Train on the first N examples only.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub max_train_samples: Option<usize>,
     /// Evaluate on the first N examples only.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub max_eval_samples: Option<usize>,
     /// Texts in a batch.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
@@ -95,7 +102,7 @@ pub struct Options {
     /// Learning rate of stage 2 [default: 1e-5].
     #[arg(long, value_name = "RATE", value_parser = amount)]
     pub stage2_learning_rate: Option<f64>,
-    /// Weight of the cross-entropy with the true classes in stage 2, beside 1 for the teacher's.
+    /// Weight of the loss with the true answers in stage 2, beside 1 for the one with the teacher's.
     #[arg(long, default_value_t = 0.0, value_parser = amount)]
     pub gold_weight: f64,
     /// Weight of the penalty on values outside the range that private runs are made for.
@@ -134,6 +141,22 @@ pub struct Options {
     #[arg(long, action = ArgAction::SetTrue)]
     #[serde(skip)]
     pub dry_run: bool,
+    /// Neither progress nor a log on standard error; only warnings and errors.
+    #[arg(short, long)]
+    #[serde(skip)]
+    pub quiet: bool,
+    /// How much memory there is.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub memory: Memory,
+    /// What happens to texts that are too long.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub length: Length,
+    /// The texts.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub data: DataFlags,
 }
 
 /// A number that is not negative: a rate, a weight.
@@ -151,22 +174,19 @@ fn share(text: &str) -> Result<f32, String> {
     }
 }
 
-fn task_key<S: serde::Serializer>(task: &Task, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(task.key())
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a number from 1 up".into())
+}
+
+fn length(text: &str) -> Result<usize, String> {
+    let long_enough = |length: &usize| *length >= SHORTEST;
+    text.parse().ok().filter(long_enough).ok_or_else(|| format!("expected a number of tokens from {SHORTEST} up"))
 }
 
 impl Options {
     /// Parses the command line; `--max_seq_length` is `--max-seq-length`.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
-        Options::try_parse_from(args.into_iter().map(
-            |arg| match arg.to_str().and_then(|text| text.strip_prefix("--")) {
-                None => arg,
-                Some(flag) => {
-                    let (name, value) = flag.split_at(flag.find('=').unwrap_or(flag.len()));
-                    format!("--{}{value}", name.replace('_', "-")).into()
-                }
-            },
-        ))
+        Options::try_parse_from(cli::dashed(args))
     }
 }
 
@@ -184,7 +204,8 @@ mod tests {
         let underscores =
             ["distill", "--teacher", "t", "--task=sst_2", "--data_dir", "my_data", "--max_seq_length", "64"];
         let (a, b) = (parse(&dashes).unwrap(), parse(&underscores).unwrap());
-        assert_eq!((a.max_seq_length, a.data_dir.clone(), a.task), (64, PathBuf::from("my_data"), Task::Sst2));
+        assert_eq!(a.max_seq_length, Some(64));
+        assert_eq!((a.data.data_dir.clone(), a.data.task), (Some("my_data".into()), Some(datasets::Task::Sst2)));
         assert_eq!(serde_json::to_value(a).unwrap(), serde_json::to_value(b).unwrap());
     }
 
@@ -218,9 +239,16 @@ mod tests {
         let batch =
             ["distill", "--teacher", "t", "--task", "sst2", "--data-dir", "d", "--per-device-train-batch-size", "0"];
         assert!(parse(&batch).is_err());
-        for (flag, value) in
-            [("--learning-rate", "-1"), ("--weight-decay", "nan"), ("--stage1-dropout", "1"), ("--seed", "x")]
-        {
+        for (flag, value) in [
+            ("--learning-rate", "-1"),
+            ("--weight-decay", "nan"),
+            ("--stage1-dropout", "1"),
+            ("--seed", "x"),
+            ("--max-seq-length", "4"),
+            ("--max-train-samples", "0"),
+            ("--train-file", "train.csv"),
+            ("--memory", "much"),
+        ] {
             let args = ["distill", "--teacher", "t", "--task", "sst2", "--data-dir", "d", flag, value];
             assert!(parse(&args).is_err(), "{flag} {value}");
         }

@@ -3,20 +3,23 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
+use cli::coded;
+use cli::exit::USAGE;
 
-use crate::bad_file::BadFile;
-use crate::checkpoint;
+use crate::faults::bad_file;
 use crate::options::Options;
 use crate::state::State;
 use crate::training::Run;
+use crate::{atomic, checkpoint};
 
 /// `--output-dir`, or outputs/TASK-STUDENT.
 pub fn folder(options: &Options) -> PathBuf {
     let start = options.student.as_deref().or(options.teacher.as_deref()).unwrap_or(Path::new("student"));
     let name = start.file_name().unwrap_or_default().to_string_lossy();
     let layers = options.student_layers.map(|n| format!("-l{n}")).unwrap_or_default();
-    let default = || Path::new("outputs").join(format!("{}-{name}{layers}", options.task.key()));
+    let texts = options.data.source().map_or("texts".into(), |source| source.name());
+    let default = || Path::new("outputs").join(format!("{texts}-{name}{layers}"));
     options.output_dir.clone().unwrap_or_else(default)
 }
 
@@ -24,13 +27,17 @@ pub fn folder(options: &Options) -> PathBuf {
 pub fn check(options: &Options) -> Result<()> {
     let out = folder(options);
     let place = real(&out)?;
+    let data = &options.data;
     let inputs = [
-        ("teacher", options.teacher.as_deref()),
-        ("student", options.student.as_deref()),
-        ("data", Some(options.data_dir.as_path())),
+        ("teacher folder", &options.teacher),
+        ("student folder", &options.student),
+        ("data folder", &data.data_dir),
+        ("training file", &data.train_file),
+        ("validation file", &data.validation_file),
     ];
     for (name, input) in inputs {
-        let Some(input) = input else { continue };
+        // What is not here is a model on the hub, or will be refused.
+        let Some(input) = input.as_ref().filter(|path| path.exists()) else { continue };
         let input_place = real(input)?;
         let relation = if place == input_place {
             "is"
@@ -41,20 +48,15 @@ pub fn check(options: &Options) -> Result<()> {
         } else {
             continue;
         };
-        bail!(
-            "the output folder {} {relation} the {name} folder {}, which this run reads; choose another --output-dir{}",
-            out.display(),
-            input.display(),
-            if relation == "lies inside" { "" } else { " or move that folder out of it" },
-        );
+        let (out, input) = (out.display(), input.display());
+        let also = if relation == "lies inside" { "" } else { " or move that out of it" };
+        let message = format!("the output folder {out} {relation} the {name} {input}, which this run reads");
+        return Err(coded(USAGE, format!("{message}; choose another --output-dir{also}")));
     }
-    if empties(options) && !is_empty(&out)? {
-        ensure!(
-            holds_a_run(&out)?,
-            "--overwrite-output-dir: {} was not made by a run (it holds neither trainer_state.json nor checkpoint-*) and \
-             is left alone; empty it yourself or choose another --output-dir",
-            out.display()
-        );
+    if empties(options) && !is_empty(&out)? && !holds_a_run(&out)? {
+        let what = "was not made by a run (it holds neither trainer_state.json nor checkpoint-*) and is left alone";
+        let cure = "empty it yourself or choose another --output-dir";
+        return Err(coded(USAGE, format!("--overwrite-output-dir: {} {what}; {cure}", out.display())));
     }
     Ok(())
 }
@@ -68,12 +70,13 @@ pub fn begin(options: &Options) -> Result<Run> {
         Some(Some(folder)) => Some(folder.clone()),
         Some(None) => match checkpoint::newest(&out)? {
             Some(folder) => Some(folder),
-            None => bail!("--resume-from-checkpoint: there is no checkpoint in {}", out.display()),
+            None => {
+                let message = format!("--resume-from-checkpoint: there is no checkpoint in {}", out.display());
+                return Err(coded(USAGE, message));
+            }
         },
         None if empties(options) => {
-            if out.exists() {
-                fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
-            }
+            checkpoint::remove(&out)?;
             None
         }
         None => checkpoint::newest(&out)?,
@@ -82,18 +85,19 @@ pub fn begin(options: &Options) -> Result<Run> {
         let state = checkpoint::read_state(&folder)?;
         if state.settings != settings {
             let path = folder.join("trainer_state.json");
-            bail!(BadFile::new(&path, format!("made with other options: {}; now {settings}", state.settings)));
+            let message = format!("made with other options: {}; now {settings}", state.settings);
+            return Err(bad_file(&path, message));
         }
-        eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
+        if !options.quiet {
+            eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
+        }
         return Ok(Run { out, resume: Some(folder), state });
     }
     if !is_empty(&out)? {
-        bail!(
-            "{} is not empty and has no checkpoint; choose another --output-dir or pass --overwrite-output-dir",
-            out.display()
-        );
+        let cure = "choose another --output-dir or pass --overwrite-output-dir";
+        return Err(coded(USAGE, format!("{} is not empty and has no checkpoint; {cure}", out.display())));
     }
-    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    atomic::make_folder(&out)?;
     Ok(Run { out, resume: None, state: State::new(settings) })
 }
 
@@ -165,7 +169,7 @@ mod tests {
         }
         let refusal = |names, more| verdict(root, names, more).unwrap_err();
         let holds = refusal(["out/teacher", "out", "glue"], OVER);
-        assert!(holds.contains("holds the teacher folder") && holds.contains("move that folder out of it"), "{holds}");
+        assert!(holds.contains("holds the teacher folder") && holds.contains("move that out of it"), "{holds}");
         assert!(refusal(["out", "out/../out/.", "glue"], &[]).contains("is the teacher folder"));
         assert!(refusal(["out", "out/new/next", "glue"], OVER).contains("lies inside the teacher folder"));
         assert!(refusal(["out", "glue/new/../SST-2/x", "glue"], OVER).contains("lies inside the data folder"));

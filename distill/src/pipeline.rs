@@ -3,30 +3,39 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use datasets::{Batches, Split, Tokenizer};
-
-use serde_json::json;
+use cli::coded;
+use cli::exit::USAGE;
+use datasets::{Batches, Metrics, Source, Split, Tokenizer};
+use model::Config;
+use serde_json::{Value, json};
 
 use crate::adamw::Settings;
-use crate::bad_file::BadFile;
 use crate::bert::Bert;
 use crate::calibration::write_calibration;
 use crate::card::Card;
+use crate::faults::bad_file;
 use crate::folder::{self, Folder};
-use crate::judge::judge;
-use crate::loss::cross_entropy;
+use crate::judge::{extend, judge, results};
+use crate::loss::with_truth;
 use crate::options::Options;
-use crate::range::ranges;
+use crate::progress::over;
+use crate::question::Question;
+use crate::range::{LayerRanges, ranges};
 use crate::samples::Samples;
 use crate::schedule::{Schedule, Shape};
 use crate::state::Stage;
 use crate::student::{self, Student};
 use crate::training::{Loss, Plan, Run, train};
-use crate::{atomic, output, stages};
+use crate::{atomic, memory, output, place, stages};
+
+/// Texts are cut to this many tokens where neither the user nor a model says otherwise.
+const LENGTH: usize = 128;
 
 /// The texts of a run.
 #[derive(Debug)]
 pub struct Data {
+    /// What is asked about them.
+    pub question: Question,
     /// What is learned from.
     pub train: Samples,
     /// What the models are judged by.
@@ -59,7 +68,7 @@ pub fn describe(options: &Options) -> Result<String> {
     let layers: Vec<String> = student.learns_from.iter().map(|layer| (layer + 1).to_string()).collect();
     Ok(format!(
         "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}output: {}\n",
-        options.task,
+        data.question.title(),
         data.dev.len(),
         layers.len(),
         layers.join(", "),
@@ -72,58 +81,133 @@ pub fn describe(options: &Options) -> Result<String> {
 /// Everything a run starts from: the teacher, what the student starts from unless that is the teacher, the texts.
 fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
     output::check(options)?;
-    let path = options.teacher.as_deref().context("--teacher is needed")?;
-    let teacher = Folder::read(path, options.task, options.seed)?;
-    let tokenizer = teacher.tokenizer(options.max_seq_length)?;
-    let start = match &options.student {
-        Some(folder) => Some(Folder::read(folder, options.task, options.seed)?),
+    let source = options.data.needed()?;
+    let name = options.teacher.as_deref().context("--teacher is needed")?;
+    let teacher = place::find(name, options.revision.as_deref(), options.quiet)?;
+    let start = options.student.as_deref().map(|name| place::find(name, None, options.quiet)).transpose()?;
+    // What does not fit into the memory is refused before it is read.
+    let config = ::checkpoint::read_config(&teacher)?;
+    let mut mine = start.as_deref().map_or_else(|| Ok(config.clone()), ::checkpoint::read_config)?;
+    let length = length(options, &[(&teacher, &config), (start.as_deref().unwrap_or(&teacher), &mine)])?;
+    mine.num_hidden_layers = options.student_layers.unwrap_or(mine.num_hidden_layers);
+    memory::check(options.memory, &config, &mine, usize::from(options.per_device_train_batch_size), length)?;
+    let teacher = Folder::read(&teacher, options.seed)?;
+    let (question, teacher) = Question::for_teacher(source, teacher, options.seed)?;
+    let start = match &start {
+        Some(folder) => Some(question.for_student(Folder::read(folder, options.seed)?, options.seed)?),
         None => None,
     };
-    let data = read_data(options, &tokenizer)?;
-    Ok((teacher, start, data))
+    let models: Vec<&Folder> = [&teacher].into_iter().chain(&start).collect();
+    let tokenizer = teacher.tokenizer(length)?;
+    let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &models);
+    let train = part(Split::Train, options.max_train_samples)?;
+    let dev = part(Split::Dev, options.max_eval_samples)?;
+    Ok((teacher, start, Data { question, train, dev }))
+}
+
+/// The most tokens of a text that all models can read.
+fn length(options: &Options, models: &[(&Path, &Config)]) -> Result<usize> {
+    let least = models.iter().map(|(_, config)| config.max_position_embeddings).min().unwrap_or(LENGTH);
+    let length = options.max_seq_length.unwrap_or(least.min(LENGTH));
+    for (path, config) in models {
+        let (path, limit) = (path.display(), config.max_position_embeddings);
+        let message = || format!("--max-seq-length is {length}; {path} reads {limit} tokens at most");
+        ensure!(length <= limit, coded(USAGE, message()));
+    }
+    Ok(length)
+}
+
+/// The first `limit` texts of a part, as tokens that `models` can read.
+fn encode(
+    options: &Options,
+    question: &Question,
+    split: Split,
+    limit: Option<usize>,
+    tokenizer: &Tokenizer,
+    models: &[&Folder],
+) -> Result<Samples> {
+    let load = if options.quiet { Source::load_quietly } else { Source::load };
+    let mut loaded = load(&question.source, split, &question.target)?;
+    loaded.examples.truncate(limit.unwrap_or(usize::MAX));
+    let part = match split {
+        Split::Train => "to learn from",
+        Split::Dev => "to judge by",
+    };
+    if loaded.skipped > 0 {
+        eprintln!("warning: {} broken rows of the texts {part} are left out", loaded.skipped);
+    }
+    let name = format!("reading the texts {part}");
+    let samples = over(options.quiet, &name, loaded.examples.len(), |step| {
+        Samples::encode(&loaded.examples, tokenizer, options.length, step)
+    })
+    .with_context(|| format!("of the texts {part}"))?;
+    if samples.truncated() > 0 {
+        let (cut, most) = (samples.truncated(), tokenizer.max_length());
+        eprintln!("warning: {cut} of {} texts {part} are cut to {most} tokens", samples.len());
+    }
+    for model in models {
+        let (largest, segments) = (samples.largest_segment(), model.config.type_vocab_size);
+        let message = || {
+            format!(
+                "has {segments} segments (type_vocab_size), the texts {part} have {}; choose another model",
+                largest + 1
+            )
+        };
+        ensure!((largest as usize) < segments, bad_file(&model.path, message()));
+    }
+    Ok(samples)
 }
 
 /// Judges a folder as it is stored.
-pub fn evaluate(options: &Options, path: &Path) -> Result<serde_json::Value> {
-    let folder = Folder::read(path, options.task, options.seed)?;
-    ensure!(folder.has_head, BadFile::new(path, format!("no head for {}", options.task)));
-    let examples = datasets::load(options.task, &options.data_dir, Split::Dev)?;
-    let samples = Samples::encode(&examples, &folder.tokenizer(options.max_seq_length)?, options.max_eval_samples)?;
+pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
+    let source = options.data.needed()?;
+    let config = ::checkpoint::read_config(path)?;
+    let length = length(options, &[(path, &config)])?;
+    memory::check_judging(options.memory, &config, length, options.calibrate)?;
+    let folder = Folder::read(path, options.seed)?;
+    let question = Question::for_model(source, &folder)?;
+    let tokenizer = folder.tokenizer(length)?;
+    let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &[&folder]);
+    let samples = part(Split::Dev, options.max_eval_samples)?;
     let model = Bert::new(&folder.config, &folder.weights)?;
-    let metrics = judge(&model, &samples)?;
+    let metrics = judged(options, &model, &question, &samples)?;
     if options.calibrate {
-        let examples = datasets::load(options.task, &options.data_dir, Split::Train)?;
-        let tokenizer = folder.tokenizer(options.max_seq_length)?;
-        write_calibration(&folder, &Samples::encode(&examples, &tokenizer, options.max_train_samples)?)?;
+        write_calibration(&folder, &part(Split::Train, options.max_train_samples)?, options.quiet)?;
     }
-    Ok(json!({
-        "task": options.task.key(),
+    let mut answer = json!({
+        "task": question.source.name(),
         "samples": metrics.samples,
-        "accuracy": metrics.accuracy,
-        "ranges": ranges(&model, &samples)?,
-    }))
+        "ranges": seen(options, &model, &samples)?,
+    });
+    extend(&mut answer, results("", &metrics));
+    Ok(answer)
+}
+
+fn judged(options: &Options, model: &Bert, question: &Question, samples: &Samples) -> Result<Metrics> {
+    over(options.quiet, "judging", samples.len(), |step| judge(model, samples, question.metrics(), step))
+}
+
+fn seen(options: &Options, model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {
+    over(options.quiet, "looking at ranges", samples.len(), |step| ranges(model, samples, step))
 }
 
 /// Writes the student's folder and judges what was written.
 fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, data: &Data) -> Result<()> {
     let out = &run.out;
     folder::write(out, &student.config, &student.weights, &teacher.path, options.half)?;
-    let stored = Folder::read(out, options.task, options.seed)?;
+    let stored = Folder::read(out, options.seed)?;
     let model = Bert::new(&stored.config, &stored.weights)?;
-    let metrics = judge(&model, &data.dev)?;
-    let taught = judge(&Bert::new(&teacher.config, &teacher.weights)?, &data.dev)?;
-    let seen = ranges(&model, &data.dev)?;
+    let metrics = judged(options, &model, &data.question, &data.dev)?;
+    let taught = Bert::new(&teacher.config, &teacher.weights)?;
+    let taught = judged(options, &taught, &data.question, &data.dev)?;
+    let seen = seen(options, &model, &data.dev)?;
     let trained = json!({"train_samples": data.train.len(), "train_steps": run.state.global_step});
-    let judged = json!({
-        "eval_accuracy": metrics.accuracy,
-        "eval_samples": metrics.samples,
-        "teacher_eval_accuracy": taught.accuracy,
-    });
-    let mut all = json!({"task": options.task.key(), "options": options, "ranges": seen});
+    let mut judged = json!({"eval_samples": metrics.samples});
+    extend(&mut judged, results("eval_", &metrics));
+    extend(&mut judged, results("teacher_eval_", &taught));
+    let mut all = json!({"task": data.question.source.name(), "options": options, "ranges": seen});
     for part in [&trained, &judged] {
-        if let (Some(all), Some(part)) = (all.as_object_mut(), part.as_object()) {
-            all.extend(part.clone());
-        }
+        extend(&mut all, part.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     }
     atomic::write_json(&out.join("train_results.json"), &trained)?;
     atomic::write_json(&out.join("eval_results.json"), &judged)?;
@@ -134,6 +218,7 @@ fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, dat
         name: &out.file_name().unwrap_or_default().to_string_lossy(),
         command: &words.join(" "),
         options,
+        question: &data.question,
         config: &student.config,
         learns_from: &student.learns_from,
         teacher: &taught,
@@ -142,40 +227,13 @@ fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, dat
         ranges: &seen,
     };
     atomic::write(&out.join("README.md"), card.markdown().as_bytes())?;
-    write_calibration(&stored, &data.train)?;
-    let weights = if options.half { "half" } else { "single" };
-    eprintln!(
-        "student: accuracy {:.4} in {weights} precision, teacher {:.4}, written to {}",
-        metrics.accuracy,
-        taught.accuracy,
-        out.display()
-    );
+    write_calibration(&stored, &data.train, options.quiet)?;
+    if !options.quiet {
+        let weights = if options.half { "half" } else { "single" };
+        let (mine, its) = (metrics.words(), taught.words());
+        eprintln!("student: {mine} in {weights} precision; teacher: {its}; written to {}", out.display());
+    }
     Ok(())
-}
-
-fn read_data(options: &Options, tokenizer: &Tokenizer) -> Result<Data> {
-    let read = |split, limit| -> Result<Samples> {
-        let examples = datasets::load(options.task, &options.data_dir, split)?;
-        let samples = Samples::encode(&examples, tokenizer, limit)?;
-        if samples.truncated() > 0 {
-            eprintln!(
-                "warning: {} texts of {} are cut to {} tokens",
-                samples.truncated(),
-                split.file(),
-                options.max_seq_length
-            );
-        }
-        Ok(samples)
-    };
-    let data = Data {
-        train: read(Split::Train, options.max_train_samples)?,
-        dev: read(Split::Dev, options.max_eval_samples)?,
-    };
-    ensure!(
-        !data.train.is_empty() && !data.dev.is_empty(),
-        "there must be at least one example to train and to judge by"
-    );
-    Ok(data)
 }
 
 /// The teacher with a head for the task: as it was read, or fine-tuned now, or by the run that is taken up.
@@ -185,19 +243,22 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
         return Ok(teacher);
     }
     if run.state.stage > Stage::Teacher {
-        return Folder::read(&own, options.task, options.seed);
+        return Folder::read(&own, options.seed);
     }
     let plan = plan(options, Stage::Teacher, data.train.len());
     let weights = teacher.weights.trainable(|_| false)?;
-    train(run, &plan, &teacher.config, &weights, (&data.train, &data.dev), |model, turn| {
+    train(run, &plan, &teacher.config, &weights, data, |model, turn| {
         let logits = model.logits(turn.batch, Some(turn.key))?;
-        let total = cross_entropy(&logits, &data.train.classes(turn.chosen)?)?;
+        let total = with_truth(&logits, &data.train.answers(turn.chosen)?)?;
         Ok(Loss { total, parts: Vec::new() })
     })?;
     folder::write(&own, &teacher.config, &weights, &teacher.path, false)?;
-    let accuracy = judge(&Bert::new(&teacher.config, &weights.detached())?, &data.dev)?.main();
-    eprintln!("teacher: accuracy {accuracy:.4}, written to {}", own.display());
-    Ok(Folder { path: own, weights: weights.detached(), has_head: true, ..teacher })
+    let teacher = Folder { path: own, weights: weights.detached(), has_head: true, ..teacher };
+    if !options.quiet {
+        let metrics = judged(options, &Bert::new(&teacher.config, &teacher.weights)?, &data.question, &data.dev)?;
+        eprintln!("teacher: {}, written to {}", metrics.words(), teacher.path.display());
+    }
+    Ok(teacher)
 }
 
 /// The numbers of a stage.
@@ -231,5 +292,6 @@ pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
         evaluate_every: options.eval_steps,
         log_every: options.logging_steps,
         save_every: options.save_steps,
+        quiet: options.quiet,
     }
 }

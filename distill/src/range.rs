@@ -6,6 +6,7 @@ use model::{AttentionKind, Config};
 use serde::Serialize;
 
 use crate::bert::{Bert, Trace};
+use crate::judge::GROUP;
 use crate::ops::{excess, log_variances, spread};
 use crate::samples::Samples;
 
@@ -88,8 +89,8 @@ pub struct LayerRanges {
     pub variance: Seen,
 }
 
-/// The ranges over a set, layer by layer.
-pub fn ranges(model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {
+/// The ranges over a set, layer by layer. `step` is called with the number of texts of each pass.
+pub fn ranges(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<Vec<LayerRanges>> {
     const NOTHING: LayerRanges = LayerRanges {
         scores: Seen::NOTHING,
         gelu: Seen::NOTHING,
@@ -97,7 +98,7 @@ pub fn ranges(model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {
         variance: Seen::NOTHING,
     };
     let mut ranges = vec![NOTHING; model.config().num_hidden_layers];
-    for group in samples.groups(64) {
+    for group in samples.groups(GROUP) {
         let trace = model.encode(&samples.pack(&group, model.config().num_attention_heads)?, None)?;
         for (layer, seen) in ranges.iter_mut().enumerate() {
             seen.scores.add(&trace.scores[layer].to_vec1::<f32>()?);
@@ -108,6 +109,7 @@ pub fn ranges(model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {
             seen.attention_variance.add(&variances(1 + 2 * layer)?);
             seen.variance.add(&variances(2 + 2 * layer)?);
         }
+        step(group.len());
     }
     Ok(ranges)
 }

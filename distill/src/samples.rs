@@ -2,29 +2,36 @@
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use datasets::{Encoding, Example, Tokenizer};
+use datasets::{Encoding, Example, Label, Length, Tokenizer, encode_all};
 
 use crate::bert::Packed;
+use crate::loss::Answers;
 
-/// Encoded texts with their classes.
+/// Encoded texts with their true answers.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     texts: Vec<Encoding>,
-    labels: Vec<usize>,
+    labels: Vec<Label>,
     lengths: Vec<usize>,
+    truncated: usize,
 }
 
 impl Samples {
-    /// Encodes examples; at most `limit` of them, the first ones.
-    pub fn encode(examples: &[Example], tokenizer: &Tokenizer, limit: Option<usize>) -> Result<Samples> {
-        let mut samples = Samples::default();
-        for example in examples.iter().take(limit.unwrap_or(usize::MAX)) {
-            let text = tokenizer.encode(&example.text, example.text_pair.as_deref())?;
-            samples.lengths.push(text.ids.len());
-            samples.texts.push(text);
-            samples.labels.push(example.label);
-        }
-        Ok(samples)
+    /// Encodes examples. `step` is called with the number of texts that are done since its last call.
+    pub fn encode(
+        examples: &[Example],
+        tokenizer: &Tokenizer,
+        length: Length,
+        step: &dyn Fn(usize),
+    ) -> Result<Samples, datasets::Error> {
+        let texts = examples.iter().map(|example| (example.text.as_str(), example.text_pair.as_deref()));
+        let encoded = encode_all(tokenizer, texts, length, &|| step(1))?;
+        Ok(Samples {
+            labels: examples.iter().map(|example| example.label).collect(),
+            lengths: encoded.texts.iter().map(|text| text.ids.len()).collect(),
+            texts: encoded.texts,
+            truncated: encoded.truncated,
+        })
     }
 
     /// Number of texts.
@@ -42,8 +49,8 @@ impl Samples {
         &self.lengths
     }
 
-    /// The texts' classes.
-    pub fn labels(&self) -> &[usize] {
+    /// The true answers.
+    pub fn labels(&self) -> &[Label] {
         &self.labels
     }
 
@@ -54,7 +61,12 @@ impl Samples {
 
     /// Number of texts that were too long.
     pub fn truncated(&self) -> usize {
-        self.texts.iter().filter(|text| text.truncated).count()
+        self.truncated
+    }
+
+    /// The largest number of a segment.
+    pub fn largest_segment(&self) -> u32 {
+        self.texts.iter().flat_map(|text| &text.type_ids).copied().max().unwrap_or(0)
     }
 
     /// Packs the chosen texts for a model with `heads` heads.
@@ -62,10 +74,19 @@ impl Samples {
         Packed::new(chosen.iter().map(|&i| self.text(i)), heads)
     }
 
-    /// The classes of the chosen texts.
-    pub fn classes(&self, chosen: &[usize]) -> Result<Tensor> {
-        let classes: Vec<u32> = chosen.iter().map(|&i| self.labels[i] as u32).collect();
-        Ok(Tensor::from_vec(classes, chosen.len(), &Device::Cpu)?)
+    /// The true answers of the chosen texts.
+    pub fn answers(&self, chosen: &[usize]) -> Result<Answers> {
+        let (mut classes, mut numbers) = (Vec::new(), Vec::new());
+        for &text in chosen {
+            match self.labels[text] {
+                Label::Class(class) => classes.push(class as u32),
+                Label::Number(number) => numbers.push(number),
+            }
+        }
+        Ok(match numbers.is_empty() {
+            true => Answers::Classes(Tensor::from_vec(classes, chosen.len(), &Device::Cpu)?),
+            false => Answers::Numbers(Tensor::from_vec(numbers, (chosen.len(), 1), &Device::Cpu)?),
+        })
     }
 
     /// All texts in groups of nearly equal length and at most `size`, for evaluation.

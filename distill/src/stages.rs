@@ -1,9 +1,8 @@
 //! The student's two stages.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use candle_core::{Device, Tensor};
 use model::Config;
 
@@ -11,11 +10,11 @@ use crate::atomic;
 use crate::bert::{Bert, Trace};
 use crate::folder::Folder;
 use crate::judge;
-use crate::loss::{cross_entropy, mean_square, soft_cross_entropy};
+use crate::loss::{mean_square, with_teacher, with_truth};
 use crate::options::Options;
 use crate::pipeline::{Data, plan};
+use crate::progress::over;
 use crate::range::{penalty, score_range};
-use crate::samples::Samples;
 use crate::state::Stage;
 use crate::student::Student;
 use crate::training::{Loss, Run, train};
@@ -35,7 +34,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let learns_from = student.learns_from.clone();
     let config = with_dropout(&student.config, options.stage1_dropout);
-    train(run, &plan, &config, &weights, (&data.train, &data.dev), |model, turn| {
+    train(run, &plan, &config, &weights, data, |model, turn| {
         let wanted = tutor.encode(turn.batch, None)?;
         let trace = model.encode(turn.batch, Some(turn.key))?;
         let (mut scores, mut hidden) = (Vec::new(), Vec::new());
@@ -76,18 +75,18 @@ pub fn prediction(
         return Ok(());
     }
     let weights = student.weights.trainable(|_| false)?;
-    let answers = answers(&run.out.join("teacher_logits.safetensors"), teacher, &data.train)?;
+    let answers = answers(options, &run.out.join("teacher_logits.safetensors"), teacher, data)?;
     let config = with_dropout(&student.config, options.stage2_dropout);
-    train(run, &plan, &config, &weights, (&data.train, &data.dev), |model, turn| {
+    train(run, &plan, &config, &weights, data, |model, turn| {
         let trace = model.encode(turn.batch, Some(turn.key))?;
         let logits = model.classify(&trace.hidden[config.num_hidden_layers], turn.batch, Some(turn.key))?;
         let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
         let wanted = answers.index_select(&Tensor::new(chosen, &Device::Cpu)?, 0)?;
-        let soft = soft_cross_entropy(&logits, &wanted)?;
+        let soft = with_teacher(&logits, &wanted)?;
         let mut total = soft.clone();
         let mut parts = vec![("soft", soft)];
         if options.gold_weight > 0.0 {
-            let gold = cross_entropy(&logits, &data.train.classes(turn.chosen)?)?;
+            let gold = with_truth(&logits, &data.train.answers(turn.chosen)?)?;
             total = (total + (&gold * options.gold_weight)?)?;
             parts.push(("gold", gold));
         }
@@ -117,19 +116,20 @@ fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
 }
 
 /// The teacher's logits for the training set, computed once a run.
-fn answers(path: &Path, teacher: &Folder, samples: &Samples) -> Result<Tensor> {
+fn answers(options: &Options, path: &Path, teacher: &Folder, data: &Data) -> Result<Tensor> {
     const NAME: &str = "logits";
+    let size = (data.train.len(), data.question.target.outputs());
     if path.is_file()
         && let Some(stored) = candle_core::safetensors::load(path, &Device::Cpu)?.remove(NAME)
-        && stored.dims().first() == Some(&samples.len())
+        && stored.dims() == [size.0, size.1]
     {
         return Ok(stored);
     }
-    eprintln!("stage 2: asking the teacher about {} texts", samples.len());
-    let rows = judge::logits(&Bert::new(&teacher.config, &teacher.weights.detached())?, samples)?;
-    let classes = teacher.config.num_labels();
-    ensure!(rows.iter().all(|row| row.len() == classes), "the teacher has not {classes} classes");
-    let logits = Tensor::from_vec(rows.concat(), (samples.len(), classes), &Device::Cpu)?;
-    atomic::write(path, &safetensors::serialize(&BTreeMap::from([(NAME, logits.clone())]), None)?)?;
+    let model = Bert::new(&teacher.config, &teacher.weights.detached())?;
+    let rows = over(options.quiet, "stage 2: asking the teacher", data.train.len(), |step| {
+        judge::logits(&model, &data.train, step)
+    })?;
+    let logits = Tensor::from_vec(rows.concat(), size, &Device::Cpu)?;
+    atomic::write_tensors(path, [(NAME, logits.clone())], ("format", "pt".into()))?;
     Ok(logits)
 }

@@ -1,6 +1,8 @@
 //! The student: where it starts, and which of the teacher's layers it learns from.
 
 use anyhow::{Result, ensure};
+use cli::coded;
+use cli::exit::{BAD_INPUT, USAGE};
 use model::{AttentionKind, AttentionShift, Config};
 
 use crate::folder::Folder;
@@ -31,30 +33,35 @@ pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>) -> 
         None => (teacher.config.clone(), teacher.weights.clone()),
     };
     let (mine, its) = (&config, &teacher.config);
+    let unlike = |what: String| coded(BAD_INPUT, format!("{what}; choose another --student"));
     ensure!(
         mine.vocab_size == its.vocab_size,
-        "student and teacher must share their vocabulary: {} words against {}",
-        mine.vocab_size,
-        its.vocab_size
+        unlike(format!(
+            "student and teacher must share their vocabulary: {} words against {}",
+            mine.vocab_size, its.vocab_size
+        ))
     );
     ensure!(
         mine.hidden_size == its.hidden_size && mine.num_attention_heads == its.num_attention_heads,
-        "stage 1 needs a student as wide as its teacher: hidden size {} with {} heads against {} with {}",
-        mine.hidden_size,
-        mine.num_attention_heads,
-        its.hidden_size,
-        its.num_attention_heads
+        unlike(format!(
+            "stage 1 needs a student as wide as its teacher: hidden size {} with {} heads against {} with {}",
+            mine.hidden_size, mine.num_attention_heads, its.hidden_size, its.num_attention_heads
+        ))
     );
     if start.as_ref().is_some_and(|folder| !folder.has_head) {
         weights = weights.with_top_of(&teacher.weights)?;
     }
     let all = config.num_hidden_layers;
     let count = layers.unwrap_or(all);
-    ensure!((1..=all).contains(&count), "--student-layers is {count}; what the student starts from has 1 to {all}");
+    let possible = (1..=all).contains(&count);
     ensure!(
-        count <= its.num_hidden_layers,
-        "a student of {count} layers cannot learn from a teacher of {}",
-        its.num_hidden_layers
+        possible,
+        coded(USAGE, format!("--student-layers is {count}; what the student starts from has 1 to {all}"))
+    );
+    let (most, cure) = (its.num_hidden_layers, "choose fewer --student-layers");
+    ensure!(
+        count <= most,
+        coded(USAGE, format!("a student of {count} layers cannot learn from a teacher of {most}; {cure}"))
     );
     let kept = evenly(all, count);
     weights = weights.keep_layers(&kept);

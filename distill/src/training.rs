@@ -1,11 +1,14 @@
 //! One stage: batches, losses, steps, evaluations, checkpoints.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
+use cli::coded;
+use cli::exit::INTERRUPTED;
 use datasets::Batches;
 use model::Config;
 use serde_json::json;
@@ -13,28 +16,16 @@ use serde_json::json;
 use crate::adamw::{AdamW, Settings};
 use crate::bert::{Bert, Packed};
 use crate::checkpoint;
-use crate::judge::judge;
+use crate::judge::{extend, judge, results};
 use crate::ops::DropoutKey;
+use crate::pipeline::Data;
 use crate::progress::Progress;
-use crate::samples::Samples;
 use crate::schedule::Schedule;
 use crate::state::{Best, Stage, State};
 use crate::weights::Weights;
 
 /// Set when the user asks to stop; looked at between two steps.
 pub static STOP: AtomicBool = AtomicBool::new(false);
-
-/// The run was stopped by its user, who can take it up again.
-#[derive(Debug)]
-pub struct Interrupted;
-
-impl std::fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("interrupted; the same command takes the run up again")
-    }
-}
-
-impl std::error::Error for Interrupted {}
 
 /// What a batch costs: the number to make small, and its parts for the log.
 #[derive(Debug)]
@@ -77,6 +68,8 @@ pub struct Plan {
     pub log_every: u64,
     /// Steps between two checkpoints.
     pub save_every: u64,
+    /// Neither a bar nor a log on standard error.
+    pub quiet: bool,
 }
 
 /// Where a run works, and how far it is.
@@ -96,7 +89,7 @@ pub fn train(
     plan: &Plan,
     config: &Config,
     weights: &Weights,
-    (data, dev): (&Samples, &Samples),
+    data: &Data,
     lesson: impl Fn(&Bert, &Turn<'_>) -> Result<Loss>,
 ) -> Result<()> {
     let steps = plan.schedule.steps;
@@ -107,20 +100,20 @@ pub fn train(
     }
     let model = Bert::new(config, weights)?;
     let judged = Bert::new(config, &weights.detached())?;
-    let per_epoch = plan.batches.count(data.len()) as u64;
+    let per_epoch = plan.batches.count(data.train.len()) as u64;
     let mut order: Option<(u64, Vec<Vec<usize>>)> = None;
-    let progress = Progress::new(plan.stage.name(), steps, run.state.stage_step);
+    let progress = Progress::new(plan.stage.name(), steps, run.state.stage_step, plan.quiet);
     let mut clock = (Instant::now(), run.state.stage_step);
     while run.state.stage_step < steps {
         let step = run.state.stage_step;
         let (epoch, place) = (step / per_epoch, (step % per_epoch) as usize);
         if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
             // Each stage has epochs of its own, so that no two see the same order.
-            order = Some((epoch, plan.batches.epoch(epoch + 1000 * plan.stage as u64, data.lengths())));
+            order = Some((epoch, plan.batches.epoch(epoch + 1000 * plan.stage as u64, data.train.lengths())));
         }
         let (_, batches) = order.as_ref().context("an epoch without batches")?;
         let chosen = &batches[place];
-        let batch = data.pack(chosen, config.num_attention_heads)?;
+        let batch = data.train.pack(chosen, config.num_attention_heads)?;
         let key = DropoutKey { seed: plan.batches.seed, step: run.state.global_step };
         let loss = lesson(&model, &Turn { chosen, batch: &batch, key })?;
         let rate = plan.schedule.rate(step);
@@ -138,7 +131,7 @@ pub fn train(
             log(run, plan, rate, done as f64 / per_epoch as f64, &mut clock, &progress);
         }
         if done.is_multiple_of(plan.evaluate_every) || done == steps {
-            evaluate(run, plan, &judged, weights, dev, &progress)?;
+            evaluate(run, plan, &judged, weights, data, &progress)?;
         }
         let stop = STOP.load(Ordering::Relaxed);
         if done.is_multiple_of(plan.save_every) || done == steps || stop {
@@ -146,7 +139,7 @@ pub fn train(
         }
         if stop {
             progress.finish();
-            return Err(Interrupted.into());
+            return Err(coded(INTERRUPTED, "interrupted; the same command takes the run up again"));
         }
     }
     progress.finish();
@@ -174,9 +167,7 @@ fn log(run: &mut Run, plan: &Plan, rate: f64, epoch: f64, clock: &mut (Instant, 
     progress.say(&format!("{} {done}/{}: {}", plan.stage.name(), plan.schedule.steps, text.join(", ")));
     let mut entry =
         json!({"stage": plan.stage.name(), "step": run.state.global_step, "epoch": epoch, "learning_rate": rate});
-    if let Some(entry) = entry.as_object_mut() {
-        entry.extend(means.into_iter().map(|(name, mean)| (name, mean.into())));
-    }
+    extend(&mut entry, means.into_iter().map(|(name, mean)| (name, mean.into())));
     run.state.log_history.push(entry);
 }
 
@@ -185,10 +176,14 @@ fn evaluate(
     plan: &Plan,
     judged: &Bert,
     weights: &Weights,
-    dev: &Samples,
+    data: &Data,
     progress: &Progress,
 ) -> Result<()> {
-    let metrics = judge(judged, dev)?;
+    let done = Cell::new(0);
+    let metrics = judge(judged, &data.dev, data.question.metrics(), &|texts| {
+        done.set(done.get() + texts);
+        progress.judging(done.get(), data.dev.len());
+    })?;
     let metric = metrics.main();
     let better = run.state.best.is_none_or(|best| metric > best.metric);
     if better {
@@ -199,7 +194,10 @@ fn evaluate(
     }
     let mark = if better { ", the best so far" } else { "" };
     let name = plan.stage.name();
-    progress.say(&format!("{name} {}: accuracy {metric:.4} on {} texts{mark}", run.state.stage_step, metrics.samples));
-    run.state.log_history.push(json!({"stage": name, "step": run.state.global_step, "eval_accuracy": metric}));
+    let (step, words, texts) = (run.state.stage_step, metrics.words(), metrics.samples);
+    progress.say(&format!("{name} {step}: {words} on {texts} texts{mark}"));
+    let mut entry = json!({"stage": name, "step": run.state.global_step});
+    extend(&mut entry, results("eval_", &metrics));
+    run.state.log_history.push(entry);
     Ok(())
 }

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::atomic;
-use crate::bad_file::BadFile;
+use crate::faults::bad_file;
 use crate::ops::Floats;
 
 /// The weight of the classifier's head.
@@ -45,7 +45,7 @@ impl Weights {
     pub fn read_file(path: &Path, config: &Config) -> Result<Weights> {
         let read = complete(::checkpoint::read_file(path, config)?, path, config, 0)?;
         match read.drawn.first() {
-            Some(name) => bail!(BadFile::new(path, format!("`{name}` is missing or of another shape"))),
+            Some(name) => bail!(bad_file(path, format!("`{name}` is missing or of another shape"))),
             None => Ok(read.weights),
         }
     }
@@ -124,6 +124,16 @@ impl Weights {
         Ok(Weights(tensors))
     }
 
+    /// The same weights with a head drawn for the outputs of `config`.
+    pub fn with_new_head(&self, config: &Config, seed: u64) -> Result<Weights> {
+        let mut tensors = self.0.clone();
+        for (name, shape) in shapes(config).into_iter().filter(|(name, _)| name.starts_with("classifier.")) {
+            let head = fresh(&name, &shape, config, seed)?;
+            tensors.insert(name, head);
+        }
+        Ok(Weights(tensors))
+    }
+
     /// Whether the embedding's tables and its LayerNorm are those of another model, number by number.
     pub fn has_embeddings_of(&self, other: &Weights) -> Result<bool> {
         for (name, tensor) in self.0.iter().filter(|(name, _)| name.starts_with("bert.embeddings.")) {
@@ -149,11 +159,9 @@ impl Weights {
     /// Writes a safetensors file, in f32 or, with `half`, in f16.
     pub fn write(&self, path: &Path, half: bool) -> Result<()> {
         let dtype = if half { DType::F16 } else { DType::F32 };
-        let tensors: BTreeMap<&str, Tensor> =
+        let tensors: Vec<(&str, Tensor)> =
             self.iter().map(|(name, tensor)| Ok((name, tensor.detach().to_dtype(dtype)?))).collect::<Result<_>>()?;
-        let metadata = [("format".to_string(), "pt".to_string())].into();
-        let bytes = safetensors::serialize(&tensors, Some(metadata))?;
-        atomic::write(path, &bytes)
+        atomic::write_tensors(path, tensors, ("format", "pt".into()))
     }
 }
 
@@ -196,7 +204,7 @@ fn complete(found: Tensors, path: &Path, config: &Config, seed: u64) -> Result<R
             Some(tensor) if tensor.shape() == shape => {
                 Tensor::from_vec(tensor.into_raw_vec_and_offset().0, shape, &Device::Cpu)?
             }
-            None if !optional => bail!(BadFile::new(path, format!("`{name}` of shape {shape:?} is missing"))),
+            None if !optional => bail!(bad_file(path, format!("`{name}` of shape {shape:?} is missing"))),
             _ => {
                 drawn.push(name.clone());
                 fresh(&name, &shape, config, seed)?

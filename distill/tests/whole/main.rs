@@ -4,7 +4,12 @@
 
 mod files;
 mod gradients;
+mod hub;
+mod kinds;
+mod machine;
 mod parity;
 mod program;
+#[path = "../../../datasets/tests/standin/mod.rs"]
+mod standin;
 mod start;
 mod tiny;

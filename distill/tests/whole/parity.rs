@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use datasets::Task;
 use distill::bert::{Bert, Packed};
 use distill::calibration::folded;
 use distill::folder::Folder;
@@ -73,7 +72,7 @@ fn shipped() -> Option<Folder> {
         eprintln!("skipped: {} is not there", path.display());
         return None;
     }
-    Some(Folder::read(&path, Task::Sst2, 0).unwrap())
+    Some(Folder::read(&path, 0).unwrap())
 }
 
 #[test]

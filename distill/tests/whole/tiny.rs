@@ -27,6 +27,37 @@ impl World {
         world
     }
 
+    /// Writes MRPC's files: the second text of a pair decides.
+    pub(crate) fn with_pairs(self) -> World {
+        let header = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String";
+        self.write(
+            "glue/MRPC/train.tsv",
+            &lines(header, pairs(256, 0).map(|(a, b, _, y)| format!("{y}\t0\t0\t{a}\t{b}"))),
+        );
+        self.write(
+            "glue/MRPC/dev.tsv",
+            &lines(header, pairs(24, 1).map(|(a, b, _, y)| format!("{y}\t0\t0\t{a}\t{b}"))),
+        );
+        self
+    }
+
+    /// Writes STS-B's files: the number of good texts in a pair decides.
+    pub(crate) fn with_numbers(self) -> World {
+        let row = |(a, b, x, y): (String, String, usize, usize)| format!("0\t{a}\t{b}\t{:.3}", 2.5 * (x + y) as f64);
+        for (name, rows) in [("glue/STS-B/train.tsv", pairs(96, 0)), ("glue/STS-B/dev.tsv", pairs(24, 1))] {
+            self.write(name, &lines("index\tsentence1\tsentence2\tscore", rows.map(row)));
+        }
+        self
+    }
+
+    /// Writes a file and the folders above it.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.root.path().join("glue")
     }
@@ -37,12 +68,16 @@ impl World {
 
     /// Writes a random encoder with a tokenizer; without `head`, as pretrained encoders are: no prefix, no head.
     pub(crate) fn model(&self, name: &str, layers: usize, head: bool) -> PathBuf {
+        self.write_model(name, &config(layers), head)
+    }
+
+    /// The same for any configuration.
+    pub(crate) fn write_model(&self, name: &str, config: &Config, head: bool) -> PathBuf {
         let folder = self.path(name);
         let tokenizer = self.path("tokenizer");
         fs::create_dir_all(&tokenizer).unwrap();
         write_tokenizer(&tokenizer);
-        let config = config(layers);
-        folder::write(&folder, &config, &Weights::draw(&config, 5).unwrap(), &tokenizer, false).unwrap();
+        folder::write(&folder, config, &Weights::draw(config, 5).unwrap(), &tokenizer, false).unwrap();
         if !head {
             let path = folder.join("model.safetensors");
             let tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
@@ -92,12 +127,28 @@ fn write_tokenizer(folder: &Path) {
 
 /// A table of sentences whose label is that of their one telling word.
 fn sentences(count: usize, shift: usize) -> String {
-    let mut text = String::from("sentence\tlabel\n");
-    for i in 0..count {
-        let label = i % 2;
-        let telling = [BAD, GOOD][label][(i / 2 + shift) % 4];
-        let others: Vec<&str> = (0..i % 5).map(|j| OTHER[(i + j) % 4]).collect();
-        text.push_str(&format!("{} {telling}\t{label}\n", others.join(" ")));
-    }
-    text
+    lines("sentence\tlabel", labelled(count, shift).map(|(text, label)| format!("{text} \t{label}")))
+}
+
+/// Sentences whose label is that of their one telling word.
+pub(crate) fn labelled(count: usize, shift: usize) -> impl Iterator<Item = (String, usize)> {
+    (0..count).map(move |i| (sentence(i, i % 2, shift), i % 2))
+}
+
+/// Pairs of sentences, each with its own label, all four combinations alike often.
+fn pairs(count: usize, shift: usize) -> impl Iterator<Item = (String, String, usize, usize)> {
+    (0..count).map(move |i| {
+        let (x, y) = (i % 2, i / 2 % 2);
+        (sentence(i / 4, x, shift), sentence(i / 7 + 1, y, shift), x, y)
+    })
+}
+
+fn sentence(i: usize, label: usize, shift: usize) -> String {
+    let telling = [BAD, GOOD][label][(i / 2 + shift) % 4];
+    let others = (0..i % 5).map(|j| OTHER[(i + j) % 4]);
+    others.chain([telling]).collect::<Vec<_>>().join(" ")
+}
+
+fn lines(header: &str, rows: impl Iterator<Item = String>) -> String {
+    [header.to_string()].into_iter().chain(rows).map(|line| line + "\n").collect()
 }

@@ -1,0 +1,133 @@
+//! What is asked: the labelled texts, the kind of their answers, and how a model's head goes with it.
+
+use anyhow::Result;
+use datasets::{Fit, Metric, Source, Target};
+use model::ProblemType;
+
+use crate::faults::bad_file;
+use crate::folder::Folder;
+
+/// A data set with the answers in the order in which the models give them.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Where the texts come from.
+    pub source: Source,
+    /// What is answered.
+    pub target: Target,
+}
+
+impl Question {
+    /// What a teacher is to be taught, or has been. A head that answers it stays, its classes in its own order; any other
+    /// is drawn anew from `seed`.
+    pub fn for_teacher(source: Source, teacher: Folder, seed: u64) -> Result<(Question, Folder)> {
+        let asked = source.target(None)?;
+        let kept = match teacher.target().map(|given| fit(&asked, &given)) {
+            Some(Fit::Named(target)) => Some(target),
+            Some(Fit::Unnamed(target)) => {
+                warn_of_order(&teacher, &source, &target);
+                Some(target)
+            }
+            Some(Fit::Other) | None => None,
+        };
+        if kept.is_none() && teacher.has_head {
+            eprintln!(
+                "note: the head of {} ({} outputs) does not answer {} ({}): a new one is drawn and the teacher is fine-tuned",
+                teacher.path.display(),
+                teacher.config.num_labels(),
+                source.name(),
+                asked.outputs()
+            );
+        }
+        let keeps = kept.is_some();
+        let target = kept.unwrap_or(asked);
+        let teacher = teacher.answering(&target, keeps, seed)?;
+        Ok((Question { source, target }, teacher))
+    }
+
+    /// What a stored model is judged by; it must answer what is asked.
+    pub fn for_model(source: Source, model: &Folder) -> Result<Question> {
+        let given = model.target().ok_or_else(|| bad_file(&model.path, format!("no head for {}", source.name())))?;
+        let target = source.target(Some(&given))?;
+        if target != given {
+            warn_of_order(model, &source, &target);
+        }
+        Ok(Question { source, target })
+    }
+
+    /// What a student starts from: a head for the same answers in the same order stays, any other will be the teacher's.
+    pub fn for_student(&self, start: Folder, seed: u64) -> Result<Folder> {
+        let keeps = start.target().is_some_and(|given| match self.target.fit(&given) {
+            Fit::Named(target) => same_order(&target, &self.target),
+            Fit::Unnamed(_) => true,
+            Fit::Other => false,
+        });
+        start.answering(&self.target, keeps, seed)
+    }
+
+    /// How answers are judged.
+    pub fn metrics(&self) -> &'static [Metric] {
+        self.source.metrics(&self.target)
+    }
+
+    /// The data set's name among people: `SST-2`, or a file's name.
+    pub fn title(&self) -> String {
+        self.source.task().map_or_else(|| self.source.name(), |task| task.to_string())
+    }
+}
+
+/// What a model for a target says of itself in `config.json`.
+pub fn problem_type(target: &Target) -> ProblemType {
+    match target {
+        Target::Number => ProblemType::Regression,
+        Target::Classes(_) => ProblemType::SingleLabel,
+    }
+}
+
+/// How a model's answers go with what is asked; where labels are but numbers from 0, the model's names say what they mean.
+fn fit(asked: &Target, given: &Target) -> Fit {
+    match (asked.fit(given), asked) {
+        (Fit::Unnamed(_), Target::Classes(names)) if names.iter().enumerate().all(|(i, n)| *n == i.to_string()) => {
+            Fit::Named(given.clone())
+        }
+        (fit, _) => fit,
+    }
+}
+
+fn same_order(a: &Target, b: &Target) -> bool {
+    let names = |target: &Target| target.names().iter().map(|name| name.to_lowercase()).collect::<Vec<_>>();
+    names(a) == names(b)
+}
+
+fn warn_of_order(model: &Folder, source: &Source, target: &Target) {
+    eprintln!(
+        "warning: {} calls its classes {}, not as {} does; they are taken in the order {}",
+        model.path.display(),
+        model.names().join(", "),
+        source.name(),
+        target.names().join(", ")
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(names: &[&str]) -> Target {
+        Target::Classes(names.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn labels_that_are_places_take_the_models_names() {
+        let given = classes(&["bad", "good"]);
+        assert_eq!(fit(&classes(&["0", "1"]), &given), Fit::Named(given.clone()));
+        assert_eq!(fit(&classes(&["1", "2"]), &given), Fit::Unnamed(classes(&["1", "2"])));
+        assert_eq!(fit(&classes(&["0", "1", "2"]), &given), Fit::Other);
+        assert_eq!(fit(&classes(&["good", "bad"]), &given), Fit::Named(given));
+    }
+
+    #[test]
+    fn the_order_of_names_counts() {
+        assert!(same_order(&classes(&["NEGATIVE", "POSITIVE"]), &classes(&["negative", "positive"])));
+        assert!(!same_order(&classes(&["POSITIVE", "NEGATIVE"]), &classes(&["negative", "positive"])));
+    }
+}

@@ -1,0 +1,62 @@
+//! A teacher and a task from the hub, here a stand-in on loopback.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::program::{json, refusal, succeed};
+use crate::standin::{Kind, StandIn, glue};
+use crate::tiny::{World, labelled};
+
+/// The program in the world's folder, with that hub and a cache of its own.
+fn distill(world: &World, hub: &StandIn) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    command.current_dir(world.path("")).env("HF_ENDPOINT", hub.endpoint()).env("HF_HOME", world.path("home"));
+    for name in ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn read(folder: &Path) -> Vec<(&'static str, Vec<u8>)> {
+    let names = ["config.json", "model.safetensors", "tokenizer.json"];
+    names.map(|name| (name, fs::read(folder.join(name)).unwrap())).into()
+}
+
+fn table(count: usize, shift: usize) -> Vec<u8> {
+    let texts: Vec<(String, usize)> = labelled(count, shift).collect();
+    let rows: Vec<glue::Row<'_>> = texts.iter().map(|(text, label)| (text.as_str(), None, *label as f32)).collect();
+    glue::parquet("sst2", &rows)
+}
+
+#[test]
+fn a_teacher_and_a_task_from_the_hub_need_no_files_here() {
+    let world = World::new();
+    let hub = StandIn::serve();
+    hub.add(Kind::Model, "tiny/bert-base", "main", &read(&world.model("one", 2, false)));
+    hub.add(Kind::Model, "tiny/bert-base", "short", &read(&world.model("two", 1, false)));
+    let tables =
+        [("sst2/train-00000-of-00001.parquet", table(64, 0)), ("sst2/validation-00000-of-00001.parquet", table(24, 1))];
+    hub.add(Kind::Dataset, "nyu-mll/glue", "main", &tables);
+    let fast = ["--per-device-train-batch-size", "8", "--learning-rate", "2e-3", "--num-train-epochs", "6", "--quiet"];
+    succeed(distill(&world, &hub).args(["--teacher", "tiny/bert-base", "--task", "sst2"]).args(fast));
+    let out = world.path("outputs/sst2-bert-base");
+    let accuracy = json(&out.join("eval_results.json"))["eval_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "{accuracy}");
+    assert_eq!(json(&out.join("config.json"))["num_hidden_layers"], 2);
+
+    let dry = |more: &[&str]| {
+        let mut command = distill(&world, &hub);
+        command.args(["--dry-run", "--task", "sst2"]).args(more);
+        command
+    };
+    let output = succeed(&mut dry(&["--teacher", "tiny/bert-base", "--revision", "short"]));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("student: 1 layers"), "{output:?}");
+    // A folder of that name comes before the hub, and has no revisions.
+    let (code, said) = refusal(&mut dry(&["--teacher", "one", "--revision", "main"]));
+    assert!(code == 2 && said.contains("one is a folder"), "{said}");
+    let (code, said) = refusal(&mut dry(&["--teacher", "tiny/no-such"]));
+    assert!(code == 8 && said.contains("is not a folder here, so it was looked for on the hub"), "{said}");
+    let (code, said) = refusal(&mut dry(&["--teacher", "./no/such/place"]));
+    assert!(code == 3 && said.contains("neither a folder") && said.contains("owner/name"), "{said}");
+}
