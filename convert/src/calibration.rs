@@ -1,62 +1,95 @@
-//! Ranges from a task's training texts, and the texts by which a conversion is judged.
+//! Ranges from training texts, and the texts by which a conversion is judged.
 
-use std::path::{Path, PathBuf};
-
-use datasets::{Example, Split, Task, Tokenizer};
+use datasets::{Example, Length, Source, Split, Target, Tokenizer, encode_all};
 use model::{Ranges, Sample, Shape, calibrate, stretched_count};
 
 use crate::error::ConvertError;
 use crate::student::Student;
 
-/// A task's texts: where they are, and how many are observed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Labelled texts, with their answers as a student names them.
+#[derive(Clone, Debug)]
 pub struct Sentences {
-    /// The task.
-    pub task: Task,
-    /// The GLUE folder, or the task's own.
-    pub data_dir: PathBuf,
-    /// How many training texts are observed.
-    pub samples: usize,
+    source: Source,
+    target: Target,
+    length: Length,
+    quiet: bool,
+}
+
+/// Texts as a network takes them.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// One a text, in order.
+    pub samples: Vec<Sample>,
+    /// Numbers of the texts whose end was cut off, from 1.
+    pub truncated: Vec<usize>,
 }
 
 impl Sentences {
-    /// Texts of the training split, evenly spread over it.
-    pub fn training(&self, student: &Student) -> Result<Vec<Sample>, ConvertError> {
-        let examples = load(self.task, &self.data_dir, Split::Train)?;
-        let wanted = self.samples.clamp(1, examples.len());
-        let spread: Vec<Example> = (0..wanted).map(|i| examples[i * examples.len() / wanted].clone()).collect();
-        encode(&student.tokenizer, student.shape(), &spread)
+    /// The texts of that source; an error where it asks another kind of question than the student answers. Quiet means that
+    /// what comes from the hub shows no progress.
+    pub fn new(source: Source, student: &Student, length: Length, quiet: bool) -> Result<Sentences, ConvertError> {
+        let target = source.target(Some(&Target::of_model(&student.config.labels())))?;
+        Ok(Sentences { source, target, length, quiet })
     }
 
-    /// The first texts of the dev split, which calibration does not see.
-    pub fn held_out(&self, student: &Student, most: usize) -> Result<Vec<Sample>, ConvertError> {
-        let mut examples = load(self.task, &self.data_dir, Split::Dev)?;
-        examples.truncate(most);
-        encode(&student.tokenizer, student.shape(), &examples)
+    /// As many training texts, evenly spread over all.
+    pub fn training(&self, student: &Student, samples: usize) -> Result<Encoded, ConvertError> {
+        let examples = self.load(Split::Train)?;
+        let wanted = samples.clamp(1, examples.len());
+        let spread = (0..wanted).map(|i| &examples[i * examples.len() / wanted]);
+        encode(&student.tokenizer, student.shape(), spread.map(Example::texts), self.length)
     }
 
-    /// Observes the student over the training texts. `begin` is told how many steps there are, `step` is called at each.
-    pub fn ranges(
-        &self,
-        student: &Student,
-        begin: impl FnOnce(u64),
-        step: &(dyn Fn() + Sync),
-    ) -> Result<Ranges, ConvertError> {
-        let samples = self.training(student)?;
-        begin((samples.len() + stretched_count(&samples, student.shape().positions)) as u64);
-        Ok(calibrate(&student.folded, &samples, step)?)
+    /// The first validation texts, which calibration does not see.
+    pub fn held_out(&self, student: &Student, most: usize) -> Result<Encoded, ConvertError> {
+        let examples = self.load(Split::Dev)?;
+        let first = examples.iter().take(most);
+        encode(&student.tokenizer, student.shape(), first.map(Example::texts), self.length)
+    }
+
+    fn load(&self, split: Split) -> Result<Vec<Example>, ConvertError> {
+        let loaded = match self.quiet {
+            true => self.source.load_quietly(split, &self.target),
+            false => self.source.load(split, &self.target),
+        };
+        Ok(loaded?.examples)
     }
 }
 
-fn load(task: Task, folder: &Path, split: Split) -> Result<Vec<Example>, ConvertError> {
-    Ok(datasets::load(task, folder, split)?)
+/// Observes a student over texts. `begin` is told how many steps there are, `step` is called at each.
+pub fn observe(
+    student: &Student,
+    samples: &[Sample],
+    begin: impl FnOnce(u64),
+    step: &(dyn Fn() + Sync),
+) -> Result<Ranges, ConvertError> {
+    begin((samples.len() + stretched_count(samples, student.shape().positions)) as u64);
+    Ok(calibrate(&student.folded, samples, step)?)
 }
 
-/// Texts as the network of that shape takes them.
-pub fn encode(tokenizer: &Tokenizer, shape: &Shape, examples: &[Example]) -> Result<Vec<Sample>, ConvertError> {
-    let one = |example: &Example| {
-        let encoding = tokenizer.encode(&example.text, example.text_pair.as_deref())?;
-        Ok(Sample::new(encoding.ids, encoding.type_ids, shape)?)
-    };
-    examples.iter().map(one).collect()
+/// Texts and pairs as the network of that shape takes them.
+pub fn encode<'a>(
+    tokenizer: &Tokenizer,
+    shape: &Shape,
+    texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+    length: Length,
+) -> Result<Encoded, ConvertError> {
+    let mut encoded = Encoded { samples: Vec::new(), truncated: Vec::new() };
+    for text in encode_all(tokenizer, texts, length, &|| ())?.texts {
+        encoded.samples.push(Sample::new(text.ids, text.type_ids, shape)?);
+        if text.truncated {
+            encoded.truncated.push(encoded.samples.len());
+        }
+    }
+    Ok(encoded)
+}
+
+impl Encoded {
+    /// What to tell the user about texts that were cut, if any were.
+    pub fn warning(&self, kind: &str, shape: &Shape) -> Option<String> {
+        let (cut, all, most) = (self.truncated.len(), self.samples.len(), shape.positions);
+        let warn =
+            || format!("warning: {cut} of {all} {kind} texts have more than {most} tokens; their ends were cut off");
+        (cut > 0).then(warn)
+    }
 }

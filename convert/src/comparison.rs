@@ -3,7 +3,7 @@
 use std::fmt;
 
 use datasets::largest;
-use model::{Float, FloatTrace, Sample, Site, Texts, clear_logits, clear_trace};
+use model::{Float, FloatTrace, ProblemType, Sample, Site, Texts, clear_logits, clear_trace};
 use serde::{Serialize, Serializer};
 
 use crate::conversion::Converted;
@@ -19,8 +19,9 @@ const OUT_OF_LINE: f64 = 1e-2;
 pub struct Comparison {
     /// Texts compared.
     pub samples: usize,
-    /// Texts with the same label.
-    pub same_label: usize,
+    /// Texts with the same label, or the same labels; absent where the answer is a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_label: Option<usize>,
     /// Largest difference of a logit.
     pub max_difference: f64,
     /// Root of the mean square of the differences.
@@ -60,12 +61,16 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (max, rms) = (self.max_difference, self.rms_difference);
-        let (same, samples, limit) = (self.same_label, self.samples, self.tolerance);
+        let (samples, limit) = (self.samples, self.tolerance);
         match self.is_close() {
             true => write!(f, "-[ok] all logits close (atol {limit:.0e}), ")?,
             false => write!(f, "-[x] logits are not close (atol {limit:.0e}), ")?,
         }
-        write!(f, "max diff {max:.2e}, rms {rms:.2e}, {same} of {samples} labels equal")?;
+        write!(f, "max diff {max:.2e}, rms {rms:.2e}, ")?;
+        match self.same_label {
+            Some(same) => write!(f, "{same} of {samples} labels equal")?,
+            None => write!(f, "{samples} texts")?,
+        }
         match &self.suspect {
             Some(Suspect { site, difference, largest, text }) => {
                 write!(f, "\n-[x] first out of line: {site}, off by {difference:.2e} of {largest:.2e}, in text {text}")
@@ -88,7 +93,7 @@ pub fn compare(converted: &Converted, samples: &[Sample], step: &dyn Fn()) -> Re
         let differences: Vec<f64> = float.iter().zip(&clear).map(|(f, c)| (f - c).abs()).collect();
         squares += differences.iter().map(|d| d * d).sum::<f64>();
         count += differences.len();
-        same_label += usize::from(largest(&float) == largest(&clear));
+        same_label += usize::from(same_labels(converted.problem, &float, &clear));
         let most = differences.iter().copied().fold(0.0, not_less);
         if number == 0 || most > worst.1 || most.is_nan() {
             worst = (number, most);
@@ -97,7 +102,7 @@ pub fn compare(converted: &Converted, samples: &[Sample], step: &dyn Fn()) -> Re
     }
     let mut comparison = Comparison {
         samples: samples.len(),
-        same_label,
+        same_label: (converted.problem != ProblemType::Regression).then_some(same_label),
         max_difference: worst.1,
         rms_difference: (squares / count.max(1) as f64).sqrt(),
         tolerance: TOLERANCE,
@@ -107,6 +112,15 @@ pub fn compare(converted: &Converted, samples: &[Sample], step: &dyn Fn()) -> Re
         comparison.suspect = suspect(converted, samples, worst.0)?;
     }
     Ok(comparison)
+}
+
+fn same_labels(problem: ProblemType, a: &[f64], b: &[f64]) -> bool {
+    match problem {
+        ProblemType::SingleLabel => largest(a) == largest(b),
+        // a label is there where its sigmoid is above one half
+        ProblemType::MultiLabel => a.iter().zip(b).all(|(a, b)| (*a > 0.0) == (*b > 0.0)),
+        ProblemType::Regression => true,
+    }
 }
 
 /// The larger; a number that is none stays.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bundle::{BundleId, Contents, Embedding, Table, WriteOptions};
-use model::{Folded, Quantised, Ranges, Spec, choose, quantise};
+use model::{Folded, ProblemType, Quantised, Ranges, Spec, choose, quantise};
 
 use crate::error::ConvertError;
 use crate::paths::check_output;
@@ -19,6 +19,8 @@ pub struct Converted {
     pub folded: Folded,
     /// The weights as ring words, for [`model::Clear`].
     pub quantised: Quantised,
+    /// What the logits mean.
+    pub problem: ProblemType,
 }
 
 impl fmt::Debug for Converted {
@@ -35,7 +37,7 @@ pub fn convert(student: &Student, ranges: &Ranges) -> Result<Converted, ConvertE
         folded.permute_neurons(layer, order);
     }
     let quantised = quantise(&folded, &choice.spec)?;
-    Ok(Converted { spec: Arc::new(choice.spec), folded, quantised })
+    Ok(Converted { spec: Arc::new(choice.spec), folded, quantised, problem: student.config.problem() })
 }
 
 /// Splits a converted student between the roles, with fresh seeds. The folder is written whole or not at all.

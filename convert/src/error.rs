@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bundle::BundleError;
+use cli::exit;
 use model::{ChooseError, ClearError, FoldError, QuantiseError, SampleError, SpecError, TextsError};
 
 /// Why a student cannot be converted.
@@ -24,7 +25,7 @@ pub enum ConvertError {
     #[error(
         "{folder}/config.json: `attention_softmax` is `softmax` (or absent); expected `2quad`: an exponential and a maximum are \
          not run on shares, and a model trained with softmax gives other labels without it; \
-         teach a student: distill --teacher {folder} --task TASK --data-dir DIR --output-dir OUT, then convert OUT",
+         teach a student: distill --teacher {folder} --task TASK --output-dir OUT, then convert OUT",
         folder = .folder.display()
     )]
     Softmax {
@@ -40,7 +41,7 @@ pub enum ConvertError {
         source: FoldError,
     },
     /// `calibration.json` is not one.
-    #[error("{}: not a calibration: {source}; say --calibrate TASK --data-dir DIR to make another", .path.display())]
+    #[error("{}: not a calibration: {source}; say --calibrate --task TASK to make another", .path.display())]
     Ranges {
         /// The file.
         path: PathBuf,
@@ -49,8 +50,8 @@ pub enum ConvertError {
     },
     /// Nothing says how large the model's values become.
     #[error(
-        "{} has no calibration.json, so nothing says how large its values become; either say --calibrate TASK --data-dir DIR \
-         to observe them over a task's training texts, or convert a student that `distill` wrote: it leaves a calibration.json",
+        "{} has no calibration.json, so nothing says how large its values become; either say --calibrate --task TASK \
+         (or --train-file FILE) to observe them over training texts, or convert a student that `distill` wrote: it leaves a calibration.json",
         .folder.display()
     )]
     NoRanges {
@@ -123,28 +124,30 @@ fn cure(source: &FoldError) -> &'static str {
     }
 }
 
-/// The program's exit code for an error: 3 a bad file, 4 a gate of range or accuracy, 130 stopped, 1 anything else.
-pub fn exit_code(error: &anyhow::Error) -> u8 {
-    match error.downcast_ref::<ConvertError>() {
-        Some(error) => error.exit_code(),
-        None => 1,
-    }
+/// The program's exit code for an error.
+pub fn exit_code(error: &anyhow::Error) -> i32 {
+    let code = |cause: &(dyn std::error::Error + 'static)| {
+        exit::code_in(cause).or_else(|| cause.downcast_ref::<ConvertError>().map(ConvertError::exit_code))
+    };
+    error.chain().find_map(code).unwrap_or(exit::OTHER)
 }
 
 impl ConvertError {
     /// See [`exit_code`].
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> i32 {
         match self {
-            ConvertError::Choose(ChooseError::Mismatch { .. }) => 3,
+            ConvertError::Choose(ChooseError::Mismatch { .. }) => exit::BAD_INPUT,
             ConvertError::Choose(_)
             | ConvertError::Quantise(_)
             | ConvertError::Spec(_)
             | ConvertError::Clear(ClearError::Spec(_))
-            | ConvertError::Accuracy { .. } => 4,
-            ConvertError::Output { .. } => 2,
-            ConvertError::Bundle(BundleError::Stopped) => 130,
-            ConvertError::Bundle(_) => 1,
-            _ => 3,
+            | ConvertError::Accuracy { .. } => exit::GATE,
+            ConvertError::Output { .. } => exit::USAGE,
+            ConvertError::Data(error) => error.exit_code(),
+            ConvertError::Bundle(BundleError::Stopped) => exit::INTERRUPTED,
+            ConvertError::Bundle(BundleError::Write { .. }) => exit::UNWRITABLE,
+            ConvertError::Bundle(_) => exit::OTHER,
+            _ => exit::BAD_INPUT,
         }
     }
 }
@@ -159,8 +162,10 @@ mod tests {
         assert_eq!(code(ConvertError::NoRanges { folder: "s".into() }), 3);
         assert_eq!(code(ConvertError::Accuracy { difference: 1.0, limit: 2e-2 }), 4);
         assert_eq!(code(SpecError::Version { got: 2, expected: 1 }.into()), 4);
+        assert_eq!(code(datasets::Error::Usage("which texts?".into()).into()), 2);
         assert_eq!(code(BundleError::Stopped.into()), 130);
         assert_eq!(code(BundleError::Exists { path: "b".into() }.into()), 1);
+        assert_eq!(exit_code(&cli::coded(exit::MEMORY, "too large").context("while converting")), 7);
         assert_eq!(exit_code(&anyhow::anyhow!("anything else")), 1);
     }
 }

@@ -1,19 +1,17 @@
 //! `convert`: see `convert --help`.
 
-use std::process::ExitCode;
+use std::io::stdout;
+use std::process::exit;
 
 use convert::{Options, exit_code, run};
 
-fn main() -> ExitCode {
+fn main() {
     let options = match Options::from_args(std::env::args_os()) {
         Ok(options) => options,
         Err(error) => error.exit(),
     };
-    match run(&options, &mut std::io::stdout()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(exit_code(&error))
-        }
+    if let Err(error) = run(&options, &mut cli::Output(stdout())) {
+        cli::log(&format!("error: {}", cli::describe(&error)));
+        exit(exit_code(&error));
     }
 }

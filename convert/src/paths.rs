@@ -3,15 +3,14 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use bundle::BundleError;
+
 use crate::error::ConvertError;
 
 /// Refuses an output that is the input, lies in it, or holds it.
 pub(crate) fn check_output(input: &Path, output: &Path) -> Result<(), ConvertError> {
-    let io = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| ConvertError::Io { path, source }
-    };
-    let (from, to) = (resolve(input).map_err(io(input))?, resolve(output).map_err(io(output))?);
+    let from = resolve(input).map_err(|source| ConvertError::Io { path: input.into(), source })?;
+    let to = resolve(output).map_err(|source| BundleError::Write { path: output.into(), source })?;
     let relation = match (to.starts_with(&from), from.starts_with(&to)) {
         (true, true) => "is",
         (true, false) => "lies in",

@@ -2,50 +2,48 @@
 
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bundle::{Embedding, WriteOptions};
-use indicatif::{ProgressBar, ProgressStyle};
-use model::Ranges;
+use cli::{bar, log, spinner};
+use datasets::{Files, Source};
+use model::{Ranges, Sample};
 
-use crate::calibration::Sentences;
-use crate::comparison::compare;
-use crate::conversion::{convert, write_bundle};
+use crate::calibration::{Encoded, Sentences, observe};
+use crate::comparison::{Comparison, compare};
+use crate::conversion::{Converted, convert, write_bundle};
 use crate::error::ConvertError;
+use crate::memory;
 use crate::options::Options;
 use crate::paths::check_output;
 use crate::report::{Report, costs, rows};
 use crate::stop;
 use crate::student::Student;
 
-/// Dev texts on which fixed point is held against floating point.
+/// Validation texts on which fixed point is held against floating point.
 const COMPARED: usize = 200;
 
 /// Converts as the options say; the result goes to `out`, progress to standard error.
 pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     stop::listen();
     let embedding = Embedding::from(options.embedding);
+    let source = texts(options)?;
     check_output(&options.student, &options.output)?;
     bundle::check_folder(&options.output, options.overwrite).map_err(ConvertError::from)?;
+    memory::check(&options.student, options.memory)?;
     let student = Student::read(&options.student)?;
-    let sentences = options.sentences();
-    let ranges = match &sentences {
-        Some(sentences) => observe(options, &student, sentences)?,
-        None => student.stored_ranges()?,
+    let texts = source.map(|source| Chosen::read(options, source, &student)).transpose()?.unwrap_or_default();
+    memory::check_texts(&student, &texts.training, &texts.validation, options.memory)?;
+    let ranges = match options.calibrate {
+        true => calibrate(options, &student, &texts.training)?,
+        false => student.stored_ranges()?,
     };
-    let fitting = spinner(options, "choosing scales and fitting series");
+    let fitting = spinner(options.quiet, "choosing scales and fitting series");
     let converted = convert(&student, &ranges)?;
     fitting.finish_and_clear();
-    let comparison = match &sentences {
-        Some(sentences) => {
-            let samples = sentences.held_out(&student, COMPARED)?;
-            let bar = bar(options, "comparing with floating point", samples.len() as u64);
-            let comparison = compare(&converted, &samples, &|| bar.inc(1))?;
-            bar.finish_and_clear();
-            Some(comparison)
-        }
-        None => None,
+    let comparison = match texts.validation.is_empty() {
+        true => None,
+        false => Some(compared(options, &converted, &texts.validation)?),
     };
     let mut report = Report {
         student: options.student.display().to_string(),
@@ -63,7 +61,7 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
         tell(options, &report, out)?;
         return Err(ConvertError::Accuracy { difference, limit }.into());
     }
-    let bar = bar(options, "writing masked weights", 1);
+    let bar = bar(options.quiet, "writing masked weights", 1);
     let mut progress = |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -77,11 +75,70 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     tell(options, &report, out)
 }
 
-fn observe(options: &Options, student: &Student, sentences: &Sentences) -> Result<Ranges> {
-    let bar = bar(options, "observing ranges", 1);
-    let ranges = sentences.ranges(student, |steps| bar.set_length(steps), &|| bar.inc(1))?;
+/// The texts that the flags name, if any; an error of usage where they would do nothing, or not enough.
+fn texts(options: &Options) -> Result<Option<Source>, ConvertError> {
+    let usage = |message: &str| Err(datasets::Error::Usage(message.into()).into());
+    if !options.calibrate {
+        return match options.data.source() {
+            Some(source) if is_unjudged(&source) => {
+                usage("a --train-file is for --calibrate; say so, or name a --validation-file to compare on")
+            }
+            source => Ok(source),
+        };
+    }
+    match options.data.needed()? {
+        Source::Files(Files { train: None, .. }) => usage("--calibrate observes training texts; name a --train-file"),
+        source => Ok(Some(source)),
+    }
+}
+
+/// Whether there is nothing to compare on.
+fn is_unjudged(source: &Source) -> bool {
+    matches!(source, Source::Files(Files { validation: None, .. }))
+}
+
+/// Texts as the student takes them: those to observe and those to compare on, where they are asked for.
+#[derive(Default)]
+struct Chosen {
+    training: Vec<Sample>,
+    validation: Vec<Sample>,
+}
+
+impl Chosen {
+    fn read(options: &Options, source: Source, student: &Student) -> Result<Chosen, ConvertError> {
+        let unjudged = is_unjudged(&source);
+        let sentences = Sentences::new(source, student, options.length, options.quiet)?;
+        let mut texts = Chosen::default();
+        if options.calibrate {
+            texts.training = told(sentences.training(student, options.calibrate_samples)?, "training", student);
+        }
+        match unjudged {
+            true => log("note: without --validation-file nothing is compared with floating point"),
+            false => texts.validation = told(sentences.held_out(student, COMPARED)?, "validation", student),
+        }
+        Ok(texts)
+    }
+}
+
+fn told(texts: Encoded, kind: &str, student: &Student) -> Vec<Sample> {
+    if let Some(warning) = texts.warning(kind, student.shape()) {
+        log(&warning);
+    }
+    texts.samples
+}
+
+fn calibrate(options: &Options, student: &Student, samples: &[Sample]) -> Result<Ranges> {
+    let bar = bar(options.quiet, "observing ranges", 1);
+    let ranges = observe(student, samples, |steps| bar.set_length(steps), &|| bar.inc(1))?;
     bar.finish_and_clear();
     Ok(ranges)
+}
+
+fn compared(options: &Options, converted: &Converted, samples: &[Sample]) -> Result<Comparison> {
+    let bar = bar(options.quiet, "comparing with floating point", samples.len() as u64);
+    let comparison = compare(converted, samples, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    Ok(comparison)
 }
 
 fn tell(options: &Options, report: &Report, out: &mut impl Write) -> Result<()> {
@@ -99,18 +156,6 @@ fn tell(options: &Options, report: &Report, out: &mut impl Write) -> Result<()> 
             text += &format!("{comparison}\n");
         }
     }
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
-}
-
-/// Shows only on a terminal.
-fn bar(options: &Options, message: &'static str, steps: u64) -> ProgressBar {
-    let bar = if options.quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
-    let style = ProgressStyle::with_template("{msg} [{bar:40}] {percent:>3} %, {eta} left");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")).with_message(message)
-}
-
-fn spinner(options: &Options, message: &'static str) -> ProgressBar {
-    let bar = if options.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar.with_message(message)
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }

@@ -31,7 +31,7 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What a text costs.
     pub cost: Vec<CostAt>,
-    /// Fixed point against floating point; absent without sentences.
+    /// Fixed point against floating point; absent without validation texts.
     pub comparison: Option<Comparison>,
 }
 

@@ -2,22 +2,21 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cli::exit::INTERRUPTED;
+
 static WRITING: AtomicBool = AtomicBool::new(false);
 static STOP: AtomicBool = AtomicBool::new(false);
-
-/// The exit code of a program that was stopped.
-const STOPPED: i32 = 130;
 
 /// Takes the signal over. Where that fails, a signal ends the program as it always did.
 pub(crate) fn listen() {
     let on_signal = || {
         let second = STOP.swap(true, Ordering::SeqCst);
         if second || !WRITING.load(Ordering::SeqCst) {
-            std::process::exit(STOPPED);
+            std::process::exit(INTERRUPTED);
         }
     };
     if let Err(e) = ctrlc::set_handler(on_signal) {
-        eprintln!("warning: a stopped conversion may leave a hidden folder beside the bundle: {e}");
+        cli::log(&format!("warning: a stopped conversion may leave a hidden folder beside the bundle: {e}"));
     }
 }
 
@@ -25,7 +24,7 @@ pub(crate) fn listen() {
 pub(crate) fn writing() {
     WRITING.store(true, Ordering::SeqCst);
     if wanted() {
-        std::process::exit(STOPPED);
+        std::process::exit(INTERRUPTED);
     }
 }
 

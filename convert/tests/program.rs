@@ -2,43 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod folder;
+mod running;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use bundle::{ClientBundle, DealerBundle, Embedding, PartyBundle};
 use folder::Place;
+use running::{calibrated, convert, entries, refused, text, with_task};
 use serde_json::Value;
-
-fn convert(place: &Place, args: &[&str]) -> Output {
-    let (student, bundle) = (place.student(), place.bundle());
-    Command::new(env!("CARGO_BIN_EXE_convert")).arg(student).arg("-o").arg(bundle).args(args).output().unwrap()
-}
-
-fn with_task(place: &Place, args: &[&str]) -> Vec<String> {
-    let data_dir = format!("--data_dir={}", place.glue().display());
-    ["--calibrate", "SST-2", &data_dir].iter().chain(args).map(ToString::to_string).collect()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-#[track_caller]
-fn refused(output: &Output, code: i32, words: &[&str]) {
-    let message = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{message}");
-    assert!(words.iter().all(|w| message.contains(w)), "expected {words:?} in: {message}");
-    assert!(!message.contains("panicked"), "{message}");
-}
-
-fn entries(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
 
 #[test]
 fn a_student_with_its_calibration_becomes_a_bundle() {
@@ -65,8 +38,7 @@ fn a_student_with_its_calibration_becomes_a_bundle() {
 #[test]
 fn sentences_give_ranges_and_a_comparison() {
     let place = Place::without_calibration();
-    let args = with_task(&place, &["--calibrate_samples", "25", "--embedding", "client"]);
-    let output = convert(&place, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    let output = calibrated(&place, &["--calibrate_samples", "25", "--embedding", "client"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let last = text(&output.stdout).lines().last().unwrap();
     assert!(last.starts_with("-[ok] all logits close (atol 2e-2), max diff "), "{last}");
@@ -79,8 +51,7 @@ fn sentences_give_ranges_and_a_comparison() {
 #[test]
 fn json_is_one_object_that_says_everything() {
     let place = Place::without_calibration();
-    let args = with_task(&place, &["--json"]);
-    let output = convert(&place, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    let output = calibrated(&place, &["--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let client = ClientBundle::open(&place.bundle().join("client")).unwrap();
     assert_eq!(report["id"], client.id.to_string());
@@ -117,7 +88,7 @@ fn a_softmax_model_is_refused_with_the_command_that_helps() {
 #[test]
 fn a_student_without_ranges_is_refused_with_both_cures() {
     let place = Place::without_calibration();
-    refused(&convert(&place, &[]), 3, &["no calibration.json", "--calibrate TASK --data-dir DIR", "distill"]);
+    refused(&convert(&place, &[]), 3, &["no calibration.json", "--calibrate --task TASK", "distill"]);
     assert!(!place.bundle().exists());
 }
 
@@ -189,8 +160,10 @@ fn an_output_that_touches_the_student_is_wrong_usage() {
     refused(&run(&place.student().join("bundle")), 2, &["lies in the student's folder"]);
     refused(&run(place.root.path()), 2, &["holds the student's folder"]);
     assert_eq!(entries(&place.student()), before);
-    refused(&convert(&place, &["--calibrate", "sst2"]), 2, &["--data-dir"]);
-    refused(&convert(&place, &["--calibrate", "imdb", "--data-dir", "."]), 2, &["unknown task `imdb`"]);
+    refused(&convert(&place, &["--calibrate"]), 2, &["--task TASK", "--train-file"]);
+    refused(&convert(&place, &["--calibrate", "--validation-file", "d.csv"]), 2, &["--train-file"]);
+    refused(&convert(&place, &["--train-file", "t.csv"]), 2, &["--calibrate", "--validation-file"]);
+    refused(&convert(&place, &["--calibrate", "--task", "imdb"]), 2, &["unknown task `imdb`"]);
     refused(&convert(&place, &["--embedding", "public"]), 2, &["private", "client"]);
 }
 

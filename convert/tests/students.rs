@@ -4,7 +4,8 @@
 mod folder;
 
 use convert::{ConvertError, Converted, Student, compare, convert as convert_student, encode};
-use folder::{Place, examples, folded, weights};
+use datasets::{Example, Length};
+use folder::{Place, examples, folded, samples, weights};
 use model::{Folded, Site, Tensors, Weight};
 use ndarray::{ArrayD, IxDyn};
 use safetensors::Dtype;
@@ -94,7 +95,7 @@ fn a_roberta_is_converted_as_the_bert_that_computes_the_same() {
     // what a bundle takes along is the configuration of what it runs
     let stored = model::Config::from_json(std::str::from_utf8(&roberta.config_json).unwrap()).unwrap();
     assert_eq!(stored, roberta.config);
-    let samples = encode(&roberta.tokenizer, roberta.shape(), &examples(20)).unwrap();
+    let samples = samples(&roberta, &examples(20));
     let ranges = model::calibrate(&roberta.folded, &samples, &|| ()).unwrap();
     let converted = convert_student(&roberta, &ranges).unwrap();
     let options = bundle::WriteOptions { overwrite: false, progress: None };
@@ -118,7 +119,7 @@ fn students_of_one_layer_and_of_24_are_converted() {
         let config = checkpoint::read_config(&place.student()).unwrap();
         place.write_weights(&model::synthetic(&config, 5), Dtype::F32, "bert.");
         let student = Student::read(&place.student()).unwrap();
-        let samples = encode(&student.tokenizer, student.shape(), &examples(40)).unwrap();
+        let samples = samples(&student, &examples(40));
         let ranges = model::calibrate(&student.folded, &samples, &|| ()).unwrap();
         let converted = convert_student(&student, &ranges).unwrap();
         let comparison = compare(&converted, &samples[..8], &|| ()).unwrap();
@@ -136,9 +137,9 @@ fn converted(place: &Place) -> (Student, Converted) {
 fn a_comparison_names_the_first_layer_out_of_line() {
     let place = Place::new();
     let (student, mut converted) = converted(&place);
-    let samples = encode(&student.tokenizer, student.shape(), &examples(12)).unwrap();
+    let samples = samples(&student, &examples(12));
     let good = compare(&converted, &samples, &|| ()).unwrap();
-    assert!(good.is_close() && good.suspect.is_none() && good.same_label == 12, "{good}");
+    assert!(good.is_close() && good.suspect.is_none() && good.same_label == Some(12), "{good}");
     assert!(good.rms_difference <= good.max_difference);
     // one wrong word in the value of layer 1: everything before it is still in line
     let value = converted.quantised.get_mut(&Weight::Value(1)).unwrap();
@@ -155,8 +156,7 @@ fn a_converted_network_is_the_same_function() {
     let place = Place::new();
     let (student, converted) = converted(&place);
     assert!(!same(&student.folded, &converted.folded), "no neuron was moved: the test shows nothing");
-    let samples = encode(&student.tokenizer, student.shape(), &examples(8)).unwrap();
-    for sample in samples {
+    for sample in samples(&student, &examples(8)) {
         let texts = model::Texts::new(&[sample.ids.len()], student.shape()).unwrap();
         let logits = |folded| model::Float::new(folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
         let (a, b) = (logits(&student.folded), logits(&converted.folded));
@@ -175,11 +175,13 @@ fn a_missing_calibration_is_said_when_it_is_asked_for() {
 fn a_token_beyond_the_model_is_refused_when_a_tokenizer_is_read_and_when_a_text_is() {
     let place = Place::without_calibration();
     let student = Student::read(&place.student()).unwrap();
+    let texts = examples(12);
+    let encoded = |shape| encode(&student.tokenizer, shape, texts.iter().map(Example::texts), Length::default());
     let shape = model::Shape { words: 20, ..student.shape().clone() };
-    let error = encode(&student.tokenizer, &shape, &examples(12)).unwrap_err();
+    let error = encoded(&shape).unwrap_err();
     assert!(matches!(error, ConvertError::Sample(model::SampleError::Word { words: 20, .. })), "{error}");
     let shape = model::Shape { positions: 4, ..student.shape().clone() };
-    let error = encode(&student.tokenizer, &shape, &examples(12)).unwrap_err();
+    let error = encoded(&shape).unwrap_err();
     assert!(matches!(error, ConvertError::Sample(model::SampleError::Length { most: 4, .. })), "{error}");
     // as many words as the model, but numbers with a gap
     place.edit("tokenizer.json", "\"w28\":28", "\"w28\":40");

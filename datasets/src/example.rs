@@ -18,6 +18,13 @@ pub struct Example {
     pub label: Label,
 }
 
+impl Example {
+    /// The text, and the second one of a pair.
+    pub fn texts(&self) -> (&str, Option<&str>) {
+        (&self.text, self.text_pair.as_deref())
+    }
+}
+
 impl fmt::Debug for Example {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pair = if self.text_pair.is_some() { "a pair" } else { "a text" };
@@ -48,14 +55,14 @@ impl From<Layout> for Columns {
     }
 }
 
-/// The examples of a table. `task`: broken rows of QQP are left out.
+/// The examples of a table. With a `task`, a number is the task's class, whatever the order of `target`, and broken rows
+/// of QQP are left out.
 pub(crate) fn examples(table: &Table, columns: &Columns, target: &Target, task: Option<Task>) -> Result<Loaded, Error> {
     let text = table.column(&columns.text)?;
     let pair = columns.pair.as_deref().map(|name| table.column(name)).transpose()?;
     let label = table.column(&columns.label)?;
-    // a class's number in a task's file is its place among the task's names, not among the model's
-    let task_target = task.map(Task::target);
-    let own = task_target.as_ref().unwrap_or(target);
+    let asked = task.map_or_else(|| target.clone(), Task::target);
+    let places = asked.places_in(target);
     let mut loaded = Loaded::default();
     for row in &table.rows {
         if row.cells.len() != table.columns.len() {
@@ -84,8 +91,11 @@ pub(crate) fn examples(table: &Table, columns: &Columns, target: &Target, task: 
             loaded.skipped += 1;
             continue;
         }
-        let label = own.read(&row.cells[label]).map_err(|wrong| table.wrong(row.line, wrong.expected, wrong.got))?;
-        let label = own.placed(label, target);
+        let label = match asked.read(&row.cells[label]) {
+            Ok(Label::Class(class)) => Label::Class(places[class]),
+            Ok(number) => number,
+            Err(wrong) => return Err(table.wrong(row.line, wrong.expected, wrong.got)),
+        };
         loaded.examples.push(Example { text, text_pair: pair.flatten(), label });
     }
     match loaded.examples.is_empty() {

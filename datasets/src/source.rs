@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::example::{Columns, Loaded, examples};
-use crate::metrics::Metric;
+use crate::metrics::{Metric, Metrics};
 use crate::table::Table;
-use crate::target::{Fit, Target};
+use crate::target::{Fit, Label, Target};
 use crate::{Error, Split, Task};
 
 /// Names that a column of texts usually has, the likelier first.
@@ -93,6 +93,21 @@ impl Source {
             (Source::Files(_), Target::Classes(names)) if names.len() == 2 => &[Metric::Accuracy, Metric::F1],
             (Source::Files(_), Target::Classes(_)) => &[Metric::Accuracy],
         }
+    }
+
+    /// Judges rows of logits against the true answers, both in the order of `target`. What a score asks of a certain class,
+    /// it asks of the task's.
+    pub fn judge<T: Copy + Into<f64>>(&self, target: &Target, logits: &[Vec<T>], truth: &[Label]) -> Metrics {
+        let metrics = self.metrics(target);
+        let Some(task) = self.task() else { return Metrics::of(metrics, logits, truth) };
+        let places = task.target().places_in(target);
+        let rows: Vec<Vec<T>> =
+            logits.iter().map(|row| places.iter().filter_map(|p| row.get(*p).copied()).collect()).collect();
+        let class = |label: &Label| match label {
+            Label::Class(class) => Label::Class(places.iter().position(|p| p == class).unwrap_or(*class)),
+            number => *number,
+        };
+        Metrics::of(metrics, &rows, &truth.iter().map(class).collect::<Vec<_>>())
     }
 
     /// Reads one part, its answers as `target` has them.

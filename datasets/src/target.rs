@@ -61,21 +61,34 @@ impl Target {
         match (self, model) {
             (Target::Number, Target::Number) => Fit::Named(Target::Number),
             (Target::Classes(asked), Target::Classes(given)) if asked.len() == given.len() => {
-                let sorted = |names: &[String]| {
-                    let mut names: Vec<String> = names.iter().map(|name| letters(name)).collect();
+                let sorted = |names: &[String], key: fn(&str) -> String| {
+                    let mut names: Vec<String> = names.iter().map(|name| key(name)).collect();
                     names.sort();
                     names
                 };
-                // names in other scripts have no letters here, and must be equal as they are
-                let distinct = |names: &[String]| !names.iter().any(|name| name.is_empty());
-                let (a, b) = (sorted(asked), sorted(given));
-                match (distinct(&a) && a == b) || asked == given {
+                let same = |key| sorted(asked, key) == sorted(given, key);
+                // names in other scripts, and marks, have no letters here; and "a" and "A" may be two classes
+                let mut short = sorted(asked, letters);
+                short.dedup();
+                let telling = short.len() == asked.len() && !short.iter().any(String::is_empty);
+                match same(str::to_string) || (telling && same(letters)) {
                     true => Fit::Named(model.clone()),
                     false => Fit::Unnamed(self.clone()),
                 }
             }
             _ => Fit::Other,
         }
+    }
+
+    /// For each class its place among a model's; its own where the model does not name it.
+    pub(crate) fn places_in(&self, model: &Target) -> Vec<usize> {
+        let (Target::Classes(asked), Target::Classes(given)) = (self, model) else { return vec![0] };
+        let place = |name: &String| {
+            let alike = |given: &String| letters(given) == letters(name);
+            // names in other scripts and marks such as + and - have no letters here
+            given.iter().position(|given| given == name).or_else(|| given.iter().position(alike))
+        };
+        asked.iter().enumerate().map(|(class, name)| place(name).unwrap_or(class)).collect()
     }
 
     /// The answer that a cell of a table stands for: a class's name or number, or a number.
@@ -102,17 +115,6 @@ impl Target {
                     _ => Err(Wrong { expected: self.expected(), got: "something else" }),
                 }
             }
-        }
-    }
-
-    /// The place of one of these classes among those of `other`, by its name; its own where `other` has other names.
-    pub(crate) fn placed(&self, label: Label, other: &Target) -> Label {
-        match (self, label, other) {
-            (Target::Classes(names), Label::Class(class), Target::Classes(others)) => {
-                let same = |name: &String| *name == names[class] || letters(name) == letters(&names[class]);
-                Label::Class(others.iter().position(same).unwrap_or(class))
-            }
-            _ => label,
         }
     }
 
@@ -164,6 +166,16 @@ mod tests {
         let stars = classes(&["1", "2", "3"]);
         assert_eq!(stars.read("1").ok(), Some(Label::Class(0)));
         assert!(stars.read("0").is_err());
+    }
+
+    #[test]
+    fn names_without_letters_are_told_apart() {
+        for names in [["+", "-"], ["好", "坏"], ["a", "A"]] {
+            let target = classes(&names);
+            assert_eq!(target.places_in(&target), [0, 1], "{names:?}");
+            assert_eq!(target.read(names[1]).ok(), Some(Label::Class(1)), "{names:?}");
+            assert_eq!(classes(&[names[1], names[0]]).fit(&target), Fit::Named(target), "{names:?}");
+        }
     }
 
     #[test]

@@ -220,3 +220,28 @@ fn the_real_tasks_have_their_known_sizes() {
         }
     }
 }
+
+#[test]
+fn numbers_in_a_tasks_files_are_the_tasks_classes_whatever_the_models_order() {
+    let root =
+        world(Task::Mrpc, "MRPC", "Quality\t#1 String\t#2 String\n1\ta\tb\n1\ta\tb\n0\ta\tb\n0\ta\tb\n1\ta\tb\n");
+    let source = glue(Task::Mrpc, root.path());
+    let model = |names: [&str; 2]| Target::Classes(names.map(String::from).into());
+    let named = |names, logits: [[f32; 2]; 5]| {
+        let target = source.target(Some(&model(names))).unwrap();
+        let truth: Vec<Label> =
+            source.load(Split::Dev, &target).unwrap().examples.iter().map(|example| example.label).collect();
+        (truth.clone(), source.judge(&target, &logits.map(Vec::from), &truth).named())
+    };
+    // equivalent is called three times, twice rightly, and missed once
+    let logits = [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]];
+    let (truth, usual) = named(["not_equivalent", "equivalent"], logits);
+    assert_eq!(truth, [1, 1, 0, 0, 1].map(Label::Class));
+    assert!((usual["accuracy"] - 0.6).abs() < 1e-9 && (usual["f1"] - 4.0 / 6.0).abs() < 1e-9, "{usual:?}");
+    // the same model with its outputs the other way round
+    let (truth, swapped) = named(["Equivalent", "Not equivalent"], logits.map(|[a, b]| [b, a]));
+    assert_eq!((truth, &swapped), ([0, 0, 1, 1, 0].map(Label::Class).to_vec(), &usual));
+    // names that are none stand in the task's order
+    let (truth, unnamed) = named(["LABEL_0", "LABEL_1"], logits);
+    assert_eq!((truth, unnamed), ([1, 1, 0, 0, 1].map(Label::Class).to_vec(), usual));
+}

@@ -10,10 +10,11 @@ use mpc::{Party, deal_frames, join_output, share_input};
 use net::{HEADER_LEN, Link};
 use ring64::Key;
 
-use crate::handshake::{Identity, Peer, call, fresh};
-use crate::message::{ControlError, Report, Request, Role, expect, kind, send, send_bytes};
+use crate::handshake::{Identity, Peer, call_while, fresh};
+use crate::message::{ControlError, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::party::output_shape;
 use crate::start::Start;
+use crate::watched::Hope;
 
 /// What a batch cost, as the parties measured it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -67,8 +68,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Calls both parties.
-    pub fn connect(bundle: ClientBundle, start: &Start, deadline: Duration) -> Result<Client> {
+    /// Calls both parties, and waits for them as long as there is hope.
+    pub fn connect(bundle: ClientBundle, start: &Start, deadline: Duration, hope: &Hope) -> Result<Client> {
         let identity = Identity {
             role: Role::Client,
             token: start.token()?,
@@ -77,7 +78,10 @@ impl Client {
             spec: bundle::spec_digest(&bundle.spec),
             nonce: fresh().context("no randomness from the operating system")?,
         };
-        let party = |role| Ok::<_, anyhow::Error>(call(&identity, role, start.address(role)?, deadline)?.link);
+        let party = |role| {
+            let address = start.address(role)?;
+            Ok::<_, anyhow::Error>(call_while(hope, &identity, role, address, deadline)?.link)
+        };
         let parties = [party(Role::Party0)?, party(Role::Party1)?];
         let kind = bundle.embedding.input_kind();
         Ok(Client { bundle, kind, parties, request: 0 })
@@ -104,7 +108,7 @@ impl Client {
             send(party, kind::REQUEST, request, 0, &Request { lengths: lengths.clone() })?;
         }
         for party in &mut self.parties {
-            expect::<()>(party, kind::READY, request, 0, "ready")?;
+            await_ready(party, request)?;
         }
         ready();
         let ready = Instant::now();
@@ -141,7 +145,7 @@ impl Client {
             let reason = format!("sent a frame of kind {} where a report is due", frame.header.kind);
             return Err(ControlError::Unexpected { peer: link.peer().to_string(), reason }.into());
         }
-        let report = crate::message::parse(link.peer(), "report", &frame.payload)?;
+        let report = parse(link.peer(), "report", &frame.payload)?;
         let half = link.expect(kind::OUTPUT, request, attempt, 0, None)?;
         Ok((report, attempt, half))
     }
@@ -171,6 +175,20 @@ impl Client {
             }
             (InputKind::Embedded, None) => anyhow::bail!("the client's part of the bundle has no embedding table"),
         }
+    }
+}
+
+/// Waits until a party waits for nothing but the input, or refuses the request.
+fn await_ready(party: &mut Peer, request: u64) -> Result<(), ControlError> {
+    let frame = party.recv()?;
+    let peer = party.peer().to_string();
+    match (frame.header.kind, frame.header.request) {
+        (kind::READY, of) if of == request => parse(&peer, "ready", &frame.payload),
+        (kind::REFUSE, of) if of == request => {
+            let reason = parse(&peer, "refusal", &frame.payload)?;
+            Err(ControlError::RefusedRequest { peer, reason })
+        }
+        _ => Err(ControlError::Unexpected { peer, reason: format!("sent {} where it should be ready", frame.header) }),
     }
 }
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bundle::{DealerBundle, expected_tensors};
+use cli::memory::Memory;
 use model::{Plan, Texts};
 use mpc::{Agreement, DealerWeights, DealtWriter, Party, deal, plan_digest};
 use net::{Frame, Header, Link, NetError};
 use ring64::{Kernel, Key};
 
 use crate::handshake::{Identity, Peer, call, fresh, is_timeout};
+use crate::memory::Needs;
 use crate::message::{ControlError, Demand, Role, kind, parse, send_bytes};
 use crate::start::Start;
 
@@ -21,7 +23,7 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const GLANCE: Duration = Duration::from_millis(1);
 
 /// Deals until the parties say goodbye.
-pub fn serve(bundle: DealerBundle, start: &Start, deadline: Duration) -> Result<()> {
+pub fn serve(bundle: DealerBundle, start: &Start, deadline: Duration, memory: Memory) -> Result<()> {
     let identity = Identity {
         role: Role::Dealer,
         token: start.token()?,
@@ -51,6 +53,7 @@ pub fn serve(bundle: DealerBundle, start: &Start, deadline: Duration) -> Result<
         last = Some((request, attempt));
         let texts = Texts::new(&demand.lengths, &spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
         let plan = Plan::new(&spec, &texts, input).context("planning the request")?;
+        Needs::of(&spec, input, &texts)?.check_role(Role::Dealer, memory)?;
         if hex::encode(plan_digest(&plan)) != demand.plan {
             return Err(refuse(Role::Party0, "asks for another plan than this dealer's bundle makes".into()));
         }

@@ -3,71 +3,125 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use cli::coded;
+use cli::exit::BAD_INPUT;
 use convert::{Converted, Student};
-use datasets::{Metrics, Split};
-use model::{Float, Sample, Spec, Texts, clear_logits};
+use datasets::{Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, largest};
+use model::{Float, ProblemType, Sample, Spec, Texts, clear_logits};
 use serde_json::{Value, json};
 
 use crate::client::Measured;
-use crate::exit::{BAD_FILE, coded};
 use crate::infer::{cost, security};
-use crate::options::Evaluate;
-use crate::session::{Session, progress};
-use crate::texts::tokens;
+use crate::options::{Evaluate, Source as Flags};
+use crate::session::Session;
+
+/// How often the metric so far is worked out again.
+const NEWS: Duration = Duration::from_secs(1);
 
 /// Evaluates and prints.
 pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let begin = Instant::now();
-    let source = &options.source;
-    let mut examples = datasets::load(options.task, &options.data_dir, Split::Dev)?;
-    examples.truncate(options.max_samples.map_or(usize::MAX, |n| n as usize));
-    let bar = progress(source.quiet, examples.len());
-    let mut session = Session::open(source, &bar)?;
-    let labels = session.spec.shape.labels;
-    if let Some(example) = examples.iter().find(|e| e.label >= labels) {
-        let message = format!("the set has label {}, the model has {labels} labels", example.label);
-        return Err(coded(BAD_FILE, message));
+    let source = texts(options)?;
+    let bar = cli::bar(options.source.quiet, "", 0);
+    let mut session = Session::open(&options.source, &bar)?;
+    let target = target(&source, &session)?;
+    let mut loaded = load(&source, &target, options.source.quiet)?;
+    loaded.examples.truncate(options.max_samples.map_or(usize::MAX, |n| n as usize));
+    let texts = loaded.examples.iter().map(Example::texts);
+    let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)?;
+    if let Some(warning) = encoded.warning("validation", &session.spec.shape) {
+        bar.suspend(|| crate::log(&warning));
     }
     let student = options.student.clone().or(session.student.clone());
-    let reference = student.as_deref().map(|folder| Reference::read(folder, &session.spec)).transpose()?;
-    let mut tally = Tally::default();
-    let mut samples = Vec::with_capacity(examples.len());
-    for example in &examples {
-        let (sample, cut) = tokens(&session.tokenizer, &example.text, example.text_pair.as_deref())?;
-        tally.truncated += usize::from(cut);
-        samples.push(sample);
-    }
-    let mut truth = examples.iter().map(|e| e.label);
-    for batch in session.batches(&samples)? {
-        let answer = session.deployment.classify(batch)?;
+    let reference =
+        student.as_deref().map(|folder| Reference::read(folder, &session.spec, &options.source)).transpose()?;
+    let mut tally = Tally::new(&source, &target, &loaded.examples);
+    bar.set_length(encoded.samples.len() as u64);
+    bar.set_message("classifying");
+    let mut told = Instant::now();
+    for batch in session.batches(&encoded.samples)? {
+        let answer = session.classify(batch)?;
         tally.measured.add(&answer.measured);
-        for (sample, logits) in batch.iter().zip(&answer.logits) {
-            tally.truth.extend(truth.next());
-            tally.private.extend(datasets::largest(logits));
+        for (sample, logits) in batch.iter().zip(answer.logits) {
+            tally.private.push(logits);
             if let Some(reference) = &reference {
-                tally.compare(logits, &reference.float(sample)?, reference.clear(sample)?.as_deref());
+                tally.float.push(reference.float(sample)?);
+                tally.clear.extend(reference.clear(sample)?);
             }
         }
         bar.inc(batch.len() as u64);
-        bar.set_message(format!("accuracy {:.4}", tally.accuracy(&tally.private)));
+        if !bar.is_hidden() && told.elapsed() >= NEWS {
+            let so_far = tally.judge(&tally.private);
+            bar.set_message(format!("{} {:.4}", so_far.main_name(), so_far.main()));
+            told = Instant::now();
+        }
     }
     bar.finish_and_clear();
-    session.deployment.finish()?;
-    let report = tally.report(options, begin.elapsed().as_secs_f64());
-    if source.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        for key in ["samples", "accuracy", "accuracy_float", "accuracy_clear", "agreement_float", "agreement_clear"] {
-            report.get(key).map(|v| writeln!(out, "{key:22}{v}")).transpose()?;
-        }
-        for key in ["labels_differ_float", "max_logit_diff_float", "max_logit_diff_clear", "restarts"] {
-            report.get(key).map(|v| writeln!(out, "{key:22}{v}")).transpose()?;
+    session.finish()?;
+    let mut report = tally.report();
+    for (key, value) in [
+        ("task", json!(source.name())),
+        ("skipped", json!(loaded.skipped)),
+        ("truncated", json!(encoded.truncated.len())),
+        ("batch", json!(options.source.batch)),
+        ("security", security()),
+    ] {
+        report[key] = value;
+    }
+    report["seconds"]["total"] = json!(begin.elapsed().as_secs_f64());
+    match options.source.json {
+        true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
+        false => {
+            for (key, value) in tally.table(&report) {
+                writeln!(out, "{key:28}{value}")?;
+            }
         }
     }
-    Ok(())
+    Ok(out.flush()?)
+}
+
+/// The texts that the flags name. What can be wrong with them is found before a model is converted, as far as it can be
+/// known without the model's labels.
+fn texts(options: &Evaluate) -> Result<Source> {
+    let source = options.data.needed()?;
+    if let Source::Files(Files { validation: None, .. }) = &source {
+        return Err(Error::Usage("a model is judged by a --validation-file; name one".into()).into());
+    }
+    if let Some(task) = source.task() {
+        load(&source, &task.target(), options.source.quiet)?;
+    }
+    Ok(source)
+}
+
+/// What the answers are, in the model's names and order.
+fn target(source: &Source, session: &Session) -> Result<Target> {
+    let labels = &session.labels;
+    let other = match session.problem {
+        ProblemType::MultiLabel => Some(format!("any of {} labels", labels.len())),
+        ProblemType::Regression if labels.len() > 1 => Some(format!("{} numbers", labels.len())),
+        _ => None,
+    };
+    if let Some(given) = other {
+        return Err(Error::Target { name: source.name(), asked: "one answer a text".into(), given }.into());
+    }
+    let target = source.target(Some(&Target::of_model(labels)))?;
+    if let Target::Classes(names) = &target
+        && names != labels
+    {
+        let (task, given, taken) = (source.name(), labels.join(", "), names.join(", "));
+        crate::log(&format!("note: the model's labels {given} are taken for {task}'s {taken}, in this order"));
+    }
+    Ok(target)
+}
+
+fn load(source: &Source, target: &Target, quiet: bool) -> Result<Loaded> {
+    Ok(match quiet {
+        true => source.load_quietly(Split::Dev, target),
+        false => source.load(Split::Dev, target),
+    }?)
 }
 
 /// The student in clear: in floating point and, where the bundle has its stored scales, in fixed point.
@@ -77,11 +131,12 @@ struct Reference {
 }
 
 impl Reference {
-    fn read(folder: &Path, spec: &Arc<Spec>) -> Result<Reference> {
+    fn read(folder: &Path, spec: &Arc<Spec>, flags: &Flags) -> Result<Reference> {
+        convert::check_memory(folder, flags.memory)?;
         let student = Student::read(folder)?;
         if *student.shape() != spec.shape {
             let message = format!("{} has another shape than the bundle's model", folder.display());
-            return Err(coded(BAD_FILE, message));
+            return Err(coded(BAD_INPUT, message));
         }
         let converted = student.stored_ranges().and_then(|ranges| convert::convert(&student, &ranges));
         // a bundle that was calibrated on other texts has other scales: there is nothing to hold it against in fixed point
@@ -108,62 +163,67 @@ impl Reference {
     }
 }
 
-#[derive(Default)]
-struct Tally {
-    truth: Vec<usize>,
-    private: Vec<usize>,
-    float: Vec<usize>,
-    clear: Vec<usize>,
-    float_difference: f64,
-    clear_difference: f64,
-    truncated: usize,
+/// True answers, and the logits of each way to compute them.
+struct Tally<'a> {
+    source: &'a Source,
+    target: &'a Target,
+    truth: Vec<Label>,
+    private: Vec<Vec<f64>>,
+    float: Vec<Vec<f64>>,
+    clear: Vec<Vec<f64>>,
     measured: Measured,
 }
 
-impl Tally {
-    fn compare(&mut self, private: &[f64], float: &[f64], clear: Option<&[f64]>) {
-        let difference = |other: &[f64]| private.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        self.float_difference = self.float_difference.max(difference(float));
-        self.float.extend(datasets::largest(float));
-        if let Some(clear) = clear {
-            self.clear_difference = self.clear_difference.max(difference(clear));
-            self.clear.extend(datasets::largest(clear));
-        }
+impl<'a> Tally<'a> {
+    fn new(source: &'a Source, target: &'a Target, examples: &[Example]) -> Tally<'a> {
+        let truth = examples.iter().map(|example| example.label).collect();
+        let [private, float, clear] = [(); 3].map(|()| Vec::new());
+        Tally { source, target, truth, private, float, clear, measured: Measured::default() }
     }
 
-    fn accuracy(&self, labels: &[usize]) -> f64 {
-        Metrics::of_classes(labels, &self.truth[..labels.len()]).accuracy
+    fn judge(&self, logits: &[Vec<f64>]) -> Metrics {
+        self.source.judge(self.target, logits, &self.truth)
     }
 
-    fn report(&self, options: &Evaluate, seconds: f64) -> Value {
+    /// Each way to compute the logits with the ending of its keys; those that were not computed are left out.
+    fn ways(&self) -> impl Iterator<Item = (&'static str, &Vec<Vec<f64>>)> {
+        let ways = [("", &self.private), ("_float", &self.float), ("_clear", &self.clear)];
+        ways.into_iter().filter(|(_, logits)| !logits.is_empty())
+    }
+
+    fn report(&self) -> Value {
         let mut report = json!({
-            "task": options.task.key(),
             "samples": self.truth.len(),
-            "accuracy": self.accuracy(&self.private),
             "restarts": self.measured.restarts,
-            "truncated": self.truncated,
-            "batch": options.source.batch,
             "cost": cost(&self.measured),
-            "seconds": {
-                "offline": self.measured.offline_seconds,
-                "online": self.measured.online_seconds,
-                "total": seconds,
-            },
-            "security": security(),
+            "seconds": {"offline": self.measured.offline_seconds, "online": self.measured.online_seconds},
         });
-        let agreement = |other: &[usize]| Metrics::of_classes(&self.private, other).accuracy;
-        if !self.float.is_empty() {
-            report["accuracy_float"] = json!(self.accuracy(&self.float));
-            report["agreement_float"] = json!(agreement(&self.float));
-            let differ = self.private.iter().zip(&self.float).filter(|(a, b)| a != b).count();
-            report["labels_differ_float"] = json!(differ);
-            report["max_logit_diff_float"] = json!(self.float_difference);
+        for (way, logits) in self.ways() {
+            for (name, score) in self.judge(logits).named() {
+                report[format!("{name}{way}")] = json!(score);
+            }
         }
-        if !self.clear.is_empty() {
-            report["accuracy_clear"] = json!(self.accuracy(&self.clear));
-            report["agreement_clear"] = json!(agreement(&self.clear));
-            report["max_logit_diff_clear"] = json!(self.clear_difference);
+        let classes = matches!(self.target, Target::Classes(_));
+        for (way, logits) in self.ways().skip(1) {
+            let pairs = || self.private.iter().zip(logits);
+            let differences = pairs().flat_map(|(a, b)| a.iter().zip(b)).map(|(a, b)| (a - b).abs());
+            report[format!("max_logit_diff{way}")] = json!(differences.fold(0.0, f64::max));
+            if classes {
+                let differ = pairs().filter(|(a, b)| largest(a) != largest(b)).count();
+                report[format!("labels_differ{way}")] = json!(differ);
+                report[format!("agreement{way}")] = json!(1.0 - differ as f64 / logits.len() as f64);
+            }
         }
         report
+    }
+
+    /// What a person reads first.
+    fn table(&self, report: &Value) -> Vec<(String, Value)> {
+        let mut keys = vec!["samples".to_string()];
+        let each = |name: &str| ["", "_float", "_clear"].map(|way| format!("{name}{way}"));
+        keys.extend(self.judge(&self.private).named().into_keys().flat_map(each));
+        keys.extend(["agreement", "labels_differ", "max_logit_diff"].into_iter().flat_map(each));
+        keys.push("restarts".into());
+        keys.into_iter().filter_map(|key| report.get(&key).cloned().map(|value| (key, value))).collect()
     }
 }

@@ -4,6 +4,7 @@
 //! that the starting process hands to its children. A peer with another token, session, bundle or spec is turned away.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,10 @@ use ring64::Key;
 use sha2::{Digest, Sha256};
 
 use crate::message::{ControlError, Hello, PROTOCOL, Role, kind, parse, send};
+use crate::watched::{Hope, PAUSE, Watched};
 
 /// A link to a peer that proved who it is.
-pub type Peer = Named<TcpLink>;
+pub type Peer = Watched<Named<TcpLink>>;
 
 /// A caller gets this long to say hello.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
@@ -102,8 +104,20 @@ impl Identity {
 
 /// Calls `peer` and says hello.
 pub fn call(me: &Identity, peer: Role, address: &str, deadline: Duration) -> Result<Known, ControlError> {
-    let stream = connect(peer.name(), address, deadline)?;
-    let mut link = Named::new(TcpLink::from_stream(stream, peer.name(), Limits::STRANGER, deadline)?, peer.name());
+    call_while(&Hope::unto_the_deadline(), me, peer, address, deadline)
+}
+
+/// Calls `peer` and says hello, as long as there is hope of an answer; so do all later waits on that link.
+pub fn call_while(
+    hope: &Hope,
+    me: &Identity,
+    peer: Role,
+    address: &str,
+    deadline: Duration,
+) -> Result<Known, ControlError> {
+    let stream = connect_while(hope, peer.name(), address, deadline)?;
+    let link = Named::new(TcpLink::from_stream(stream, peer.name(), Limits::STRANGER, deadline)?, peer.name());
+    let mut link = Watched::new(link, hope.clone());
     send(&mut link, kind::HELLO, 0, 0, &me.hello())?;
     let answer = link.recv()?;
     let hello: Hello = match answer.header.kind {
@@ -122,6 +136,22 @@ pub fn call(me: &Identity, peer: Role, address: &str, deadline: Duration) -> Res
     link.set_limits(Limits::default());
     link.set_session(me.tag());
     Ok(Known { role: peer, nonce, link })
+}
+
+/// Connects, trying again while the peer is not up yet and there is hope that it will be.
+fn connect_while(hope: &Hope, peer: &str, address: &str, deadline: Duration) -> Result<TcpStream, NetError> {
+    let start = Instant::now();
+    loop {
+        let left = deadline.saturating_sub(start.elapsed());
+        match connect(peer, address, left.min(PAUSE)) {
+            Err(NetError::Unreachable { source, .. })
+                if left > PAUSE && source.kind() == ErrorKind::ConnectionRefused && hope.lives() => {}
+            Err(NetError::Unreachable { peer, address, source, .. }) => {
+                return Err(NetError::Unreachable { peer, address, source, waited: start.elapsed() });
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Waits until all of `wanted` have called, turning others away.
@@ -158,7 +188,7 @@ fn answer(me: &Identity, stream: TcpStream, allowed: &[Role], deadline: Duration
     let hello: Hello = parse(&from, "hello", &payload)?;
     match me.check(&hello, allowed) {
         Ok(nonce) => {
-            let mut link = Named::new(link, hello.role.name());
+            let mut link = Watched::new(Named::new(link, hello.role.name()), Hope::unto_the_deadline());
             link.set_deadline(deadline);
             link.set_limits(Limits::default());
             send(&mut link, kind::HELLO, 0, 0, &me.hello())?;

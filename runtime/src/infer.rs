@@ -4,21 +4,22 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Result;
+use model::ProblemType;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::client::Measured;
 use crate::deployment::INSECURE_LOCAL;
 use crate::options::Infer;
-use crate::session::{Session, progress};
-use crate::texts::{given, tokens};
+use crate::session::Session;
+use crate::texts::given;
 
-/// A label with its probability.
+/// A label with its score.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Label {
     /// Name.
     pub label: String,
-    /// Softmax of the logits.
+    /// Softmax of the logits, or the sigmoid of its own where several labels may hold, or the number that is asked for.
     pub score: f64,
 }
 
@@ -27,46 +28,43 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     let begin = Instant::now();
     let source = &options.source;
     let texts = given(options)?;
-    let bar = progress(source.quiet, texts.len());
+    let bar = cli::bar(source.quiet, "", texts.len() as u64);
     let mut session = Session::open(source, &bar)?;
-    let labels = session.labels.clone();
-    let mut samples = Vec::new();
-    for (at, text) in texts.iter().enumerate() {
-        let (sample, cut) = tokens(&session.tokenizer, text, None)?;
-        if cut {
-            let most = session.tokenizer.max_length();
-            bar.suspend(|| {
-                crate::log(&format!("warning: text {} is longer than {most} tokens; its end was cut off", at + 1));
-            });
-        }
-        samples.push(sample);
+    let (labels, problem) = (session.labels.clone(), session.problem);
+    let texts = texts.iter().map(|(text, second)| (text.as_str(), second.as_deref()));
+    let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)?;
+    for text in &encoded.truncated {
+        let most = session.tokenizer.max_length();
+        bar.suspend(|| crate::log(&format!("warning: text {text} has more than {most} tokens; its end was cut off")));
     }
     let mut measured = Measured::default();
     let mut results = Vec::new();
     bar.set_message("classifying");
-    for batch in session.batches(&samples)? {
-        let answer = session.deployment.classify(batch)?;
+    for batch in session.batches(&encoded.samples)? {
+        let answer = session.classify(batch)?;
         bar.inc(batch.len() as u64);
         measured.add(&answer.measured);
         for (sample, logits) in batch.iter().zip(&answer.logits) {
-            let ranked = rank(&labels, logits);
+            let ranked = rank(&labels, logits, problem);
             if source.json {
                 let best = &ranked[0];
                 results.push(json!({
                     "label": best.label, "score": best.score, "logits": logits, "tokens": sample.ids.len(),
                 }));
             } else {
-                let top: Vec<_> = ranked.into_iter().take(options.top_k as usize).collect();
-                let line = serde_json::to_string(&top)?;
+                let all = problem == ProblemType::Regression;
+                let top = if all { ranked.len() } else { ranked.len().min(options.top_k as usize) };
+                let line = serde_json::to_string(&ranked[..top])?;
                 bar.suspend(|| writeln!(out, "{line}").and_then(|()| out.flush()))?;
             }
         }
     }
     bar.finish_and_clear();
-    session.deployment.finish()?;
+    session.finish()?;
     if source.json {
         let object = json!({
             "results": results,
+            "problem_type": problem,
             "cost": cost(&measured),
             "seconds": {
                 "offline": measured.offline_seconds,
@@ -101,15 +99,24 @@ pub fn security() -> Value {
     })
 }
 
-/// Labels with their probabilities, best first.
-pub fn rank(labels: &[String], logits: &[f64]) -> Vec<Label> {
-    let most = logits.iter().copied().fold(f64::MIN, f64::max);
-    let powers: Vec<f64> = logits.iter().map(|v| (v - most).exp()).collect();
-    let sum: f64 = powers.iter().sum();
+/// Labels with their scores, best first; numbers in the model's order.
+pub fn rank(labels: &[String], logits: &[f64], problem: ProblemType) -> Vec<Label> {
+    let scores: Vec<f64> = match problem {
+        ProblemType::SingleLabel => {
+            let most = logits.iter().copied().fold(f64::MIN, f64::max);
+            let powers: Vec<f64> = logits.iter().map(|v| (v - most).exp()).collect();
+            let sum: f64 = powers.iter().sum();
+            powers.iter().map(|p| p / sum).collect()
+        }
+        ProblemType::MultiLabel => logits.iter().map(|v| 1.0 / (1.0 + (-v).exp())).collect(),
+        ProblemType::Regression => logits.to_vec(),
+    };
     let name = |at: usize| labels.get(at).cloned().unwrap_or_else(|| format!("LABEL_{at}"));
-    let mut ranked: Vec<Label> =
-        powers.iter().enumerate().map(|(at, p)| Label { label: name(at), score: p / sum }).collect();
-    ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let scored = scores.into_iter().enumerate().map(|(at, score)| Label { label: name(at), score });
+    let mut ranked: Vec<Label> = scored.collect();
+    if problem != ProblemType::Regression {
+        ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+    }
     ranked
 }
 
@@ -118,11 +125,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_come_best_first_with_probabilities() {
-        let ranked = rank(&["NEGATIVE".into(), "POSITIVE".into()], &[-1.0, 2.0]);
-        assert_eq!(ranked[0].label, "POSITIVE");
-        assert!((ranked[0].score - 1.0 / (1.0 + f64::exp(-3.0))).abs() < 1e-12);
-        assert!((ranked[0].score + ranked[1].score - 1.0).abs() < 1e-12);
-        assert_eq!(rank(&[], &[0.0])[0].label, "LABEL_0");
+    fn scores_follow_from_what_the_logits_mean() {
+        let labels: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
+        let scores = |problem| {
+            let ranked = rank(&labels, &[-1.0, 2.0, 0.5], problem);
+            ranked.into_iter().map(|l| (l.label, (l.score * 1e4).round() / 1e4)).collect::<Vec<_>>()
+        };
+        let expected = |pairs: [(&str, f64); 3]| pairs.map(|(label, score)| (label.to_string(), score));
+        // exp(-3), 1 and exp(-1.5) over their sum
+        assert_eq!(scores(ProblemType::SingleLabel), expected([("b", 0.7856), ("c", 0.1753), ("a", 0.0391)]));
+        assert_eq!(scores(ProblemType::MultiLabel), expected([("b", 0.8808), ("c", 0.6225), ("a", 0.2689)]));
+        assert_eq!(scores(ProblemType::Regression), expected([("a", -1.0), ("b", 2.0), ("c", 0.5)]));
+        assert_eq!(rank(&[], &[0.0], ProblemType::SingleLabel)[0].label, "LABEL_0");
     }
 }

@@ -4,6 +4,7 @@
 //! it protects nothing, and says so. Security model of the protocol: semi-honest, at most one of the two parties and the
 //! dealer corrupted; lengths of texts, the model's shape and the number of restarts are public.
 
+mod children;
 pub mod client;
 pub mod dealer;
 pub mod deployment;
@@ -11,6 +12,7 @@ pub mod evaluate;
 pub mod exit;
 pub mod handshake;
 pub mod infer;
+pub mod memory;
 pub mod message;
 pub mod options;
 pub mod party;
@@ -18,10 +20,7 @@ pub mod session;
 pub mod shipped;
 pub mod start;
 pub mod texts;
+pub mod watched;
+mod weigh;
 
-/// Writes a line of progress or trouble to standard error. Never a text, a weight, a share or a key.
-pub fn log(line: &str) {
-    use std::io::Write;
-    // with standard error gone there is nobody to tell
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
+pub use cli::log;

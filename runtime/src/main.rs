@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bundle::{DealerBundle, PartyBundle};
+use cli::{Output, describe};
 use net::Listener;
-use runtime::exit::{code_of, describe};
+use runtime::exit::code_of;
 use runtime::message::Role;
 use runtime::options::{Child, Command, Options};
-use runtime::start::{Ready, await_start};
+use runtime::start::{Parent, Ready};
 use runtime::{dealer, evaluate, infer, log, party};
 
 fn main() {
@@ -19,6 +20,7 @@ fn main() {
         Err(error) => error.exit(),
     };
     if let Err(error) = run(&options.command) {
+        runtime::shipped::give_way();
         log(&format!("error: {}", describe(&error)));
         exit(code_of(&error));
     }
@@ -27,20 +29,24 @@ fn main() {
 fn run(command: &Command) -> Result<()> {
     ctrlc::set_handler(runtime::shipped::interrupt).context("watching for Ctrl-C")?;
     match command {
-        Command::Infer(options) => infer::run(options, &mut stdout().lock()),
-        Command::Evaluate(options) => evaluate::run(options, &mut stdout().lock()),
+        Command::Infer(options) => infer::run(options, &mut Output(stdout().lock())),
+        Command::Evaluate(options) => evaluate::run(options, &mut Output(stdout().lock())),
         Command::Party(options) => {
-            let listener = Listener::loopback(0)?;
+            let parent = Parent::watch()?;
+            // what can be wrong here is found before anybody waits for this role
+            let listener = Listener::loopback(options.port)?;
+            let bundle = PartyBundle::open(&options.child.bundle, usize::from(options.index))?;
             let role = if options.index == 0 { Role::Party0 } else { Role::Party1 };
             ready(role, listener.local_addr().port())?;
-            let start = await_start(deadline(&options.child))?;
-            let bundle = PartyBundle::open(&options.child.bundle, usize::from(options.index))?;
-            party::serve(&listener, bundle, &start, deadline(&options.child))
+            let start = parent.start(deadline(&options.child))?;
+            party::serve(&listener, bundle, &start, deadline(&options.child), options.child.memory)
         }
         Command::Dealer(options) => {
+            let parent = Parent::watch()?;
+            let bundle = DealerBundle::open(&options.child.bundle)?;
             ready(Role::Dealer, 0)?;
-            let start = await_start(deadline(&options.child))?;
-            dealer::serve(DealerBundle::open(&options.child.bundle)?, &start, deadline(&options.child))
+            let start = parent.start(deadline(&options.child))?;
+            dealer::serve(bundle, &start, deadline(&options.child), options.child.memory)
         }
     }
 }
@@ -50,7 +56,7 @@ fn deadline(child: &Child) -> Duration {
 }
 
 fn ready(role: Role, port: u16) -> Result<()> {
-    let mut out = stdout().lock();
+    let mut out = Output(stdout().lock());
     writeln!(out, "{}", serde_json::to_string(&Ready { ready: role, port })?)?;
     Ok(out.flush()?)
 }

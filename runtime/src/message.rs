@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub mod kind {
     /// Who is calling, and for which bundle and session.
     pub const HELLO: u8 = 16;
-    /// Why a caller is turned away.
+    /// Why a caller or a request is turned away.
     pub const REFUSE: u8 = 17;
     /// P0 to P1: the root of the keys that mask logits.
     pub const OUTPUT_ROOT: u8 = 18;
@@ -111,6 +111,14 @@ pub enum ControlError {
     /// The peer turned us away.
     #[error("{peer} refused this connection: {reason}")]
     Refused {
+        /// Who.
+        peer: String,
+        /// Its reason.
+        reason: String,
+    },
+    /// The peer cannot serve this request.
+    #[error("{peer} refused the request: {reason}")]
+    RefusedRequest {
         /// Who.
         peer: String,
         /// Its reason.

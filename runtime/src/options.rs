@@ -5,15 +5,44 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use cli::memory::Memory;
 use convert::Who;
-use datasets::Task;
+use datasets::{DataFlags, Length};
+
+const PROGRAM: &str = "Examples:
+  runtime infer --text \"a gorgeous, witty, seductive movie\"
+  runtime infer --bundle outputs/bundle --file texts.txt --json
+  runtime evaluate --model outputs/student --task sst2 --data-dir glue
+";
+const INFER: &str = "Examples:
+  runtime infer --text \"a gorgeous, witty, seductive movie\" --text \"a dull and lifeless film\"
+  runtime infer --bundle outputs/bundle --text \"A man plays.\" --text-pair \"Somebody makes music.\"
+  runtime infer --model outputs/student --file texts.txt --batch 8 --json
+  cut -f 1,2 pairs.tsv | runtime infer --model outputs/student --pairs --no-truncate
+";
+const EVALUATE: &str = "Examples:
+  runtime evaluate --task sst2 --data-dir glue --max-samples 100
+  runtime evaluate --bundle outputs/bundle --student outputs/student --task mrpc --data-dir glue --json
+  runtime evaluate --model outputs/student --validation-file dev.csv --text-column review --label-column stars
+";
+const PARTY: &str = "Examples:
+  runtime party --index 0 --bundle outputs/bundle/party0 --insecure-local
+  runtime party --index 1 --bundle outputs/bundle/party1 --insecure-local --deadline 30
+";
+const DEALER: &str = "Examples:
+  runtime dealer --bundle outputs/bundle/dealer --insecure-local
+  runtime dealer --bundle outputs/bundle/dealer --insecure-local --deadline 30
+";
+
+fn after(examples: &str) -> String {
+    format!("{examples}\n{}", cli::EXIT_CODES)
+}
 
 /// Classifies texts privately: two servers compute on shares, neither sees text, weights or answer.
 ///
-/// Exit codes: 0 done, 1 other, 2 usage, 3 a bad file, 4 a model's ranges or accuracy, 5 a peer refused, 6 a peer lost or
-/// too slow, 130 stopped.
+/// Every flag may be spelt with `_` for `-`.
 #[derive(Parser)]
-#[command(name = "runtime", version, verbatim_doc_comment)]
+#[command(name = "runtime", version, after_help = after(PROGRAM))]
 pub struct Options {
     /// What to do.
     #[command(subcommand)]
@@ -24,12 +53,24 @@ pub struct Options {
 #[derive(Subcommand)]
 pub enum Command {
     /// Classify texts; starts both parties and the dealer on this machine and is the client.
+    #[command(after_help = after(INFER))]
     Infer(Infer),
     /// Classify a labelled set and compare with floating point and with fixed point in clear.
+    #[command(after_help = after(EVALUATE))]
     Evaluate(Evaluate),
     /// Be one of the two computing parties (started by `infer` and `evaluate`).
+    ///
+    /// For `infer` and `evaluate`, which start it themselves; by hand only to watch it. It says on standard output, in one
+    /// line of JSON, that it is ready, waits for one line on standard input (token, session, addresses), serves one client,
+    /// and ends when that input ends.
+    #[command(after_help = after(PARTY))]
     Party(Party),
     /// Be the dealer of correlated randomness (started by `infer` and `evaluate`).
+    ///
+    /// For `infer` and `evaluate`, which start it themselves; by hand only to watch it. It says on standard output, in one
+    /// line of JSON, that it is ready, waits for one line on standard input (token, session, addresses), deals what both
+    /// parties ask for, and ends when that input ends.
+    #[command(after_help = after(DEALER))]
     Dealer(Dealer),
 }
 
@@ -52,6 +93,9 @@ pub struct Source {
     /// Most texts that share their rounds; fewer where memory or restarts would grow too large.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch: u32,
+    /// How much memory all roles may take together.
+    #[command(flatten)]
+    pub memory: Memory,
     /// Print one JSON object in place of one list a text.
     #[arg(long)]
     pub json: bool,
@@ -76,10 +120,19 @@ pub struct Infer {
     /// A text to classify; may be given several times.
     #[arg(long, value_name = "TEXT", conflicts_with = "file")]
     pub text: Vec<String>,
+    /// The second text of a pair; as many as there are --text, in the same order.
+    #[arg(long, value_name = "TEXT", requires = "text")]
+    pub text_pair: Vec<String>,
     /// A file with one text a line; without --text and --file, texts are read from standard input.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Labels to print for each text, best first.
+    /// Each line of the file or of standard input holds two texts with a tab between.
+    #[arg(long, conflicts_with = "text")]
+    pub pairs: bool,
+    /// What happens to long texts.
+    #[command(flatten)]
+    pub length: Length,
+    /// Labels to print for each text, best first; numbers are printed all.
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..),
         conflicts_with = "json")]
     pub top_k: u32,
@@ -91,18 +144,18 @@ pub struct Evaluate {
     /// Which model.
     #[command(flatten)]
     pub source: Source,
-    /// The task, in any usual spelling.
-    #[arg(long, value_name = "TASK", value_parser = |name: &str| name.parse::<Task>())]
-    pub task: Task,
-    /// The GLUE folder, or the task's own.
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: PathBuf,
     /// The student that the bundle was made from, for comparing.
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub student: Option<PathBuf>,
     /// Evaluate the first N examples only.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_samples: Option<u32>,
+    /// What happens to long texts.
+    #[command(flatten)]
+    pub length: Length,
+    /// Which texts.
+    #[command(flatten)]
+    pub data: DataFlags,
 }
 
 /// `runtime party`.
@@ -111,6 +164,9 @@ pub struct Party {
     /// 0 or 1.
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub index: u8,
+    /// Loopback port to listen on; 0 takes any free one and says which.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub port: u16,
     /// How to run it.
     #[command(flatten)]
     pub child: Child,
@@ -137,11 +193,14 @@ pub struct Child {
     /// Longest wait for another role, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub deadline: u64,
+    /// How much memory this role may take.
+    #[command(flatten)]
+    pub memory: Memory,
 }
 
 impl Options {
     /// Parses a command line, the program's name first. Flags may be spelt with `_` for `-`.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
-        Options::try_parse_from(convert::dashed(args))
+        Options::try_parse_from(cli::dashed(args))
     }
 }

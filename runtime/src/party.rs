@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bundle::PartyBundle;
+use cli::coded;
+use cli::exit::{GATE, LOST};
+use cli::memory::Memory;
 use model::{InputKind, Plan, Spec, Texts};
 use mpc::{
     Agreement, Attempt, DealtReader, Outcome, OutputShape, Party, PartyWeights, expand_input, mask_output, online,
@@ -14,8 +17,9 @@ use net::{Frame, Link, Listener};
 use ring64::{Kernel, Key, packed_len};
 use zeroize::Zeroize;
 
-use crate::exit::{GATE, LOST, code_of, coded};
+use crate::exit::code_of;
 use crate::handshake::{Identity, Peer, answer_all, call, fresh, is_timeout, take};
+use crate::memory::Needs;
 use crate::message::{ControlError, Demand, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::start::Start;
 
@@ -27,7 +31,13 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::from_millis(1);
 
 /// Serves requests until the client says goodbye.
-pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, deadline: Duration) -> Result<()> {
+pub fn serve(
+    listener: &Listener,
+    bundle: PartyBundle,
+    start: &Start,
+    deadline: Duration,
+    memory: Memory,
+) -> Result<()> {
     let party = if bundle.party == 0 { Party::Zero } else { Party::One };
     let role = if bundle.party == 0 { Role::Party0 } else { Role::Party1 };
     let identity = Identity {
@@ -70,6 +80,7 @@ pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, deadline: 
         client: client.link,
         last_request: 0,
         deadline,
+        memory,
     };
     server.run()
 }
@@ -107,6 +118,7 @@ struct Server {
     client: Peer,
     last_request: u64,
     deadline: Duration,
+    memory: Memory,
 }
 
 impl Server {
@@ -172,6 +184,7 @@ impl Server {
         self.last_request = request;
         let texts = Texts::new(&asked.lengths, &self.spec.shape).map_err(|e| unexpected(e.to_string()))?;
         let plan = Plan::new(&self.spec, &texts, self.kind).context("planning the request")?;
+        self.admit(request, &texts)?;
         let mut report = Report::default();
         let mut input = None;
         for attempt in 0..MOST_ATTEMPTS {
@@ -202,6 +215,16 @@ impl Server {
             100.0 * planned
         );
         Err(coded(GATE, message))
+    }
+
+    /// Refuses a request that takes more memory than there is, before anything is asked for it. The session ends with it:
+    /// the other roles may have begun.
+    fn admit(&mut self, request: u64, texts: &Texts) -> Result<()> {
+        let needs = Needs::of(&self.spec, self.kind, texts)?;
+        let Err(refusal) = needs.check_role(self.identity.role, self.memory) else { return Ok(()) };
+        send(&mut self.client, kind::REFUSE, request, 0, &refusal.to_string())?;
+        self.client.flush()?;
+        Err(refusal)
     }
 
     /// Gets fresh correlations: a key and, at P1, the dealt stream.

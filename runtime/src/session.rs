@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use cli::memory::Memory;
 use datasets::Tokenizer;
-use indicatif::{ProgressBar, ProgressStyle};
-use model::{Plan, Sample, Spec, Texts, input_form};
+use indicatif::ProgressBar;
+use model::{InputKind, Plan, ProblemType, Sample, Spec, Texts, input_form};
 
+use crate::client::Answer;
 use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
+use crate::memory::Needs;
 use crate::options::Source;
 use crate::shipped::choose;
 
@@ -18,43 +21,75 @@ const MOST_INPUT_BYTES: usize = 256 << 20;
 /// Largest restart probability of a batch of several texts.
 const MOST_RESTARTS: f64 = 0.25;
 
-/// A running deployment, and what a client knows of its model.
+/// What a client knows of its model, and the roles that run it.
 pub struct Session {
-    /// All roles.
-    pub deployment: Deployment,
+    roles: Roles,
     /// Scales and series.
     pub spec: Arc<Spec>,
     /// Names of classes.
     pub labels: Vec<String>,
+    /// What the logits mean.
+    pub problem: ProblemType,
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
     /// The student's folder, where known.
     pub student: Option<PathBuf>,
+    kind: InputKind,
     most_texts: usize,
+    memory: Memory,
+}
+
+/// The roles of a session: nobody is started before it is known that there is memory enough.
+struct Roles {
+    bundle: PathBuf,
+    deadline: Duration,
+    bar: ProgressBar,
+    running: Option<Deployment>,
 }
 
 impl Session {
-    /// Starts all roles on the bundle that the command line asks for.
+    /// Reads the client's part of the bundle that the command line asks for.
     pub fn open(source: &Source, bar: &ProgressBar) -> Result<Session> {
         let chosen = choose(source)?;
         // --json says it in its own output
         if !(source.quiet && source.json) {
             bar.suspend(|| crate::log(&format!("note: {INSECURE_LOCAL}")));
         }
-        bar.set_message("starting the roles");
-        let deployment = Deployment::start(&this_program()?, &chosen.bundle, source.deadline())?;
-        let bundle = deployment.bundle()?;
-        let (spec, labels) = (bundle.spec.clone(), bundle.labels.clone());
+        let bundle = Deployment::check(&chosen.bundle)?;
+        let (spec, labels, problem) = (bundle.spec.clone(), bundle.labels.clone(), bundle.problem);
         let folder = bundle.tokenizer_path.parent().context("a tokenizer without a folder")?;
         let tokenizer = Tokenizer::load(folder, spec.shape.positions)?;
         let (student, most_texts) = (chosen.student, source.batch as usize);
-        Ok(Session { deployment, spec, labels, tokenizer, student, most_texts })
+        let (kind, memory) = (bundle.embedding.input_kind(), source.memory);
+        let roles = Roles { bundle: chosen.bundle, deadline: source.deadline(), bar: bar.clone(), running: None };
+        Ok(Session { roles, spec, labels, problem, tokenizer, student, kind, most_texts, memory })
+    }
+
+    /// Classifies one of the [`batches`](Self::batches); the first time, all roles are started.
+    pub fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
+        let Roles { bundle, deadline, bar, running } = &mut self.roles;
+        let deployment = match running {
+            Some(deployment) => deployment,
+            none => {
+                bar.set_message("starting the roles");
+                let started = Deployment::start_within(&this_program()?, bundle, *deadline, self.memory)?;
+                bar.set_message("classifying");
+                none.insert(started)
+            }
+        };
+        deployment.classify(batch)
+    }
+
+    /// Ends all roles and waits for them.
+    pub fn finish(self) -> Result<()> {
+        self.roles.running.map_or(Ok(()), Deployment::finish)
     }
 
     /// Splits texts into batches, in order: as many together as was asked for, where neither the input nor the
-    /// probability of a restart grows too large.
+    /// probability of a restart grows too large, nor the memory that the roles need. Refuses a text that needs too much
+    /// alone.
     pub fn batches<'a>(&self, samples: &'a [Sample]) -> Result<Vec<&'a [Sample]>> {
-        let kind = self.deployment.bundle()?.embedding.input_kind();
+        let kind = self.kind;
         let mut batches = Vec::new();
         let (mut start, mut bytes, mut restarts) = (0, 0, 0.0);
         for (at, sample) in samples.iter().enumerate() {
@@ -64,26 +99,32 @@ impl Session {
             let full =
                 at - start == self.most_texts || bytes + size > MOST_INPUT_BYTES || restarts + risk > MOST_RESTARTS;
             if full && at > start {
-                batches.push(&samples[start..at]);
+                self.fitting(&samples[start..at], &mut batches)?;
                 (start, bytes, restarts) = (at, 0, 0.0);
             }
             (bytes, restarts) = (bytes + size, restarts + risk);
         }
         if start < samples.len() {
-            batches.push(&samples[start..]);
+            self.fitting(&samples[start..], &mut batches)?;
         }
         Ok(batches)
     }
-}
 
-/// A bar on standard error, if that is a terminal and quiet was not asked for.
-pub fn progress(quiet: bool, steps: usize) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
+    /// A batch as it is, or halved until there is memory enough for each piece.
+    fn fitting<'a>(&self, batch: &'a [Sample], batches: &mut Vec<&'a [Sample]>) -> Result<()> {
+        let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
+        let texts = Texts::new(&lengths, &self.spec.shape);
+        let fits =
+            texts.map_err(Into::into).and_then(|texts| Needs::of(&self.spec, self.kind, &texts)?.check(self.memory));
+        match fits {
+            Ok(()) => batches.push(batch),
+            Err(_) if batch.len() > 1 => {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                self.fitting(first, batches)?;
+                self.fitting(second, batches)?;
+            }
+            Err(refusal) => return Err(refusal.context(format!("a text of {} tokens", lengths[0]))),
+        }
+        Ok(())
     }
-    let bar = ProgressBar::new(steps as u64);
-    let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} {eta}");
-    bar.set_style(style.unwrap_or(ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

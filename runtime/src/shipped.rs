@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use bundle::{ClientBundle, DealerBundle, Embedding, Role, WriteOptions};
-use convert::Student;
+use bundle::{BundleError, ClientBundle, DealerBundle, Embedding, Role, WriteOptions, check_parts};
+use cli::coded;
+use cli::exit::{BAD_INPUT, INTERRUPTED, UNWRITABLE};
+use convert::{ConvertError, Student};
 use directories::ProjectDirs;
-use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
-use crate::exit::{BAD_FILE, INTERRUPTED, coded};
 use crate::options::Source;
 
 /// The student in this repository.
@@ -28,14 +28,29 @@ const CACHE_VERSION: u32 = 2;
 /// Whether a bundle is being written, and whether it should stop.
 static WRITING: AtomicBool = AtomicBool::new(false);
 static STOP: AtomicBool = AtomicBool::new(false);
+/// Whether a signal is ending this process.
+static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Ends this process on Ctrl-C; a bundle that is being written is removed first. Child processes end when this one does:
-/// their standard input ends.
+/// Ends this process on Ctrl-C, after its children; a bundle that is being written is removed first.
 pub fn interrupt() {
     if WRITING.load(Ordering::SeqCst) && !STOP.swap(true, Ordering::SeqCst) {
         return;
     }
+    ENDING.store(true, Ordering::SeqCst);
+    crate::children::kill_all();
     std::process::exit(INTERRUPTED);
+}
+
+/// Whether a signal is ending this process: what goes wrong meanwhile is its doing.
+pub(crate) fn ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
+/// Does not return when a signal is ending this process.
+pub fn give_way() {
+    while ending() {
+        std::thread::park();
+    }
 }
 
 /// A bundle to run, and the student that it was made from, where known.
@@ -56,7 +71,7 @@ pub fn choose(source: &Source) -> Result<Chosen> {
         Some(folder) => folder.clone(),
         None => shipped()?,
     };
-    let bundle = converted(&student, source.embedding.into(), source.quiet)?;
+    let bundle = converted(&student, source)?;
     Ok(Chosen { bundle, student: Some(student) })
 }
 
@@ -72,11 +87,12 @@ fn shipped() -> Result<PathBuf> {
         "the shipped student is not at {}; give --model or --bundle, or set {MODELS_VARIABLE} to the folder that holds it",
         folder.display()
     );
-    Err(coded(BAD_FILE, message))
+    Err(coded(BAD_INPUT, message))
 }
 
 /// The bundle of a student in the cache folder; made if it is not there.
-fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf> {
+fn converted(folder: &Path, source: &Source) -> Result<PathBuf> {
+    let (embedding, quiet) = (Embedding::from(source.embedding), source.quiet);
     let cache = match std::env::var_os(CACHE_VARIABLE) {
         Some(cache) => PathBuf::from(cache),
         None => ProjectDirs::from("", "", "private-bert")
@@ -93,13 +109,13 @@ fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf
     if is_whole(&bundle) {
         return Ok(bundle);
     }
-    fs::create_dir_all(&cache).with_context(|| format!("making the cache folder {}", cache.display()))?;
+    convert::check_memory(folder, source.memory)?;
+    fs::create_dir_all(&cache)
+        .map_err(|e| unwritable(format!("cannot make the cache folder {}: {e}", cache.display())))?;
     if !quiet {
         crate::log(&format!("converting {} into {} (first use)", folder.display(), bundle.display()));
     }
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
-    bar.set_style(ProgressStyle::with_template("{msg} {bar:32} {percent} %").unwrap_or(ProgressStyle::default_bar()));
-    bar.set_message("reading and fitting");
+    let bar = cli::bar(quiet, "reading and fitting", 0);
     let student = Student::read(folder)?;
     let converted = convert::convert(&student, &student.stored_ranges()?)?;
     bar.set_message("masking and writing");
@@ -119,18 +135,25 @@ fn converted(folder: &Path, embedding: Embedding, quiet: bool) -> Result<PathBuf
     match written {
         // another process was faster: its bundle serves as well
         Err(_) if is_whole(&bundle) => {}
+        Err(ConvertError::Bundle(error @ BundleError::Write { .. })) => return Err(unwritable(error.to_string())),
         other => drop(other?),
     }
     bar.finish_and_clear();
     Ok(bundle)
 }
 
-/// Whether a bundle can be read by all roles.
+/// The cache cannot be written to.
+fn unwritable(what: String) -> anyhow::Error {
+    let cure = format!("set {CACHE_VARIABLE} to a folder with room that you may write to");
+    coded(UNWRITABLE, format!("{what}; bundles are kept in your cache folder: {cure}"))
+}
+
+/// Whether a bundle is there for all roles; their weights are read by the parties themselves.
 fn is_whole(bundle: &Path) -> bool {
     let part = |role: Role| role.folder(bundle);
-    ClientBundle::open(&part(Role::Client)).is_ok()
+    check_parts(bundle).is_ok()
+        && ClientBundle::open(&part(Role::Client)).is_ok()
         && DealerBundle::open(&part(Role::Dealer)).is_ok()
-        && [Role::Party0, Role::Party1].into_iter().all(|role| part(role).join("manifest.json").is_file())
 }
 
 /// A name for a student's content.
@@ -142,7 +165,7 @@ fn fingerprint(folder: &Path) -> Result<String> {
             Err(error) => {
                 let message =
                     format!("{}: {error}; a student folder as `distill` writes it is expected", path.display());
-                return Err(coded(BAD_FILE, message));
+                return Err(coded(BAD_INPUT, message));
             }
         };
         hash.update((bytes.len() as u64).to_le_bytes());

@@ -1,48 +1,78 @@
-//! Texts of the command line as tokens.
+//! The texts that `infer` was given.
 
 use std::fs;
 use std::io::{Read, stdin};
 
-use anyhow::{Context, Result};
-use datasets::Tokenizer;
-use model::Sample;
+use anyhow::Result;
+use cli::coded;
+use cli::exit::{BAD_INPUT, USAGE};
 
-use crate::exit::{BAD_FILE, USAGE, coded};
 use crate::options::Infer;
 
-/// The texts that `infer` was given: flags, a file, or standard input, one text a line.
-pub fn given(options: &Infer) -> Result<Vec<String>> {
-    let texts: Vec<String> = match &options.file {
-        _ if !options.text.is_empty() => options.text.clone(),
-        Some(file) => {
-            let read = fs::read(file).map_err(|e| coded(BAD_FILE, format!("{}: {e}", file.display())))?;
-            lines(read, &file.display().to_string())?
-        }
-        None => {
-            let mut read = Vec::new();
-            stdin().read_to_end(&mut read).context("reading texts from standard input")?;
-            lines(read, "standard input")?
-        }
+/// A text, or the two of a pair.
+pub type Text = (String, Option<String>);
+
+/// Texts from flags, from a file or from standard input.
+pub fn given(options: &Infer) -> Result<Vec<Text>> {
+    if !options.text.is_empty() {
+        return flags(&options.text, &options.text_pair);
+    }
+    let from = options.file.as_ref().map_or("standard input".to_string(), |file| file.display().to_string());
+    let mut bytes = Vec::new();
+    let read = match &options.file {
+        Some(file) => fs::read(file).map(|all| bytes = all),
+        None => stdin().read_to_end(&mut bytes).map(drop),
     };
-    if texts.is_empty() {
-        return Err(coded(USAGE, "no text was given; use --text, --file, or one text a line on standard input"));
-    }
-    match texts.iter().position(|t| t.trim().is_empty()) {
-        Some(at) => Err(coded(USAGE, format!("text {} is empty; give every text at least one word", at + 1))),
-        None => Ok(texts),
+    read.map_err(|e| coded(BAD_INPUT, format!("{from}: {e}")))?;
+    let texts = lines(&from, bytes, options.pairs)?;
+    match (texts.is_empty(), &options.file) {
+        (false, _) => Ok(texts),
+        (true, Some(_)) => Err(coded(BAD_INPUT, format!("{from}: no text; expected one a line"))),
+        (true, None) => {
+            Err(coded(USAGE, "no text was given; use --text, --file, or one text a line on standard input"))
+        }
     }
 }
 
-fn lines(bytes: Vec<u8>, from: &str) -> Result<Vec<String>> {
-    let text = String::from_utf8(bytes).map_err(|e| {
+fn flags(texts: &[String], seconds: &[String]) -> Result<Vec<Text>> {
+    if !seconds.is_empty() && seconds.len() != texts.len() {
+        let (texts, seconds) = (texts.len(), seconds.len());
+        let message = format!("--text was given {texts} and --text-pair {seconds} times; each pair takes one of both");
+        return Err(coded(USAGE, message));
+    }
+    for (flag, values) in [("--text", texts), ("--text-pair", seconds)] {
+        if let Some(at) = values.iter().position(|text| text.trim().is_empty()) {
+            let message = format!("text {} is empty ({flag}); give every text at least one word", at + 1);
+            return Err(coded(USAGE, message));
+        }
+    }
+    let mut seconds = seconds.iter().cloned();
+    Ok(texts.iter().map(|text| (text.clone(), seconds.next())).collect())
+}
+
+/// One text a line, or two with a tab between.
+fn lines(from: &str, bytes: Vec<u8>, pairs: bool) -> Result<Vec<Text>> {
+    let all = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        coded(BAD_FILE, format!("{from}: not UTF-8 at byte {at}; save the file as UTF-8"))
+        coded(BAD_INPUT, format!("{from}: not UTF-8 at byte {at}; save the file as UTF-8"))
     })?;
-    Ok(text.lines().map(str::to_string).collect())
-}
-
-/// A text as tokens, and whether its end was cut off.
-pub fn tokens(tokenizer: &Tokenizer, text: &str, pair: Option<&str>) -> Result<(Sample, bool)> {
-    let encoding = tokenizer.encode(text, pair)?;
-    Ok((Sample { ids: encoding.ids, segments: encoding.type_ids }, encoding.truncated))
+    let all = all.strip_prefix('\u{feff}').unwrap_or(&all);
+    let mut texts = Vec::new();
+    for (at, line) in all.lines().enumerate() {
+        let wrong = |expected: &str, got: String| {
+            Err(coded(BAD_INPUT, format!("{from}, line {}: expected {expected}, got {got}", at + 1)))
+        };
+        let text = match (pairs, line.split_once('\t')) {
+            (false, _) => (line, None),
+            (true, Some((text, second))) if !second.contains('\t') => (text, Some(second)),
+            (true, _) => {
+                return wrong("two texts with one tab between", format!("{} tabs", line.matches('\t').count()));
+            }
+        };
+        if text.0.trim().is_empty() || text.1.is_some_and(|second| second.trim().is_empty()) {
+            return wrong("at least one word in every text", "an empty one".into());
+        }
+        texts.push((text.0.to_string(), text.1.map(str::to_string)));
+    }
+    Ok(texts)
 }

@@ -15,7 +15,6 @@ use folder::{Place, weights};
 use ndarray::{ArrayD, IxDyn};
 use programs::{command, output, processes, tree};
 use safetensors::Dtype;
-use snapbox::IntoData;
 
 /// One mistake. In `args`, `{root}` is the world's folder; a `+` stands for a space.
 struct Case {

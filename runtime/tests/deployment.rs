@@ -11,12 +11,13 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bundle::{Contents, Embedding, Table, WriteOptions};
+use cli::exit::{BAD_INPUT, LOST};
 use convert::{Converted, Student};
 use folder::Place;
 use model::{Float, InputKind, Plan, Sample, Texts};
 use net::HEADER_LEN;
 use runtime::deployment::Deployment;
-use runtime::exit::{LOST, REFUSED, code_of};
+use runtime::exit::code_of;
 use runtime::handshake::{Identity, call, fresh};
 use runtime::message::Role;
 use runtime::start::Ready;
@@ -211,7 +212,8 @@ fn parts_of_two_conversions_do_not_work_together() {
     std::fs::remove_dir_all(one.join("party1")).unwrap();
     std::fs::rename(other.join("party1"), one.join("party1")).unwrap();
     let error = Deployment::start(program(), &one, Duration::from_secs(5)).map(|_| ()).unwrap_err();
-    assert!([LOST, REFUSED].contains(&code_of(&error)), "{error:#}");
+    assert_eq!(code_of(&error), BAD_INPUT, "{error:#}");
+    assert!(format!("{error:#}").contains("party1: the bundle id"), "{error:#}");
 }
 
 #[test]

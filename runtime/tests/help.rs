@@ -6,7 +6,6 @@ mod programs;
 use std::time::Duration;
 
 use programs::{command, output};
-use snapbox::IntoData;
 
 fn help(program: &str, command_line: &[&str]) -> String {
     let root = tempfile::tempdir().unwrap();

@@ -94,7 +94,7 @@ fn evaluate_takes_a_bundle_and_the_student_that_it_was_made_from() {
     let student = convert::Student::read(&place.student()).unwrap();
     let stored = student.stored_ranges().unwrap();
     // another calibration: other scales, the same model
-    let samples = convert::encode(&student.tokenizer, student.shape(), &folder::examples(7)).unwrap();
+    let samples = folder::samples(&student, &folder::examples(7));
     let fewer = model::calibrate(&student.folded, &samples, &|| ()).unwrap();
     for (name, ranges, fixed) in [("stored", stored, true), ("fewer", fewer, false)] {
         let bundle = place.root.path().join(name);
@@ -136,12 +136,21 @@ fn each_mistake_has_a_message_and_an_exit_code() {
     let empty = place.root.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     let empty = empty.display().to_string();
-    std::fs::write(place.root.path().join("latin1"), b"caf\xe9\n").unwrap();
-    let latin1 = place.root.path().join("latin1").display().to_string();
-    let cases: [(&[&str], &[u8], i32, &str); 12] = [
+    let latin1 = place.write("latin1", b"caf\xe9\n");
+    let three = place.write("three", "w4\tw5\nw4\tw5\tw6\n");
+    let none = place.write("none", "");
+    let cases: [(&[&str], &[u8], i32, &str); 20] = [
         (&["infer", "--model", &model], b"", 2, "no text"),
         (&["infer", "--model", &model, "--text", " "], b"", 2, "text 1 is empty"),
-        (&["infer", "--model", &model], b"w4\n\nw5\n", 2, "text 2 is empty"),
+        (&["infer", "--model", &model, "--text", "w4", "--text-pair", ""], b"", 2, "text 1 is empty (--text-pair)"),
+        (&["infer", "--model", &model, "--text", "w4", "--text-pair", "w5", "--text-pair", "w6"], b"", 2, "2 times"),
+        (&["infer", "--model", &model, "--text", "w4", "--pairs"], b"", 2, "cannot be used with"),
+        (&["infer", "--model", &model, "--text-pair", "w4"], b"", 2, "--text <TEXT>"),
+        (&["infer", "--model", &model], b"w4\n\nw5\n", 3, "standard input, line 2: expected at least one word"),
+        (&["infer", "--model", &model, "--pairs"], b"w4\tw5\nw6\n", 3, "line 2: expected two texts with one tab"),
+        (&["infer", "--model", &model, "--pairs", "--file", &three], b"", 3, "three, line 2: expected two texts"),
+        (&["infer", "--model", &model, "--pairs"], b"w4\t \n", 3, "line 1: expected at least one word in every text"),
+        (&["infer", "--model", &model, "--file", &none], b"", 3, "none: no text"),
         (&["infer", "--model", &model], b"caf\xe9", 3, "not UTF-8 at byte 3"),
         (&["infer", "--model", &model, "--file", &latin1], b"", 3, "not UTF-8 at byte 3"),
         (&["infer", "--model", &model, "--file", "/nowhere"], b"", 3, "/nowhere"),

@@ -8,10 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bundle::{Embedding, WriteOptions};
+use cli::exit::LOST;
 use convert::Student;
 use model::Sample;
 use runtime::deployment::Deployment;
-use runtime::exit::{LOST, code_of};
+use runtime::exit::code_of;
 use runtime::message::Role;
 use runtime::shipped::SHIPPED;
 use serde_json::Value;

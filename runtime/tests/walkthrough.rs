@@ -124,7 +124,8 @@ fn walk(endpoint: &str, home: &Path, offline: bool) {
         let done = run(&line, place.path(), endpoint, home, offline);
         answers.push((line, String::from_utf8(done.stdout).unwrap()));
     }
-    let of = |what: &str| &answers.iter().find(|(line, _)| line.contains(what)).expect("a command of the walk-through").1;
+    let of =
+        |what: &str| &answers.iter().find(|(line, _)| line.contains(what)).expect("a command of the walk-through").1;
     let label: Value = serde_json::from_str(of(" infer ").lines().next().unwrap()).unwrap();
     assert!(["NEGATIVE", "POSITIVE"].contains(&label[0]["label"].as_str().unwrap()), "{label}");
     let report: Value = serde_json::from_str(of(" evaluate ")).unwrap();

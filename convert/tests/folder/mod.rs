@@ -1,11 +1,12 @@
-//! Folders of small students with random weights, as `distill` would leave them, and of a small task.
+//! Folders of small students with random weights, as `distill` would leave them, and of small tasks.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model::{Config, Shape, Tensors, calibrate, fold, synthetic};
+use datasets::{Example, Label, Length};
+use model::{Config, Sample, Shape, Tensors, calibrate, fold, synthetic};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -18,11 +19,30 @@ impl Place {
     /// A student that can be converted.
     pub(crate) fn new() -> Place {
         let place = Place::without_calibration();
-        let student = convert::Student::read(&place.student()).unwrap();
-        let samples = convert::encode(&student.tokenizer, student.shape(), &examples(40)).unwrap();
-        let ranges = calibrate(&student.folded, &samples, &|| ()).unwrap();
-        fs::write(place.student().join("calibration.json"), serde_json::to_vec(&ranges).unwrap()).unwrap();
+        place.calibrate();
         place
+    }
+
+    /// A student whose outputs have these names, and mean what `problem_type` says, or what their number says.
+    pub(crate) fn answering(labels: &[&str], problem_type: Option<&str>) -> Place {
+        let place = Place::without_calibration();
+        let mut json: serde_json::Value = serde_json::from_str(CONFIG).unwrap();
+        json["id2label"] =
+            labels.iter().enumerate().map(|(id, name)| (id.to_string(), serde_json::Value::from(*name))).collect();
+        if let Some(problem_type) = problem_type {
+            json["problem_type"] = problem_type.into();
+        }
+        let json = json.to_string();
+        place.write_weights(&synthetic(&Config::from_json(&json).unwrap(), 5), Dtype::F32, "bert.");
+        fs::write(place.student().join("config.json"), json).unwrap();
+        place.calibrate();
+        place
+    }
+
+    fn calibrate(&self) {
+        let student = convert::Student::read(&self.student()).unwrap();
+        let ranges = calibrate(&student.folded, &samples(&student, &[examples(40), pairs(40)].concat()), &|| ());
+        fs::write(self.student().join("calibration.json"), serde_json::to_vec(&ranges.unwrap()).unwrap()).unwrap();
     }
 
     pub(crate) fn without_calibration() -> Place {
@@ -50,10 +70,34 @@ impl Place {
 
     pub(crate) fn write_task(&self, train: usize, dev: usize) {
         for (file, count) in [("train.tsv", train), ("dev.tsv", dev)] {
-            let lines = examples(count).into_iter().map(|e| format!("{}\t{}\n", e.text, e.label));
+            let lines = examples(count).into_iter().map(|e| format!("{}\t{}\n", e.text, class(&e)));
             let text = format!("sentence\tlabel\n{}", lines.collect::<String>());
             fs::write(self.glue().join("SST-2").join(file), text).unwrap();
         }
+    }
+
+    /// MRPC and STS-B over the same pairs.
+    pub(crate) fn write_pair_tasks(&self, train: usize, dev: usize) {
+        for (file, count) in [("train.tsv", train), ("dev.tsv", dev)] {
+            let mut mrpc = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n".to_string();
+            let mut stsb = "index\tgenre\tsentence1\tsentence2\tscore\n".to_string();
+            for (i, pair) in pairs(count).iter().enumerate() {
+                let (a, b) = (&pair.text, pair.text_pair.as_deref().unwrap());
+                mrpc += &format!("{}\t{i}\t{i}\t{a}\t{b}\n", class(pair));
+                stsb += &format!("{i}\tx\t{a}\t{b}\t{:.2}\n", score(i));
+            }
+            for (task, text) in [("MRPC", mrpc), ("STS-B", stsb)] {
+                fs::create_dir_all(self.glue().join(task)).unwrap();
+                fs::write(self.glue().join(task).join(file), text).unwrap();
+            }
+        }
+    }
+
+    /// Writes a file beside the student, and returns its path.
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.root.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
     }
 
     /// Writes `model.safetensors`; the classifier never has a prefix.
@@ -138,10 +182,40 @@ pub(crate) fn tokenizer(words: usize) -> String {
 }
 
 /// Texts of 1 to 20 words.
-pub(crate) fn examples(count: usize) -> Vec<datasets::Example> {
-    let text = |i: usize| {
-        let words = (0..1 + i * 7 % 20).map(|j| format!("w{}", 4 + (i * 11 + j * 5) % 25));
-        words.collect::<Vec<_>>().join(" ")
+pub(crate) fn examples(count: usize) -> Vec<Example> {
+    let one = |i| Example { text: words(i, 1 + i * 7 % 20), text_pair: None, label: Label::Class(i % 2) };
+    (0..count).map(one).collect()
+}
+
+/// Pairs of 1 to 5 and 1 to 6 words; a third is of class 0.
+pub(crate) fn pairs(count: usize) -> Vec<Example> {
+    let one = |i| {
+        let (text, second) = (words(i, 1 + i * 3 % 5), words(2 * i + 1, 1 + i * 5 % 6));
+        Example { text, text_pair: Some(second), label: Label::Class(usize::from(i % 3 > 0)) }
     };
-    (0..count).map(|i| datasets::Example { text: text(i), text_pair: None, label: i % 2 }).collect()
+    (0..count).map(one).collect()
+}
+
+/// The number that belongs to a pair.
+pub(crate) fn score(pair: usize) -> f32 {
+    (pair * 7 % 21) as f32 / 4.0
+}
+
+/// The number of an example's class.
+pub(crate) fn class(example: &Example) -> usize {
+    match example.label {
+        Label::Class(class) => class,
+        Label::Number(_) => panic!("a number is no class"),
+    }
+}
+
+/// As the student takes them, cut where they are too long.
+pub(crate) fn samples(student: &convert::Student, examples: &[Example]) -> Vec<Sample> {
+    let texts = examples.iter().map(Example::texts);
+    convert::encode(&student.tokenizer, student.shape(), texts, Length::default()).unwrap().samples
+}
+
+fn words(i: usize, count: usize) -> String {
+    let words = (0..count).map(|j| format!("w{}", 4 + (i * 11 + j * 5) % 25));
+    words.collect::<Vec<_>>().join(" ")
 }

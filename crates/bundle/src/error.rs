@@ -7,9 +7,17 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
-    /// A file cannot be read or written.
-    #[error("{}: {source}", .path.display())]
-    Io {
+    /// A file or folder cannot be read.
+    #[error("{}: {source}{}", .path.display(), read_cure(.source.kind()))]
+    Read {
+        /// File or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file or folder cannot be written; nothing half-written is left behind.
+    #[error("cannot write {}: {source}; {}", .path.display(), write_cure(.source.kind()))]
+    Write {
         /// File or folder.
         path: PathBuf,
         /// What the operating system said.
@@ -74,16 +82,22 @@ pub enum BundleError {
 }
 
 /// What to do about a file that was damaged on its way.
-pub(crate) const COPY_AGAIN: &str = "copy this part of the bundle again, or convert again";
+pub(crate) const COPY_AGAIN: &str = "copy this part of the bundle again, or make a new one: convert STUDENT -o BUNDLE";
 /// What to do about a part in the wrong place.
-pub(crate) const OWN_PART: &str = "give each role its own part of one and the same bundle";
+pub(crate) const OWN_PART: &str =
+    "give each role its own part of one bundle, or make a new one: convert STUDENT -o BUNDLE";
 /// What to do about another format.
-pub(crate) const CONVERT_AGAIN: &str = "convert the student again with this program's `convert`";
+pub(crate) const CONVERT_AGAIN: &str = "convert the student again with this release: convert STUDENT -o BUNDLE";
 
 impl BundleError {
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> BundleError {
+    pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> BundleError {
         let path = path.to_path_buf();
-        move |source| BundleError::Io { path, source }
+        move |source| BundleError::Read { path, source }
+    }
+
+    pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> BundleError {
+        let path = path.to_path_buf();
+        move |source| BundleError::Write { path, source }
     }
 
     pub(crate) fn mismatch(
@@ -104,6 +118,29 @@ impl BundleError {
 
     pub(crate) fn contents(what: impl ToString, expected: impl ToString, got: impl ToString) -> BundleError {
         BundleError::Contents { what: what.to_string(), expected: expected.to_string(), got: shorten(&got.to_string()) }
+    }
+}
+
+/// What to do about a file that cannot be read.
+fn read_cure(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => {
+            "; copy this part of the bundle again, or make a new one: convert STUDENT -o BUNDLE"
+        }
+        _ => "",
+    }
+}
+
+/// What to do about a place that cannot be written to.
+fn write_cure(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space, or name a folder on another disk"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "this file system or this user's limits allow no file so large: name another folder"
+        }
+        _ => "name a folder that you may write to",
     }
 }
 

@@ -11,16 +11,25 @@ use crate::layout::Role;
 pub(crate) struct Staged {
     path: PathBuf,
     placed: bool,
+    /// Locked as long as this process works on it: what is not locked was abandoned by a process that was killed.
+    _lock: Option<File>,
 }
 
 impl Staged {
     /// A new folder beside `target`, on the same file system.
     pub(crate) fn beside(target: &Path) -> Result<Staged, BundleError> {
         let parent = parent(target);
-        fs::create_dir_all(parent).map_err(BundleError::io(parent))?;
-        let path = sibling(target, "partial")?;
-        create_folder(&path).map_err(BundleError::io(&path))?;
-        Ok(Staged { path, placed: false })
+        fs::create_dir_all(parent).map_err(BundleError::write(parent))?;
+        remove_abandoned(target);
+        loop {
+            let path = sibling(target, "partial")?;
+            create_folder(&path).map_err(BundleError::write(&path))?;
+            let lock = File::open(&path).ok().filter(|folder| folder.lock().is_ok());
+            // another process that cleans up may have locked it first: then it is gone
+            if path.exists() {
+                return Ok(Staged { path, placed: false, _lock: lock });
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -34,24 +43,28 @@ impl Staged {
         }
         sync_folder(&self.path)?;
         check_target(target, overwrite)?;
-        let old = match is_empty(target).map_err(BundleError::io(target))? {
+        let old = match is_empty(target).map_err(BundleError::write(target))? {
             Some(false) => {
                 let old = sibling(target, "old")?;
-                fs::rename(target, &old).map_err(BundleError::io(target))?;
+                fs::rename(target, &old).map_err(BundleError::write(target))?;
                 Some(old)
             }
             _ => None,
         };
         if let Err(e) = fs::rename(&self.path, target) {
             if let Some(old) = &old {
-                fs::rename(old, target).map_err(BundleError::io(old))?;
+                fs::rename(old, target).map_err(BundleError::write(old))?;
             }
-            return Err(BundleError::Io { path: target.to_path_buf(), source: e });
+            return Err(BundleError::Write { path: target.to_path_buf(), source: e });
         }
         self.placed = true;
         sync_folder(parent(target))?;
         match old {
-            Some(old) => fs::remove_dir_all(&old).map_err(BundleError::io(&old)),
+            Some(old) => match fs::remove_dir_all(&old) {
+                // another process may have found it first
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(BundleError::Write { path: old, source: e }),
+                _ => Ok(()),
+            },
             None => Ok(()),
         }
     }
@@ -66,13 +79,31 @@ impl Drop for Staged {
     }
 }
 
+/// Removes what killed processes left beside `target`: nobody else would. Where that fails, writing will say more.
+fn remove_abandoned(target: &Path) {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    for entry in fs::read_dir(parent(target)).into_iter().flatten().flatten() {
+        let (path, found) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let of = |kind| {
+            let random = found.strip_prefix(&format!(".{name}.{kind}-")).unwrap_or_default();
+            random.len() == 16 && random.bytes().all(|b| b.is_ascii_hexdigit())
+        };
+        // held until it is gone, so that nobody begins to write there meanwhile
+        let unlocked = || File::open(&path).ok().filter(|folder| folder.try_lock().is_ok());
+        let lock = if of("partial") { unlocked() } else { None };
+        if lock.is_some() || (of("old") && target.exists()) {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
 /// Refuses what must not be written over.
 pub(crate) fn check_target(target: &Path, overwrite: bool) -> Result<(), BundleError> {
-    match is_empty(target).map_err(BundleError::io(target))? {
+    match is_empty(target).map_err(BundleError::write(target))? {
         Some(false) if !overwrite => Err(BundleError::Exists { path: target.to_path_buf() }),
         Some(false) => {
-            for entry in fs::read_dir(target).map_err(BundleError::io(target))? {
-                let name = entry.map_err(BundleError::io(target))?.file_name();
+            for entry in fs::read_dir(target).map_err(BundleError::write(target))? {
+                let name = entry.map_err(BundleError::write(target))?.file_name();
                 if Role::ALL.iter().all(|role| *role.name() != name) {
                     let got = name.to_string_lossy().into_owned();
                     return Err(BundleError::NotABundle { path: target.to_path_buf(), got });
@@ -105,7 +136,7 @@ fn sibling(target: &Path, kind: &str) -> Result<PathBuf, BundleError> {
     getrandom::fill(&mut random).map_err(BundleError::Entropy)?;
     let name = target.file_name().ok_or_else(|| {
         let source = io::Error::new(io::ErrorKind::InvalidInput, "this path does not name a new folder");
-        BundleError::Io { path: target.to_path_buf(), source }
+        BundleError::Write { path: target.to_path_buf(), source }
     })?;
     let name = format!(".{}.{kind}-{}", name.to_string_lossy(), hex::encode(random));
     Ok(parent(target).join(name))
@@ -128,15 +159,15 @@ pub(crate) fn write_file<T>(
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = BufWriter::new(options.open(path).map_err(BundleError::io(path))?);
+    let mut file = BufWriter::new(options.open(path).map_err(BundleError::write(path))?);
     let result = fill(&mut file)?;
-    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(BundleError::io(path))?;
+    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(BundleError::write(path))?;
     Ok(result)
 }
 
 /// [`write_file`] of these bytes.
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
-    write_file(path, |file| file.write_all(bytes).map_err(BundleError::io(path)))
+    write_file(path, |file| file.write_all(bytes).map_err(BundleError::write(path)))
 }
 
 /// The same file under a second name, or a copy where the file system has no such thing.
@@ -144,14 +175,14 @@ pub(crate) fn link_or_copy(from: &Path, to: &Path) -> Result<(), BundleError> {
     if fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
-    let mut source = File::open(from).map_err(BundleError::io(from))?;
-    write_file(to, |file| io::copy(&mut source, file).map(drop).map_err(BundleError::io(to)))
+    let mut source = File::open(from).map_err(BundleError::read(from))?;
+    write_file(to, |file| io::copy(&mut source, file).map(drop).map_err(BundleError::write(to)))
 }
 
 fn sync_folder(path: &Path) -> Result<(), BundleError> {
     // only Unix opens folders
     if cfg!(unix) {
-        File::open(path).and_then(|f| f.sync_all()).map_err(BundleError::io(path))?;
+        File::open(path).and_then(|f| f.sync_all()).map_err(BundleError::write(path))?;
     }
     Ok(())
 }

@@ -187,7 +187,7 @@ fn runs(spec: &Arc<Spec>, kind: InputKind) -> Result<(), String> {
 
 /// A whole regular file, refused before it is read when it is larger than `most`.
 pub(crate) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, BundleError> {
-    let metadata = fs::metadata(path).map_err(BundleError::io(path))?;
+    let metadata = fs::metadata(path).map_err(BundleError::read(path))?;
     if !metadata.is_file() {
         return Err(BundleError::mismatch(path, "this", "a file", "something else", COPY_AGAIN));
     }
@@ -195,8 +195,8 @@ pub(crate) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, BundleErro
         let expected = format!("at most {most} bytes");
         return Err(BundleError::mismatch(path, "the size", expected, metadata.len(), COPY_AGAIN));
     }
-    let file = fs::File::open(path).map_err(BundleError::io(path))?;
+    let file = fs::File::open(path).map_err(BundleError::read(path))?;
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(most).read_to_end(&mut bytes).map_err(BundleError::io(path))?;
+    file.take(most).read_to_end(&mut bytes).map_err(BundleError::read(path))?;
     Ok(bytes)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{AttentionKind, Config, Quantised, Shape, Spec, Words};
+use model::{AttentionKind, Config, ProblemType, Quantised, Shape, Spec, Words};
 use ndarray::Array2;
 use ring64::Key;
 use zeroize::Zeroizing;
@@ -115,6 +115,8 @@ pub struct ClientBundle {
     pub tokenizer_path: PathBuf,
     /// Names of the classes, by number; `LABEL_0`, `LABEL_1`, ... where the model names none.
     pub labels: Vec<String>,
+    /// What the logits mean.
+    pub problem: ProblemType,
     /// The table, where the client embeds.
     pub table: Option<Table>,
 }
@@ -152,11 +154,10 @@ impl ClientBundle {
             Embedding::Private => None,
             Embedding::Client => Some(read_table(&folder.join(TABLE), &tensors, &manifest.files)?),
         };
-        let label = |number| config.id2label.get(&number).cloned().unwrap_or_else(|| format!("LABEL_{number}"));
-        let labels = (0..config.num_labels()).map(label).collect();
+        let (labels, problem) = (config.labels(), config.problem());
         let tokenizer_path = folder.join(TOKENIZER);
         let (id, embedding, spec) = (manifest.id, manifest.embedding, manifest.spec);
-        Ok(ClientBundle { id, embedding, spec, config, tokenizer_path, labels, table })
+        Ok(ClientBundle { id, embedding, spec, config, tokenizer_path, labels, problem, table })
     }
 }
 

@@ -95,13 +95,13 @@ impl<'a> TensorFile<'a> {
         let wrong = |what: &str, expected: &dyn ToString, got: &dyn ToString| {
             BundleError::mismatch(path, what, expected.to_string(), got.to_string(), COPY_AGAIN)
         };
-        let metadata = std::fs::metadata(path).map_err(BundleError::io(path))?;
+        let metadata = std::fs::metadata(path).map_err(BundleError::read(path))?;
         if !metadata.is_file() {
             return Err(wrong("this", &"a file", &"something else"));
         }
-        let mut file = File::open(path).map_err(BundleError::io(path))?;
+        let mut file = File::open(path).map_err(BundleError::read(path))?;
         let mut length = [0; LENGTH_BYTES as usize];
-        file.read_exact(&mut length).map_err(BundleError::io(path))?;
+        file.read_exact(&mut length).map_err(BundleError::read(path))?;
         let length = u64::from_le_bytes(length);
         let rest = metadata.len().saturating_sub(LENGTH_BYTES);
         if length > LARGEST_HEADER.min(rest) {
@@ -109,7 +109,7 @@ impl<'a> TensorFile<'a> {
             return Err(wrong("the length of the header", &most, &length));
         }
         let mut header = vec![0; length as usize];
-        file.read_exact(&mut header).map_err(BundleError::io(path))?;
+        file.read_exact(&mut header).map_err(BundleError::read(path))?;
         let header: Metadata =
             serde_json::from_slice(&header).map_err(|e| BundleError::malformed(path, "a safetensors header", e))?;
         if header.data_len() as u64 != rest - length {
@@ -140,7 +140,7 @@ impl<'a> TensorFile<'a> {
     pub(crate) fn read<T: Element>(&mut self, tensor: &Tensor, digest: &str) -> Result<Vec<T>, BundleError> {
         let mut elements = vec![T::ZERO; tensor.count()];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut elements);
-        self.file.read_exact(bytes).map_err(BundleError::io(self.path))?;
+        self.file.read_exact(bytes).map_err(BundleError::read(self.path))?;
         let got = hex::encode(Sha256::digest(&*bytes));
         if got != digest {
             let what = format!("the digest of tensor `{}`", tensor.name);

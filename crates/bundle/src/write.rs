@@ -71,7 +71,7 @@ pub fn write(folder: &Path, contents: &Contents<'_>, options: WriteOptions<'_>) 
     let seeds = draw_seeds()?;
     for role in Role::ALL {
         let path = role.folder(staged.path());
-        create_folder(&path).map_err(BundleError::io(&path))?;
+        create_folder(&path).map_err(BundleError::write(&path))?;
     }
     let parties = [Role::Party0, Role::Party1].map(|role| role.folder(staged.path()));
     let tensors = write_weights(&parties[0].join(WEIGHTS), contents, &seeds, options.progress)?;
@@ -183,7 +183,7 @@ fn write_weights(
     let tensors = weight_tensors(&expected);
     let total = 8 * tensors.iter().map(|t| t.count() as u64).sum::<u64>();
     write_file(path, |file| {
-        let io = |e| BundleError::Io { path: path.to_path_buf(), source: e };
+        let io = |e| BundleError::Write { path: path.to_path_buf(), source: e };
         write_header::<u64>(file, &tensors).map_err(io)?;
         let (mut digests, mut done) = (BTreeMap::new(), 0);
         for Expected { weight, .. } in &expected {
@@ -226,7 +226,7 @@ pub(crate) fn weight_tensors(expected: &[Expected]) -> Vec<Tensor> {
 fn write_table(path: &Path, shape: &Shape, table: &Table) -> Result<Vec<(String, String)>, BundleError> {
     let tensors = Table::tensors(shape);
     write_file(path, |file| {
-        let io = |e| BundleError::Io { path: path.to_path_buf(), source: e };
+        let io = |e| BundleError::Write { path: path.to_path_buf(), source: e };
         write_header::<f32>(file, &tensors).map_err(io)?;
         let mut digests = Vec::new();
         for (tensor, values) in tensors.iter().zip([&table.embedding, &table.position]) {

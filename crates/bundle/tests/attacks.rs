@@ -72,7 +72,7 @@ fn a_file_cut_short_anywhere_is_an_error() {
         fs::write(&file, &whole).unwrap();
         open(file.parent().unwrap()).unwrap();
         fs::remove_file(&file).unwrap();
-        assert!(matches!(open(file.parent().unwrap()), Err(BundleError::Io { .. })));
+        assert!(matches!(open(file.parent().unwrap()), Err(BundleError::Read { .. })));
         fs::write(&file, &whole).unwrap();
     }
 }

@@ -202,7 +202,7 @@ fn a_folder_that_is_there_is_kept_unless_it_is_a_bundle_to_overwrite() {
     assert_eq!(fs::read_to_string(folder.join("thesis.txt")).unwrap(), "years of work");
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
-    assert!(matches!(small.write(&file, Embedding::Private), Err(BundleError::Io { .. })));
+    assert!(matches!(small.write(&file, Embedding::Private), Err(BundleError::Write { .. })));
     assert_eq!(names(root.path()), ["b", "file"]);
 }
 
@@ -232,6 +232,37 @@ fn a_stopped_writing_leaves_nothing_behind() {
     assert_eq!(last.0, last.1);
     let size = fs::metadata(folder.join("party0/weights.safetensors")).unwrap().len();
     assert!(size > last.1 && size < last.1 + 8192);
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not() {
+    let (root, small) = (tempfile::tempdir().unwrap(), Small::new(11));
+    let path = |name: &str| root.path().join(name);
+    let (dead, alive, other) = (".b.partial-0123456789abcdef", ".b.partial-00000000deadbeef", ".b.partial-of-mine");
+    for name in [dead, alive, other] {
+        fs::create_dir(path(name)).unwrap();
+        fs::write(path(name).join("weights.safetensors"), "half").unwrap();
+    }
+    let lock = fs::File::open(path(alive)).unwrap();
+    lock.lock().unwrap();
+    small.write(&path("b"), Embedding::Private).unwrap();
+    let mut expected = [alive, other, "b"].map(String::from);
+    expected.sort();
+    assert_eq!(names(root.path()), expected);
+    // while one bundle is being written, another process writes the same
+    let mut second = None;
+    let mut progress = |_, _| {
+        second.get_or_insert_with(|| small.write(&path("c"), Embedding::Private).unwrap());
+        ControlFlow::Continue(())
+    };
+    let first = small.write_with(
+        &path("c"),
+        Embedding::Private,
+        WriteOptions { overwrite: true, progress: Some(&mut progress) },
+    );
+    let id = DealerBundle::open(&path("c/dealer")).unwrap().id;
+    assert!(first.unwrap() == id && second.unwrap() != id);
+    assert!(!names(root.path()).iter().any(|name| name.starts_with(".c.")), "{:?}", names(root.path()));
 }
 
 #[test]

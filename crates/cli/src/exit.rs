@@ -1,5 +1,8 @@
 //! Exit codes, the same for every program.
 
+use std::error::Error;
+use std::io;
+
 /// Anything without a code of its own.
 pub const OTHER: i32 = 1;
 /// The command line is wrong (clap's own code too).
@@ -36,6 +39,13 @@ pub struct Coded {
 /// An error with a code.
 pub fn coded(code: i32, message: impl Into<String>) -> anyhow::Error {
     Coded { message: message.into(), code }.into()
+}
+
+/// The code that an error carries; a writer can only fail with an error of input and output, which carries it inside.
+pub fn code_in(error: &(dyn Error + 'static)) -> Option<i32> {
+    let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let coded = error.downcast_ref::<Coded>().or_else(|| inside?.downcast_ref::<Coded>());
+    coded.map(|coded| coded.code)
 }
 
 /// An error with its causes, each said once.

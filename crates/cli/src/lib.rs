@@ -2,11 +2,13 @@
 
 pub mod exit;
 pub mod memory;
+mod output;
 mod progress;
 mod spelling;
 
 pub use exit::{Coded, coded, describe};
-pub use progress::{bar, bytes, spinner};
+pub use output::Output;
+pub use progress::{bar, bytes, log, spinner};
 pub use spelling::dashed;
 
 /// The exit codes, as every `--help` lists them.

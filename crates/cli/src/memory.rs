@@ -45,7 +45,7 @@ fn available() -> Option<u64> {
     let mut system = System::new();
     system.refresh_memory();
     let machine = Some(system.available_memory()).filter(|bytes| *bytes > 0);
-    // what the group's files take in the cache can be had back
+    // files that the system keeps in memory count as the group's, but give way: only what processes hold does not
     let group = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
     match (machine, group) {
         (Some(machine), Some(group)) => Some(machine.min(group)),

@@ -1,8 +1,15 @@
-//! Progress on standard error: on a terminal only, and not with `--quiet`.
+//! Messages and progress on standard error; progress on a terminal only, and not with `--quiet`.
 
+use std::io::{Write, stderr};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// Writes a line of trouble or advice. Never a text, a weight, a share or a key.
+pub fn log(line: &str) {
+    // with standard error gone there is nobody to tell
+    let _ = writeln!(stderr(), "{line}");
+}
 
 /// A bar of so many steps.
 pub fn bar(quiet: bool, message: impl Into<String>, steps: u64) -> ProgressBar {

@@ -218,6 +218,12 @@ impl Config {
         if self.id2label.is_empty() { 2 } else { self.id2label.len() }
     }
 
+    /// Names of the classes, by number; `LABEL_0`, `LABEL_1`, ... where it names none, as in transformers.
+    pub fn labels(&self) -> Vec<String> {
+        let name = |number| self.id2label.get(&number).cloned().unwrap_or_else(|| format!("LABEL_{number}"));
+        (0..self.num_labels()).map(name).collect()
+    }
+
     /// What the logits mean: as it says, or by their number, as in transformers.
     pub fn problem(&self) -> ProblemType {
         let by_number = if self.num_labels() == 1 { ProblemType::Regression } else { ProblemType::SingleLabel };

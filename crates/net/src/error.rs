@@ -132,7 +132,7 @@ pub enum NetError {
         waited: Duration,
     },
     /// Listening failed.
-    #[error("cannot listen on {address}: {source}; choose another port, or 0 for any free one")]
+    #[error("cannot listen on {address}: {source}; {}", listen_cure(.source.kind()))]
     Listen {
         /// Where we tried to listen.
         address: String,
@@ -197,6 +197,17 @@ impl NetError {
 
     pub(crate) fn setup(peer: &str, source: io::Error) -> Self {
         Self::Setup { peer: peer.to_owned(), source: Arc::new(source) }
+    }
+}
+
+/// What to do about an address that cannot be had.
+fn listen_cure(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "stop the program that has this port, choose another one, or 0 for any free one",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are the administrator's: choose one from 1024 to 65535, or 0 for any free one"
+        }
+        _ => "choose another port, or 0 for any free one",
     }
 }
 

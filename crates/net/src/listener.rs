@@ -161,9 +161,22 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_use_is_named() {
+    fn a_port_in_use_is_named_with_its_cure() {
         let taken = Listener::loopback(0).unwrap();
         let error = Listener::loopback(taken.local_addr().port()).unwrap_err();
-        assert!(matches!(error, NetError::Listen { .. }), "{error}");
+        let NetError::Listen { source, .. } = &error else { panic!("{error}") };
+        assert_eq!(source.kind(), io::ErrorKind::AddrInUse);
+        let message = error.to_string();
+        assert!(
+            message.contains(&taken.local_addr().to_string()) && message.contains("0 for any free one"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_port_that_needs_a_permission_is_explained() {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
+        let message = listen_error(address, io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(message.contains("127.0.0.1:80") && message.contains("1024 to 65535"), "{message}");
     }
 }

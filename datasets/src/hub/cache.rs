@@ -5,14 +5,20 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hf_hub::CacheRepo;
 
 use super::repo::{Repo, is_commit};
 use super::{is_safe, warn};
 use crate::Error;
 
 /// The part of the cache that belongs to one repository.
+///
+/// Where what lies is the crate `hf-hub`'s to know; that it is written whole, once and safely is ours to see to.
 #[derive(Clone, Debug)]
 pub(super) struct Cache {
+    layout: Arc<CacheRepo>,
     root: PathBuf,
     locks: PathBuf,
 }
@@ -25,7 +31,8 @@ pub(super) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> Error {
 
 impl Cache {
     pub(super) fn new(cache: &Path, repo: &Repo<'_>) -> Cache {
-        Cache { root: cache.join(repo.folder()), locks: cache.join(".locks").join(repo.folder()) }
+        let (root, locks) = (cache.join(repo.folder()), cache.join(".locks").join(repo.folder()));
+        Cache { layout: Arc::new(repo.cached(cache)), root, locks }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -43,7 +50,7 @@ impl Cache {
 
     /// The folder of a commit.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
-        self.root.join("snapshots").join(commit)
+        self.layout.pointer_path(commit)
     }
 
     /// A file of a commit, if it is there.
@@ -71,7 +78,7 @@ impl Cache {
 
     /// Where a content lies, by its ETag.
     pub(super) fn blob(&self, etag: &str) -> PathBuf {
-        self.root.join("blobs").join(etag)
+        self.layout.blob_path(etag)
     }
 
     /// Keeps other processes, Python's among them, from fetching the same content until the file is dropped.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 
+use hf_hub::{CacheRepo, RepoType};
 use serde::Deserialize;
 
 use super::fault::Fault;
@@ -63,24 +65,28 @@ impl<'a> Repo<'a> {
         }
     }
 
-    fn plural(&self) -> &'static str {
-        match self.kind {
-            Kind::Model => "models",
-            Kind::Dataset => "datasets",
-        }
+    /// The repository as the crate `hf-hub` knows it: folders of the cache, addresses.
+    fn known(&self) -> hf_hub::Repo {
+        let kind = match self.kind {
+            Kind::Model => RepoType::Model,
+            Kind::Dataset => RepoType::Dataset,
+        };
+        hf_hub::Repo::new(self.id.into(), kind)
+    }
+
+    /// Its part of a cache.
+    pub(super) fn cached(&self, cache: &Path) -> CacheRepo {
+        hf_hub::Cache::new(cache.into()).repo(self.known())
     }
 
     /// Its folder in the cache.
     pub(super) fn folder(&self) -> String {
-        format!("{}--{}", self.plural(), self.id.replace('/', "--"))
+        self.known().folder_name()
     }
 
     /// Its page for people.
     pub(super) fn page(&self, endpoint: &str) -> String {
-        match self.kind {
-            Kind::Model => format!("{endpoint}/{}", self.id),
-            Kind::Dataset => format!("{endpoint}/datasets/{}", self.id),
-        }
+        format!("{endpoint}/{}", self.known().url())
     }
 
     /// A file's address.
@@ -92,7 +98,11 @@ impl<'a> Repo<'a> {
     /// What a revision holds.
     pub(super) fn listing(&self, client: &Client, revision: &str) -> Result<Listing, Fault> {
         let endpoint = client.endpoint();
-        let url = format!("{endpoint}/api/{}/{}/revision/{}", self.plural(), self.id, escaped(revision));
+        let kind = match self.kind {
+            Kind::Model => "models",
+            Kind::Dataset => "datasets",
+        };
+        let url = format!("{endpoint}/api/{kind}/{}/revision/{}", self.id, escaped(revision));
         let subject = Subject { page: self.page(endpoint), name: format!("revision {revision}") };
         let bytes = client.read(&url, &subject)?;
         let odd = |reason: String| Fault::Odd { what: subject.to_string(), reason };

@@ -1,0 +1,263 @@
+//! The other roles as child processes: started, watched, ended. None outlives this process.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use cli::coded;
+use cli::exit::{INTERRUPTED, LOST, OTHER, TAKEN};
+use cli::memory::Memory;
+
+use crate::message::Role;
+use crate::start::Ready;
+use crate::watched::Hope;
+
+/// Messages of roles that are kept.
+const MOST_MESSAGES: usize = 1000;
+/// Time between two looks at children that may have ended.
+const GLANCE: Duration = Duration::from_millis(2);
+/// How long a child gets to end where something else says that it must have.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// Every child of this process, for its end by a signal.
+static RUNNING: Mutex<Vec<Shared>> = Mutex::new(Vec::new());
+
+type Shared = Arc<Mutex<Vec<Started>>>;
+type Messages = Arc<Mutex<Vec<(Role, String)>>>;
+
+/// Children of one deployment. They are killed when this goes, if they did not end before.
+pub(crate) struct Children {
+    program: PathBuf,
+    bundle: PathBuf,
+    deadline: Duration,
+    memory: Memory,
+    started: Shared,
+    messages: Messages,
+}
+
+struct Started {
+    role: Role,
+    child: Child,
+    ended: Option<ExitStatus>,
+    relay: Option<JoinHandle<()>>,
+}
+
+impl Children {
+    pub(crate) fn new(program: &Path, bundle: &Path, deadline: Duration, memory: Memory) -> Children {
+        let (program, bundle) = (program.to_path_buf(), bundle.to_path_buf());
+        let children =
+            Children { program, bundle, deadline, memory, started: Arc::default(), messages: Arc::default() };
+        lock(&RUNNING).push(children.started.clone());
+        children
+    }
+
+    /// Starts a role on its part of the bundle; its first line is read from what this returns.
+    pub(crate) fn start(&self, role: Role) -> Result<FirstLine> {
+        let mut command = Command::new(&self.program);
+        match role {
+            Role::Party0 => command.args(["party", "--index", "0"]),
+            Role::Party1 => command.args(["party", "--index", "1"]),
+            _ => command.arg("dealer"),
+        };
+        command.arg("--bundle").arg(role.folder(&self.bundle));
+        command.args(["--insecure-local", "--deadline", &self.deadline.as_secs().max(1).to_string()]);
+        if let Some(limit) = self.memory.limit {
+            command.args(["--memory", &limit.to_string()]);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Ctrl-C on a terminal is for this process; the roles end with it
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().with_context(|| format!("starting {role}"))?;
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        let mut started = Started { role, child, ended: None, relay: None };
+        started.relay = errors.map(|errors| relay(role, errors, self.messages.clone())).transpose()?;
+        lock(&self.started).push(started);
+        let output = output.with_context(|| format!("{role} was started without standard output"))?;
+        FirstLine::of(role, output)
+    }
+
+    /// Gives every role its start line.
+    pub(crate) fn tell(&self, line: &str) -> Result<()> {
+        for started in lock(&self.started).iter_mut() {
+            let input = started.child.stdin.as_mut().context("a child without standard input")?;
+            let told = input.write_all(line.as_bytes()).and_then(|()| input.flush());
+            told.map_err(|e| coded(LOST, format!("telling {} to start: {e}", started.role)))?;
+        }
+        Ok(())
+    }
+
+    /// Waiting for a role makes sense while none has ended.
+    pub(crate) fn hope(&self) -> Hope {
+        let started = self.started.clone();
+        Hope::new(move || !look(&mut lock(&started)))
+    }
+
+    /// What the roles said on standard error, as it came.
+    pub(crate) fn messages(&self) -> Vec<(Role, String)> {
+        lock(&self.messages).clone()
+    }
+
+    /// Process numbers of the roles.
+    pub(crate) fn processes(&self) -> Vec<(Role, u32)> {
+        lock(&self.started).iter().map(|s| (s.role, s.child.id())).collect()
+    }
+
+    /// Says which child ended on its own, if one did: that is the reason, the client's error only a consequence.
+    pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        // one that was killed from outside, then one that ended for a reason of its own, then those that noticed a loss
+        let order = |status: ExitStatus| match status.code() {
+            None => 0,
+            Some(0) => 3,
+            Some(LOST) => 2,
+            Some(_) => 1,
+        };
+        let reason = |started: &[Started]| started.iter().any(|s| s.ended.is_some_and(|status| order(status) < 2));
+        let end = Instant::now() + SETTLE;
+        let mut started = lock(&self.started);
+        // others may notice a loss before the system has done with the one that was lost
+        while !(look(&mut started) && reason(&started)) && Instant::now() < end {
+            drop(started);
+            thread::sleep(GLANCE);
+            started = lock(&self.started);
+        }
+        let first = started.iter_mut().filter_map(|s| s.ended.map(|status| (s, status)));
+        let Some((started, status)) = first.min_by_key(|(_, status)| order(*status)) else { return error };
+        // all that it said is read, so that its own reason can be given
+        if let Some(relay) = started.relay.take() {
+            let _ = relay.join();
+        }
+        let role = started.role;
+        let messages = lock(&self.messages);
+        let own =
+            messages.iter().rev().filter(|(by, _)| *by == role).find_map(|(_, line)| line.strip_prefix("error: "));
+        let why = match own {
+            Some(own) => format!(": {own}"),
+            None => format!(": {}", cli::describe(&error)),
+        };
+        coded(code_of(status), format!("{role} ended early ({}){why}", describe(status)))
+    }
+
+    /// Waits until all have ended by themselves, as they were asked to.
+    pub(crate) fn farewell(&self, within: Duration) -> Result<()> {
+        let end = Instant::now() + within;
+        loop {
+            let mut started = lock(&self.started);
+            look(&mut started);
+            if let Some(role) = started.iter().find(|s| s.ended.is_some_and(|e| !e.success())).map(|s| s.role) {
+                drop(started);
+                return Err(self.explain(coded(LOST, format!("{role} did not take its leave"))));
+            }
+            let Some(late) = started.iter().find(|s| s.ended.is_none()).map(|s| s.role) else { return Ok(()) };
+            if Instant::now() >= end {
+                return Err(coded(LOST, format!("{late} did not end within {within:?} of its goodbye")));
+            }
+            drop(started);
+            thread::sleep(GLANCE);
+        }
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        kill(&mut lock(&self.started));
+        lock(&RUNNING).retain(|other| !Arc::ptr_eq(other, &self.started));
+    }
+}
+
+/// Kills every child of this process, before it ends by a signal.
+pub(crate) fn kill_all() {
+    for children in lock(&RUNNING).iter() {
+        kill(&mut lock(children));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether any child has ended.
+fn look(started: &mut [Started]) -> bool {
+    for one in started.iter_mut().filter(|s| s.ended.is_none()) {
+        one.ended = one.child.try_wait().ok().flatten();
+    }
+    started.iter().any(|s| s.ended.is_some())
+}
+
+fn kill(started: &mut [Started]) {
+    look(started);
+    for one in started.iter_mut().filter(|s| s.ended.is_none()) {
+        // both fail only where the child is gone already
+        let _ = one.child.kill();
+        let _ = one.child.wait();
+    }
+}
+
+/// This program's exit code for a role's end: the role's own where it ended for a reason of its own.
+fn code_of(status: ExitStatus) -> i32 {
+    match status.code() {
+        // killed, stopped by somebody, or gone without being asked to
+        None | Some(0 | INTERRUPTED) => LOST,
+        Some(code @ OTHER..=TAKEN) => code,
+        // a panic, which is no reason of ours
+        Some(_) => OTHER,
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => format!("exit code {code}"),
+        None => status.to_string(),
+    }
+}
+
+/// Passes a child's messages on, each line under its name.
+fn relay(role: Role, errors: ChildStderr, messages: Messages) -> Result<JoinHandle<()>> {
+    let run = move || {
+        for line in BufReader::new(errors).lines().map_while(Result::ok) {
+            if !crate::shipped::ending() {
+                crate::log(&format!("[{role}] {line}"));
+            }
+            let mut all = lock(&messages);
+            if all.len() < MOST_MESSAGES {
+                all.push((role, line));
+            }
+        }
+    };
+    thread::Builder::new().name(format!("messages of {role}")).spawn(run).context("starting a thread")
+}
+
+/// A role's first line on standard output, which says that it is ready.
+pub(crate) struct FirstLine {
+    role: Role,
+    line: mpsc::Receiver<std::io::Result<String>>,
+}
+
+impl FirstLine {
+    fn of(role: Role, output: ChildStdout) -> Result<FirstLine> {
+        let (sender, line) = mpsc::channel();
+        let read = move || {
+            let mut line = String::new();
+            let read = BufReader::new(output).read_line(&mut line);
+            // nobody listens only after the deadline
+            let _ = sender.send(read.map(|_| line));
+        };
+        thread::Builder::new().name(format!("first line of {role}")).spawn(read).context("starting a thread")?;
+        Ok(FirstLine { role, line })
+    }
+
+    /// Waits for it, so long after all roles were started.
+    pub(crate) fn ready(self, deadline: Duration, begin: Instant) -> Result<Ready> {
+        let role = self.role;
+        let late = |_| coded(LOST, format!("{role} did not get ready within {deadline:?}"));
+        let line = self.line.recv_timeout(deadline.saturating_sub(begin.elapsed())).map_err(late)?.unwrap_or_default();
+        let ended = |_| coded(LOST, format!("{role} ended before it was ready"));
+        let ready: Ready = serde_json::from_str(&line).map_err(ended)?;
+        anyhow::ensure!(ready.ready == role, "{role} says that it is {}", ready.ready);
+        Ok(ready)
+    }
+}

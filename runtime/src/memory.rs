@@ -1,0 +1,120 @@
+//! How much memory each role needs for a batch, before it is asked for.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use bundle::{Embedding, expected_tensors};
+use cli::memory::Memory;
+use model::{Demand, InputKind, Plan, Spec, Texts, input_form};
+use mpc::{DEAL_CHUNK, Party};
+use ring64::packed_len;
+
+use crate::message::Role;
+use crate::weigh::{computing, dealing};
+
+/// The program itself, its libraries, the stacks of its threads and the spec.
+const PROGRAM: u64 = 24 << 20;
+/// The client's tokenizer, for each word that it knows.
+const TOKENIZER: u64 = 512;
+/// Frames between a link and its caller, in each direction.
+const QUEUE: u64 = 64 << 20;
+
+const CURE: &str = "give shorter texts, --batch 1, or more memory";
+
+/// Bytes that each role needs at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// In the order of [`Role::ALL`].
+    bytes: [u64; 4],
+    /// Of these, what a role holds before any batch comes.
+    standing: [u64; 4],
+}
+
+impl Needs {
+    /// What a batch of such texts takes.
+    pub fn of(spec: &Arc<Spec>, kind: InputKind, texts: &Texts) -> Result<Needs> {
+        let plan = Plan::new(spec, texts, kind)?;
+        let cost = plan.cost();
+        let planned = (plan.demands.len() * size_of::<Demand>()) as u64;
+        let input = input_form(spec, kind, texts).count();
+        let packed = packed_len(input, 64 - spec.input_extra) as u64;
+        // what was dealt and not yet used, a frame that arrives and one that is read
+        let dealt = (cost.dealt_bytes as u64).min(QUEUE + 2 * DEAL_CHUNK as u64);
+        let weights = Weights::of(spec, kind);
+
+        let party = |party| -> Result<u64> {
+            let words = computing(spec, texts, kind, party, input)?;
+            // the packed input beside its words; all frames of a dealt stream that came early
+            let frames = if party == Party::One { packed.max(dealt) } else { 0 };
+            Ok(planned + slack(words) + frames)
+        };
+        // one-hot or embedded rows as words, their masks, and what is left packed
+        let client = planned + slack(16 * input as u64 + packed);
+        let dealer = planned + slack(dealing(spec, texts, kind)?) + dealt;
+        let batch = [party(Party::Zero)?, party(Party::One)?, dealer, client];
+        // masked words and the party's share; sums of both seeds' masks; a table in clear and a tokenizer
+        let tokenizer = TOKENIZER * spec.shape.words as u64;
+        let standing = [2 * weights.bytes, 2 * weights.bytes, weights.products, weights.table + tokenizer];
+        let standing = standing.map(|bytes| PROGRAM + bytes);
+        let mut bytes: [u64; 4] = std::array::from_fn(|role| standing[role] + batch[role]);
+        // while the dealer sums, it holds one term beside: the largest, before any batch comes
+        let dealer = &mut bytes[Role::Dealer as usize];
+        *dealer = (*dealer).max(standing[Role::Dealer as usize] + weights.largest);
+        Ok(Needs { bytes, standing })
+    }
+
+    /// The bytes of one role.
+    pub fn role(&self, role: Role) -> u64 {
+        self.bytes[role as usize]
+    }
+
+    /// Refuses what is more than there is, where all roles run on this machine.
+    pub fn check(&self, memory: Memory) -> Result<()> {
+        let needs = Role::ALL.map(|role| (role.name(), self.role(role)));
+        memory.check(&needs, CURE)
+    }
+
+    /// Refuses what is more than there is for a role that has read its part of the bundle.
+    pub fn check_role(&self, role: Role, memory: Memory) -> Result<()> {
+        let (all, standing) = (self.role(role), self.standing[role as usize]);
+        // what is available now no longer has what this process holds already
+        let need = if memory.limit.is_some() { all } else { all.saturating_sub(standing) };
+        memory.check(&[(role.name(), need)], CURE)
+    }
+}
+
+/// The allocator keeps what was freed in pieces too small for what comes next.
+fn slack(bytes: u64) -> u64 {
+    bytes + bytes / 4
+}
+
+/// Bytes of weights as the roles hold them.
+struct Weights {
+    /// Words of all that the parties hold.
+    bytes: u64,
+    /// Of these, the matrices that the dealer multiplies with.
+    products: u64,
+    /// The largest one.
+    largest: u64,
+    /// The client's table.
+    table: u64,
+}
+
+impl Weights {
+    fn of(spec: &Spec, kind: InputKind) -> Weights {
+        let embedding = match kind {
+            InputKind::OneHot => Embedding::Private,
+            InputKind::Embedded => Embedding::Client,
+        };
+        let all = expected_tensors(spec, embedding);
+        let matrix = |e: &bundle::Expected| 8 * (e.rows as u64) * (e.cols as u64);
+        let bytes = all.iter().map(|e| matrix(e) + if e.bias { 8 * e.cols as u64 } else { 0 }).sum();
+        let products = all.iter().filter(|e| e.weight != model::Weight::Position).map(matrix).sum();
+        let shape = &spec.shape;
+        let table = match embedding {
+            Embedding::Private => 0,
+            Embedding::Client => 4 * ((shape.one_hot() + shape.positions) * shape.width) as u64,
+        };
+        Weights { bytes, products, largest: all.iter().map(matrix).max().unwrap_or(0), table }
+    }
+}

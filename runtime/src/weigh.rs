@@ -1,0 +1,300 @@
+//! The network interpreted on sizes: what each role holds while it works on a batch, and the most that it ever holds.
+//!
+//! Where the engines of `mpc` keep words, this one keeps a [`Held`], which weighs as long as it lives: liveness follows from
+//! ownership, as it does there. Each step says what it keeps and what it needs for a moment.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use model::{
+    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Rhs, Spec, SpecError, Texts, Weight, WireOpening,
+    classify,
+};
+use mpc::Party;
+use ring64::Dims;
+
+/// Bytes of a word.
+const WORD: u64 = 8;
+
+/// Bytes held now, and the most that ever were.
+#[derive(Clone, Default)]
+struct Scale(Rc<Cell<(u64, u64)>>);
+
+impl Scale {
+    fn hold(&self, bytes: u64) -> Held {
+        let (now, most) = self.0.get();
+        let now = now.saturating_add(bytes);
+        self.0.set((now, most.max(now)));
+        Held { scale: self.clone(), bytes }
+    }
+
+    fn words(&self, count: usize) -> Held {
+        self.hold(WORD.saturating_mul(count as u64))
+    }
+
+    /// What is needed for a moment beside all that is held.
+    fn moment(&self, words: usize) {
+        drop(self.words(words));
+    }
+
+    fn most(&self) -> u64 {
+        self.0.get().1
+    }
+}
+
+/// Bytes that are held as long as this lives.
+struct Held {
+    scale: Scale,
+    bytes: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let (now, most) = self.scale.0.get();
+        self.scale.0.set((now - self.bytes, most));
+    }
+}
+
+/// Most bytes of words that the dealer holds at once while it deals a batch.
+pub(crate) fn dealing(spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<u64, SpecError> {
+    let scale = Scale::default();
+    run(Weighing { scale: scale.clone(), phase: Phase::Dealing, queue: VecDeque::new() }, spec, texts, kind)?;
+    Ok(scale.most())
+}
+
+/// Most bytes of words that a party holds at once while it prepares a batch and while it computes on it.
+pub(crate) fn computing(
+    spec: &Arc<Spec>,
+    texts: &Texts,
+    kind: InputKind,
+    party: Party,
+    input: usize,
+) -> Result<u64, SpecError> {
+    let scale = Scale::default();
+    // kept for another attempt, whose correlations are prepared beside it
+    let _input = scale.words(input);
+    let preparing = Weighing { scale: scale.clone(), phase: Phase::Preparing(party), queue: VecDeque::new() };
+    let queue = run(preparing, spec, texts, kind)?;
+    let _copy = scale.words(input);
+    run(Weighing { scale: scale.clone(), phase: Phase::Online, queue }, spec, texts, kind)?;
+    Ok(scale.most())
+}
+
+fn run(weighing: Weighing, spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<VecDeque<Vec<Held>>, SpecError> {
+    let nothing = weighing.scale.hold(0);
+    let mut engine = Fixed::new(spec.clone(), weighing);
+    let input = engine.input(kind, texts, nothing);
+    classify(&mut engine, &spec.shape, texts, kind, &input)?;
+    drop(input);
+    Ok(engine.arithmetic.queue)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Dealing,
+    Preparing(Party),
+    Online,
+}
+
+struct Weighing {
+    scale: Scale,
+    phase: Phase,
+    /// What preparing leaves for each call of the network, and the online phase takes.
+    queue: VecDeque<Vec<Held>>,
+}
+
+impl Weighing {
+    /// A value that the dealer deals: made, its half, and its bytes; at P1 its bytes beside its words.
+    fn dealt(&self, words: usize) {
+        match self.phase {
+            Phase::Dealing => self.scale.moment(3 * words),
+            Phase::Preparing(Party::Zero) => self.scale.moment(words),
+            Phase::Preparing(Party::One) => self.scale.moment(2 * words),
+            Phase::Online => {}
+        }
+    }
+
+    /// One call of the network: preparing keeps pieces of these sizes, the online phase takes them.
+    fn step(&mut self, pieces: impl IntoIterator<Item = usize>) -> Vec<Held> {
+        match self.phase {
+            Phase::Dealing => Vec::new(),
+            Phase::Preparing(_) => {
+                let pieces = pieces.into_iter().map(|words| self.scale.words(words)).collect();
+                self.queue.push_back(pieces);
+                Vec::new()
+            }
+            Phase::Online => self.queue.pop_front().unwrap_or_default(),
+        }
+    }
+
+    fn nothing(&self) -> Held {
+        self.scale.hold(0)
+    }
+
+    /// Of each so many pieces, the last one becomes the result; the others go as the results are made.
+    fn results(&self, pieces: Vec<Held>, each: usize, count: usize) -> Vec<Held> {
+        if self.phase != Phase::Online {
+            return (0..count).map(|_| self.nothing()).collect();
+        }
+        let mut results = Vec::with_capacity(count);
+        for (at, piece) in pieces.into_iter().enumerate() {
+            if at % each == each - 1 {
+                results.push(piece);
+            }
+        }
+        results
+    }
+}
+
+impl Arithmetic for Weighing {
+    type Wire = Held;
+    type Phase = Held;
+    type Share = Held;
+    type Error = SpecError;
+
+    fn linear(&mut self, _: &Held, _: Weight, dims: Dims) -> Result<Held, SpecError> {
+        self.dealt(dims.m * dims.n);
+        let pieces = self.step([dims.m * dims.n]);
+        Ok(self.results(pieces, 1, 1).remove(0))
+    }
+
+    fn add_rows(&mut self, x: Held, _: Weight, _: &[usize], _: usize) -> Result<Held, SpecError> {
+        Ok(x)
+    }
+
+    fn residual(&mut self, _: &Held, _: Weight, rows: usize, cols: usize) -> Result<Held, SpecError> {
+        self.dealt(rows * (cols + 1));
+        let pieces = self.step([rows * cols]);
+        Ok(self.results(pieces, 1, 1).remove(0))
+    }
+
+    fn matmul(&mut self, pairs: &[(&Held, &Held)], dims: &[Dims], _: Rhs) -> Result<Vec<Held>, SpecError> {
+        dims.iter().for_each(|d| self.dealt(d.m * d.n));
+        let pieces = self.step(dims.iter().flat_map(|d| [d.m * d.k, d.k * d.n, d.m * d.n]));
+        Ok(self.results(pieces, 3, pairs.len()))
+    }
+
+    fn square(&mut self, x: &[(&Held, usize)]) -> Result<Vec<Held>, SpecError> {
+        x.iter().for_each(|(_, count)| self.dealt(*count));
+        let pieces = self.step(x.iter().flat_map(|(_, count)| [*count, *count]));
+        Ok(self.results(pieces, 2, x.len()))
+    }
+
+    fn square_sum(&mut self, _: &Held, rows: usize, cols: usize) -> Result<Held, SpecError> {
+        self.dealt(rows);
+        let pieces = self.step([rows * cols, rows]);
+        Ok(self.results(pieces, 2, 1).remove(0))
+    }
+
+    fn scale_rows(&mut self, pairs: &[(&Held, &Held)], dims: &[(usize, usize)]) -> Result<Vec<Held>, SpecError> {
+        dims.iter().for_each(|(rows, cols)| self.dealt(rows * cols));
+        let pieces = self.step(dims.iter().flat_map(|(rows, cols)| [rows * cols, *rows, rows * cols]));
+        Ok(self.results(pieces, 3, pairs.len()))
+    }
+
+    fn evaluate(&mut self, x: &[(&Held, usize, &Curve)]) -> Result<Vec<Held>, SpecError> {
+        let segments = |(_, rows, curve): &(&Held, usize, &Curve)| {
+            let rows = *rows;
+            curve.segments.iter().map(move |s| (rows * s.cols, 2 * s.series.harmonics.len())).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = x.iter().flat_map(segments).collect();
+        for (count, waves) in &all {
+            match self.phase {
+                // the halves of all waves, two waves, and one on its way out
+                Phase::Dealing => self.scale.moment((waves + 4) * count),
+                // as bytes and as words, then as words and as waves of their own
+                _ => self.dealt(waves * count),
+            }
+        }
+        let mut pieces = self.step(all.iter().map(|(count, waves)| waves * count)).into_iter();
+        let result = |(_, rows, curve): &(&Held, usize, &Curve)| {
+            if self.phase != Phase::Online {
+                return self.nothing();
+            }
+            let mut parts = Vec::new();
+            for segment in &curve.segments {
+                let waves = pieces.next();
+                parts.push(self.scale.words(rows * segment.cols));
+                self.scale.moment(2 * rows * segment.cols);
+                drop(waves);
+            }
+            // joined, beside the parts
+            self.scale.words(rows * curve.cols())
+        };
+        Ok(x.iter().map(result).collect())
+    }
+
+    fn add(&mut self, a: (Held, u32), _: (Held, u32)) -> Held {
+        a.0
+    }
+
+    fn row_sums(&mut self, _: &Held, rows: usize, _: usize) -> Held {
+        if self.phase == Phase::Online { self.scale.words(rows) } else { self.nothing() }
+    }
+
+    fn offset(&mut self, x: Held, _: u64) -> Held {
+        x
+    }
+
+    fn block(&mut self, _: &Held, _: usize, block: Block) -> Held {
+        // collected row by row into a vector that grows by doubling
+        self.scale.words(2 * block.rows * block.cols)
+    }
+
+    fn assemble(&mut self, grid: &[Vec<(&Held, usize, usize)>]) -> Held {
+        let count: usize = grid.iter().flatten().map(|(_, rows, cols)| rows * cols).sum();
+        self.scale.words(2 * count)
+    }
+
+    fn open(
+        &mut self,
+        _: &str,
+        wires: &[(&Held, WireOpening)],
+        phases: &[(&Held, PhaseOpening)],
+    ) -> Result<(Vec<Held>, Vec<Held>), SpecError> {
+        let counts = wires.iter().map(|(_, o)| o.count());
+        let of_phases = phases.iter().map(|(_, o)| o.rows * o.cols());
+        let phase_count: usize = of_phases.clone().sum();
+        let pieces = match self.phase {
+            Phase::Dealing => {
+                // both halves and what P1's lacks, in words and packed
+                wires.iter().for_each(|(_, o)| self.scale.moment(4 * o.count()));
+                self.scale.moment(2 * phase_count);
+                Vec::new()
+            }
+            Phase::Preparing(party) => {
+                if party == Party::One {
+                    wires.iter().for_each(|(_, o)| self.scale.moment(2 * o.count()));
+                }
+                self.step(counts.clone().chain(of_phases.clone()));
+                self.scale.moment(phase_count);
+                Vec::new()
+            }
+            Phase::Online => {
+                // masks become the words that are opened; phases are cut into their columns first
+                let pieces = self.step([]);
+                let parts = self.scale.words(2 * phase_count);
+                drop(parts);
+                let bits = |o: &PhaseOpening| {
+                    o.segments.iter().map(|s| (o.rows * s.cols) as u64 * u64::from(s.modulus_bits)).sum::<u64>()
+                };
+                let sent = wires.iter().map(|(_, o)| o.count() as u64 * u64::from(o.kept())).sum::<u64>()
+                    + phases.iter().map(|(_, o)| bits(o)).sum::<u64>();
+                // our half on its way out beside the peer's
+                drop(self.scale.hold(2 * sent.div_ceil(8)));
+                pieces
+            }
+        };
+        let mut pieces = pieces.into_iter();
+        let mut take = |count: usize| match self.phase {
+            Phase::Online => pieces.next().unwrap_or_else(|| self.nothing()),
+            _ => self.scale.words(count),
+        };
+        let opened: Vec<Held> = counts.map(&mut take).collect();
+        let phases =
+            of_phases.map(|count| if matches!(self.phase, Phase::Preparing(_)) { self.nothing() } else { take(count) });
+        Ok((opened, phases.collect()))
+    }
+}
