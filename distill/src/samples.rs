@@ -99,7 +99,7 @@ impl Samples {
         })
     }
 
-    /// All texts in groups of nearly equal length, for evaluation: at most [`GROUP`] texts and [`GROUP_TOKENS`] tokens each,
+    /// All texts in groups of nearly equal length, for evaluation: at most 64 texts and 4096 tokens each,
     /// or one text.
     pub fn groups(&self) -> Vec<Vec<usize>> {
         let mut order: Vec<usize> = (0..self.len()).collect();
