@@ -7,13 +7,10 @@ use serde_json::Value;
 use crate::bert::Bert;
 use crate::samples::Samples;
 
-/// Texts in one pass.
-pub(crate) const GROUP: usize = 64;
-
 /// The logits of every text, in the set's order. `step` is called with the number of texts of each pass.
 pub fn logits(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<Vec<Vec<f32>>> {
     let mut all = vec![Vec::new(); samples.len()];
-    for group in samples.groups(GROUP) {
+    for group in samples.groups() {
         let batch = samples.pack(&group, model.config().num_attention_heads)?;
         for (&sample, row) in group.iter().zip(model.logits(&batch, None)?.to_vec2::<f32>()?) {
             all[sample] = row;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use cli::memory::Memory;
 use model::Config;
 
-use crate::judge::GROUP;
+use crate::samples::group_of;
 use crate::weights::shapes;
 
 /// What takes memory at the same time, and how many bytes of it.
@@ -30,7 +30,8 @@ pub fn check(memory: Memory, teacher: &Config, student: &Config, batch: usize, l
 
 /// The same for a model that is only judged, or also observed.
 pub fn check_judging(memory: Memory, model: &Config, length: usize, calibrate: bool) -> Result<()> {
-    let mut needs = vec![("weights", weights(model) + PROGRAM), ("a group of texts", traced(model, GROUP, length))];
+    let mut needs =
+        vec![("weights", weights(model) + PROGRAM), ("a group of texts", traced(model, group_of(length), length))];
     if calibrate {
         needs.push(("observing what is opened", 2 * weights(model) + observed(model)));
     }
@@ -45,7 +46,7 @@ fn with_holes(needs: Needs) -> Needs {
 /// Fine-tuning: the weights as they were read and as they are trained.
 fn tuning(model: &Config, batch: usize, length: usize) -> Needs {
     let weights = weights(model);
-    let step = graph(model, batch, length).max(traced(model, GROUP, length));
+    let step = graph(model, batch, length).max(traced(model, group_of(length), length));
     vec![
         ("weights", 2 * weights + PROGRAM),
         ("gradients", weights),
@@ -66,7 +67,7 @@ fn taught(teacher: &Config, student: &Config, batch: usize, length: usize) -> Ne
         ("student", 2 * mine),
         ("gradients", mine),
         ("AdamW's moments", 2 * mine),
-        ("a batch", step.max(traced(student, GROUP, length))),
+        ("a batch", step.max(traced(student, group_of(length), length))),
     ]
 }
 

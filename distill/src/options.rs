@@ -11,14 +11,14 @@ use serde::Serialize;
 /// The special tokens of a pair, and a word of each text.
 const SHORTEST: usize = 5;
 
-const EXAMPLES: &str = "\
-Examples:
-  # a teacher from the hub, a task of GLUE from the hub
+const EXAMPLES: &str = r"Examples:
+  # a teacher and a task from the hub
   distill --teacher bert-base-uncased --task sst2
   # a teacher in a folder, texts and classes of your own
-  distill --teacher my-bert --train-file train.csv --validation-file dev.csv --text-column review --label-column stars
-  # pairs of texts with a number each
-  distill --teacher my-bert --train-file train.tsv --validation-file dev.tsv --regression --output-dir outputs/likeness";
+  distill --teacher my-bert --train-file train.csv --validation-file dev.csv \
+    --text-column review --label-column stars
+  # pairs of texts (text, text_pair) with a number each (label)
+  distill --teacher my-bert --train-file train.tsv --validation-file dev.tsv --regression";
 
 /// Teaches a student that can be run on shares.
 ///

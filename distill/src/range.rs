@@ -6,7 +6,6 @@ use model::{AttentionKind, Config};
 use serde::Serialize;
 
 use crate::bert::{Bert, Trace};
-use crate::judge::GROUP;
 use crate::ops::{excess, log_variances, spread};
 use crate::samples::Samples;
 
@@ -98,7 +97,7 @@ pub fn ranges(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<V
         variance: Seen::NOTHING,
     };
     let mut ranges = vec![NOTHING; model.config().num_hidden_layers];
-    for group in samples.groups(GROUP) {
+    for group in samples.groups() {
         let trace = model.encode(&samples.pack(&group, model.config().num_attention_heads)?, None)?;
         for (layer, seen) in ranges.iter_mut().enumerate() {
             seen.scores.add(&trace.scores[layer].to_vec1::<f32>()?);

@@ -7,6 +7,16 @@ use datasets::{Encoding, Example, Label, Length, Tokenizer, encode_all};
 use crate::bert::Packed;
 use crate::loss::Answers;
 
+/// Texts that are evaluated in one pass.
+const GROUP: usize = 64;
+/// Tokens in one such pass.
+const GROUP_TOKENS: usize = 4096;
+
+/// How many texts of a length are evaluated in one pass.
+pub(crate) fn group_of(length: usize) -> usize {
+    (GROUP_TOKENS / length.max(1)).clamp(1, GROUP)
+}
+
 /// Encoded texts with their true answers.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
@@ -89,10 +99,42 @@ impl Samples {
         })
     }
 
-    /// All texts in groups of nearly equal length and at most `size`, for evaluation.
-    pub fn groups(&self, size: usize) -> Vec<Vec<usize>> {
+    /// All texts in groups of nearly equal length, for evaluation: at most 64 texts and 4096 tokens each,
+    /// or one text.
+    pub fn groups(&self) -> Vec<Vec<usize>> {
         let mut order: Vec<usize> = (0..self.len()).collect();
         order.sort_by_key(|&i| self.lengths[i]);
-        order.chunks(size.max(1)).map(<[usize]>::to_vec).collect()
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for text in order {
+            match groups.last_mut() {
+                Some(group) if group.len() < group_of(self.lengths[text]) => group.push(text),
+                _ => groups.push(vec![text]),
+            }
+        }
+        groups
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_hold_every_text_once_and_not_too_many_tokens() {
+        let lengths: Vec<usize> = (0..300).map(|i| 1 + i * 37 % 511).chain([9000]).chain([3; 64]).collect();
+        let samples = Samples {
+            texts: vec![Encoding { ids: vec![], type_ids: vec![], truncated: false }; 365],
+            lengths,
+            ..Samples::default()
+        };
+        let groups = samples.groups();
+        let mut seen: Vec<usize> = groups.concat();
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..365));
+        for group in groups.iter().filter(|group| group.len() > 1) {
+            let longest = group.iter().map(|&i| samples.lengths[i]).max().unwrap();
+            assert!(group.len() <= GROUP && group.len() * longest <= GROUP_TOKENS, "{} of {longest}", group.len());
+        }
+        assert_eq!(groups[0].len(), GROUP);
     }
 }
