@@ -1,10 +1,11 @@
 //! A model's answers on a set, and how good they are.
 
 use anyhow::Result;
-use datasets::{Metric, Metrics};
+use datasets::Metrics;
 use serde_json::Value;
 
 use crate::bert::Bert;
+use crate::question::Question;
 use crate::samples::Samples;
 
 /// The logits of every text, in the set's order. `step` is called with the number of texts of each pass.
@@ -21,8 +22,9 @@ pub fn logits(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<V
 }
 
 /// The scores of a model on a set.
-pub fn judge(model: &Bert, samples: &Samples, metrics: &[Metric], step: &dyn Fn(usize)) -> Result<Metrics> {
-    Ok(Metrics::of(metrics, &logits(model, samples, step)?, samples.labels()))
+pub fn judge(model: &Bert, samples: &Samples, question: &Question, step: &dyn Fn(usize)) -> Result<Metrics> {
+    let logits = logits(model, samples, step)?;
+    Ok(question.source.judge(&question.target, &logits, samples.labels()))
 }
 
 /// Scores under the names that result files have for them: `eval_accuracy`.

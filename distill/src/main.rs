@@ -4,8 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
-use cli::coded;
-use cli::exit::{BAD_INPUT, INTERRUPTED, OTHER, UNWRITABLE};
+use cli::exit::{BAD_INPUT, INTERRUPTED, OTHER};
 use distill::options::Options;
 use distill::training::STOP;
 
@@ -52,15 +51,14 @@ fn act(options: &Options) -> anyhow::Result<()> {
 
 /// Writes to standard output.
 fn answer(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| coded(UNWRITABLE, format!("cannot write to standard output: {error}")))
+    let mut out = cli::Output(std::io::stdout());
+    Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
 }
 
 /// The code that an error brings along.
 fn exit_code(error: &anyhow::Error) -> i32 {
-    if let Some(coded) = error.downcast_ref::<cli::Coded>() {
-        coded.code
+    if let Some(code) = error.chain().find_map(cli::exit::code_in) {
+        code
     } else if let Some(error) = error.downcast_ref::<datasets::Error>() {
         error.exit_code()
     } else if error.is::<checkpoint::Error>() {

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use cli::coded;
-use cli::exit::USAGE;
+use cli::exit::{UNWRITABLE, USAGE};
 
 use crate::faults::bad_file;
 use crate::options::Options;
@@ -110,6 +110,11 @@ fn empties(options: &Options) -> bool {
 fn is_empty(folder: &Path) -> Result<bool> {
     if !folder.exists() {
         return Ok(true);
+    }
+    if !folder.is_dir() {
+        let folder = folder.display();
+        let message = format!("{folder} is a file, where the output folder should be; choose another --output-dir");
+        return Err(coded(UNWRITABLE, message));
     }
     let mut entries = fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
     Ok(entries.next().is_none())

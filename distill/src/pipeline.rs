@@ -184,7 +184,7 @@ pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
 }
 
 fn judged(options: &Options, model: &Bert, question: &Question, samples: &Samples) -> Result<Metrics> {
-    over(options.quiet, "judging", samples.len(), |step| judge(model, samples, question.metrics(), step))
+    over(options.quiet, "judging", samples.len(), |step| judge(model, samples, question, step))
 }
 
 fn seen(options: &Options, model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {

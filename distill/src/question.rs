@@ -1,7 +1,7 @@
 //! What is asked: the labelled texts, the kind of their answers, and how a model's head goes with it.
 
 use anyhow::Result;
-use datasets::{Fit, Metric, Source, Target};
+use datasets::{Fit, Source, Target};
 use model::ProblemType;
 
 use crate::faults::bad_file;
@@ -62,11 +62,6 @@ impl Question {
             Fit::Other => false,
         });
         start.answering(&self.target, keeps, seed)
-    }
-
-    /// How answers are judged.
-    pub fn metrics(&self) -> &'static [Metric] {
-        self.source.metrics(&self.target)
     }
 
     /// The data set's name among people: `SST-2`, or a file's name.

@@ -180,7 +180,7 @@ fn evaluate(
     progress: &Progress,
 ) -> Result<()> {
     let done = Cell::new(0);
-    let metrics = judge(judged, &data.dev, data.question.metrics(), &|texts| {
+    let metrics = judge(judged, &data.dev, &data.question, &|texts| {
         done.set(done.get() + texts);
         progress.judging(done.get(), data.dev.len());
     })?;

@@ -6,8 +6,8 @@
 mod folder;
 mod programs;
 
-use std::fmt::Write;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +31,19 @@ struct World {
 }
 
 impl World {
+    /// A copy of a world of its own.
+    fn copy(&self) -> World {
+        let world = World { place: Place { root: tempfile::tempdir().unwrap() } };
+        for (path, _) in tree(self.root()) {
+            let (from, to) = (self.path(path.to_str().unwrap()), world.root().join(&path));
+            fs::create_dir_all(if from.is_dir() { &to } else { to.parent().unwrap() }).unwrap();
+            if from.is_file() {
+                fs::copy(from, to).unwrap();
+            }
+        }
+        world
+    }
+
     fn new() -> World {
         let world = World { place: Place::new() };
         copy(&world.place.student(), &world.path("teacher"));
@@ -115,10 +128,15 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "values that no series of ours follows",
-            |w| edit(&w.path("student/calibration.json"), "\"gelu\":[", "\"gelu\":[900.0,"),
+            |w| {
+                let path = w.path("student/calibration.json");
+                let mut ranges: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+                ranges["layers"][1]["gelu"][3] = 900.0.into();
+                fs::write(path, ranges.to_string()).unwrap();
+            },
             "convert {root}/student -o {root}/new",
-            3,
-            &["gelu"],
+            4,
+            &["layer 1", "GeLU", "limit is 124"],
         ),
         case(
             "an encoder without a head",
@@ -364,7 +382,7 @@ fn distill_cases() -> Vec<Case> {
             |w| fs::write(w.path("teacher/tokenizer.json"), folder::tokenizer(35)).unwrap(),
             TEACH,
             3,
-            &["tokenizer.json", "34", "29"],
+            &["tokenizer", "34", "29"],
         ),
         case(
             "a table without the column",
@@ -436,9 +454,8 @@ fn biggest(folder: &Path) -> PathBuf {
     files.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
 }
 
-/// Runs one case in a fresh world and gives its row of the table.
-fn row(case: &Case) -> String {
-    let world = World::new();
+/// Runs one case in a world of its own and gives its row of the table.
+fn row(case: &Case, world: World) -> String {
     (case.prepare)(&world);
     let root = world.root().to_string_lossy().into_owned();
     let mut words = case.run.split(' ').map(|word| word.replace("{root}", &root).replace('+', " ")).peekable();
@@ -463,6 +480,11 @@ fn row(case: &Case) -> String {
     let message = stderr.lines().filter(|line| !line.starts_with("note:") && !line.starts_with("warning:"));
     let message = message.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let message = message.replace(&root, "…").replace('|', "\\|");
+    // a bundle's id is drawn anew in each conversion
+    let is_id = |word: &str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let message: Vec<&str> =
+        message.split(' ').map(|word| if is_id(word.trim_end_matches(';')) { "ID" } else { word }).collect();
+    let message = message.join(" ");
     let command = case.run.replace("{root}/", "").replace('+', " ");
     format!("| {wrong} | `{command}` | {} | {message} |\n", case.code)
 }
@@ -476,8 +498,17 @@ fn every_mistake_has_a_message_and_a_code_and_leaves_nothing() {
          Written and checked by `runtime/tests/bad_input.rs`: each row is a run of the programs on small models. None of them panics, \
          hangs, or leaves a file or a process behind.\n\n| what is wrong | command | exit code | message |\n|---|---|---|---|\n",
     );
+    let world = World::new();
+    let mut failed = 0;
     for case in &cases {
-        let _ = write!(table, "{}", row(case));
+        let begin = std::time::Instant::now();
+        // the others are worth seeing too
+        match catch_unwind(AssertUnwindSafe(|| row(case, world.copy()))) {
+            Ok(row) => table += &row,
+            Err(_) => failed += 1,
+        }
+        eprintln!("{:.1} s: {}", begin.elapsed().as_secs_f64(), case.wrong);
     }
+    assert_eq!(failed, 0, "of {} cases, see above", cases.len());
     snapbox::assert_data_eq!(table, snapbox::file!["../../docs/errors.md"].raw());
 }

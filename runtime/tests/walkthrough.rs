@@ -100,7 +100,7 @@ fn the_readmes_commands_go_from_the_hub_to_a_private_answer_and_again_offline() 
     hub.add(Kind::Model, "google-bert/bert-base-uncased", "main", &base());
     hub.rename("bert-base-uncased", "google-bert/bert-base-uncased");
     let data = [
-        ("sst2/train-00000-of-00001.parquet", parquet(64)),
+        ("sst2/train-00000-of-00001.parquet", parquet(2000)),
         ("sst2/validation-00000-of-00001.parquet", parquet(32)),
         ("mrpc/train-00000-of-00001.parquet", b"not fetched".to_vec()),
     ];

@@ -38,6 +38,8 @@ pub(crate) fn command(name: &str, root: &Path) -> Command {
         }
     }
     command.env("PRIVATE_BERT_CACHE", root.join("cache")).env("HF_HOME", root.join("hf"));
+    // estimates of memory depend on the number of threads
+    command.env("RAYON_NUM_THREADS", "2");
     // nobody meets the real hub by mistake
     command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("COLUMNS", "120").env("NO_COLOR", "1");
     command.current_dir(root).stdin(Stdio::null());
