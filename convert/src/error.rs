@@ -146,6 +146,7 @@ impl ConvertError {
             ConvertError::Data(error) => error.exit_code(),
             ConvertError::Bundle(BundleError::Stopped) => exit::INTERRUPTED,
             ConvertError::Bundle(BundleError::Write { .. }) => exit::UNWRITABLE,
+            ConvertError::Bundle(BundleError::Exists { .. } | BundleError::NotABundle { .. }) => exit::USAGE,
             ConvertError::Bundle(_) => exit::OTHER,
             _ => exit::BAD_INPUT,
         }
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(code(SpecError::Version { got: 2, expected: 1 }.into()), 4);
         assert_eq!(code(datasets::Error::Usage("which texts?".into()).into()), 2);
         assert_eq!(code(BundleError::Stopped.into()), 130);
-        assert_eq!(code(BundleError::Exists { path: "b".into() }.into()), 1);
+        assert_eq!(code(BundleError::Exists { path: "b".into() }.into()), 2);
         assert_eq!(exit_code(&cli::coded(exit::MEMORY, "too large").context("while converting")), 7);
         assert_eq!(exit_code(&anyhow::anyhow!("anything else")), 1);
     }

@@ -39,7 +39,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one, requires = "calibrate")]
     pub calibrate_samples: usize,
     /// Put the new bundle in the place of an old one.
-    #[arg(long)]
+    #[arg(long, alias = "overwrite-output-dir")]
     pub overwrite: bool,
     /// How much memory there is.
     #[command(flatten)]

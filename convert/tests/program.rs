@@ -139,12 +139,12 @@ fn a_bundle_is_not_overwritten_unless_asked_and_nothing_else_ever() {
     assert!(convert(&place, &["-q"]).status.success());
     let id = || DealerBundle::open(&place.bundle().join("dealer")).unwrap().id;
     let first = id();
-    refused(&convert(&place, &[]), 1, &["exists and is not empty", "--overwrite"]);
+    refused(&convert(&place, &[]), 2, &["exists and is not empty", "--overwrite"]);
     assert_eq!(id(), first);
     assert!(convert(&place, &["-q", "--overwrite"]).status.success());
     assert_ne!(id(), first);
     fs::write(place.bundle().join("notes.txt"), "mine").unwrap();
-    refused(&convert(&place, &["--overwrite"]), 1, &["is not a bundle", "notes.txt"]);
+    refused(&convert(&place, &["--overwrite"]), 2, &["is not a bundle", "notes.txt"]);
     assert_eq!(entries(place.root.path()), ["bundle", "glue", "student"]);
 }
 

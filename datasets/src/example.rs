@@ -70,7 +70,7 @@ pub(crate) fn examples(table: &Table, columns: &Columns, target: &Target, task: 
                 loaded.skipped += 1;
                 continue;
             }
-            let names = table.columns.join(", ");
+            let names = table.named();
             let expected = format!("{} fields ({names})", table.columns.len());
             return Err(table.wrong(row.line, expected, row.cells.len().to_string()));
         }

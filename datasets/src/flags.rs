@@ -16,7 +16,7 @@ pub struct DataFlags {
         conflicts_with_all = ["train_file", "validation_file"])]
     #[serde(serialize_with = "key")]
     pub task: Option<Task>,
-    /// The GLUE folder, or the task's own; without it the task comes from the hub (nyu-mll/glue).
+    /// The GLUE folder, or the task's own; without it the task comes from the hub (nyu-mll/glue), where this program was built with the feature `hub`.
     #[arg(long, value_name = "DIR", requires = "task")]
     pub data_dir: Option<PathBuf>,
     /// A file of your own to learn from: .csv, .tsv, .jsonl or .parquet, with named columns.

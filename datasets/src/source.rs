@@ -17,6 +17,8 @@ const PAIRS: [&str; 4] = ["text_pair", "sentence2", "hypothesis", "question2"];
 const LABELS: [&str; 3] = ["label", "labels", "score"];
 /// More classes than that are not classes.
 const MOST_CLASSES: usize = 1000;
+/// A label of more characters is a text.
+const LONGEST_LABEL: usize = 64;
 
 /// A labelled data set and how it is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,8 +161,8 @@ impl Files {
         let usual = |names: &[&str]| names.iter().find(|name| there(name)).map(ToString::to_string);
         let missing = |what: &str, flag: &str, names: &[&str]| Error::Column {
             path: table.path.clone(),
-            name: format!("{} ({what}; name another with {flag})", names.join("` or `")),
-            columns: table.columns.join(", "),
+            name: names.join("` or `"),
+            columns: format!("{}; {what} may be named with {flag}", table.named()),
         };
         let text = self.text.clone().or_else(|| usual(&TEXTS));
         let pair = match (&self.pair, &self.text) {
@@ -198,6 +200,12 @@ fn discover(files: &Files) -> Result<Target, Error> {
         let message =
             format!("column `{column}` holds {} different labels; a task of classes has at least 2", names.len());
         return Err(unusable(message));
+    }
+    if names.iter().any(|name| name.chars().count() > LONGEST_LABEL) {
+        let cure = "these are texts, not labels; name another column with --label-column";
+        return Err(unusable(format!(
+            "column `{column}` holds labels of more than {LONGEST_LABEL} characters: {cure}"
+        )));
     }
     let integers: Option<Vec<i64>> = names.iter().map(|name| name.parse().ok()).collect();
     let numbers = names.iter().all(|name| name.parse::<f64>().is_ok());
@@ -242,8 +250,13 @@ fn find(task: Task, folder: &Path, split: Split) -> Result<Vec<PathBuf>, Error> 
         let entries = fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut shards: Vec<PathBuf> = entries.filter(shard).collect();
         shards.sort();
-        if !shards.is_empty() {
-            return Ok(shards);
+        if let Some(first) = shards.first() {
+            let total = shards_in_all(&first.to_string_lossy());
+            if shards.len() == total {
+                return Ok(shards);
+            }
+            let message = format!("{} of {total} such files are there; fetch the others too", shards.len());
+            return Err(Error::Unusable { path: first.clone(), message });
         }
     }
     let names = [task.folder(), task.key()];
@@ -251,6 +264,12 @@ fn find(task: Task, folder: &Path, split: Split) -> Result<Vec<PathBuf>, Error> 
     looked.extend(names.iter().map(|name| format!("{name}/{tsv}.tsv")));
     looked.push(format!("{}/{parquet}-00000-of-00001.parquet", task.key()));
     Err(Error::NotFound { folder: folder.into(), task, looked })
+}
+
+/// How many parts the name of one tells: `train-00000-of-00003.parquet`.
+pub(crate) fn shards_in_all(name: &str) -> usize {
+    let total = |name: &str| name.strip_suffix(".parquet")?.rsplit_once("-of-")?.1.parse().ok();
+    total(name).unwrap_or(1)
 }
 
 fn words(target: &Target) -> String {

@@ -2,12 +2,24 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use safetensors::View;
 
 use crate::faults::unwritable;
+
+/// What is being written, to be removed where the program ends in the midst of it.
+static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Removes what is being written. The program must end then.
+pub fn abandon() {
+    if let Some(path) = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        // there is nobody left to tell
+        let _ = fs::remove_file(path);
+    }
+}
 
 /// Writes a file under another name, makes it durable and renames it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -29,13 +41,17 @@ fn write_with(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()>
     let mut name = path.file_name().context("a file needs a name")?.to_os_string();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
+    let note = |path| *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) = path;
+    note(Some(temporary.clone()));
     let attempt = || -> Result<()> {
         fill(&temporary)?;
         File::options().write(true).open(&temporary)?.sync_all()?;
         fs::rename(&temporary, path)?;
         Ok(())
     };
-    attempt().map_err(|error| {
+    let done = attempt();
+    note(None);
+    done.map_err(|error| {
         // What failed half-way must not stay behind; the first error is the one to report.
         let _ = fs::remove_file(&temporary);
         unwritable("write", path, &error)

@@ -43,9 +43,7 @@ impl Folder {
 
     /// The names of its outputs; where `config.json` has none, those that transformers gives them.
     pub fn names(&self) -> Vec<String> {
-        let named: Vec<String> = self.config.id2label.values().cloned().collect();
-        let unnamed = || (0..self.config.num_labels()).map(|class| format!("LABEL_{class}")).collect();
-        if named.is_empty() { unnamed() } else { named }
+        self.config.labels()
     }
 
     /// What its head answers; `None` without one, or with one for several labels or numbers at once.

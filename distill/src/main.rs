@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use cli::exit::{BAD_INPUT, INTERRUPTED, OTHER};
 use distill::options::Options;
-use distill::training::STOP;
+use distill::training::{STOP, TRAINING};
 
 fn main() -> ExitCode {
     let options = match Options::from_args(std::env::args_os()) {
@@ -20,7 +20,8 @@ fn main() -> ExitCode {
     };
     distill::environment::settle();
     let on_signal = || {
-        if STOP.swap(true, Ordering::Relaxed) {
+        if STOP.swap(true, Ordering::SeqCst) || !TRAINING.load(Ordering::SeqCst) {
+            distill::atomic::abandon();
             std::process::exit(INTERRUPTED);
         }
         eprintln!("stopping after this step; once more to stop at once");

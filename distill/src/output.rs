@@ -1,11 +1,13 @@
 //! The output folder: which it is, what it must not be, and how a run begins in it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use cli::coded;
 use cli::exit::{UNWRITABLE, USAGE};
+use serde_json::Value;
 
 use crate::faults::bad_file;
 use crate::options::Options;
@@ -85,8 +87,9 @@ pub fn begin(options: &Options) -> Result<Run> {
         let state = checkpoint::read_state(&folder)?;
         if state.settings != settings {
             let path = folder.join("trainer_state.json");
-            let message = format!("made with other options: {}; now {settings}", state.settings);
-            return Err(bad_file(&path, message));
+            let message = format!("the run was begun with other options: {}", changes(&state.settings, &settings));
+            let cure = "give those again, another --output-dir, or --overwrite-output-dir";
+            return Err(bad_file(&path, format!("{message}; {cure}")));
         }
         if !options.quiet {
             eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
@@ -99,6 +102,19 @@ pub fn begin(options: &Options) -> Result<Run> {
     }
     atomic::make_folder(&out)?;
     Ok(Run { out, resume: None, state: State::new(settings) })
+}
+
+/// Which settings differ, with both values.
+fn changes(before: &Value, now: &Value) -> String {
+    let none = serde_json::Map::new();
+    let (before, now) = (before.as_object().unwrap_or(&none), now.as_object().unwrap_or(&none));
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let shown = |value: Option<&Value>| value.map_or("nothing".to_string(), Value::to_string);
+    let change = |name: &String| {
+        let (was, is) = (before.get(name), now.get(name));
+        (was != is).then(|| format!("--{} was {}, is now {}", name.replace('_', "-"), shown(was), shown(is)))
+    };
+    names.into_iter().filter_map(change).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether the run would empty its folder: a checkpoint to take up goes before that.

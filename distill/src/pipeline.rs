@@ -89,6 +89,7 @@ fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
     let config = ::checkpoint::read_config(&teacher)?;
     let mut mine = start.as_deref().map_or_else(|| Ok(config.clone()), ::checkpoint::read_config)?;
     let length = length(options, &[(&teacher, &config), (start.as_deref().unwrap_or(&teacher), &mine)])?;
+    student::check_layers(options.student_layers, mine.num_hidden_layers)?;
     mine.num_hidden_layers = options.student_layers.unwrap_or(mine.num_hidden_layers);
     memory::check(options.memory, &config, &mine, usize::from(options.per_device_train_batch_size), length)?;
     let teacher = Folder::read(&teacher, options.seed)?;
@@ -194,7 +195,9 @@ fn seen(options: &Options, model: &Bert, samples: &Samples) -> Result<Vec<LayerR
 /// Writes the student's folder and judges what was written.
 fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, data: &Data) -> Result<()> {
     let out = &run.out;
-    folder::write(out, &student.config, &student.weights, &teacher.path, options.half)?;
+    let mut config = student.config.clone();
+    config.extra.insert(model::TEXT_PAIR.into(), data.train.are_pairs().into());
+    folder::write(out, &config, &student.weights, &teacher.path, options.half)?;
     let stored = Folder::read(out, options.seed)?;
     let model = Bert::new(&stored.config, &stored.weights)?;
     let metrics = judged(options, &model, &data.question, &data.dev)?;

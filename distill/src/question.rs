@@ -23,19 +23,29 @@ impl Question {
         let asked = source.target(None)?;
         let kept = match teacher.target().map(|given| fit(&asked, &given)) {
             Some(Fit::Named(target)) => Some(target),
-            Some(Fit::Unnamed(target)) => {
+            Some(Fit::Unnamed(target)) if is_unnamed(&teacher) => {
                 warn_of_order(&teacher, &source, &target);
                 Some(target)
             }
-            Some(Fit::Other) | None => None,
+            // as many classes under other names: a head for something else
+            Some(Fit::Unnamed(_) | Fit::Other) | None => None,
         };
+        if let (Some(Target::Classes(names)), true) = (&kept, teacher.has_head && are_places(&asked)) {
+            eprintln!(
+                "warning: the labels 0 to {} are taken as the classes {} of {}, which is not fine-tuned; where they mean \
+                 something else, give the labels names of their own",
+                names.len() - 1,
+                names.join(", "),
+                teacher.path.display()
+            );
+        }
         if kept.is_none() && teacher.has_head {
             eprintln!(
-                "note: the head of {} ({} outputs) does not answer {} ({}): a new one is drawn and the teacher is fine-tuned",
+                "note: the head of {} ({}) does not answer {} ({}): a new one is drawn and the teacher is fine-tuned",
                 teacher.path.display(),
-                teacher.config.num_labels(),
+                teacher.names().join(", "),
                 source.name(),
-                asked.outputs()
+                asked.names().join(", ")
             );
         }
         let keeps = kept.is_some();
@@ -58,7 +68,7 @@ impl Question {
     pub fn for_student(&self, start: Folder, seed: u64) -> Result<Folder> {
         let keeps = start.target().is_some_and(|given| match self.target.fit(&given) {
             Fit::Named(target) => same_order(&target, &self.target),
-            Fit::Unnamed(_) => true,
+            Fit::Unnamed(_) => is_unnamed(&start),
             Fit::Other => false,
         });
         start.answering(&self.target, keeps, seed)
@@ -81,11 +91,19 @@ pub fn problem_type(target: &Target) -> ProblemType {
 /// How a model's answers go with what is asked; where labels are but numbers from 0, the model's names say what they mean.
 fn fit(asked: &Target, given: &Target) -> Fit {
     match (asked.fit(given), asked) {
-        (Fit::Unnamed(_), Target::Classes(names)) if names.iter().enumerate().all(|(i, n)| *n == i.to_string()) => {
-            Fit::Named(given.clone())
-        }
+        (Fit::Unnamed(_), asked) if are_places(asked) => Fit::Named(given.clone()),
         (fit, _) => fit,
     }
+}
+
+/// Whether classes are called 0, 1, 2, ...
+fn are_places(target: &Target) -> bool {
+    matches!(target, Target::Classes(names) if names.iter().enumerate().all(|(i, name)| *name == i.to_string()))
+}
+
+/// Whether a model's classes have the names that transformers gives to those that nobody named.
+fn is_unnamed(model: &Folder) -> bool {
+    model.names().iter().enumerate().all(|(i, name)| *name == format!("LABEL_{i}"))
 }
 
 fn same_order(a: &Target, b: &Target) -> bool {

@@ -24,6 +24,7 @@ pub struct Samples {
     labels: Vec<Label>,
     lengths: Vec<usize>,
     truncated: usize,
+    pairs: bool,
 }
 
 impl Samples {
@@ -41,7 +42,13 @@ impl Samples {
             lengths: encoded.texts.iter().map(|text| text.ids.len()).collect(),
             texts: encoded.texts,
             truncated: encoded.truncated,
+            pairs: examples.iter().any(|example| example.text_pair.is_some()),
         })
+    }
+
+    /// Whether they are pairs of texts.
+    pub fn are_pairs(&self) -> bool {
+        self.pairs
     }
 
     /// Number of texts.

@@ -26,6 +26,16 @@ pub fn evenly(all: usize, count: usize) -> Vec<usize> {
     (1..=count).map(|layer| layer * all / count - 1).collect()
 }
 
+/// Refuses more layers than what the student starts from has.
+pub fn check_layers(wanted: Option<usize>, all: usize) -> Result<()> {
+    match wanted {
+        Some(count) if !(1..=all).contains(&count) => {
+            Err(coded(USAGE, format!("--student-layers is {count}; what the student starts from has 1 to {all}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A student that starts from `start`, or from the teacher, with `layers` of its layers, or all.
 pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>) -> Result<Student> {
     let (mut config, mut weights) = match &start {
@@ -53,11 +63,7 @@ pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>) -> 
     }
     let all = config.num_hidden_layers;
     let count = layers.unwrap_or(all);
-    let possible = (1..=all).contains(&count);
-    ensure!(
-        possible,
-        coded(USAGE, format!("--student-layers is {count}; what the student starts from has 1 to {all}"))
-    );
+    check_layers(layers, all)?;
     let (most, cure) = (its.num_hidden_layers, "choose fewer --student-layers");
     ensure!(
         count <= most,

@@ -27,6 +27,25 @@ use crate::weights::Weights;
 /// Set when the user asks to stop; looked at between two steps.
 pub static STOP: AtomicBool = AtomicBool::new(false);
 
+/// Whether somebody looks at [`STOP`]: a stage is being trained.
+pub static TRAINING: AtomicBool = AtomicBool::new(false);
+
+/// [`TRAINING`] while it lives.
+struct Looking;
+
+impl Looking {
+    fn new() -> Looking {
+        TRAINING.store(true, Ordering::SeqCst);
+        Looking
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        TRAINING.store(false, Ordering::SeqCst);
+    }
+}
+
 /// What a batch costs: the number to make small, and its parts for the log.
 #[derive(Debug)]
 pub struct Loss {
@@ -92,6 +111,7 @@ pub fn train(
     data: &Data,
     lesson: impl Fn(&Bert, &Turn<'_>) -> Result<Loss>,
 ) -> Result<()> {
+    let _looking = Looking::new();
     let steps = plan.schedule.steps;
     let mut optimiser = AdamW::new(plan.optimiser, weights);
     if let Some(folder) = run.resume.take() {

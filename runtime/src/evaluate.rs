@@ -30,6 +30,8 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let target = target(&source, &session)?;
     let mut loaded = load(&source, &target, options.source.quiet)?;
     loaded.examples.truncate(options.max_samples.map_or(usize::MAX, |n| n as usize));
+    let seconds = loaded.examples.iter().map(|example| example.text_pair.as_deref());
+    session.check_pairs(seconds, "see --text-column and --text-pair-column")?;
     let texts = loaded.examples.iter().map(Example::texts);
     let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)?;
     if let Some(warning) = encoded.warning("validation", &session.spec.shape) {
@@ -71,6 +73,9 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     ] {
         report[key] = value;
     }
+    if let Some(warning) = report["max_logit_diff_float"].as_f64().filter(|d| *d > convert::TOLERANCE).map(far) {
+        crate::log(&warning);
+    }
     report["seconds"]["total"] = json!(begin.elapsed().as_secs_f64());
     match options.source.json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
@@ -81,6 +86,15 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         }
     }
     Ok(out.flush()?)
+}
+
+/// What to say where private answers are far from floating point's.
+fn far(difference: f64) -> String {
+    format!(
+        "warning: logits differ from floating point by up to {difference:.3}, more than {}: some texts leave the ranges that the \
+         model was calibrated for; convert it again with --calibrate on texts like these",
+        convert::TOLERANCE
+    )
 }
 
 /// The texts that the flags name. What can be wrong with them is found before a model is converted, as far as it can be

@@ -31,6 +31,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     let bar = cli::bar(source.quiet, "", texts.len() as u64);
     let mut session = Session::open(source, &bar)?;
     let (labels, problem) = (session.labels.clone(), session.problem);
+    session.check_pairs(texts.iter().map(|(_, second)| second.as_deref()), "see --text-pair and --pairs")?;
     let texts = texts.iter().map(|(text, second)| (text.as_str(), second.as_deref()));
     let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)?;
     for text in &encoded.truncated {

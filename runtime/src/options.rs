@@ -148,7 +148,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub student: Option<PathBuf>,
     /// Evaluate the first N examples only.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, alias = "max-eval-samples", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_samples: Option<u32>,
     /// What happens to long texts.
     #[command(flatten)]

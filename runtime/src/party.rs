@@ -222,7 +222,14 @@ impl Server {
     fn admit(&mut self, request: u64, texts: &Texts) -> Result<()> {
         let needs = Needs::of(&self.spec, self.kind, texts)?;
         let Err(refusal) = needs.check_role(self.identity.role, self.memory) else { return Ok(()) };
-        send(&mut self.client, kind::REFUSE, request, 0, &refusal.to_string())?;
+        // how much there is is not the client's to know
+        send(
+            &mut self.client,
+            kind::REFUSE,
+            request,
+            0,
+            &"not enough memory for this request; give shorter or fewer texts",
+        )?;
         self.client.flush()?;
         Err(refusal)
     }

@@ -30,6 +30,8 @@ pub struct Session {
     pub labels: Vec<String>,
     /// What the logits mean.
     pub problem: ProblemType,
+    /// Whether it was taught pairs of texts, where known.
+    pub pairs: Option<bool>,
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
     /// The student's folder, where known.
@@ -57,12 +59,13 @@ impl Session {
         }
         let bundle = Deployment::check(&chosen.bundle)?;
         let (spec, labels, problem) = (bundle.spec.clone(), bundle.labels.clone(), bundle.problem);
+        let pairs = bundle.config.text_pair();
         let folder = bundle.tokenizer_path.parent().context("a tokenizer without a folder")?;
         let tokenizer = Tokenizer::load(folder, spec.shape.positions)?;
         let (student, most_texts) = (chosen.student, source.batch as usize);
         let (kind, memory) = (bundle.embedding.input_kind(), source.memory);
         let roles = Roles { bundle: chosen.bundle, deadline: source.deadline(), bar: bar.clone(), running: None };
-        Ok(Session { roles, spec, labels, problem, tokenizer, student, kind, most_texts, memory })
+        Ok(Session { roles, spec, labels, problem, pairs, tokenizer, student, kind, most_texts, memory })
     }
 
     /// Classifies one of the [`batches`](Self::batches); the first time, all roles are started.
@@ -83,6 +86,19 @@ impl Session {
     /// Ends all roles and waits for them.
     pub fn finish(self) -> Result<()> {
         self.roles.running.map_or(Ok(()), Deployment::finish)
+    }
+
+    /// Refuses single texts where the model was taught pairs, and the other way round.
+    pub fn check_pairs<'a>(&self, seconds: impl Iterator<Item = Option<&'a str>>, cure: &str) -> Result<()> {
+        let Some(pairs) = self.pairs else { return Ok(()) };
+        for (at, second) in seconds.enumerate() {
+            if second.is_some() != pairs {
+                let (taught, given) = if pairs { ("pairs of texts", "one") } else { ("single texts", "two") };
+                let message = format!("the model was taught {taught}, and number {} is {given}; {cure}", at + 1);
+                return Err(cli::coded(cli::exit::USAGE, message));
+            }
+        }
+        Ok(())
     }
 
     /// Splits texts into batches, in order: as many together as was asked for, where neither the input nor the

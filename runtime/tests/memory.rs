@@ -43,7 +43,10 @@ fn measured(bundle: &Path, tokens: usize) -> [(Role, u64); 4] {
     // every word is one token, beside the two that begin and end a text
     let text = vec!["movie"; tokens - 2].join(" ");
     let mut infer = Command::new(program())
-        .args(["infer", "-q", "--memory", "64G", "--text", &text, "--text", &text, "--bundle"])
+        .args(["infer", "-q", "--memory", "64G"])
+        // short texts are over before their processes are found
+        .args(["--text", &text].repeat(if tokens > 100 { 2 } else { 40 }))
+        .arg("--bundle")
         .arg(bundle)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -68,10 +68,13 @@ impl Reader<'_> {
             return Err(wrong("git-lfs left a pointer in its place, `git lfs pull` brings the file".into()));
         }
         let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
-        for (full, view) in file.iter() {
+        // in the order of their names, so that of several errors it is always the same that is told
+        let names: BTreeSet<String> = file.names().into_iter().map(String::from).collect();
+        for full in &names {
+            let view = file.tensor(full).map_err(|e| wrong(e.to_string()))?;
             self.tensor(path, full, &view)?;
         }
-        Ok(file.names().into_iter().map(String::from).collect())
+        Ok(names)
     }
 
     /// What was read, if nothing of the encoder would be left out of it.

@@ -40,7 +40,7 @@ impl Memory {
     }
 }
 
-/// Bytes that a new process could use: of the machine, or of the control group that this process runs in.
+/// Bytes that a new process could use: of the machine, or of the control group that a container shows as its root.
 fn available() -> Option<u64> {
     let mut system = System::new();
     system.refresh_memory();

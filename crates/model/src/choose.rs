@@ -206,7 +206,7 @@ fn positive_curve(
     let scaled = |v: f64| function(v) / unit;
     let problem = Problem { function: &scaled, domain, period, terms: Terms::All, relative: true };
     let ratio = domain.1 / domain.0;
-    let counts = [16, 24, 32, 48, 64, 96, 128, 192, 256];
+    let counts = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
     let fewest = counts.partition_point(|c| (*c as f64) < ratio.sqrt()).min(counts.len() - 1);
     let (fit, error) = problem.smallest(&counts[fewest..], POSITIVE_BITS, RELATIVE_TOLERANCE);
     if error.is_nan() || error > RELATIVE_LIMIT || modulus_bits > 32 {

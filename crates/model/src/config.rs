@@ -20,6 +20,9 @@ pub(crate) fn shift_is_sound(shift: f32) -> bool {
     shift.abs() <= MOST_SHIFT
 }
 
+/// The key of `config.json` that says whether a model was taught pairs of texts.
+pub const TEXT_PAIR: &str = "text_pair";
+
 /// What turns attention scores into weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -228,6 +231,11 @@ impl Config {
     pub fn problem(&self) -> ProblemType {
         let by_number = if self.num_labels() == 1 { ProblemType::Regression } else { ProblemType::SingleLabel };
         self.problem_type.unwrap_or(by_number)
+    }
+
+    /// Whether it was taught pairs of texts; unknown where `config.json` does not say.
+    pub fn text_pair(&self) -> Option<bool> {
+        self.extra.get(TEXT_PAIR)?.as_bool()
     }
 
     /// The shift `c` of one head.

@@ -90,9 +90,7 @@ pub(super) fn parts(task: Task, split: Split, names: &BTreeSet<String>) -> Resul
     let start = format!("{folder}/{stem}-");
     let parts: Vec<String> =
         names.iter().filter(|name| name.starts_with(&start) && name.ends_with(".parquet")).cloned().collect();
-    // train-00000-of-00003.parquet
-    let total = |name: &str| name.strip_suffix(".parquet")?.rsplit_once("-of-")?.1.parse::<usize>().ok();
-    let total = parts.first().and_then(|name| total(name)).unwrap_or(1);
+    let total = parts.first().map_or(1, |name| crate::source::shards_in_all(name));
     let cure = "fetch the task by hand and give its folder with --data-dir";
     match parts.len() == total {
         true => Ok(parts),

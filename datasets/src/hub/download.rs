@@ -142,6 +142,6 @@ impl Download<'_> {
 
     /// Says something between the bar's steps.
     fn tell(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| cli::log(text));
     }
 }

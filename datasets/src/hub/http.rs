@@ -307,5 +307,5 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 fn note(text: &str) {
-    eprintln!("{text}");
+    cli::log(text);
 }

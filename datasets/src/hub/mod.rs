@@ -173,13 +173,15 @@ pub fn is_id(id: &str) -> bool {
 
 /// Whether a name from the hub may become a path below a folder.
 fn is_safe(name: &str) -> bool {
-    let part = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':', '\0']);
+    let part = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':']);
+    // a name is shown on terminals too
+    let part = |p: &str| part(p) && !p.chars().any(char::is_control);
     name.split('/').all(part) && Path::new(name).is_relative()
 }
 
 /// Says something that the user should know although it is no error.
 fn warn(text: &str) {
-    eprintln!("warning: {text}");
+    cli::log(&format!("warning: {text}"));
 }
 
 #[cfg(test)]

@@ -36,7 +36,9 @@ pub(super) fn csv(path: &Path) -> Result<Table, Error> {
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(wrong)?;
-        let line = record.position().map_or(0, |position| position.line()) as usize;
+        // after CR LF the library's position stands before the LF, on the line that has ended
+        let late = |at: &csv::Position| at.line() + u64::from(text.as_bytes().get(at.byte() as usize) == Some(&b'\n'));
+        let line = record.position().map_or(0, late) as usize;
         rows.push(Row { line, cells: record.iter().map(str::to_string).collect() });
     }
     Ok(Table { path: path.into(), columns, rows })
@@ -75,6 +77,16 @@ mod tests {
         let table = Table::read(&path).unwrap();
         assert_eq!(table.rows[0].cells, ["a \"fine\"\nfilm, really", "1"]);
         assert_eq!((table.rows[0].line, table.rows[1].line), (2, 4));
+    }
+
+    #[test]
+    fn lines_are_counted_as_an_editor_does() {
+        let text = "text,label\n\"two\nlines\",1\nplain,0\n";
+        for text in [text.to_string(), text.replace('\n', "\r\n")] {
+            let (_folder, path) = file("a.csv", &text);
+            let lines: Vec<usize> = Table::read(&path).unwrap().rows.iter().map(|row| row.line).collect();
+            assert_eq!(lines, [2, 4], "{text:?}");
+        }
     }
 
     #[test]

@@ -71,8 +71,18 @@ impl Table {
         self.columns.iter().position(|column| column == name).ok_or_else(|| Error::Column {
             path: self.path.clone(),
             name: name.into(),
-            columns: self.columns.join(", "),
+            columns: self.named(),
         })
+    }
+
+    /// The names of the columns. Where the first line is no header it holds a text, which is not told.
+    pub(crate) fn named(&self) -> String {
+        let is_name = |name: &String| name.chars().count() <= 32 && name.split_whitespace().count() <= 2;
+        match self.columns.iter().all(is_name) {
+            true if self.columns.is_empty() => "none, for the file is empty".into(),
+            true => self.columns.join(", "),
+            false => format!("{} columns without names; does the first line name them?", self.columns.len()),
+        }
     }
 
     pub(crate) fn wrong(&self, line: usize, expected: impl Into<String>, got: impl Into<String>) -> Error {

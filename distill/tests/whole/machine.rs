@@ -19,6 +19,8 @@ fn middling(world: &World) -> Command {
     config.initializer_range = 0.02;
     let teacher = world.write_model("middling", &config, false);
     let mut command = bare(world, &teacher, "out");
+    // the estimate depends on the number of threads
+    command.env("RAYON_NUM_THREADS", "2");
     command.args(["--task", "sst2", "--max-seq-length", "128", "--per-device-train-batch-size", "16"]);
     command.args(["--num-train-epochs", "1", "--data-dir"]).arg(world.path("full"));
     command

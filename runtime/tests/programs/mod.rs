@@ -33,7 +33,11 @@ pub(crate) fn command(name: &str, root: &Path) -> Command {
     let mut command = Command::new(program(name));
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();
-        if name.starts_with("HF_") || name.starts_with("HUGGING") || name.starts_with("PRIVATE_BERT") {
+        if name.starts_with("HF_")
+            || name.starts_with("HUGGING")
+            || name.starts_with("PRIVATE_BERT")
+            || name == "TRANSFORMERS_OFFLINE"
+        {
             command.env_remove(&variable);
         }
     }
