@@ -45,7 +45,7 @@ impl Question {
                 teacher.path.display(),
                 teacher.names().join(", "),
                 source.name(),
-                asked.names().join(", ")
+                if asked == Target::Number { "a number".into() } else { asked.names().join(", ") }
             );
         }
         let keeps = kept.is_some();

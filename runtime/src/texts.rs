@@ -59,7 +59,7 @@ fn lines(from: &str, bytes: Vec<u8>, pairs: bool) -> Result<Vec<Text>> {
     let all = all.strip_prefix('\u{feff}').unwrap_or(&all);
     let mut texts = Vec::new();
     // blank lines at the end are no texts
-    for (at, line) in all.trim_end().lines().enumerate() {
+    for (at, line) in all.trim_end_matches(['\n', '\r']).lines().enumerate() {
         let wrong = |expected: &str, got: String| {
             Err(coded(BAD_INPUT, format!("{from}, line {}: expected {expected}, got {got}", at + 1)))
         };

@@ -139,7 +139,7 @@ fn each_mistake_has_a_message_and_an_exit_code() {
     let latin1 = place.write("latin1", b"caf\xe9\n");
     let three = place.write("three", "w4\tw5\nw4\tw5\tw6\n");
     let none = place.write("none", "");
-    let cases: [(&[&str], &[u8], i32, &str); 21] = [
+    let cases: [(&[&str], &[u8], i32, &str); 22] = [
         (&["infer", "--model", &model], b"", 2, "no text"),
         (&["infer", "--model", &model, "--text", " "], b"", 2, "text 1 is empty"),
         (&["infer", "--model", &model, "--text", "w4", "--text-pair", ""], b"", 2, "text 1 is empty (--text-pair)"),
@@ -149,6 +149,7 @@ fn each_mistake_has_a_message_and_an_exit_code() {
         (&["infer", "--model", &model], b"w4\n\nw5\n", 3, "standard input, line 2: expected at least one word"),
         (&["infer", "--model", &model, "--pairs"], b"w4\tw5\nw6\n", 3, "line 2: expected two texts with one tab"),
         (&["infer", "--model", &model, "--pairs", "--file", &three], b"", 3, "three, line 2: expected two texts"),
+        (&["infer", "--model", &model], b"w4\n\nw5\n", 3, "line 2: expected at least one word"),
         (&["infer", "--model", &model, "--pairs"], b"w4\t \n", 3, "line 1: expected at least one word in every text"),
         (&["infer", "--model", &model, "--file", &none], b"", 3, "none: no text"),
         (&["infer", "--model", &model, "--text", "w4", "--memory", "1M"], b"", 7, "weights in floating point"),

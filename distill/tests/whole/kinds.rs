@@ -165,7 +165,7 @@ fn a_head_for_another_question_is_drawn_anew() {
     let teacher = world.model("classifier", 2, true);
     let mut command = bare(&world, &teacher, "out");
     let log = glue(command.arg("--dry-run"), "stsb", &world);
-    assert!(log.contains("(2 outputs) does not answer stsb (1): a new one is drawn"), "{log}");
+    assert!(log.contains("(NEGATIVE, POSITIVE) does not answer stsb (a number): a new one is drawn"), "{log}");
     let output = succeed(command.args(["--task", "stsb", "--data-dir"]).arg(world.data()));
     assert!(String::from_utf8_lossy(&output.stdout).contains("teacher: 8 epochs"));
 }
