@@ -39,6 +39,20 @@ fn every_task_is_read_as_the_hub_has_it() {
 }
 
 #[test]
+fn a_text_that_is_no_utf8_is_not_told() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a.parquet");
+    let mut bytes = glue::parquet("sst2", &[("secretQ", None, 1.0)]);
+    let places: Vec<usize> = bytes.windows(7).enumerate().filter(|(_, w)| *w == b"secretQ").map(|(at, _)| at).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| bytes[at + 6] = 0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let error = load(&path).unwrap_err().to_string();
+    // neither as letters nor as numbers of bytes
+    assert!(error.contains("a.parquet") && !error.contains("secret") && !error.contains("115, 101"), "{error}");
+}
+
+#[test]
 fn a_broken_file_is_named_and_never_ends_the_program() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("a.parquet");

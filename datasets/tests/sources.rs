@@ -190,6 +190,28 @@ fn numbers_and_files_that_are_no_task_are_told_apart() {
 }
 
 #[test]
+fn a_text_that_stands_where_names_should_is_not_told() {
+    let (_root, files) = own(&[("train.csv", "a secret complaint about somebody,1\nanother one,0\n")]);
+    let error = Source::Files(files).target(None).unwrap_err().to_string();
+    assert!(error.contains("2 columns without names") && !error.contains("secret"), "{error}");
+    let long = "a secret complaint ".repeat(5);
+    let (_root, files) = own(&[("train.csv", &format!("text,label\nx,{long}\ny,0\n"))]);
+    let error = Source::Files(files).target(None).unwrap_err().to_string();
+    assert!(error.contains("labels of more than 64 characters") && !error.contains("secret"), "{error}");
+    let (_root, files) = own(&[("train.csv", "")]);
+    assert!(Source::Files(files).target(None).unwrap_err().to_string().contains("the file is empty"));
+}
+
+#[test]
+fn a_task_whose_parts_are_not_all_there_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("rte")).unwrap();
+    fs::write(root.path().join("rte/validation-00000-of-00003.parquet"), "").unwrap();
+    let error = dev(Task::Rte, root.path()).unwrap_err().to_string();
+    assert!(error.contains("1 of 3 such files are there"), "{error}");
+}
+
+#[test]
 fn a_model_of_another_kind_is_refused() {
     let source = Source::Glue { task: Task::Stsb, folder: None };
     let model = Target::Classes(["a", "b", "c"].map(String::from).into());

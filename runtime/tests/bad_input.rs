@@ -242,6 +242,23 @@ fn cases() -> Vec<Case> {
             &["16 tokens", "--no-truncate"],
         ),
         case(
+            "one text for a model that was taught pairs",
+            |w| {
+                edit(&w.path("student/config.json"), "\"vocab_size\"", "\"text_pair\": true, \"vocab_size\"");
+                w.other_bundle();
+            },
+            "runtime infer --bundle {root}/other --text w5",
+            2,
+            &["taught pairs of texts", "--text-pair"],
+        ),
+        case(
+            "more layers than there are",
+            NOTHING,
+            "distill --teacher {root}/teacher --task sst2 --data-dir {root}/glue --student-layers 100000000 --output-dir {root}/out",
+            2,
+            &["--student-layers is 100000000", "1 to 2"],
+        ),
+        case(
             "more second texts than texts",
             NOTHING,
             "runtime infer --bundle {root}/bundle --text w5 --text-pair w6 --text-pair w7",

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::program::{json, refusal, succeed};
-use crate::standin::{Kind, StandIn, glue};
+use crate::standin::{Fault, Kind, StandIn, glue};
 use crate::tiny::{World, labelled};
 
 /// The program in the world's folder, with that hub and a cache of its own.
@@ -59,4 +60,23 @@ fn a_teacher_and_a_task_from_the_hub_need_no_files_here() {
     assert!(code == 8 && said.contains("is not a folder here, so it was looked for on the hub"), "{said}");
     let (code, said) = refusal(&mut dry(&["--teacher", "./no/such/place"]));
     assert!(code == 3 && said.contains("neither a folder") && said.contains("owner/name"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_a_download_at_once() {
+    let world = World::new();
+    let hub = StandIn::serve();
+    hub.add(Kind::Model, "tiny/bert-base", "main", &read(&world.model("one", 1, false)));
+    hub.fault("model.safetensors", 99, Fault::Stall(100));
+    let mut child = distill(&world, &hub).args(["--teacher", "tiny/bert-base", "--task", "sst2"]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !hub.seen().iter().any(|request| request.path.contains("model.safetensors")) {
+        assert!(Instant::now() < deadline, "the weights were never asked for");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let begin = Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(begin.elapsed() < Duration::from_secs(10), "well before the stalled hub is given up");
 }
