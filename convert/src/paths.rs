@@ -1,7 +1,6 @@
 //! The output must not touch the input.
 
-use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use bundle::BundleError;
 
@@ -9,8 +8,8 @@ use crate::error::ConvertError;
 
 /// Refuses an output that is the input, lies in it, or holds it.
 pub(crate) fn check_output(input: &Path, output: &Path) -> Result<(), ConvertError> {
-    let from = resolve(input).map_err(|source| ConvertError::Io { path: input.into(), source })?;
-    let to = resolve(output).map_err(|source| BundleError::Write { path: output.into(), source })?;
+    let from = cli::resolve(input).map_err(|source| ConvertError::Io { path: input.into(), source })?;
+    let to = cli::resolve(output).map_err(|source| BundleError::Write { path: output.into(), source })?;
     let relation = match (to.starts_with(&from), from.starts_with(&to)) {
         (true, true) => "is",
         (true, false) => "lies in",
@@ -18,31 +17,6 @@ pub(crate) fn check_output(input: &Path, output: &Path) -> Result<(), ConvertErr
         (false, false) => return Ok(()),
     };
     Err(ConvertError::Output { output: output.into(), input: input.into(), relation })
-}
-
-/// The path without links and dots, also where its end does not exist yet.
-fn resolve(path: &Path) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    let mut there = path.as_path();
-    loop {
-        match there.canonicalize() {
-            Ok(resolved) => {
-                let rest = path.strip_prefix(there).unwrap_or(Path::new(""));
-                return Ok(rest.components().fold(resolved, |mut all, part| {
-                    match part {
-                        Component::ParentDir => drop(all.pop()),
-                        part => all.push(part),
-                    }
-                    all
-                }));
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => match there.parent() {
-                Some(parent) => there = parent,
-                None => return Err(e),
-            },
-            Err(e) => return Err(e),
-        }
-    }
 }
 
 #[cfg(test)]

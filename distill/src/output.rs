@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use cli::coded;
 use cli::exit::{UNWRITABLE, USAGE};
 use serde_json::Value;
 
-use crate::faults::bad_file;
+use crate::faults::{bad_file, unwritable};
 use crate::options::Options;
 use crate::state::State;
 use crate::training::Run;
@@ -28,7 +28,7 @@ pub fn folder(options: &Options) -> PathBuf {
 /// Refuses an output that would harm what the run reads, or that `--overwrite-output-dir` must not empty. Changes nothing.
 pub fn check(options: &Options) -> Result<()> {
     let out = folder(options);
-    let place = real(&out)?;
+    let place = cli::resolve(&out).map_err(|error| unwritable("make the folder", &out, &error.into()))?;
     let data = &options.data;
     let inputs = [
         ("teacher folder", &options.teacher),
@@ -40,7 +40,7 @@ pub fn check(options: &Options) -> Result<()> {
     for (name, input) in inputs {
         // What is not here is a model on the hub, or will be refused.
         let Some(input) = input.as_ref().filter(|path| path.exists()) else { continue };
-        let input_place = real(input)?;
+        let input_place = cli::resolve(input).map_err(|error| bad_file(input, error))?;
         let relation = if place == input_place {
             "is"
         } else if input_place.starts_with(&place) {
@@ -145,23 +145,6 @@ fn holds_a_run(folder: &Path) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// The path without links, `.` and `..`, also where its last parts are not there yet.
-fn real(path: &Path) -> Result<PathBuf> {
-    let path = std::path::absolute(path).with_context(|| format!("where is {}?", path.display()))?;
-    for ancestor in path.ancestors() {
-        if let Ok(mut place) = ancestor.canonicalize() {
-            for part in path.strip_prefix(ancestor)?.components() {
-                match part {
-                    Component::ParentDir => drop(place.pop()),
-                    part => place.push(part),
-                }
-            }
-            return Ok(place);
-        }
-    }
-    Ok(path)
 }
 
 #[cfg(test)]

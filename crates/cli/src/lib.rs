@@ -4,11 +4,13 @@ pub mod exit;
 pub mod memory;
 mod output;
 mod progress;
+mod resolve;
 mod spelling;
 
 pub use exit::{Coded, coded, describe};
 pub use output::Output;
 pub use progress::{bar, bytes, log, spinner};
+pub use resolve::resolve;
 pub use spelling::dashed;
 
 /// The exit codes, as every `--help` lists them.
