@@ -83,14 +83,10 @@ pub(crate) fn examples(table: &Table, columns: &Columns, target: &Target, task: 
             }
         };
         let pair = pair.map(sentence).transpose()?;
-        let (Some(text), Some(_) | None) = (sentence(text)?, &pair) else {
+        let (Some(text), None | Some(Some(_))) = (sentence(text)?, &pair) else {
             loaded.skipped += 1;
             continue;
         };
-        if pair == Some(None) {
-            loaded.skipped += 1;
-            continue;
-        }
         let label = match asked.read(&row.cells[label]) {
             Ok(Label::Class(class)) => Label::Class(places[class]),
             Ok(number) => number,

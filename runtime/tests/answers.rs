@@ -3,28 +3,15 @@
 
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
+mod outside;
 
-use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use datasets::{Label, Metric, Metrics};
 use folder::{Place, examples, pairs, score};
 use model::{Float, Texts};
+use outside::runtime;
 use serde_json::Value;
-
-fn runtime(place: &Place, args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_runtime"))
-        .args(args)
-        .env("PRIVATE_BERT_CACHE", place.root.path().join("cache"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // a refusal may come before anything is read
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
-}
 
 /// Converts the student over a task, as `convert` does, and returns the bundle's folder.
 fn converted(place: &Place, task: &str) -> String {

@@ -3,27 +3,11 @@
 
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
-
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+mod outside;
 
 use folder::Place;
+use outside::runtime;
 use serde_json::Value;
-
-fn runtime(place: &Place, args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_runtime"))
-        .args(args)
-        .env("PRIVATE_BERT_CACHE", place.root.path().join("cache"))
-        .env("PRIVATE_BERT_MODELS", place.root.path().join("no models here"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // a refusal may come before anything is read
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
