@@ -75,6 +75,18 @@ impl Prg {
         self.rng.set_word_pos(start + chacha_words(words.len()));
     }
 
+    /// Subtracts the next words of the stream from `words`.
+    pub fn subtract_from(&mut self, words: &mut [u64]) {
+        let next = self.words(words.len());
+        crate::sub_assign(words, &next);
+    }
+
+    /// Adds the next words of the stream to `words`.
+    pub fn add_to(&mut self, words: &mut [u64]) {
+        let next = self.words(words.len());
+        crate::add_assign(words, &next);
+    }
+
     /// The next `n` words of the stream.
     pub fn words(&mut self, n: usize) -> Vec<u64> {
         let mut words = vec![0; n];
