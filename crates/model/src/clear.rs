@@ -269,8 +269,11 @@ impl Arithmetic for Clear<'_> {
 
 /// Copies a block out of a row-major matrix with `cols` columns.
 pub fn copy_block(x: &[u64], cols: usize, block: Block) -> Vec<u64> {
-    let row = |r: usize| &x[r * cols + block.col..r * cols + block.col + block.cols];
-    (block.row..block.row + block.rows).flat_map(|r| row(r).iter().copied()).collect()
+    let mut copy = Vec::with_capacity(block.rows * block.cols);
+    for row in block.row..block.row + block.rows {
+        copy.extend_from_slice(&x[row * cols + block.col..][..block.cols]);
+    }
+    copy
 }
 
 /// Matrices with so many columns each, side by side.
@@ -285,11 +288,13 @@ pub fn join_columns<T: AsRef<[u64]>>(parts: &[(T, usize)], rows: usize) -> Vec<u
 
 /// Blocks with so many rows and columns each: those of a line side by side, the lines below one another.
 pub fn assemble<T: AsRef<[u64]>>(grid: &[Vec<(T, usize, usize)>]) -> Vec<u64> {
-    let line = |blocks: &Vec<(T, usize, usize)>| {
-        let parts: Vec<_> = blocks.iter().map(|(b, _, cols)| (b.as_ref(), *cols)).collect();
-        join_columns(&parts, blocks.first().map_or(0, |b| b.1))
-    };
-    grid.iter().flat_map(line).collect()
+    let mut all = Vec::with_capacity(grid.iter().flatten().map(|(_, rows, cols)| rows * cols).sum());
+    for line in grid {
+        for row in 0..line.first().map_or(0, |b| b.1) {
+            line.iter().for_each(|(b, _, cols)| all.extend_from_slice(&b.as_ref()[row * cols..][..*cols]));
+        }
+    }
+    all
 }
 
 /// The inverse of [`join_columns`].

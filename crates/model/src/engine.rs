@@ -38,6 +38,18 @@ pub enum Weight {
     Classifier,
 }
 
+impl Weight {
+    /// The part of a network of so many layers that begins with the product by this weight: each layer is one part, after the
+    /// embedding (0, which nothing announces) and before the head.
+    pub fn begins_part(self, layers: usize) -> Option<usize> {
+        match self {
+            Weight::Query(layer) => Some(1 + layer),
+            Weight::Pooler => Some(1 + layers),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,7 +5,7 @@
 //! read X and multiply shares of `cos ka`, `sin ka` by public integers. Both parties must compute the same integers to the
 //! last bit, so there is no float here: coefficients are rounded once, sines come from integer tables.
 
-use ring64::{TRIG_FRAC, Turn};
+use ring64::{Harmonics, TRIG_FRAC, Turn};
 use serde::{Deserialize, Serialize};
 
 /// Integer coefficients of a Fourier series.
@@ -52,6 +52,11 @@ impl Series {
             Some(c) => Err(format!("a coefficient of {c}")),
             None => Ok(()),
         }
+    }
+
+    /// The harmonics with their coefficients.
+    pub fn terms(&self) -> Harmonics<'_> {
+        Harmonics { multiples: &self.harmonics, cosines: &self.cosines, sines: &self.sines }
     }
 
     /// The angles of one revolution.

@@ -1,6 +1,7 @@
 //! The dealer's stream to P1: bytes in plan order, in frames of a fixed size, so that all lengths follow from the plan.
 
 use net::{Frame, Header, Link};
+use ring64::{pack, packed_len, unpack};
 
 use crate::error::MpcError;
 use crate::kind;
@@ -28,7 +29,17 @@ impl<'a> DealtWriter<'a> {
         DealtWriter { link, request, attempt, step: 0, buffer: Vec::with_capacity(DEAL_CHUNK) }
     }
 
-    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), MpcError> {
+    /// Sends words of so many bits.
+    pub(crate) fn words(&mut self, words: &[u64], drop: u32, bits: u32) -> Result<(), MpcError> {
+        if (drop, bits) == (0, 64) && cfg!(target_endian = "little") {
+            return self.write(bytemuck::must_cast_slice(words));
+        }
+        let mut bytes = Vec::with_capacity(packed_len(words.len(), bits));
+        pack(words, drop, bits, &mut bytes);
+        self.write(&bytes)
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), MpcError> {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(DEAL_CHUNK - self.buffer.len()));
             self.buffer.extend_from_slice(now);
@@ -70,21 +81,40 @@ impl<'a> DealtReader<'a> {
         DealtReader { link, request, attempt, step: 0, total: bytes, left: bytes, buffer: Vec::new(), used: 0 }
     }
 
-    pub(crate) fn peer(&self) -> &str {
-        self.link.peer()
+    /// The next `count` words of so many bits.
+    pub(crate) fn words(&mut self, count: usize, bits: u32) -> Result<Vec<u64>, MpcError> {
+        let mut words = vec![0; count];
+        if bits == 64 && cfg!(target_endian = "little") {
+            self.copy_to(bytemuck::must_cast_slice_mut(&mut words))?;
+            return Ok(words);
+        }
+        let mut bytes = vec![0; packed_len(count, bits)];
+        self.copy_to(&mut bytes)?;
+        let peer = self.link.peer();
+        let refused = |source| MpcError::Packed { peer: peer.to_string(), what: "correlation", source };
+        unpack(&bytes, bits, &mut words).map_err(refused)?;
+        Ok(words)
     }
 
-    pub(crate) fn take(&mut self, bytes: usize) -> Result<Vec<u8>, MpcError> {
-        let mut taken = Vec::with_capacity(bytes);
-        while taken.len() < bytes {
+    fn copy_to(&mut self, mut to: &mut [u8]) -> Result<(), MpcError> {
+        while !to.is_empty() {
             if self.used == self.buffer.len() {
                 self.receive()?;
             }
-            let now = (bytes - taken.len()).min(self.buffer.len() - self.used);
-            taken.extend_from_slice(&self.buffer[self.used..self.used + now]);
-            self.used += now;
+            let now = to.len().min(self.buffer.len() - self.used);
+            let (first, rest) = to.split_at_mut(now);
+            first.copy_from_slice(&self.buffer[self.used..self.used + now]);
+            (to, self.used) = (rest, self.used + now);
         }
-        Ok(taken)
+        Ok(())
+    }
+
+    /// Receives what is left, for nobody.
+    pub(crate) fn skip(mut self) -> Result<(), MpcError> {
+        while self.left > 0 {
+            self.receive()?;
+        }
+        Ok(())
     }
 
     pub(crate) fn finish(self) -> Result<(), MpcError> {

@@ -32,10 +32,18 @@ pub enum MpcError {
         /// Number in plan order.
         index: usize,
         /// Operation of the network.
-        expected: &'static str,
+        expected: String,
         /// Operation that it was made for.
-        got: &'static str,
+        got: String,
     },
+    /// Correlations did not fit into memory, and could not be kept in a file either.
+    #[error(
+        "keeping correlations in a file of the folder for temporary files failed: {0}; set TMPDIR to a folder with room"
+    )]
+    Spool(#[source] std::io::Error),
+    /// Nobody uses what is being prepared any more.
+    #[error("the correlations that were being made are no longer wanted")]
+    Abandoned,
     /// A weight is missing or has another shape than the spec says.
     #[error("weight `{weight}` has {got} words, the spec asks for {expected}")]
     Weight {

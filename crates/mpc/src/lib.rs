@@ -20,7 +20,7 @@ pub use agreement::{Agreement, plan_digest};
 pub use dealt::{DEAL_CHUNK, DealtReader, DealtWriter, deal_frames};
 pub use error::MpcError;
 pub use input::{expand_input, share_input, unpack_input};
-pub use masked::{Attempt, Correlations, Outcome, deal, online, prepare};
+pub use masked::{Attempt, Correlations, MOST_PARTS, Outcome, PartCost, Trace, deal, online, prepare, stream};
 pub use output::{OutputShape, join_output, mask_output};
 pub use streams::{Purpose, Streams};
 pub use weights::{DealerWeights, Party, PartyWeights};

@@ -1,6 +1,6 @@
 //! Numbered random streams. A stream serves one purpose of one demand of one attempt of one request, once.
 
-use ring64::{Kernel, Key, Prg};
+use ring64::{Kernel, Key, Prg, add_assign, sub_assign};
 
 /// What a stream's words become. A stream that served two purposes would give a mask away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,11 +17,29 @@ pub enum Purpose {
 pub trait Streams {
     /// `count` uniform words for one purpose of demand number `demand`; the same ones whatever the kernel that makes them.
     fn words(&mut self, demand: u64, purpose: Purpose, count: usize, kernel: Kernel) -> Vec<u64>;
+
+    /// Adds these words to others.
+    fn add_to(&mut self, demand: u64, purpose: Purpose, words: &mut [u64], kernel: Kernel) {
+        add_assign(words, &self.words(demand, purpose, words.len(), kernel));
+    }
+
+    /// Subtracts these words from others.
+    fn subtract_from(&mut self, demand: u64, purpose: Purpose, words: &mut [u64], kernel: Kernel) {
+        sub_assign(words, &self.words(demand, purpose, words.len(), kernel));
+    }
 }
 
 impl Streams for Key {
     fn words(&mut self, demand: u64, purpose: Purpose, count: usize, kernel: Kernel) -> Vec<u64> {
         Prg::with_kernel(self, stream(demand, purpose), kernel).words(count)
+    }
+
+    fn add_to(&mut self, demand: u64, purpose: Purpose, words: &mut [u64], kernel: Kernel) {
+        Prg::with_kernel(self, stream(demand, purpose), kernel).add_to(words);
+    }
+
+    fn subtract_from(&mut self, demand: u64, purpose: Purpose, words: &mut [u64], kernel: Kernel) {
+        Prg::with_kernel(self, stream(demand, purpose), kernel).subtract_from(words);
     }
 }
 

@@ -14,7 +14,7 @@ use net::testing::Recorded;
 use net::{Frame, memory_pair};
 use ring64::{Kernel, Key, low_bits, shift_left_assign, sub_assign};
 use world::chosen::{Chosen, Words, edit};
-use world::{Network, Run, World, config, key, sample, split, stream_keys, view, weight_shapes};
+use world::{Network, Run, Schedule, World, config, key, sample, split, stream_keys, view, weight_shapes};
 
 const SEED: u64 = 41;
 
@@ -33,7 +33,7 @@ fn texts() -> [[Sample; 2]; 2] {
 fn other_world(corrupted: Party, here: (&Network, &[Sample]), there: (&Network, &[Sample]), kind: InputKind) -> World {
     let split = split(&here.0.quantised, SEED);
     let seed = &split.seeds[corrupted.index()];
-    let kept = PartyWeights::expand(corrupted, split.masked.clone(), seed);
+    let kept = PartyWeights::expand(corrupted, split.masked.clone(), seed, Kernel::detect());
     // [W]_i of the corrupted party: F + G(k0) or G(k1); the other one holds the rest of the other weights
     let own = shares(&split.masked, corrupted, seed);
     let rest = difference(&there.0.quantised, &own);
@@ -51,7 +51,16 @@ fn other_world(corrupted: Party, here: (&Network, &[Sample]), there: (&Network, 
     };
     let (texts, _, _) = there.0.batch(there.1);
     let spec = there.0.spec.clone();
-    World { spec, texts, kind, parties, dealer, inputs, kernels: [Kernel::detect(); 3] }
+    World {
+        spec,
+        texts,
+        kind,
+        parties,
+        dealer,
+        inputs,
+        kernels: [Kernel::detect(); 3],
+        schedule: Schedule::Ahead(u64::MAX),
+    }
 }
 
 fn shares(masked: &Quantised, party: Party, seed: &Key) -> Quantised {
@@ -243,7 +252,7 @@ fn a_view_that_ends_in_a_restart_is_reproduced_too() {
 /// Frames that a dealer of these weights sends.
 fn dealer_view<S: Streams>(network: &Network, batch: &[Sample], streams: [S; 2]) -> Vec<Frame> {
     let seeds = split(&network.quantised, SEED).seeds;
-    let weights = DealerWeights::expand(&weight_shapes(&network.quantised), &seeds);
+    let weights = DealerWeights::expand(&weight_shapes(&network.quantised), &seeds, Kernel::detect());
     let (texts, _, _) = network.batch(batch);
     let (link, _other) = memory_pair("dealer", "party1");
     let mut link = Recorded::new(link);

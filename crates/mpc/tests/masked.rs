@@ -4,11 +4,14 @@
 mod world;
 
 use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use model::{Config, InputKind, clear_logits};
+use mpc::{DealtReader, Trace};
 use net::HEADER_LEN;
 use ring64::Kernel;
-use world::{Network, World, config, sample};
+use world::{Links, Network, Schedule, World, config, sample, stream_keys};
 
 /// Runs of these sizes restart in less than one attempt of a hundred: so many in a row are a fault.
 const ATTEMPTS: u64 = 6;
@@ -79,28 +82,67 @@ fn rounds_and_bytes_are_what_the_plan_says() {
     }
 }
 
+/// What everybody sent and what came out.
+fn seen(world: &World) -> (Vec<net::Frame>, Vec<net::Frame>, Vec<net::Frame>, Option<Vec<f64>>) {
+    let run = world.run_seeded(6);
+    (run.opened.sent(), run.opened.received(), run.dealt.received(), run.logits())
+}
+
 #[test]
 fn roles_on_different_kernels_send_the_same_words() {
-    let [scalar, wide] = match *Kernel::available() {
-        [scalar, wide] => [scalar, wide],
-        ref kernels => {
-            // past the harness, which would swallow it
-            return writeln!(std::io::stderr(), "skipped: this CPU has one kernel only, {kernels:?}").unwrap();
-        }
-    };
+    let kernels = Kernel::available();
+    if kernels.len() == 1 {
+        // past the harness, which would swallow it
+        return writeln!(std::io::stderr(), "skipped: this CPU has one kernel only, {kernels:?}").unwrap();
+    }
     let network = Network::random(&config(2, 32, 4, 64, 16), 8);
     let batch = [sample(1, 9), sample(2, 5)];
-    let mut world = World::new(&network, &batch, InputKind::OneHot, 3);
     // products, streams and sines alike: all that a role computes in an attempt
-    let mut run = |kernels| {
-        world.kernels = kernels;
-        let run = world.run_seeded(6);
-        (run.opened.sent(), run.opened.received(), run.dealt.received(), run.logits())
-    };
+    let run = |kernels| seen(&World::on(kernels, &network, &batch, InputKind::OneHot, 3));
+    let scalar = Kernel::Scalar;
     let all_scalar = run([scalar; 3]);
     assert!(all_scalar.3.is_some(), "seed 6 does not restart");
-    for kernels in [[wide; 3], [scalar, wide, wide], [wide, scalar, wide], [wide, wide, scalar], [scalar, wide, scalar]]
-    {
-        assert!(run(kernels) == all_scalar, "P0, P1 and the dealer on {kernels:?}");
+    for wide in kernels.into_iter().filter(|k| *k != scalar) {
+        for kernels in [[wide; 3], [scalar, wide, wide], [wide, scalar, scalar], [scalar, scalar, wide]] {
+            assert!(run(kernels) == all_scalar, "P0, P1 and the dealer on {kernels:?}");
+        }
     }
+}
+
+#[test]
+fn when_correlations_are_made_and_where_they_wait_changes_nothing_that_is_sent() {
+    let network = Network::random(&config(5, 32, 4, 64, 16), 8);
+    let mut world = World::new(&network, &[sample(1, 9), sample(2, 5)], InputKind::OneHot, 3);
+    let ahead = seen(&world);
+    assert!(ahead.3.is_some(), "seed 6 does not restart");
+    for schedule in [Schedule::Ahead(0), Schedule::Ahead(200_000), Schedule::Stream] {
+        world.schedule = schedule;
+        assert!(seen(&world) == ahead, "{schedule:?}");
+    }
+}
+
+#[test]
+fn the_trace_accounts_for_every_round_and_byte() {
+    let network = Network::random(&config(3, 32, 4, 64, 16), 8);
+    let world = World::new(&network, &[sample(1, 9)], InputKind::OneHot, 3);
+    let (mut links, [zero, one], mut trace) = (Links::new(), stream_keys(6), Trace::default());
+    let dealers = stream_keys(6);
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| world.deal(dealers, &mut links.dealer).unwrap());
+        scope.spawn(|| {
+            let reader = DealtReader::new(&mut links.assisted, 1, 0, world.plan().cost().dealt_bytes);
+            world.party(1, one, Some(reader), &mut links.one).unwrap()
+        });
+        let correlations = world.prepare(0, zero, None).unwrap();
+        let mut input = world.inputs[0].clone();
+        mpc::online(&world.as_attempt(0, 0), correlations, &mut input, &mut links.zero, &mut trace).unwrap();
+        assert_eq!(input, world.inputs[0], "the input is given back");
+    });
+    // the embedding, three layers and the head
+    let rounds: Vec<u64> = trace.parts.iter().map(|p| p.rounds).collect();
+    assert_eq!(rounds, [5, 15, 15, 15, 2]);
+    assert_eq!(trace.parts.iter().map(|p| p.bytes).sum::<u64>(), world.plan().cost().opened_bytes as u64);
+    let time: Duration = trace.parts.iter().map(|p| p.compute + p.wait).sum();
+    assert!(!time.is_zero() && time <= begin.elapsed());
 }

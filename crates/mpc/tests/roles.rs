@@ -4,7 +4,7 @@
 mod world;
 
 use model::{InputKind, Quantised, Weight};
-use mpc::{DealtReader, MpcError, Party, PartyWeights};
+use mpc::{DealtReader, MpcError, Party, PartyWeights, Trace};
 use net::{Link, memory_pair};
 use world::{Network, World, config, sample, split, stream_keys};
 
@@ -47,7 +47,8 @@ fn correlations_of_one_attempt_do_not_serve_another() {
     let [zero, _] = stream_keys(SEED);
     let of_first = world.prepare(0, zero, None).unwrap();
     let (mut peer, _other) = memory_pair("party1", "party0");
-    let refused = mpc::online(&world.as_attempt(0, 1), of_first, world.inputs[0].clone(), &mut peer);
+    let refused =
+        mpc::online(&world.as_attempt(0, 1), of_first, &mut world.inputs[0].clone(), &mut peer, &mut Trace::default());
     assert!(matches!(refused, Err(MpcError::Role { party: Party::Zero, .. })), "{refused:?}");
     assert_eq!(peer.counters().frames_sent, 0);
 }
@@ -72,7 +73,11 @@ type Change = fn(&mut Quantised);
 fn weights_that_are_missing_or_of_another_size_are_refused_by_name() {
     let drops: [(&str, Change); 4] = [
         ("layer.0.up", |all| drop(all.remove(&Weight::Up(0)))),
-        ("layer.0.key", |all| all.get_mut(&Weight::Key(0)).unwrap().weight.truncate(99)),
+        ("layer.0.key", |all| {
+            let key = all.get_mut(&Weight::Key(0)).unwrap();
+            key.weight.truncate(key.cols);
+            key.rows = 1;
+        }),
         ("layer.0.down bias", |all| all.get_mut(&Weight::Down(0)).unwrap().bias.as_mut().unwrap().truncate(9)),
         ("norm.1.residual", |all| all.get_mut(&Weight::Residual(1)).unwrap().weight.clear()),
     ];

@@ -8,7 +8,7 @@ use model::{
     Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Rhs, Spec, Texts, Weight, WireOpening, assemble,
     classify, copy_block,
 };
-use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, pack, sub_assign};
+use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign};
 
 use super::residual_products;
 use crate::dealt::DealtWriter;
@@ -52,15 +52,8 @@ impl<S: Streams> Dealing<'_, '_, S> {
 
     /// Shares a value: P0 finds its half in its stream, P1 is sent the rest.
     fn share(&mut self, demand: u64, purpose: Purpose, mut value: Vec<u64>) -> Result<(), MpcError> {
-        let half = self.zero.words(demand, purpose, value.len(), self.kernel);
-        sub_assign(&mut value, &half);
-        self.send(&value)
-    }
-
-    fn send(&mut self, words: &[u64]) -> Result<(), MpcError> {
-        let mut bytes = Vec::with_capacity(8 * words.len());
-        pack(words, 0, 64, &mut bytes);
-        self.writer.write(&bytes)
+        self.zero.subtract_from(demand, purpose, &mut value, self.kernel);
+        self.writer.words(&value, 0, 64)
     }
 
     fn wire(&mut self, opening: WireOpening) -> Result<Vec<u64>, MpcError> {
@@ -71,10 +64,9 @@ impl<S: Streams> Dealing<'_, '_, S> {
         mask_assign(&mut mask, low_bits(kept));
         if opening.drop > 0 {
             // P1's half is mask - half: its low bits are P1's own, the high ones are the carry of the halves
-            let carry: Vec<u64> = mask.iter().zip(&half).map(|(a, h)| a.wrapping_sub(*h)).collect();
-            let mut bytes = Vec::new();
-            pack(&carry, kept, opening.drop, &mut bytes);
-            self.writer.write(&bytes)?;
+            let mut carry = half;
+            carry.iter_mut().zip(&mask).for_each(|(h, a)| *h = a.wrapping_sub(*h));
+            self.writer.words(&carry, kept, opening.drop)?;
         }
         Ok(mask)
     }
@@ -82,7 +74,7 @@ impl<S: Streams> Dealing<'_, '_, S> {
     fn phase(&mut self, count: usize, modulus_bits: u32) -> Vec<u64> {
         let demand = self.next();
         let mut mask = self.zero.words(demand, Purpose::Mask, count, self.kernel);
-        add_assign(&mut mask, &self.one.words(demand, Purpose::Mask, count, self.kernel));
+        self.one.add_to(demand, Purpose::Mask, &mut mask, self.kernel);
         mask_assign(&mut mask, low_bits(modulus_bits));
         mask
     }
@@ -97,8 +89,7 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
     fn linear(&mut self, a: &Vec<u64>, weight: Weight, dims: Dims) -> Result<(), MpcError> {
         let demand = self.next();
         let mut product = vec![0; dims.m * dims.n];
-        let b = self.weights.mask(weight, dims.k * dims.n)?;
-        self.kernel.gemm(dims, a, &b.weight, Rhs::AsIs, &mut product);
+        self.weights.mask(weight, dims)?.multiply_add(dims.m, a, &mut product);
         self.share(demand, Purpose::Dealt, product)
     }
 
@@ -109,7 +100,7 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
     fn residual(&mut self, a: &Vec<u64>, weight: Weight, rows: usize, cols: usize) -> Result<(), MpcError> {
         let demand = self.next();
         let (mut products, mut means) = (vec![0; rows * cols], vec![0; rows]);
-        let weights = &self.weights.mask(weight, 2 * cols)?.weight;
+        let weights = self.weights.mask_rows(weight, 2 * cols)?;
         residual_products(self.kernel, a, weights, &mut products, &mut means);
         self.share(demand, Purpose::Dealt, products)?;
         self.share(demand, Purpose::Second, means)
@@ -155,18 +146,11 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
     fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<()>, MpcError> {
         for (masks, _, curve) in x {
             for (mask, segment) in masks.iter().zip(&curve.segments) {
-                let (demand, count, series) = (self.next(), mask.len(), &segment.series);
+                let (demand, series) = (self.next(), &segment.series);
+                let mut waves = vec![0; 2 * series.harmonics.len() * mask.len()];
                 let turn = series.turn().with_kernel(self.kernel);
-                let harmonics = series.harmonics.len();
-                let halves = self.zero.words(demand, Purpose::Dealt, 2 * harmonics * count, self.kernel);
-                let (mut cos, mut sin) = (vec![0; count], vec![0; count]);
-                for (index, halves) in halves.chunks_exact((2 * count).max(1)).enumerate() {
-                    series.waves(&turn, index, mask, &mut cos, &mut sin);
-                    for (wave, half) in [&cos, &sin].into_iter().zip(halves.chunks_exact(count)) {
-                        let rest: Vec<u64> = wave.iter().zip(half).map(|(w, h)| (*w as u64).wrapping_sub(*h)).collect();
-                        self.send(&rest)?;
-                    }
-                }
+                turn.waves(&series.harmonics, series.trig_frac, mask, &mut waves);
+                self.share(demand, Purpose::Dealt, waves)?;
             }
         }
         Ok(vec![(); x.len()])

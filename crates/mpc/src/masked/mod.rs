@@ -4,13 +4,20 @@
 //! demand is a function in [`deal`] (what the dealer sends), [`prepare`](mod@prepare) (what a party makes of it before the input) and
 //! [`online`](mod@online) (what it computes with it, once).
 
+mod correlation;
 mod deal;
 mod online;
+mod pipe;
 mod prepare;
+mod spool;
+mod trace;
 
+pub use correlation::Correlations;
 pub use deal::deal;
 pub use online::{Outcome, online};
-pub use prepare::{Correlations, prepare};
+pub use pipe::MOST_PARTS;
+pub use prepare::{prepare, stream};
+pub use trace::{PartCost, Trace};
 
 use std::sync::Arc;
 
@@ -53,7 +60,6 @@ fn subtract_from_rows(x: &mut [u64], cols: usize, by: &[u64]) {
     }
 }
 
-fn negated(mut x: Vec<u64>) -> Vec<u64> {
-    ring64::neg_assign(&mut x);
-    x
+fn negated(x: &[u64]) -> Vec<u64> {
+    x.iter().map(|v| v.wrapping_neg()).collect()
 }

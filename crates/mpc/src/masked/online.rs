@@ -1,15 +1,19 @@
 //! The online phase: the network interpreted on wires and shares. Only openings send anything.
 
 use std::fmt;
+use std::mem::take;
+use std::time::Instant;
+use std::vec::IntoIter;
 
 use model::{
     Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, assemble, classify, copy_block,
     join_columns, split_columns,
 };
 use net::{Frame, Header, Link};
-use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, pack, packed_len, unpack_add};
+use ring64::{Dims, Kernel, add_assign, low_bits, packed_len};
 
-use super::prepare::{Correlation, Correlations};
+use super::correlation::{Call, Correlations};
+use super::trace::{Trace, Tracing};
 use super::{Attempt, residual_products, subtract_from_rows};
 use crate::error::MpcError;
 use crate::kind;
@@ -38,12 +42,14 @@ impl fmt::Debug for Outcome {
     }
 }
 
-/// Evaluates one batch on this party's share of the input, using up the correlations that were made for this attempt.
+/// Evaluates one batch on this party's share of the input, using up the correlations that were made for this attempt. The
+/// input is lent: after a restart it is needed again. What it cost is added to `trace`.
 pub fn online(
     attempt: &Attempt<'_>,
     correlations: Correlations,
-    input: Vec<u64>,
+    input: &mut Vec<u64>,
     peer: &mut dyn Link,
+    trace: &mut Trace,
 ) -> Result<Outcome, MpcError> {
     let Attempt { spec, weights, texts, kind, request, number, kernel } = *attempt;
     if correlations.party != weights.party {
@@ -52,10 +58,13 @@ pub fn online(
     if correlations.attempt != (request, number) {
         return Err(MpcError::Role { party: weights.party, what: "correlations of another attempt" });
     }
-    let arithmetic = Online { weights, correlations, peer, step: 0, kernel };
+    let (layers, tracing) = (spec.shape.layers, Tracing::begin(trace));
+    let arithmetic = Online { weights, correlations, peer, step: 0, kernel, layers, tracing };
     let mut engine = Fixed::new(spec.clone(), arithmetic);
-    let input = engine.input(kind, texts, input);
-    match classify(&mut engine, &spec.shape, texts, kind, &input) {
+    let share = engine.input(kind, texts, take(input));
+    let outcome = classify(&mut engine, &spec.shape, texts, kind, &share);
+    *input = share.data;
+    match outcome {
         Ok(logits) => Ok(Outcome::Logits { share: logits.data, frac: logits.form.frac }),
         Err(Stop::Restart) => Ok(Outcome::Restart),
         Err(Stop::Error(error)) => Err(error),
@@ -73,30 +82,22 @@ impl<E: Into<MpcError>> From<E> for Stop {
     }
 }
 
-struct Online<'w, 'p> {
+struct Online<'w, 'p, 't> {
     weights: &'w PartyWeights,
     correlations: Correlations,
     peer: &'p mut dyn Link,
     step: u32,
     kernel: Kernel,
+    layers: usize,
+    tracing: Tracing<'t>,
 }
 
-/// Takes the next correlation, which must be of the kind that the network asks for.
-macro_rules! take {
-    ($self:ident, $variant:pat => $value:expr, $expected:literal) => {{
-        let index = $self.correlations.taken;
-        $self.correlations.taken += 1;
-        match $self.correlations.queue.pop_front() {
-            Some($variant) => $value,
-            other => {
-                let got = other.map_or("nothing", |c| c.name());
-                return Err(Stop::Error(MpcError::Correlation { index, expected: $expected, got }));
-            }
-        }
-    }};
+/// The next piece of a correlation; a missing one is empty, which no length check lets pass.
+fn next(pieces: &mut IntoIter<Vec<u64>>) -> Vec<u64> {
+    pieces.next().unwrap_or_default()
 }
 
-impl Online<'_, '_> {
+impl Online<'_, '_, '_> {
     /// `i y - [b]`: what multiplies `x` in `[xy] = i x y - x [b] - [a] y + [ab]`.
     fn right(&self, minus_b: Vec<u64>, y: &[u64]) -> Vec<u64> {
         let mut right = minus_b;
@@ -110,47 +111,48 @@ impl Online<'_, '_> {
         let (length, step) = (mine.len(), self.step);
         self.step += 1;
         let (request, number) = self.correlations.attempt;
+        let begin = Instant::now();
         self.peer.send(Frame::new(Header::new(kind::OPEN, request, number, step), mine))?;
-        Ok(self.peer.expect(kind::OPEN, request, number, step, Some(length))?)
+        let theirs = self.peer.expect(kind::OPEN, request, number, step, Some(length))?;
+        self.tracing.opened(length, begin.elapsed());
+        Ok(theirs)
     }
 }
 
-/// One item of an opening: shares plus masks, of which so many bits above `drop` are exchanged.
+/// One item of an opening: our own bits, to which the peer's are added, and the range to which wires are lifted.
 struct Item {
     words: Vec<u64>,
-    drop: u32,
     kept: u32,
+    lift: Option<u32>,
 }
 
-impl Item {
-    fn new(share: &[u64], mask: Vec<u64>, offset: u64, drop: u32, kept: u32) -> Result<Item, MpcError> {
-        if share.len() != mask.len() {
-            return Err(MpcError::Opening { expected: mask.len(), got: share.len() });
-        }
-        let mut words = mask;
-        words.iter_mut().zip(share).for_each(|(m, z)| *m = m.wrapping_add(*z).wrapping_add(offset));
-        Ok(Item { words, drop, kept })
+/// The masks of an opening must be as many as its words.
+fn fitting(share: &[u64], mask: Vec<u64>) -> Result<Vec<u64>, MpcError> {
+    match share.len() == mask.len() {
+        true => Ok(mask),
+        false => Err(MpcError::Opening { expected: mask.len(), got: share.len() }),
     }
 }
 
-impl Arithmetic for Online<'_, '_> {
+impl Arithmetic for Online<'_, '_, '_> {
     type Wire = Vec<u64>;
     type Phase = Vec<Vec<u64>>;
     type Share = Vec<u64>;
     type Error = Stop;
 
     fn linear(&mut self, x: &Vec<u64>, weight: Weight, dims: Dims) -> Result<Vec<u64>, Stop> {
-        let mut z = take!(self, Correlation::Linear(rest) => rest, "a linear layer");
-        let share = self.weights.share(weight, dims.k * dims.n)?;
-        self.kernel.gemm(dims, x, &share.weight, Rhs::AsIs, &mut z);
+        if let Some(part) = weight.begins_part(self.layers) {
+            self.tracing.begin_part(part);
+            self.correlations.begin_part(part);
+        }
+        let mut z = next(&mut self.correlations.take(Call::Linear)?);
+        self.weights.share(weight, dims)?.multiply_add(dims.m, x, &mut z);
         Ok(z)
     }
 
     fn add_rows(&mut self, mut x: Vec<u64>, weight: Weight, rows: &[usize], cols: usize) -> Result<Vec<u64>, Stop> {
-        // the table may have more rows than this batch reads
         let least = rows.iter().max().map_or(0, |row| (row + 1) * cols);
-        let expected = self.weights.share.get(&weight).map_or(0, |w| w.rows * cols).max(least);
-        let table = &self.weights.share(weight, expected)?.weight;
+        let table = self.weights.share_rows(weight, least)?;
         for (out, row) in x.chunks_mut(cols).zip(rows) {
             add_assign(out, &table[row * cols..(row + 1) * cols]);
         }
@@ -158,17 +160,18 @@ impl Arithmetic for Online<'_, '_> {
     }
 
     fn residual(&mut self, x: &Vec<u64>, weight: Weight, rows: usize, cols: usize) -> Result<Vec<u64>, Stop> {
-        let mut z = take!(self, Correlation::Residual(rest) => rest, "a residual");
+        let mut z = next(&mut self.correlations.take(Call::Residual)?);
         let mut means = vec![0; rows];
-        residual_products(self.kernel, x, &self.weights.share(weight, 2 * cols)?.weight, &mut z, &mut means);
+        residual_products(self.kernel, x, self.weights.share_rows(weight, 2 * cols)?, &mut z, &mut means);
         subtract_from_rows(&mut z, cols, &means);
         Ok(z)
     }
 
     fn matmul(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[Dims], rhs: Rhs) -> Result<Vec<Vec<u64>>, Stop> {
-        let dealt = take!(self, Correlation::Matmul(dealt) => dealt, "a matrix product");
+        let mut dealt = self.correlations.take(Call::Matmul)?;
         let mut products = Vec::with_capacity(pairs.len());
-        for (((x, y), dims), [minus_a, minus_b, mut z]) in pairs.iter().zip(dims).zip(dealt) {
+        for ((x, y), dims) in pairs.iter().zip(dims) {
+            let (minus_a, minus_b, mut z) = (next(&mut dealt), next(&mut dealt), next(&mut dealt));
             let right = self.right(minus_b, y);
             self.kernel.gemm(*dims, x, &right, rhs, &mut z);
             self.kernel.gemm(*dims, &minus_a, y, rhs, &mut z);
@@ -178,31 +181,29 @@ impl Arithmetic for Online<'_, '_> {
     }
 
     fn square(&mut self, x: &[(&Vec<u64>, usize)]) -> Result<Vec<Vec<u64>>, Stop> {
-        let dealt = take!(self, Correlation::Square(dealt) => dealt, "a square");
-        let one = |((x, _), [minus_a, mut z]): (&(&Vec<u64>, usize), [Vec<u64>; 2])| {
+        let mut dealt = self.correlations.take(Call::Square)?;
+        let mut squares = Vec::with_capacity(x.len());
+        for (x, _) in x {
             // x (i x - 2 [a])
-            let mut right = minus_a;
-            ring64::shift_left_assign(&mut right, 1);
-            let right = self.right(right, x);
-            self.kernel.mul_add(x, &right, &mut z);
-            z
-        };
-        Ok(x.iter().zip(dealt).map(one).collect())
+            let (minus_twice_a, mut z) = (next(&mut dealt), next(&mut dealt));
+            self.kernel.mul_add(x, &self.right(minus_twice_a, x), &mut z);
+            squares.push(z);
+        }
+        Ok(squares)
     }
 
     fn square_sum(&mut self, x: &Vec<u64>, _: usize, cols: usize) -> Result<Vec<u64>, Stop> {
-        let [minus_a, mut z] = take!(self, Correlation::SquareSum(dealt) => dealt, "a sum of squares");
-        let mut right = minus_a;
-        ring64::shift_left_assign(&mut right, 1);
-        let right = self.right(right, x);
-        self.kernel.row_dot(cols, x, &right, &mut z);
+        let mut dealt = self.correlations.take(Call::SquareSum)?;
+        let (minus_twice_a, mut z) = (next(&mut dealt), next(&mut dealt));
+        self.kernel.row_dot(cols, x, &self.right(minus_twice_a, x), &mut z);
         Ok(z)
     }
 
     fn scale_rows(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[(usize, usize)]) -> Result<Vec<Vec<u64>>, Stop> {
-        let dealt = take!(self, Correlation::ScaleRows(dealt) => dealt, "a scaling of rows");
+        let mut dealt = self.correlations.take(Call::ScaleRows)?;
         let mut scaled = Vec::with_capacity(pairs.len());
-        for (((x, r), (_, cols)), [minus_a, minus_b, mut z]) in pairs.iter().zip(dims).zip(dealt) {
+        for ((x, r), (_, cols)) in pairs.iter().zip(dims) {
+            let (minus_a, minus_b, mut z) = (next(&mut dealt), next(&mut dealt), next(&mut dealt));
             let right = self.right(minus_b, r);
             self.kernel.scale_rows_add(*cols, x, &right, &mut z);
             self.kernel.scale_rows_add(*cols, &minus_a, r, &mut z);
@@ -212,28 +213,25 @@ impl Arithmetic for Online<'_, '_> {
     }
 
     fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<Vec<u64>>, Stop> {
-        let mut dealt = take!(self, Correlation::Series(dealt) => dealt, "a series").into_iter();
+        let mut dealt = self.correlations.take(Call::Series)?;
         let mut results = Vec::with_capacity(x.len());
         for (phases, rows, curve) in x {
             let mut parts = Vec::with_capacity(phases.len());
             for (phase, segment) in phases.iter().zip(&curve.segments) {
-                let (series, count) = (&segment.series, phase.len());
-                let turn = series.turn().with_kernel(self.kernel);
+                let series = &segment.series;
                 let constant = match self.correlations.party {
                     Party::Zero => 0,
                     Party::One => series.constant as u64,
                 };
-                let mut z = vec![constant; count];
-                let (mut of_cos, mut of_sin) = (vec![0i64; count], vec![0i64; count]);
-                let waves = dealt.next().unwrap_or_default();
-                for (index, wave) in waves.chunks_exact(2).enumerate() {
-                    series.multipliers(&turn, index, phase, &mut of_cos, &mut of_sin);
-                    self.kernel.mul_add(bytemuck::must_cast_slice(&of_cos), &wave[0], &mut z);
-                    self.kernel.mul_add(bytemuck::must_cast_slice(&of_sin), &wave[1], &mut z);
-                }
+                let mut z = vec![constant; phase.len()];
+                let turn = series.turn().with_kernel(self.kernel);
+                turn.series_add(series.terms(), phase, &next(&mut dealt), &mut z);
                 parts.push((z, segment.cols));
             }
-            results.push(join_columns(&parts, *rows));
+            results.push(match parts.len() {
+                1 => parts.remove(0).0,
+                _ => join_columns(&parts, *rows),
+            });
         }
         Ok(results)
     }
@@ -271,51 +269,53 @@ impl Arithmetic for Online<'_, '_> {
         wires: &[(&Vec<u64>, WireOpening)],
         phases: &[(&Vec<u64>, PhaseOpening)],
     ) -> Result<(Vec<Vec<u64>>, Vec<Vec<Vec<u64>>>), Stop> {
-        let (masks, phase_masks) = take!(self, Correlation::Open { wires, phases } => (wires, phases), "an opening");
+        let mut masks = self.correlations.take(Call::Opening)?;
         let zero = self.correlations.party == Party::Zero;
         let mut items = Vec::new();
-        for ((share, o), mask) in wires.iter().zip(masks) {
+        let mut mine = Vec::with_capacity(opened_len(wires, phases));
+        for (share, o) in wires {
             let offset = (1u64 << (o.bits - 1 + o.drop)).wrapping_add(low_bits(o.drop));
-            items.push(Item::new(share, mask, if zero { offset } else { 0 }, o.drop, o.kept())?);
+            let (offset, kept) = (if zero { offset } else { 0 }, o.kept());
+            let mut words = fitting(share, next(&mut masks))?;
+            self.kernel.open_send(share, offset, o.drop, kept, &mut words, &mut mine);
+            items.push(Item { words, kept, lift: Some(o.bits) });
         }
-        for ((share, o), masks) in phases.iter().zip(phase_masks) {
-            let widths: Vec<_> = o.segments.iter().map(|s| s.cols).collect();
-            let parts = split_columns(share, o.rows, &widths);
+        for (share, o) in phases {
             let offset = if zero { low_bits(o.drop) } else { 0 };
-            for ((part, mask), segment) in parts.iter().zip(masks).zip(&o.segments) {
-                items.push(Item::new(part, mask, offset, o.drop, segment.modulus_bits)?);
+            let widths: Vec<_> = o.segments.iter().map(|s| s.cols).collect();
+            let cut = if widths.len() > 1 { split_columns(share, o.rows, &widths) } else { Vec::new() };
+            for (at, segment) in o.segments.iter().enumerate() {
+                let (part, kept) = (cut.get(at).unwrap_or(share), segment.modulus_bits);
+                let mut words = fitting(part, next(&mut masks))?;
+                self.kernel.open_send(part, offset, o.drop, kept, &mut words, &mut mine);
+                items.push(Item { words, kept, lift: None });
             }
         }
-        let mut mine = Vec::with_capacity(items.iter().map(|i| packed_len(i.words.len(), i.kept)).sum());
-        for item in &items {
-            pack(&item.words, item.drop, item.kept, &mut mine);
-        }
         let theirs = self.exchange(mine)?;
-        let mut at = 0;
+        let (mut at, mut within) = (0, true);
         let mut opened = Vec::with_capacity(items.len());
-        for Item { mut words, drop, kept } in items {
+        for Item { mut words, kept, lift } in items {
             let range = at..at + packed_len(words.len(), kept);
             at = range.end;
-            // what was sent of our own words, without a way through bytes
-            words.iter_mut().for_each(|w| *w >>= drop);
             let refused = |source| MpcError::Packed { peer: self.peer.peer().to_string(), what: "opening", source };
-            unpack_add(&theirs[range], kept, &mut words).map_err(refused)?;
-            mask_assign(&mut words, low_bits(kept));
+            within &= self.kernel.open_receive(&theirs[range], kept, lift, &mut words).map_err(refused)?;
             opened.push(words);
         }
-        let mut opened = opened.into_iter();
-        let mut restart = false;
-        let lift = |(words, (_, o)): (Vec<u64>, &(&Vec<u64>, WireOpening))| {
-            let mut words = words;
-            restart |= words.iter().any(|w| *w < 1 << o.bits);
-            words.iter_mut().for_each(|w| *w = w.wrapping_sub(1 << (o.bits - 1)));
-            words
-        };
-        let lifted: Vec<_> = opened.by_ref().take(wires.len()).zip(wires).map(lift).collect();
-        if restart {
+        if !within {
             return Err(Stop::Restart);
         }
+        let mut opened = opened.into_iter();
+        let wires = opened.by_ref().take(wires.len()).collect();
         let phases = phases.iter().map(|(_, o)| opened.by_ref().take(o.segments.len()).collect()).collect();
-        Ok((lifted, phases))
+        Ok((wires, phases))
     }
+}
+
+/// Bytes that each party sends in an opening.
+fn opened_len(wires: &[(&Vec<u64>, WireOpening)], phases: &[(&Vec<u64>, PhaseOpening)]) -> usize {
+    let of_wires = wires.iter().map(|(_, o)| packed_len(o.count(), o.kept()));
+    let of_phases = phases
+        .iter()
+        .flat_map(|(_, o)| o.segments.iter().map(|segment| packed_len(o.rows * segment.cols, segment.modulus_bits)));
+    of_wires.chain(of_phases).sum()
 }

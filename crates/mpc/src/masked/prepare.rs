@@ -1,76 +1,68 @@
 //! All that a party can compute before the input: the network interpreted on shares of masks.
 //!
-//! A wire is this party's half of its mask. Each demand leaves one [`Correlation`], which the online phase takes by value.
+//! A wire is this party's half of its mask. Each call leaves one [`Correlation`], which the online phase takes by value:
+//! all of them before the input ([`prepare`]), or while it computes ([`stream`]).
 
-use std::collections::VecDeque;
-use std::fmt;
+use std::panic::resume_unwind;
+use std::thread;
 
 use model::{Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, assemble, classify, copy_block};
-use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, packed_len, shift_left_assign, unpack};
+use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, neg_assign, shift_left_assign};
 
+use super::correlation::{Call, Correlation, Correlations, Sink, Waiting};
+use super::pipe::pipe;
+use super::spool::Spool;
 use super::{Attempt, negated, residual_products, subtract_from_rows};
 use crate::dealt::DealtReader;
 use crate::error::MpcError;
 use crate::streams::{Purpose, Streams};
 use crate::weights::{Party, PartyWeights};
 
-/// What one call of the network needs online. Not `Clone`: it is used once.
-pub(crate) enum Correlation {
-    /// The masks of an opening, shifted to the share's scale.
-    Open { wires: Vec<Vec<u64>>, phases: Vec<Vec<Vec<u64>>> },
-    /// `[b] - [aW]`.
-    Linear(Vec<u64>),
-    /// `[mean(a g)] - [a g]`, by elements.
-    Residual(Vec<u64>),
-    /// Of each product, `-[a]`, `-[b]` and `[ab]`.
-    Matmul(Vec<[Vec<u64>; 3]>),
-    /// Of each matrix, `-[a]` and `[a^2]`.
-    Square(Vec<[Vec<u64>; 2]>),
-    /// `-[a]` and the row sums of `[a^2]`.
-    SquareSum([Vec<u64>; 2]),
-    /// Of each product, `-[a]`, `-[b]` and `[ab]`.
-    ScaleRows(Vec<[Vec<u64>; 3]>),
-    /// Of each segment, cosines and sines in turn, harmonic by harmonic.
-    Series(Vec<Vec<Vec<u64>>>),
-}
-
-impl Correlation {
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Correlation::Open { .. } => "an opening",
-            Correlation::Linear(_) => "a linear layer",
-            Correlation::Residual(_) => "a residual",
-            Correlation::Matmul(_) => "a matrix product",
-            Correlation::Square(_) => "a square",
-            Correlation::SquareSum(_) => "a sum of squares",
-            Correlation::ScaleRows(_) => "a scaling of rows",
-            Correlation::Series(_) => "a series",
-        }
-    }
-}
-
-/// Everything a party needs to evaluate one batch once.
-pub struct Correlations {
-    pub(crate) party: Party,
-    /// Request and attempt that they were made for.
-    pub(crate) attempt: (u64, u32),
-    pub(crate) queue: VecDeque<Correlation>,
-    pub(crate) taken: usize,
-}
-
-impl fmt::Debug for Correlations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Correlations of {} ({} left, redacted)", self.party, self.queue.len())
-    }
-}
-
-/// Prepares one batch from a party's key and, at P1, from what the dealer sends.
+/// Prepares one batch from a party's key and, at P1, from what the dealer sends. Of the result, `hold` bytes are kept in
+/// memory and the rest in a file without a name.
 pub fn prepare<S: Streams>(
     attempt: &Attempt<'_>,
     streams: S,
     dealt: Option<DealtReader<'_>>,
+    hold: u64,
 ) -> Result<Correlations, MpcError> {
-    let Attempt { spec, weights, texts, kind, request, number, kernel } = *attempt;
+    let mut spool = Spool::new(hold);
+    make(attempt, streams, dealt, &mut spool)?;
+    Ok(correlations(attempt, Waiting::Ahead(spool)))
+}
+
+/// Prepares one batch while `consume` uses what was prepared, never more than [`MOST_PARTS`](super::MOST_PARTS) parts of the
+/// network ahead of its oldest unused one. What the dealer sends is read to its end even where `consume` ends early.
+pub fn stream<S: Streams + Send, T>(
+    attempt: &Attempt<'_>,
+    streams: S,
+    dealt: Option<DealtReader<'_>>,
+    consume: impl FnOnce(Correlations) -> T,
+) -> Result<T, MpcError> {
+    let (mut maker, taker) = pipe();
+    thread::scope(|scope| {
+        let making = scope.spawn(move || make(attempt, streams, dealt, &mut maker));
+        let consumed = consume(correlations(attempt, Waiting::Stream(taker)));
+        match making.join() {
+            Ok(Ok(()) | Err(MpcError::Abandoned)) => Ok(consumed),
+            Ok(Err(error)) => Err(error),
+            Err(panic) => resume_unwind(panic),
+        }
+    })
+}
+
+fn correlations(attempt: &Attempt<'_>, waiting: Waiting) -> Correlations {
+    let Attempt { weights, request, number, .. } = *attempt;
+    Correlations { party: weights.party, attempt: (request, number), waiting, taken: 0 }
+}
+
+fn make<S: Streams>(
+    attempt: &Attempt<'_>,
+    streams: S,
+    dealt: Option<DealtReader<'_>>,
+    sink: &mut dyn Sink,
+) -> Result<(), MpcError> {
+    let Attempt { spec, weights, texts, kind, kernel, .. } = *attempt;
     // with the streams of the other role all would run, and mean nothing
     match (weights.party, &dealt) {
         (Party::Zero, Some(_)) => return Err(MpcError::Role { party: Party::Zero, what: "a stream from the dealer" }),
@@ -78,15 +70,18 @@ pub fn prepare<S: Streams>(
         _ => {}
     }
     let source = Source { streams, dealt, demand: 0, kernel };
-    let preparing = Preparing { weights, source, kernel, queue: VecDeque::new() };
-    let mut engine = Fixed::new(spec.clone(), preparing);
+    let layers = spec.shape.layers;
+    let mut engine = Fixed::new(spec.clone(), Preparing { weights, source, kernel, layers, sink });
     let input = engine.input(kind, texts, ());
-    classify(&mut engine, &spec.shape, texts, kind, &input)?;
-    let Preparing { source, queue, .. } = engine.arithmetic;
-    if let Some(dealt) = source.dealt {
-        dealt.finish()?;
+    let made = classify(&mut engine, &spec.shape, texts, kind, &input);
+    let dealt = engine.arithmetic.source.dealt;
+    match (made, dealt) {
+        (Ok(_), Some(dealt)) => dealt.finish(),
+        (Ok(_), None) => Ok(()),
+        // the frames of this attempt are on their way, and others will follow them
+        (Err(MpcError::Abandoned), Some(dealt)) => dealt.skip().and(Err(MpcError::Abandoned)),
+        (Err(error), _) => Err(error),
     }
-    Ok(Correlations { party: weights.party, attempt: (request, number), queue, taken: 0 })
 }
 
 /// Where a party's halves come from: P0's all from its key, P1's masks from its key and the rest from the dealer.
@@ -106,7 +101,7 @@ impl<S: Streams> Source<'_, S> {
     fn dealt(&mut self, demand: u64, purpose: Purpose, count: usize) -> Result<Vec<u64>, MpcError> {
         match &mut self.dealt {
             None => Ok(self.streams.words(demand, purpose, count, self.kernel)),
-            Some(reader) => words(reader, count, 64),
+            Some(reader) => reader.words(count, 64),
         }
     }
 
@@ -115,7 +110,7 @@ impl<S: Streams> Source<'_, S> {
         let mut half = self.streams.words(demand, Purpose::Mask, count, self.kernel);
         if let (Some(reader), true) = (&mut self.dealt, opening.drop > 0) {
             mask_assign(&mut half, low_bits(kept));
-            let carry = words(reader, count, opening.drop)?;
+            let carry = reader.words(count, opening.drop)?;
             half.iter_mut().zip(&carry).for_each(|(h, c)| *h |= c << kept);
         }
         Ok(half)
@@ -127,60 +122,53 @@ impl<S: Streams> Source<'_, S> {
     }
 }
 
-fn words(reader: &mut DealtReader<'_>, count: usize, bits: u32) -> Result<Vec<u64>, MpcError> {
-    let bytes = reader.take(packed_len(count, bits))?;
-    let mut words = vec![0; count];
-    let peer = reader.peer();
-    let refused = |source| MpcError::Packed { peer: peer.to_string(), what: "correlation", source };
-    unpack(&bytes, bits, &mut words).map_err(refused)?;
-    Ok(words)
-}
-
-struct Preparing<'w, 'd, S> {
+struct Preparing<'w, 'd, 's, S> {
     weights: &'w PartyWeights,
     source: Source<'d, S>,
     kernel: Kernel,
-    queue: VecDeque<Correlation>,
+    layers: usize,
+    sink: &'s mut dyn Sink,
 }
 
-impl<S: Streams> Preparing<'_, '_, S> {
+impl<S: Streams> Preparing<'_, '_, '_, S> {
+    fn put(&mut self, call: Call, pieces: Vec<Vec<u64>>) -> Result<(), MpcError> {
+        self.sink.put(Correlation { call, pieces })
+    }
+
     /// `-[a]`, `-[b]` and `[ab]` of each pair, whose product has so many elements.
     fn products(
         &mut self,
         pairs: &[(&Vec<u64>, &Vec<u64>)],
         counts: impl Iterator<Item = usize>,
-    ) -> Result<Vec<[Vec<u64>; 3]>, MpcError> {
-        let mut products = Vec::with_capacity(pairs.len());
+    ) -> Result<Vec<Vec<u64>>, MpcError> {
+        let mut pieces = Vec::with_capacity(3 * pairs.len());
         for ((a, b), count) in pairs.iter().zip(counts) {
             let demand = self.source.next();
             let product = self.source.dealt(demand, Purpose::Dealt, count)?;
-            products.push([negated(a.to_vec()), negated(b.to_vec()), product]);
+            pieces.extend([negated(a), negated(b), product]);
         }
-        Ok(products)
+        Ok(pieces)
     }
 }
 
-impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
+impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
     type Wire = Vec<u64>;
     type Phase = ();
     type Share = ();
     type Error = MpcError;
 
     fn linear(&mut self, a: &Vec<u64>, weight: Weight, dims: Dims) -> Result<(), MpcError> {
+        if let Some(part) = weight.begins_part(self.layers) {
+            self.sink.begin_part(part)?;
+        }
         let demand = self.source.next();
-        let mut product = self.source.dealt(demand, Purpose::Dealt, dims.m * dims.n)?;
-        let masked = self.weights.masked(weight, dims.k * dims.n)?;
-        self.kernel.gemm(dims, a, &masked.weight, Rhs::AsIs, &mut product);
-        let mut rest = negated(product);
-        if let Some(bias) = &self.weights.share(weight, dims.k * dims.n)?.bias {
-            if bias.len() != dims.n {
-                let (weight, got) = (format!("{weight} bias"), bias.len());
-                return Err(MpcError::Weight { weight, got, expected: dims.n });
-            }
+        let mut rest = self.source.dealt(demand, Purpose::Dealt, dims.m * dims.n)?;
+        self.weights.masked(weight, dims)?.multiply_add(dims.m, a, &mut rest);
+        neg_assign(&mut rest);
+        if let Some(bias) = self.weights.bias(weight, dims.n)? {
             rest.chunks_mut(dims.n).for_each(|row| add_assign(row, bias));
         }
-        self.queue.push_back(Correlation::Linear(rest));
-        Ok(())
+        self.put(Call::Linear, vec![rest])
     }
 
     fn add_rows(&mut self, _: (), _: Weight, _: &[usize], _: usize) -> Result<(), MpcError> {
@@ -191,39 +179,38 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
         let demand = self.source.next();
         let mut products = self.source.dealt(demand, Purpose::Dealt, rows * cols)?;
         let mut means = self.source.dealt(demand, Purpose::Second, rows)?;
-        let weights = &self.weights.masked(weight, 2 * cols)?.weight;
+        let weights = self.weights.masked_rows(weight, 2 * cols)?;
         residual_products(self.kernel, a, weights, &mut products, &mut means);
         subtract_from_rows(&mut products, cols, &means);
-        self.queue.push_back(Correlation::Residual(negated(products)));
-        Ok(())
+        neg_assign(&mut products);
+        self.put(Call::Residual, vec![products])
     }
 
     fn matmul(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[Dims], _: Rhs) -> Result<Vec<()>, MpcError> {
         let products = self.products(pairs, dims.iter().map(|d| d.m * d.n))?;
-        self.queue.push_back(Correlation::Matmul(products));
+        self.put(Call::Matmul, products)?;
         Ok(vec![(); pairs.len()])
     }
 
     fn square(&mut self, x: &[(&Vec<u64>, usize)]) -> Result<Vec<()>, MpcError> {
-        let mut squares = Vec::with_capacity(x.len());
+        let mut pieces = Vec::with_capacity(2 * x.len());
         for (a, count) in x {
             let demand = self.source.next();
-            squares.push([negated(a.to_vec()), self.source.dealt(demand, Purpose::Dealt, *count)?]);
+            pieces.extend([minus_twice(a), self.source.dealt(demand, Purpose::Dealt, *count)?]);
         }
-        self.queue.push_back(Correlation::Square(squares));
+        self.put(Call::Square, pieces)?;
         Ok(vec![(); x.len()])
     }
 
     fn square_sum(&mut self, a: &Vec<u64>, rows: usize, _: usize) -> Result<(), MpcError> {
         let demand = self.source.next();
         let sums = self.source.dealt(demand, Purpose::Dealt, rows)?;
-        self.queue.push_back(Correlation::SquareSum([negated(a.clone()), sums]));
-        Ok(())
+        self.put(Call::SquareSum, vec![minus_twice(a), sums])
     }
 
     fn scale_rows(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[(usize, usize)]) -> Result<Vec<()>, MpcError> {
         let products = self.products(pairs, dims.iter().map(|(rows, cols)| rows * cols))?;
-        self.queue.push_back(Correlation::ScaleRows(products));
+        self.put(Call::ScaleRows, products)?;
         Ok(vec![(); pairs.len()])
     }
 
@@ -233,11 +220,10 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
             for segment in &curve.segments {
                 let (demand, count) = (self.source.next(), rows * segment.cols);
                 let waves = 2 * segment.series.harmonics.len();
-                let dealt = self.source.dealt(demand, Purpose::Dealt, waves * count)?;
-                segments.push(dealt.chunks_exact(count.max(1)).map(<[u64]>::to_vec).collect());
+                segments.push(self.source.dealt(demand, Purpose::Dealt, waves * count)?);
             }
         }
-        self.queue.push_back(Correlation::Series(segments));
+        self.put(Call::Series, segments)?;
         Ok(vec![(); x.len()])
     }
 
@@ -264,18 +250,23 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
         phases: &[(&(), PhaseOpening)],
     ) -> Result<(Vec<Vec<u64>>, Vec<()>), MpcError> {
         let halves: Vec<_> = wires.iter().map(|(_, o)| self.source.wire(o)).collect::<Result<_, _>>()?;
-        let shift = |half: &Vec<u64>, drop: u32| {
-            let mut mask = half.clone();
-            shift_left_assign(&mut mask, drop);
-            mask
-        };
-        let masks = halves.iter().zip(wires).map(|(half, (_, o))| shift(half, o.drop)).collect();
-        let mut phase_masks = Vec::with_capacity(phases.len());
+        let mut masks: Vec<Vec<u64>> = halves.iter().zip(wires).map(|(half, (_, o))| shifted(half, o.drop)).collect();
         for (_, o) in phases {
-            let parts = o.segments.iter().map(|s| shift(&self.source.phase(o.rows * s.cols), o.drop));
-            phase_masks.push(parts.collect());
+            for segment in &o.segments {
+                let mut mask = self.source.phase(o.rows * segment.cols);
+                shift_left_assign(&mut mask, o.drop);
+                masks.push(mask);
+            }
         }
-        self.queue.push_back(Correlation::Open { wires: masks, phases: phase_masks });
+        self.put(Call::Opening, masks)?;
         Ok((halves, vec![(); phases.len()]))
     }
+}
+
+fn shifted(x: &[u64], by: u32) -> Vec<u64> {
+    x.iter().map(|v| v << by).collect()
+}
+
+fn minus_twice(x: &[u64]) -> Vec<u64> {
+    x.iter().map(|v| (v << 1).wrapping_neg()).collect()
 }

@@ -15,7 +15,7 @@ use model::{
 };
 use mpc::{
     Attempt, Correlations, DealerWeights, DealtReader, DealtWriter, MpcError, Outcome, Party, PartyWeights, Streams,
-    deal, expand_input, online, prepare, share_input, unpack_input,
+    Trace, deal, expand_input, online, prepare, share_input, stream, unpack_input,
 };
 use net::testing::{Recorded, Recording};
 use net::{Link, memory_pair};
@@ -139,6 +139,16 @@ pub struct World {
     pub inputs: [Vec<u64>; 2],
     /// Of P0, P1 and the dealer.
     pub kernels: [Kernel; 3],
+    pub schedule: Schedule,
+}
+
+/// When parties make their correlations.
+#[derive(Clone, Copy, Debug)]
+pub enum Schedule {
+    /// Before the input; so many bytes stay in memory.
+    Ahead(u64),
+    /// While they compute.
+    Stream,
 }
 
 /// Both ends of both connections.
@@ -199,10 +209,15 @@ impl Run {
 
 impl World {
     pub fn new(network: &Network, batch: &[Sample], kind: InputKind, seed: u64) -> World {
+        World::on([Kernel::detect(); 3], network, batch, kind, seed)
+    }
+
+    /// A world whose roles compute by these kernels.
+    pub fn on(kernels: [Kernel; 3], network: &Network, batch: &[Sample], kind: InputKind, seed: u64) -> World {
         let split = split(&network.quantised, seed);
         let (texts, _, _) = network.batch(batch);
-        let parties =
-            [Party::Zero, Party::One].map(|p| PartyWeights::expand(p, split.masked.clone(), &split.seeds[p.index()]));
+        let parties = [Party::Zero, Party::One]
+            .map(|p| PartyWeights::expand(p, split.masked.clone(), &split.seeds[p.index()], kernels[p.index()]));
         let values = network.input(batch, kind);
         let extra = network.spec.input_extra;
         let client = key(seed ^ 0x3333);
@@ -213,9 +228,10 @@ impl World {
             texts,
             kind,
             parties,
-            dealer: DealerWeights::expand(&weight_shapes(&network.quantised), &split.seeds),
+            dealer: DealerWeights::expand(&weight_shapes(&network.quantised), &split.seeds, kernels[2]),
             inputs,
-            kernels: [Kernel::detect(); 3],
+            kernels,
+            schedule: Schedule::Ahead(u64::MAX),
         }
     }
 
@@ -262,15 +278,19 @@ impl World {
     }
 
     /// A party's part of an attempt.
-    pub fn party<S: Streams>(
+    pub fn party<S: Streams + Send>(
         &self,
         i: usize,
         streams: S,
         dealt: Option<DealtReader<'_>>,
         peer: &mut dyn Link,
     ) -> Result<Outcome, MpcError> {
-        let correlations = self.prepare(i, streams, dealt)?;
-        self.online(i, correlations, peer)
+        match self.schedule {
+            Schedule::Ahead(_) => self.online(i, self.prepare(i, streams, dealt)?, peer),
+            Schedule::Stream => {
+                stream(&self.as_attempt(i, 0), streams, dealt, |made| self.online(i, made, peer)).flatten()
+            }
+        }
     }
 
     /// What a party does before the input.
@@ -280,12 +300,16 @@ impl World {
         streams: S,
         dealt: Option<DealtReader<'_>>,
     ) -> Result<Correlations, MpcError> {
-        prepare(&self.as_attempt(i, 0), streams, dealt)
+        let hold = match self.schedule {
+            Schedule::Ahead(hold) => hold,
+            Schedule::Stream => u64::MAX,
+        };
+        prepare(&self.as_attempt(i, 0), streams, dealt, hold)
     }
 
     /// What a party does with it.
     pub fn online(&self, i: usize, correlations: Correlations, peer: &mut dyn Link) -> Result<Outcome, MpcError> {
-        online(&self.as_attempt(i, 0), correlations, self.inputs[i].clone(), peer)
+        online(&self.as_attempt(i, 0), correlations, &mut self.inputs[i].clone(), peer, &mut Trace::default())
     }
 
     /// A party's attempt at request 1.

@@ -1,0 +1,71 @@
+//! Where the time of an online phase goes, part by part of the network.
+
+use std::time::{Duration, Instant};
+
+/// What one part of the network cost a party online.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartCost {
+    /// Time at work.
+    pub compute: Duration,
+    /// Time spent waiting for the other party's halves of openings.
+    pub wait: Duration,
+    /// Payload bytes sent to the other party.
+    pub bytes: u64,
+    /// Openings.
+    pub rounds: u64,
+}
+
+/// Costs of the parts in order: the embedding, each layer, the head. Of several attempts the sums.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// By number of the part ([`model::Weight::begins_part`]).
+    pub parts: Vec<PartCost>,
+}
+
+/// A trace being written.
+pub(crate) struct Tracing<'t> {
+    trace: &'t mut Trace,
+    part: usize,
+    since: Instant,
+    waited: Duration,
+}
+
+impl<'t> Tracing<'t> {
+    pub(crate) fn begin(trace: &'t mut Trace) -> Tracing<'t> {
+        Tracing { trace, part: 0, since: Instant::now(), waited: Duration::ZERO }
+    }
+
+    /// Another part begins.
+    pub(crate) fn begin_part(&mut self, part: usize) {
+        self.end_part();
+        self.part = part;
+    }
+
+    /// An opening of so many bytes, which waited so long.
+    pub(crate) fn opened(&mut self, bytes: usize, wait: Duration) {
+        self.waited += wait;
+        let cost = self.cost();
+        cost.wait += wait;
+        cost.bytes += bytes as u64;
+        cost.rounds += 1;
+    }
+
+    fn end_part(&mut self) {
+        let worked = self.since.elapsed().saturating_sub(self.waited);
+        (self.since, self.waited) = (Instant::now(), Duration::ZERO);
+        self.cost().compute += worked;
+    }
+
+    fn cost(&mut self) -> &mut PartCost {
+        if self.trace.parts.len() <= self.part {
+            self.trace.parts.resize(self.part + 1, PartCost::default());
+        }
+        &mut self.trace.parts[self.part]
+    }
+}
+
+impl Drop for Tracing<'_> {
+    fn drop(&mut self) {
+        self.end_part();
+    }
+}
