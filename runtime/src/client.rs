@@ -11,13 +11,13 @@ use net::{HEADER_LEN, Link};
 use ring64::Key;
 
 use crate::handshake::{Identity, Peer, call_while, fresh};
-use crate::message::{ControlError, Report, Request, Role, kind, parse, send, send_bytes};
+use crate::message::{ControlError, PartReport, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::party::output_shape;
 use crate::start::Start;
 use crate::watched::Hope;
 
 /// What a batch cost, as the parties measured it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
     /// Rounds between the parties, over all attempts.
     pub rounds: u64,
@@ -31,6 +31,8 @@ pub struct Measured {
     pub offline_seconds: f64,
     /// Seconds from the client's input to its output, without the correlations of restarts.
     pub online_seconds: f64,
+    /// The online phase by parts of the network, in the slower party of each: the embedding, each layer, the head.
+    pub parts: Vec<PartReport>,
 }
 
 impl Measured {
@@ -42,6 +44,8 @@ impl Measured {
         self.restarts += other.restarts;
         self.offline_seconds += other.offline_seconds;
         self.online_seconds += other.online_seconds;
+        self.parts.resize(self.parts.len().max(other.parts.len()), PartReport::default());
+        self.parts.iter_mut().zip(&other.parts).for_each(|(sum, part)| sum.add(part));
     }
 }
 
@@ -124,7 +128,8 @@ impl Client {
         let (labels, frac) = (spec.shape.labels, spec.bias_frac(model::Weight::Classifier));
         let shape = output_shape(&spec, labels * batch.len(), frac);
         let logits = join_output([&half0, &half1], &shape).context("a party sent a malformed half of the logits")?;
-        let measured = measure(&plan.cost(), &first, &second, (ready - begin, ready.elapsed()))?;
+        let measured =
+            measure(&plan.cost(), spec.shape.layers + 2, (&first, &second), (ready - begin, ready.elapsed()))?;
         Ok(Answer { logits: logits.chunks(labels).map(<[f64]>::to_vec).collect(), measured })
     }
 
@@ -193,7 +198,12 @@ fn await_ready(party: &mut Peer, request: u64) -> Result<(), ControlError> {
 }
 
 /// What both parties report, held against the plan: nobody sends more than it says.
-fn measure(cost: &Cost, zero: &Report, one: &Report, (before, after): (Duration, Duration)) -> Result<Measured> {
+fn measure(
+    cost: &Cost,
+    most_parts: usize,
+    (zero, one): (&Report, &Report),
+    (before, after): (Duration, Duration),
+) -> Result<Measured> {
     let restarts = zero.restarts;
     let attempts = u64::from(restarts) + 1;
     let offline_seconds = zero.offline_seconds.max(one.offline_seconds);
@@ -206,6 +216,7 @@ fn measure(cost: &Cost, zero: &Report, one: &Report, (before, after): (Duration,
         restarts,
         offline_seconds,
         online_seconds: after.as_secs_f64() - again,
+        parts: zero.parts.iter().zip(&one.parts).take(most_parts).map(|(zero, one)| zero.slower(one)).collect(),
     };
     let headers = (cost.rounds * HEADER_LEN) as u64;
     let frames = (deal_frames(cost.dealt_bytes) + 2) * HEADER_LEN;

@@ -15,6 +15,7 @@ use ring64::{Kernel, Key};
 use crate::handshake::{Identity, Peer, call, fresh, is_timeout};
 use crate::memory::Needs;
 use crate::message::{ControlError, Demand, Role, kind, parse, send_bytes};
+use crate::schedule::Schedule;
 use crate::start::Start;
 
 /// How often an idle dealer looks whether P1 is still there.
@@ -34,7 +35,7 @@ pub fn serve(bundle: DealerBundle, start: &Start, deadline: Duration, memory: Me
     };
     let shapes: Vec<_> =
         expected_tensors(&bundle.spec, bundle.embedding).iter().map(|t| (t.weight, t.rows, t.cols)).collect();
-    let weights = DealerWeights::expand(&shapes, &bundle.seeds);
+    let weights = DealerWeights::expand(&shapes, &bundle.seeds, Kernel::detect());
     drop(bundle.seeds);
     // drawn here, never stored: what this session deals can never be dealt again
     let root = Key::from_bytes(fresh().context("no randomness from the operating system")?);
@@ -53,7 +54,7 @@ pub fn serve(bundle: DealerBundle, start: &Start, deadline: Duration, memory: Me
         last = Some((request, attempt));
         let texts = Texts::new(&demand.lengths, &spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
         let plan = Plan::new(&spec, &texts, input).context("planning the request")?;
-        Needs::of(&spec, input, &texts)?.check_role(Role::Dealer, memory)?;
+        Needs::of(&spec, input, &texts, Schedule::default(), 0)?.check_role(Role::Dealer, memory)?;
         if hex::encode(plan_digest(&plan)) != demand.plan {
             return Err(refuse(Role::Party0, "asks for another plan than this dealer's bundle makes".into()));
         }

@@ -16,6 +16,7 @@ pub mod memory;
 pub mod message;
 pub mod options;
 pub mod party;
+pub mod schedule;
 pub mod session;
 pub mod shipped;
 pub mod start;

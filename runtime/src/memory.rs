@@ -10,7 +10,8 @@ use mpc::{DEAL_CHUNK, Party};
 use ring64::packed_len;
 
 use crate::message::Role;
-use crate::weigh::{computing, dealing};
+use crate::schedule::Schedule;
+use crate::weigh::{computing, dealing, streaming};
 
 /// The program itself, its libraries, the stacks of its threads and the spec.
 const PROGRAM: u64 = 24 << 20;
@@ -20,6 +21,12 @@ const TOKENIZER: u64 = 512;
 const QUEUE: u64 = 64 << 20;
 
 const CURE: &str = "give shorter texts, --batch 1, or more memory";
+
+/// Bytes of correlations that a party keeps in memory; the rest waits in a file. A quarter of what there is, so that all roles
+/// of one machine have room.
+pub fn hold(memory: Memory) -> u64 {
+    memory.there().map_or(u64::MAX, |bytes| bytes / 4)
+}
 
 /// Bytes that each role needs at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +38,8 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What a batch of such texts takes.
-    pub fn of(spec: &Arc<Spec>, kind: InputKind, texts: &Texts) -> Result<Needs> {
+    /// What a batch of such texts takes on that schedule, where a party may keep `hold` bytes of correlations in memory.
+    pub fn of(spec: &Arc<Spec>, kind: InputKind, texts: &Texts, schedule: Schedule, hold: u64) -> Result<Needs> {
         let plan = Plan::new(spec, texts, kind)?;
         let cost = plan.cost();
         let planned = (plan.demands.len() * size_of::<Demand>()) as u64;
@@ -43,7 +50,10 @@ impl Needs {
         let weights = Weights::of(spec, kind);
 
         let party = |party| -> Result<u64> {
-            let words = computing(spec, texts, kind, party, input)?;
+            let words = match schedule {
+                Schedule::Ahead => computing(spec, texts, kind, party, hold)?,
+                Schedule::Stream => streaming(spec, texts, kind, party)?,
+            };
             // the packed input beside its words; all frames of a dealt stream that came early
             let frames = if party == Party::One { packed.max(dealt) } else { 0 };
             Ok(planned + slack(words) + frames)
@@ -57,9 +67,11 @@ impl Needs {
         let standing = [2 * weights.bytes, 2 * weights.bytes, weights.products, weights.table + tokenizer];
         let standing = standing.map(|bytes| PROGRAM + bytes);
         let mut bytes: [u64; 4] = std::array::from_fn(|role| standing[role] + batch[role]);
-        // while the dealer sums, it holds one term beside: the largest, before any batch comes
-        let dealer = &mut bytes[Role::Dealer as usize];
-        *dealer = (*dealer).max(standing[Role::Dealer as usize] + weights.largest);
+        // while a role packs its weights, it holds one term of a sum and one weight as it was beside, before any batch comes
+        for role in [Role::Party0, Role::Party1, Role::Dealer] {
+            let role = role as usize;
+            bytes[role] = bytes[role].max(standing[role] + weights.largest);
+        }
         Ok(Needs { bytes, standing })
     }
 

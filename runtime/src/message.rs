@@ -1,6 +1,7 @@
 //! Control messages between roles: JSON, small, parsed strictly.
 
 pub use bundle::Role;
+use mpc::Trace;
 use net::{Frame, Header, Link, NetError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ pub mod kind {
 }
 
 /// Version of the control protocol.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Longest control message in bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -87,8 +88,50 @@ pub struct Report {
     pub online_bytes: u64,
     /// Bytes received from the dealer, headers included.
     pub offline_bytes: u64,
-    /// Seconds from the request until all correlations were prepared, over all attempts.
+    /// Seconds from the request until the input was asked for, and what restarts spent on correlations.
     pub offline_seconds: f64,
+    /// The online phase by parts of the network: the embedding, each layer, the head. Sums over all attempts.
+    pub parts: Vec<PartReport>,
+}
+
+/// What a part of the network cost a party online.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartReport {
+    /// Seconds at work.
+    pub compute_seconds: f64,
+    /// Seconds of waiting for the other party.
+    pub wait_seconds: f64,
+    /// Payload bytes sent to the other party.
+    pub bytes: u64,
+    /// Openings.
+    pub rounds: u64,
+}
+
+impl Report {
+    /// Adds what an attempt cost.
+    pub fn add_parts(&mut self, trace: &Trace) {
+        self.parts.resize(self.parts.len().max(trace.parts.len()), PartReport::default());
+        for (sum, part) in self.parts.iter_mut().zip(&trace.parts) {
+            let (compute_seconds, wait_seconds) = (part.compute.as_secs_f64(), part.wait.as_secs_f64());
+            sum.add(&PartReport { compute_seconds, wait_seconds, bytes: part.bytes, rounds: part.rounds });
+        }
+    }
+}
+
+impl PartReport {
+    /// Adds another run of the same part.
+    pub fn add(&mut self, other: &PartReport) {
+        self.compute_seconds += other.compute_seconds;
+        self.wait_seconds += other.wait_seconds;
+        self.bytes += other.bytes;
+        self.rounds += other.rounds;
+    }
+
+    /// Of both parties' reports the one that worked longer: the other one's wait is for it.
+    pub(crate) fn slower(&self, other: &PartReport) -> PartReport {
+        if self.compute_seconds >= other.compute_seconds { *self } else { *other }
+    }
 }
 
 /// Why a control message was not understood or a peer was turned away.

@@ -10,8 +10,8 @@ use cli::exit::{GATE, LOST};
 use cli::memory::Memory;
 use model::{InputKind, Plan, Spec, Texts};
 use mpc::{
-    Agreement, Attempt, DealtReader, Outcome, OutputShape, Party, PartyWeights, expand_input, mask_output, online,
-    plan_digest, prepare, unpack_input,
+    Agreement, Attempt, DealtReader, Outcome, OutputShape, Party, PartyWeights, Trace, expand_input, mask_output,
+    online, plan_digest, prepare, stream, unpack_input,
 };
 use net::{Frame, Link, Listener};
 use ring64::{Kernel, Key, packed_len};
@@ -19,8 +19,9 @@ use zeroize::Zeroize;
 
 use crate::exit::code_of;
 use crate::handshake::{Identity, Peer, answer_all, call, fresh, is_timeout, take};
-use crate::memory::Needs;
+use crate::memory::{Needs, hold};
 use crate::message::{ControlError, Demand, Report, Request, Role, kind, parse, send, send_bytes};
+use crate::schedule::Schedule;
 use crate::start::Start;
 
 /// An attempt restarts with a small probability; so many in a row mean that something else is wrong.
@@ -48,7 +49,7 @@ pub fn serve(
         spec: bundle::spec_digest(&bundle.spec),
         nonce: fresh().context("no randomness from the operating system")?,
     };
-    let weights = PartyWeights::expand(party, bundle.weights, &bundle.seed);
+    let weights = PartyWeights::expand(party, bundle.weights, &bundle.seed, Kernel::detect());
     drop(bundle.seed);
     let (mut peer, mut known) = match party {
         Party::Zero => {
@@ -81,6 +82,8 @@ pub fn serve(
         last_request: 0,
         deadline,
         memory,
+        schedule: Schedule::default(),
+        hold: hold(memory),
     };
     server.run()
 }
@@ -119,6 +122,9 @@ struct Server {
     last_request: u64,
     deadline: Duration,
     memory: Memory,
+    schedule: Schedule,
+    /// Bytes of correlations that stay in memory.
+    hold: u64,
 }
 
 impl Server {
@@ -185,27 +191,11 @@ impl Server {
         let texts = Texts::new(&asked.lengths, &self.spec.shape).map_err(|e| unexpected(e.to_string()))?;
         let plan = Plan::new(&self.spec, &texts, self.kind).context("planning the request")?;
         self.admit(request, &texts)?;
-        let mut report = Report::default();
-        let mut input = None;
+        let mut batch = Batch { request, texts: &texts, plan: &plan, input: None, report: Report::default() };
         for attempt in 0..MOST_ATTEMPTS {
-            let begin = Instant::now();
-            let correlations = self.prepare(request, attempt, &texts, &plan, &mut report)?;
-            report.offline_seconds += begin.elapsed().as_secs_f64();
-            let input = match &mut input {
-                Some(input) => input,
-                none => none.insert(self.receive_input(request, &texts)?),
-            };
-            let before = self.peer.counters();
-            let this = attempt_of(&self.spec, &self.weights, &texts, self.kind, (request, attempt));
-            let outcome = online(&this, correlations, input.clone(), &mut self.peer)?;
-            let passed = self.peer.counters().since(before);
-            report.rounds += passed.frames_sent;
-            report.online_bytes += passed.bytes_sent;
-            match outcome {
-                Outcome::Restart => report.restarts += 1,
-                Outcome::Logits { share, frac } => {
-                    return self.answer(request, attempt, &plan, &report, share, frac);
-                }
+            match self.attempt(&mut batch, attempt)? {
+                Outcome::Restart => batch.report.restarts += 1,
+                Outcome::Logits { share, frac } => return self.answer(&batch, attempt, share, frac),
             }
         }
         let planned = plan.cost().restart_probability;
@@ -220,7 +210,7 @@ impl Server {
     /// Refuses a request that takes more memory than there is, before anything is asked for it. The session ends with it:
     /// the other roles may have begun.
     fn admit(&mut self, request: u64, texts: &Texts) -> Result<()> {
-        let needs = Needs::of(&self.spec, self.kind, texts)?;
+        let needs = Needs::of(&self.spec, self.kind, texts, self.schedule, self.hold)?;
         let Err(refusal) = needs.check_role(self.identity.role, self.memory) else { return Ok(()) };
         // how much there is is not the client's to know
         send(
@@ -234,55 +224,47 @@ impl Server {
         Err(refusal)
     }
 
-    /// Gets fresh correlations: a key and, at P1, the dealt stream.
-    fn prepare(
-        &mut self,
-        request: u64,
-        attempt: u32,
-        texts: &Texts,
-        plan: &Plan,
-        report: &mut Report,
-    ) -> Result<mpc::Correlations> {
-        let before = self.dealer.counters();
+    /// One attempt with fresh correlations: a key and, at P1, the dealt stream.
+    fn attempt(&mut self, batch: &mut Batch<'_>, number: u32) -> Result<Outcome> {
+        let Server { party, spec, kind, weights, peer, dealer, client, schedule, hold, .. } = self;
+        let Batch { request, texts, plan, input, report } = batch;
+        let (request, begin, before) = (*request, Instant::now(), dealer.counters());
         let demand = Demand { lengths: texts.lengths().to_vec(), plan: hex::encode(plan_digest(plan)) };
-        send(&mut self.dealer, kind::DEMAND, request, attempt, &demand)?;
-        let key = key(self.dealer.expect(kind::KEY, request, attempt, 0, Some(32))?)?;
-        let bytes = plan.cost().dealt_bytes;
-        let dealt = match self.party {
+        send(dealer, kind::DEMAND, request, number, &demand)?;
+        let key = key(dealer.expect(kind::KEY, request, number, 0, Some(32))?)?;
+        let (kernel, kind) = (Kernel::detect(), *kind);
+        let this = Attempt { spec, weights, texts, kind, request, number, kernel };
+        let dealt = match party {
             Party::Zero => None,
-            Party::One => Some(DealtReader::new(&mut self.dealer, request, attempt, bytes)),
+            Party::One => Some(DealtReader::new(dealer, request, number, plan.cost().dealt_bytes)),
         };
-        let this = attempt_of(&self.spec, &self.weights, texts, self.kind, (request, attempt));
-        let prepared = prepare(&this, key, dealt)?;
-        report.offline_bytes += self.dealer.counters().since(before).bytes_received;
-        Ok(prepared)
+        // the input is asked for once
+        let compute = |correlations| {
+            let prepared = begin.elapsed();
+            let input = match input {
+                Some(input) => input,
+                none => none.insert(receive_input(client, &this, *party)?),
+            };
+            let sent = peer.counters();
+            let mut trace = Trace::default();
+            let outcome = online(&this, correlations, input, peer, &mut trace)?;
+            let passed = peer.counters().since(sent);
+            report.offline_seconds += prepared.as_secs_f64();
+            report.rounds += passed.frames_sent;
+            report.online_bytes += passed.bytes_sent;
+            report.add_parts(&trace);
+            Ok(outcome)
+        };
+        let outcome = match schedule {
+            Schedule::Ahead => compute(prepare(&this, key, dealt, *hold)?),
+            Schedule::Stream => stream(&this, key, dealt, compute)?,
+        };
+        report.offline_bytes += dealer.counters().since(before).bytes_received;
+        outcome
     }
 
-    fn receive_input(&mut self, request: u64, texts: &Texts) -> Result<Vec<u64>> {
-        send(&mut self.client, kind::READY, request, 0, &())?;
-        let (count, extra) = (model::input_form(&self.spec, self.kind, texts).count(), self.spec.input_extra);
-        match self.party {
-            Party::Zero => {
-                let seed = key(self.client.expect(kind::INPUT, request, 0, 0, Some(32))?)?;
-                Ok(expand_input(&seed, count, extra))
-            }
-            Party::One => {
-                let length = packed_len(count, 64 - extra);
-                let packed = self.client.expect(kind::INPUT, request, 0, 0, Some(length))?;
-                unpack_input(&packed, count, extra).map_err(|e| unexpected(format!("sent a malformed input: {e}")))
-            }
-        }
-    }
-
-    fn answer(
-        &mut self,
-        request: u64,
-        attempt: u32,
-        plan: &Plan,
-        report: &Report,
-        share: Vec<u64>,
-        frac: i32,
-    ) -> Result<()> {
+    fn answer(&mut self, batch: &Batch<'_>, attempt: u32, share: Vec<u64>, frac: i32) -> Result<()> {
+        let Batch { request, plan, ref report, .. } = *batch;
         let agreement = Agreement {
             bundle: self.identity.bundle,
             spec: self.identity.spec,
@@ -299,15 +281,32 @@ impl Server {
     }
 }
 
-/// A party's attempt, on the fastest kernel of this machine.
-fn attempt_of<'a>(
-    spec: &'a Arc<Spec>,
-    weights: &'a PartyWeights,
+/// One request on its way, over all attempts.
+struct Batch<'a> {
+    request: u64,
     texts: &'a Texts,
-    kind: InputKind,
-    (request, number): (u64, u32),
-) -> Attempt<'a> {
-    Attempt { spec, weights, texts, kind, request, number, kernel: Kernel::detect() }
+    plan: &'a Plan,
+    /// This party's share of the input, once it was asked for.
+    input: Option<Vec<u64>>,
+    report: Report,
+}
+
+/// Says that all is ready, and receives this party's share of the input.
+fn receive_input(client: &mut Peer, attempt: &Attempt<'_>, party: Party) -> Result<Vec<u64>> {
+    let Attempt { spec, texts, kind, request, .. } = *attempt;
+    send(client, kind::READY, request, 0, &())?;
+    let (count, extra) = (model::input_form(spec, kind, texts).count(), spec.input_extra);
+    match party {
+        Party::Zero => {
+            let seed = key(client.expect(kind::INPUT, request, 0, 0, Some(32))?)?;
+            Ok(expand_input(&seed, count, extra))
+        }
+        Party::One => {
+            let length = packed_len(count, 64 - extra);
+            let packed = client.expect(kind::INPUT, request, 0, 0, Some(length))?;
+            unpack_input(&packed, count, extra).map_err(|e| unexpected(format!("sent a malformed input: {e}")))
+        }
+    }
 }
 
 /// How logits are opened to the client.

@@ -12,8 +12,9 @@ use model::{InputKind, Plan, ProblemType, Sample, Spec, Texts, input_form};
 
 use crate::client::Answer;
 use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
-use crate::memory::Needs;
+use crate::memory::{Needs, hold};
 use crate::options::Source;
+use crate::schedule::Schedule;
 use crate::shipped::choose;
 
 /// Most bytes that a client sends to P1 at once.
@@ -130,8 +131,9 @@ impl Session {
     fn fitting<'a>(&self, batch: &'a [Sample], batches: &mut Vec<&'a [Sample]>) -> Result<()> {
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
         let texts = Texts::new(&lengths, &self.spec.shape);
-        let fits =
-            texts.map_err(Into::into).and_then(|texts| Needs::of(&self.spec, self.kind, &texts)?.check(self.memory));
+        let fits = texts.map_err(Into::into).and_then(|texts| {
+            Needs::of(&self.spec, self.kind, &texts, Schedule::default(), hold(self.memory))?.check(self.memory)
+        });
         match fits {
             Ok(()) => batches.push(batch),
             Err(_) if batch.len() > 1 => {

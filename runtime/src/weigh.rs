@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use model::{
     Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Rhs, Spec, SpecError, Texts, Weight, WireOpening,
-    classify,
+    classify, input_form,
 };
-use mpc::Party;
+use mpc::{MOST_PARTS, Party};
 use ring64::Dims;
 
 /// Bytes of a word.
@@ -60,35 +60,47 @@ impl Drop for Held {
 /// Most bytes of words that the dealer holds at once while it deals a batch.
 pub(crate) fn dealing(spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<u64, SpecError> {
     let scale = Scale::default();
-    run(Weighing { scale: scale.clone(), phase: Phase::Dealing, queue: VecDeque::new() }, spec, texts, kind)?;
+    run(Weighing::new(&scale, Phase::Dealing, 0), spec, texts, kind)?;
     Ok(scale.most())
 }
 
-/// Most bytes of words that a party holds at once while it prepares a batch and while it computes on it.
+/// Most bytes of words that a party holds at once while it prepares a batch and then computes on it, where so many bytes of
+/// correlations may stay in memory.
 pub(crate) fn computing(
     spec: &Arc<Spec>,
     texts: &Texts,
     kind: InputKind,
     party: Party,
-    input: usize,
+    hold: u64,
 ) -> Result<u64, SpecError> {
     let scale = Scale::default();
     // kept for another attempt, whose correlations are prepared beside it
-    let _input = scale.words(input);
-    let preparing = Weighing { scale: scale.clone(), phase: Phase::Preparing(party), queue: VecDeque::new() };
-    let queue = run(preparing, spec, texts, kind)?;
-    let _copy = scale.words(input);
-    run(Weighing { scale: scale.clone(), phase: Phase::Online, queue }, spec, texts, kind)?;
+    let _input = scale.words(input_form(spec, kind, texts).count());
+    let made = run(Weighing::new(&scale, Phase::Preparing(party), hold), spec, texts, kind)?;
+    run(Weighing { queue: made.queue, ..Weighing::new(&scale, Phase::Online, 0) }, spec, texts, kind)?;
     Ok(scale.most())
 }
 
-fn run(weighing: Weighing, spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<VecDeque<Vec<Held>>, SpecError> {
+/// The same where correlations are made while the party computes, [`MOST_PARTS`] parts of the network ahead at most.
+pub(crate) fn streaming(spec: &Arc<Spec>, texts: &Texts, kind: InputKind, party: Party) -> Result<u64, SpecError> {
+    // nothing stays in memory of what is weighed here: what waits is added below
+    let (preparing, online) = (Scale::default(), Scale::default());
+    let made = run(Weighing::new(&preparing, Phase::Preparing(party), 0), spec, texts, kind)?;
+    let waiting = made.parts.windows(MOST_PARTS).map(|parts| parts.iter().sum::<u64>()).max();
+    let waiting = waiting.unwrap_or_else(|| made.parts.iter().sum());
+    run(Weighing { queue: made.queue, ..Weighing::new(&online, Phase::Online, 0) }, spec, texts, kind)?;
+    let input = WORD * input_form(spec, kind, texts).count() as u64;
+    Ok(input + waiting + preparing.most() + online.most())
+}
+
+fn run(weighing: Weighing, spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<Weighing, SpecError> {
     let nothing = weighing.scale.hold(0);
+    let weighing = Weighing { layers: spec.shape.layers, ..weighing };
     let mut engine = Fixed::new(spec.clone(), weighing);
     let input = engine.input(kind, texts, nothing);
     classify(&mut engine, &spec.shape, texts, kind, &input)?;
     drop(input);
-    Ok(engine.arithmetic.queue)
+    Ok(engine.arithmetic)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,20 +110,35 @@ enum Phase {
     Online,
 }
 
+/// What preparing leaves for a call of the network: pieces in memory, or their sizes where they wait in a file.
+enum Left {
+    Held(Vec<Held>),
+    Spooled(Vec<usize>),
+}
+
 struct Weighing {
     scale: Scale,
     phase: Phase,
+    layers: usize,
     /// What preparing leaves for each call of the network, and the online phase takes.
-    queue: VecDeque<Vec<Held>>,
+    queue: VecDeque<Left>,
+    /// Bytes of the queue that may stay in memory, and that do.
+    hold: u64,
+    queued: u64,
+    /// Bytes of the queue by parts of the network.
+    parts: Vec<u64>,
 }
 
 impl Weighing {
-    /// A value that the dealer deals: made, its half, and its bytes; at P1 its bytes beside its words.
+    fn new(scale: &Scale, phase: Phase, hold: u64) -> Weighing {
+        let (scale, queue, parts) = (scale.clone(), VecDeque::new(), vec![0]);
+        Weighing { scale, phase, layers: 0, queue, hold, queued: 0, parts }
+    }
+
+    /// A value that the dealer deals.
     fn dealt(&self, words: usize) {
         match self.phase {
-            Phase::Dealing => self.scale.moment(3 * words),
-            Phase::Preparing(Party::Zero) => self.scale.moment(words),
-            Phase::Preparing(Party::One) => self.scale.moment(2 * words),
+            Phase::Dealing | Phase::Preparing(_) => self.scale.moment(words),
             Phase::Online => {}
         }
     }
@@ -121,11 +148,23 @@ impl Weighing {
         match self.phase {
             Phase::Dealing => Vec::new(),
             Phase::Preparing(_) => {
-                let pieces = pieces.into_iter().map(|words| self.scale.words(words)).collect();
-                self.queue.push_back(pieces);
+                let sizes: Vec<usize> = pieces.into_iter().collect();
+                let bytes = sizes.iter().map(|words| WORD * *words as u64).sum::<u64>();
+                if let Some(part) = self.parts.last_mut() {
+                    *part += bytes;
+                }
+                // made in memory either way
+                let held: Vec<Held> = sizes.iter().map(|words| self.scale.words(*words)).collect();
+                self.queued = self.queued.saturating_add(bytes);
+                let left = if self.queued <= self.hold { Left::Held(held) } else { Left::Spooled(sizes) };
+                self.queue.push_back(left);
                 Vec::new()
             }
-            Phase::Online => self.queue.pop_front().unwrap_or_default(),
+            Phase::Online => match self.queue.pop_front() {
+                Some(Left::Held(pieces)) => pieces,
+                Some(Left::Spooled(sizes)) => sizes.iter().map(|words| self.scale.words(*words)).collect(),
+                None => Vec::new(),
+            },
         }
     }
 
@@ -154,7 +193,10 @@ impl Arithmetic for Weighing {
     type Share = Held;
     type Error = SpecError;
 
-    fn linear(&mut self, _: &Held, _: Weight, dims: Dims) -> Result<Held, SpecError> {
+    fn linear(&mut self, _: &Held, weight: Weight, dims: Dims) -> Result<Held, SpecError> {
+        if weight.begins_part(self.layers).is_some() {
+            self.parts.push(0);
+        }
         self.dealt(dims.m * dims.n);
         let pieces = self.step([dims.m * dims.n]);
         Ok(self.results(pieces, 1, 1).remove(0))
@@ -202,8 +244,8 @@ impl Arithmetic for Weighing {
         let all: Vec<_> = x.iter().flat_map(segments).collect();
         for (count, waves) in &all {
             match self.phase {
-                // the halves of all waves, two waves, and one on its way out
-                Phase::Dealing => self.scale.moment((waves + 4) * count),
+                // all waves
+                Phase::Dealing => self.scale.moment(waves * count),
                 // as bytes and as words, then as words and as waves of their own
                 _ => self.dealt(waves * count),
             }
@@ -239,13 +281,12 @@ impl Arithmetic for Weighing {
     }
 
     fn block(&mut self, _: &Held, _: usize, block: Block) -> Held {
-        // collected row by row into a vector that grows by doubling
-        self.scale.words(2 * block.rows * block.cols)
+        self.scale.words(block.rows * block.cols)
     }
 
     fn assemble(&mut self, grid: &[Vec<(&Held, usize, usize)>]) -> Held {
         let count: usize = grid.iter().flatten().map(|(_, rows, cols)| rows * cols).sum();
-        self.scale.words(2 * count)
+        self.scale.words(count)
     }
 
     fn open(

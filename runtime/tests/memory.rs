@@ -24,6 +24,7 @@ use runtime::exit::code_of;
 use runtime::memory::Needs;
 use runtime::message::Role;
 use runtime::message::kind::REFUSE;
+use runtime::schedule::Schedule;
 use runtime::shipped::SHIPPED;
 use serde_json::Value;
 
@@ -68,6 +69,11 @@ fn measured(bundle: &Path, tokens: usize) -> [(Role, u64); 4] {
     peaks
 }
 
+/// What a batch needs where there is memory enough for all correlations.
+fn needs(spec: &Arc<Spec>, embedding: Embedding, texts: &Texts) -> Needs {
+    Needs::of(spec, embedding.input_kind(), texts, Schedule::Ahead, u64::MAX).unwrap()
+}
+
 /// An estimate is right when it is not below what was measured, and not much above.
 fn judge(what: &str, need: u64, peak: u64, wrong: &mut Vec<String>) {
     let (need_mb, peak_mb) = (need / 1_000_000, peak / 1_000_000);
@@ -88,14 +94,14 @@ fn the_estimate_is_never_below_what_is_taken_and_not_far_above() {
         let spec = ClientBundle::open(&folder.join("client")).unwrap().spec;
         for tokens in lengths {
             let texts = Texts::new(&[*tokens], &spec.shape).unwrap();
-            let needs = Needs::of(&spec, embedding.input_kind(), &texts).unwrap();
+            let needs = needs(&spec, embedding, &texts);
             for (role, peak) in measured(&folder, *tokens) {
                 judge(&format!("{embedding} {tokens:3} tokens, {role}"), needs.role(role), peak, &mut wrong);
             }
         }
         // many short texts together: other sizes, in other pieces
         let (count, tokens) = (16, 20);
-        let needs = Needs::of(&spec, embedding.input_kind(), &Texts::new(&[tokens; 16], &spec.shape).unwrap()).unwrap();
+        let needs = needs(&spec, embedding, &Texts::new(&[tokens; 16], &spec.shape).unwrap());
         let sample = Sample { ids: vec![1012; tokens], segments: vec![0; tokens] };
         let memory = Memory { limit: Some(64 << 30) };
         let deadline = Duration::from_secs(120);
@@ -128,7 +134,7 @@ impl Tiny {
     }
 
     fn needs(&self, count: usize) -> Needs {
-        Needs::of(&self.spec, InputKind::Embedded, &self.texts(count)).unwrap()
+        needs(&self.spec, Embedding::Client, &self.texts(count))
     }
 
     fn together(&self, count: usize) -> u64 {

@@ -17,16 +17,18 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Bytes that may be used, where that is known.
+    pub fn there(self) -> Option<u64> {
+        self.limit.or_else(available)
+    }
+
     /// Refuses work that needs more than there is. `needs` are bytes with a name each, which run at the same time; `cure` is
     /// what the user can do about it.
     pub fn check(self, needs: &[(&str, u64)], cure: &str) -> anyhow::Result<()> {
         let need = needs.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
-        let (there, kind) = match (self.limit, available()) {
-            (Some(limit), _) => (limit, "allowed by --memory"),
-            (None, Some(there)) => (there, "available"),
-            // nothing is known: the system will say
-            (None, None) => return Ok(()),
-        };
+        // where nothing is known the system will say
+        let Some(there) = self.there() else { return Ok(()) };
+        let kind = if self.limit.is_some() { "allowed by --memory" } else { "available" };
         if need <= there {
             return Ok(());
         }
