@@ -1,0 +1,24 @@
+//! When correlations are made.
+
+use std::fmt;
+
+use clap::ValueEnum;
+
+/// When correlations are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Schedule {
+    /// All before the input is asked for: the least waiting once a text is there.
+    #[default]
+    Ahead,
+    /// While the parties work, at most three layers of them held: the least memory.
+    Stream,
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Schedule::Ahead => "ahead",
+            Schedule::Stream => "stream",
+        })
+    }
+}
