@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use cli::coded;
 use cli::exit::{INTERRUPTED, LOST, OTHER, TAKEN};
-use cli::memory::Memory;
 
 use crate::message::Role;
+use crate::settings::Settings;
 use crate::start::Ready;
 use crate::watched::Hope;
 
@@ -33,8 +33,7 @@ type Messages = Arc<Mutex<Vec<(Role, String)>>>;
 pub(crate) struct Children {
     program: PathBuf,
     bundle: PathBuf,
-    deadline: Duration,
-    memory: Memory,
+    settings: Settings,
     started: Shared,
     messages: Messages,
 }
@@ -47,10 +46,9 @@ struct Started {
 }
 
 impl Children {
-    pub(crate) fn new(program: &Path, bundle: &Path, deadline: Duration, memory: Memory) -> Children {
-        let (program, bundle) = (program.to_path_buf(), bundle.to_path_buf());
-        let children =
-            Children { program, bundle, deadline, memory, started: Arc::default(), messages: Arc::default() };
+    pub(crate) fn new(program: &Path, bundle: &Path, settings: &Settings) -> Children {
+        let (program, bundle, settings) = (program.to_path_buf(), bundle.to_path_buf(), *settings);
+        let children = Children { program, bundle, settings, started: Arc::default(), messages: Arc::default() };
         lock(&RUNNING).push(children.started.clone());
         children
     }
@@ -58,14 +56,23 @@ impl Children {
     /// Starts a role on its part of the bundle; its first line is read from what this returns.
     pub(crate) fn start(&self, role: Role) -> Result<FirstLine> {
         let mut command = Command::new(&self.program);
-        match role {
-            Role::Party0 => command.args(["party", "--index", "0"]),
-            Role::Party1 => command.args(["party", "--index", "1"]),
-            _ => command.arg("dealer"),
+        let index = match role {
+            Role::Party0 => Some(0),
+            Role::Party1 => Some(1),
+            _ => None,
         };
+        let Settings { deadline, memory, schedule, threads, link, cores } = self.settings;
+        match index {
+            Some(index) => command.args(["party", "--index", &index.to_string(), "--link", &link.to_string()]),
+            None => command.arg("dealer"),
+        };
+        if let Some((cores, index)) = cores.zip(index) {
+            command.args(["--core", &cores[index].to_string()]);
+        }
         command.arg("--bundle").arg(role.folder(&self.bundle));
-        command.args(["--insecure-local", "--deadline", &self.deadline.as_secs().max(1).to_string()]);
-        if let Some(limit) = self.memory.limit {
+        command.args(["--insecure-local", "--deadline", &deadline.as_secs().max(1).to_string()]);
+        command.args(["--schedule", &schedule.to_string(), "--threads", &threads.to_string()]);
+        if let Some(limit) = memory.limit {
             command.args(["--memory", &limit.to_string()]);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -219,7 +226,7 @@ fn describe(status: ExitStatus) -> String {
 fn relay(role: Role, errors: ChildStderr, messages: Messages) -> Result<JoinHandle<()>> {
     let run = move || {
         for line in BufReader::new(errors).lines().map_while(Result::ok) {
-            if !crate::shipped::ending() {
+            if !crate::cache::ending() {
                 crate::log(&format!("[{role}] {line}"));
             }
             let mut all = lock(&messages);

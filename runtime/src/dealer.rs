@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bundle::{DealerBundle, expected_tensors};
-use cli::memory::Memory;
 use model::{Plan, Texts};
 use mpc::{Agreement, DealerWeights, DealtWriter, Party, deal, plan_digest};
 use net::{Frame, Header, Link, NetError};
@@ -15,7 +14,7 @@ use ring64::{Kernel, Key};
 use crate::handshake::{Identity, Peer, call, fresh, is_timeout};
 use crate::memory::Needs;
 use crate::message::{ControlError, Demand, Role, kind, parse, send_bytes};
-use crate::schedule::Schedule;
+use crate::settings::Settings;
 use crate::start::Start;
 
 /// How often an idle dealer looks whether P1 is still there.
@@ -24,7 +23,8 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const GLANCE: Duration = Duration::from_millis(1);
 
 /// Deals until the parties say goodbye.
-pub fn serve(bundle: DealerBundle, start: &Start, deadline: Duration, memory: Memory) -> Result<()> {
+pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result<()> {
+    let Settings { deadline, memory, schedule, .. } = *settings;
     let identity = Identity {
         role: Role::Dealer,
         token: start.token()?,
@@ -54,7 +54,7 @@ pub fn serve(bundle: DealerBundle, start: &Start, deadline: Duration, memory: Me
         last = Some((request, attempt));
         let texts = Texts::new(&demand.lengths, &spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
         let plan = Plan::new(&spec, &texts, input).context("planning the request")?;
-        Needs::of(&spec, input, &texts, Schedule::default(), 0)?.check_role(Role::Dealer, memory)?;
+        Needs::of(&spec, input, &texts, schedule, 0)?.check_role(Role::Dealer, memory)?;
         if hex::encode(plan_digest(&plan)) != demand.plan {
             return Err(refuse(Role::Party0, "asks for another plan than this dealer's bundle makes".into()));
         }

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bundle::{ClientBundle, check_parts};
-use cli::memory::Memory;
 use model::Sample;
 
 use crate::children::Children;
 use crate::client::{Answer, Client};
 use crate::handshake::fresh;
 use crate::message::Role;
+use crate::settings::Settings;
 use crate::start::Start;
 
 /// The security statement of such a deployment, in one sentence.
@@ -43,14 +43,14 @@ impl Deployment {
 
     /// Starts all roles on a bundle, whose parts must belong together; `program` is `runtime` itself.
     pub fn start(program: &Path, bundle: &Path, deadline: Duration) -> Result<Deployment> {
-        Deployment::start_within(program, bundle, deadline, Memory::default())
+        Deployment::start_with(program, bundle, &Settings::within(deadline))
     }
 
-    /// As [`start`](Self::start), with roles of which none may take more memory than they all may together.
-    pub fn start_within(program: &Path, bundle: &Path, deadline: Duration, memory: Memory) -> Result<Deployment> {
+    /// As [`start`](Self::start), with all settings; no role may take more memory than they all may together.
+    pub fn start_with(program: &Path, bundle: &Path, settings: &Settings) -> Result<Deployment> {
         let client = Deployment::check(bundle)?;
-        let children = Children::new(program, bundle, deadline, memory);
-        match run(&children, client, deadline) {
+        let children = Children::new(program, bundle, settings);
+        match run(&children, client, settings.deadline) {
             Ok(client) => Ok(Deployment { client: Some(client), children }),
             Err(error) => Err(children.explain(error)),
         }

@@ -146,7 +146,7 @@ struct Reference {
 
 impl Reference {
     fn read(folder: &Path, spec: &Arc<Spec>, flags: &Flags) -> Result<Reference> {
-        convert::check_memory(folder, flags.memory)?;
+        convert::check_memory(folder, flags.running.memory)?;
         let student = Student::read(folder)?;
         if *student.shape() != spec.shape {
             let message = format!("{} has another shape than the bundle's model", folder.display());

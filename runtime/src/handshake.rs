@@ -8,15 +8,15 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use net::{Frame, Header, Limits, Link, Listener, Named, NetError, TcpLink, connect};
+use net::{Frame, Header, Limits, Link, Listener, Named, NetError, Shaped, TcpLink, connect};
 use ring64::Key;
 use sha2::{Digest, Sha256};
 
 use crate::message::{ControlError, Hello, PROTOCOL, Role, kind, parse, send};
 use crate::watched::{Hope, PAUSE, Watched};
 
-/// A link to a peer that proved who it is.
-pub type Peer = Watched<Named<TcpLink>>;
+/// A link to a peer that proved who it is; as fast as it is, unless it is slowed down for measuring.
+pub type Peer = Shaped<Watched<Named<TcpLink>>>;
 
 /// A caller gets this long to say hello.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
@@ -135,7 +135,7 @@ pub fn call_while(
     let nonce = me.check(&hello, &[peer]).map_err(refusing)?;
     link.set_limits(Limits::default());
     link.set_session(me.tag());
-    Ok(Known { role: peer, nonce, link })
+    Ok(Known { role: peer, nonce, link: Shaped::unshaped(link) })
 }
 
 /// Connects, trying again while the peer is not up yet and there is hope that it will be.
@@ -193,7 +193,7 @@ fn answer(me: &Identity, stream: TcpStream, allowed: &[Role], deadline: Duration
             link.set_limits(Limits::default());
             send(&mut link, kind::HELLO, 0, 0, &me.hello())?;
             link.set_session(me.tag());
-            Ok(Known { role: hello.role, nonce, link })
+            Ok(Known { role: hello.role, nonce, link: Shaped::unshaped(link) })
         }
         Err(reason) => {
             let text = serde_json::to_vec(&reason).unwrap_or_default();

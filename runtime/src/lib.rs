@@ -4,8 +4,12 @@
 //! it protects nothing, and says so. Security model of the protocol: semi-honest, at most one of the two parties and the
 //! dealer corrupted; lengths of texts, the model's shape and the number of restarts are public.
 
+#[cfg(feature = "bench")]
+pub mod bench;
+pub mod cache;
 mod children;
 pub mod client;
+pub mod cores;
 pub mod dealer;
 pub mod deployment;
 pub mod evaluate;
@@ -14,10 +18,12 @@ pub mod handshake;
 pub mod infer;
 pub mod memory;
 pub mod message;
+pub mod network;
 pub mod options;
 pub mod party;
 pub mod schedule;
 pub mod session;
+pub mod settings;
 pub mod shipped;
 pub mod start;
 pub mod texts;

@@ -9,6 +9,12 @@ use cli::memory::Memory;
 use convert::Who;
 use datasets::{DataFlags, Length};
 
+#[cfg(feature = "bench")]
+use crate::bench::options::Bench;
+use crate::network::Network;
+use crate::schedule::Schedule;
+use crate::settings::Settings;
+
 const PROGRAM: &str = "Examples:
   runtime infer --text \"a gorgeous, witty, seductive movie\"
   runtime infer --bundle outputs/bundle --file texts.txt --json
@@ -34,7 +40,7 @@ const DEALER: &str = "Examples:
   runtime dealer --bundle outputs/bundle/dealer --insecure-local --deadline 30
 ";
 
-fn after(examples: &str) -> String {
+pub(crate) fn after(examples: &str) -> String {
     format!("{examples}\n{}", cli::EXIT_CODES)
 }
 
@@ -58,6 +64,10 @@ pub enum Command {
     /// Classify a labelled set and compare with floating point and with fixed point in clear.
     #[command(after_help = after(EVALUATE))]
     Evaluate(Evaluate),
+    /// Measure this machine: models of any shape with random weights, the same in floating point, and the kernels.
+    #[cfg(feature = "bench")]
+    #[command(after_help = after(crate::bench::options::EXAMPLES))]
+    Bench(Bench),
     /// Be one of the two computing parties (started by `infer` and `evaluate`).
     ///
     /// For `infer` and `evaluate`, which start it themselves; by hand only to watch it. It says on standard output, in one
@@ -74,6 +84,31 @@ pub enum Command {
     Dealer(Dealer),
 }
 
+/// How roles are run: flags of those that start roles, and of the roles themselves.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Running {
+    /// Longest wait for another role, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub deadline: u64,
+    /// How much memory may be taken.
+    #[command(flatten)]
+    pub memory: Memory,
+    /// When correlations are made.
+    #[arg(long, value_enum, default_value_t)]
+    pub schedule: Schedule,
+    /// Threads of each process; 0 is one for each core.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024))]
+    pub threads: u32,
+}
+
+impl Running {
+    /// The settings that the flags say.
+    pub fn settings(&self) -> Settings {
+        let Running { deadline, memory, schedule, threads } = *self;
+        Settings { memory, schedule, threads, ..Settings::within(Duration::from_secs(deadline)) }
+    }
+}
+
 /// Which model to run.
 #[derive(Args)]
 pub struct Source {
@@ -87,28 +122,18 @@ pub struct Source {
     /// Who embeds, where a model is converted: the parties with a private table, or the client with a table in clear.
     #[arg(long, value_enum, default_value_t, conflicts_with = "bundle")]
     pub embedding: Who,
-    /// Longest wait for another role, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub deadline: u64,
+    /// How the roles are run.
+    #[command(flatten)]
+    pub running: Running,
     /// Most texts that share their rounds; fewer where memory or restarts would grow too large.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch: u32,
-    /// How much memory all roles may take together.
-    #[command(flatten)]
-    pub memory: Memory,
     /// Print one JSON object in place of one list a text.
     #[arg(long)]
     pub json: bool,
     /// No progress.
     #[arg(short, long)]
     pub quiet: bool,
-}
-
-impl Source {
-    /// The longest wait.
-    pub fn deadline(&self) -> Duration {
-        Duration::from_secs(self.deadline)
-    }
 }
 
 /// `runtime infer`.
@@ -167,6 +192,9 @@ pub struct Party {
     /// Loopback port to listen on; 0 takes any free one and says which.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub port: u16,
+    /// What the link to the other party is slowed down to, at both ends.
+    #[arg(long, hide = true, value_name = "LINK", default_value_t)]
+    pub link: Network,
     /// How to run it.
     #[command(flatten)]
     pub child: Child,
@@ -190,12 +218,26 @@ pub struct Child {
     /// deployments between machines are built.
     #[arg(long, required = true)]
     pub insecure_local: bool,
-    /// Longest wait for another role, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub deadline: u64,
-    /// How much memory this role may take.
+    /// The only core that this role is to use, by its number in the system.
+    #[arg(long, hide = true, value_name = "N")]
+    pub core: Option<usize>,
+    /// How it is run.
     #[command(flatten)]
-    pub memory: Memory,
+    pub running: Running,
+}
+
+impl Command {
+    /// The core that this process is to keep to, and its threads (0 is one for each core).
+    pub fn cores(&self) -> (Option<usize>, u32) {
+        match self {
+            Command::Infer(options) => (None, options.source.running.threads),
+            Command::Evaluate(options) => (None, options.source.running.threads),
+            #[cfg(feature = "bench")]
+            Command::Bench(options) => options.cores(),
+            Command::Party(options) => (options.child.core, options.child.running.threads),
+            Command::Dealer(options) => (options.child.core, options.child.running.threads),
+        }
+    }
 }
 
 impl Options {

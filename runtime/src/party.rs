@@ -22,6 +22,7 @@ use crate::handshake::{Identity, Peer, answer_all, call, fresh, is_timeout, take
 use crate::memory::{Needs, hold};
 use crate::message::{ControlError, Demand, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::schedule::Schedule;
+use crate::settings::Settings;
 use crate::start::Start;
 
 /// An attempt restarts with a small probability; so many in a row mean that something else is wrong.
@@ -32,13 +33,8 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::from_millis(1);
 
 /// Serves requests until the client says goodbye.
-pub fn serve(
-    listener: &Listener,
-    bundle: PartyBundle,
-    start: &Start,
-    deadline: Duration,
-    memory: Memory,
-) -> Result<()> {
+pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, settings: &Settings) -> Result<()> {
+    let Settings { deadline, memory, schedule, link, .. } = *settings;
     let party = if bundle.party == 0 { Party::Zero } else { Party::One };
     let role = if bundle.party == 0 { Role::Party0 } else { Role::Party1 };
     let identity = Identity {
@@ -63,6 +59,9 @@ pub fn serve(
     };
     let dealer = take(&mut known, Role::Dealer)?;
     let client = take(&mut known, Role::Client)?;
+    if let Some(shape) = link.shape() {
+        peer.link.set_shape(shape);
+    }
     let output_root = share_output_root(party, &mut peer.link)?;
     let nonces = match party {
         Party::Zero => [identity.nonce, peer.nonce, dealer.nonce],
@@ -82,7 +81,7 @@ pub fn serve(
         last_request: 0,
         deadline,
         memory,
-        schedule: Schedule::default(),
+        schedule,
         hold: hold(memory),
     };
     server.run()

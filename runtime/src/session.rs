@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use cli::memory::Memory;
 use datasets::Tokenizer;
 use indicatif::ProgressBar;
 use model::{InputKind, Plan, ProblemType, Sample, Spec, Texts, input_form};
@@ -14,7 +12,7 @@ use crate::client::Answer;
 use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
 use crate::memory::{Needs, hold};
 use crate::options::Source;
-use crate::schedule::Schedule;
+use crate::settings::Settings;
 use crate::shipped::choose;
 
 /// Most bytes that a client sends to P1 at once.
@@ -39,13 +37,12 @@ pub struct Session {
     pub student: Option<PathBuf>,
     kind: InputKind,
     most_texts: usize,
-    memory: Memory,
 }
 
 /// The roles of a session: nobody is started before it is known that there is memory enough.
 struct Roles {
     bundle: PathBuf,
-    deadline: Duration,
+    settings: Settings,
     bar: ProgressBar,
     running: Option<Deployment>,
 }
@@ -64,19 +61,19 @@ impl Session {
         let folder = bundle.tokenizer_path.parent().context("a tokenizer without a folder")?;
         let tokenizer = Tokenizer::load(folder, spec.shape.positions)?;
         let (student, most_texts) = (chosen.student, source.batch as usize);
-        let (kind, memory) = (bundle.embedding.input_kind(), source.memory);
-        let roles = Roles { bundle: chosen.bundle, deadline: source.deadline(), bar: bar.clone(), running: None };
-        Ok(Session { roles, spec, labels, problem, pairs, tokenizer, student, kind, most_texts, memory })
+        let (kind, settings) = (bundle.embedding.input_kind(), source.running.settings());
+        let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), running: None };
+        Ok(Session { roles, spec, labels, problem, pairs, tokenizer, student, kind, most_texts })
     }
 
     /// Classifies one of the [`batches`](Self::batches); the first time, all roles are started.
     pub fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
-        let Roles { bundle, deadline, bar, running } = &mut self.roles;
+        let Roles { bundle, settings, bar, running } = &mut self.roles;
         let deployment = match running {
             Some(deployment) => deployment,
             none => {
                 bar.set_message("starting the roles");
-                let started = Deployment::start_within(&this_program()?, bundle, *deadline, self.memory)?;
+                let started = Deployment::start_with(&this_program()?, bundle, settings)?;
                 bar.set_message("classifying");
                 none.insert(started)
             }
@@ -130,10 +127,10 @@ impl Session {
     /// A batch as it is, or halved until there is memory enough for each piece.
     fn fitting<'a>(&self, batch: &'a [Sample], batches: &mut Vec<&'a [Sample]>) -> Result<()> {
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
-        let texts = Texts::new(&lengths, &self.spec.shape);
-        let fits = texts.map_err(Into::into).and_then(|texts| {
-            Needs::of(&self.spec, self.kind, &texts, Schedule::default(), hold(self.memory))?.check(self.memory)
-        });
+        let Settings { memory, schedule, .. } = self.roles.settings;
+        let fits = Texts::new(&lengths, &self.spec.shape)
+            .map_err(Into::into)
+            .and_then(|texts| Needs::of(&self.spec, self.kind, &texts, schedule, hold(memory))?.check(memory));
         match fits {
             Ok(()) => batches.push(batch),
             Err(_) if batch.len() > 1 => {

@@ -25,6 +25,7 @@ use runtime::memory::Needs;
 use runtime::message::Role;
 use runtime::message::kind::REFUSE;
 use runtime::schedule::Schedule;
+use runtime::settings::Settings;
 use runtime::shipped::SHIPPED;
 use serde_json::Value;
 
@@ -104,8 +105,8 @@ fn the_estimate_is_never_below_what_is_taken_and_not_far_above() {
         let needs = needs(&spec, embedding, &Texts::new(&[tokens; 16], &spec.shape).unwrap());
         let sample = Sample { ids: vec![1012; tokens], segments: vec![0; tokens] };
         let memory = Memory { limit: Some(64 << 30) };
-        let deadline = Duration::from_secs(120);
-        let mut deployment = Deployment::start_within(program(), &folder, deadline, memory).unwrap();
+        let settings = Settings { memory, ..Settings::within(Duration::from_secs(120)) };
+        let mut deployment = Deployment::start_with(program(), &folder, &settings).unwrap();
         deployment.classify(&vec![sample; count]).unwrap();
         for (role, process) in deployment.processes() {
             let what = format!("{embedding} {count} x {tokens} tokens, {role}");

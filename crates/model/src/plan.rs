@@ -147,16 +147,19 @@ pub struct Plan {
     pub demands: Vec<Demand>,
     /// Where each round opens, by name.
     pub rounds: Vec<String>,
+    /// Payload bytes that each party sends to the other in each round, without frame headers.
+    pub opened: Vec<usize>,
 }
 
 impl Plan {
     /// Plans a batch.
     pub fn new(spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<Plan, SpecError> {
-        let planner = Planner { demands: Vec::new(), rounds: Vec::new() };
+        let planner = Planner { demands: Vec::new(), rounds: Vec::new(), opened: Vec::new() };
         let mut engine = Fixed::new(spec.clone(), planner);
         let input = engine.input(kind, texts, ());
         classify(&mut engine, &spec.shape, texts, kind, &input)?;
-        Ok(Plan { demands: engine.arithmetic.demands, rounds: engine.arithmetic.rounds })
+        let Planner { demands, rounds, opened } = engine.arithmetic;
+        Ok(Plan { demands, rounds, opened })
     }
 
     /// What the batch costs.
@@ -170,11 +173,19 @@ impl Plan {
         }
         Cost { restart_probability: 1.0 - keep, ..cost }
     }
+
+    /// Seconds online on a link of so many seconds one way (`latency`) and so many bytes a second in each direction
+    /// (`bandwidth`), where all but the waiting takes `compute` seconds. Both parties send at once, and neither goes on
+    /// before the other's opening has come whole: a round takes the latency and its bytes.
+    pub fn seconds(&self, latency: f64, bandwidth: f64, compute: f64) -> f64 {
+        compute + self.opened.iter().map(|bytes| latency + *bytes as f64 / bandwidth).sum::<f64>()
+    }
 }
 
 struct Planner {
     demands: Vec<Demand>,
     rounds: Vec<String>,
+    opened: Vec<usize>,
 }
 
 impl Arithmetic for Planner {
@@ -231,6 +242,7 @@ impl Arithmetic for Planner {
         phases: &[(&(), PhaseOpening)],
     ) -> Result<(Vec<()>, Vec<()>), SpecError> {
         self.rounds.push(place.to_string());
+        let before = self.demands.len();
         let wire = |(_, o): &(&(), WireOpening)| Demand::Wire { count: o.count(), drop: o.drop, bits: o.bits };
         self.demands.extend(wires.iter().map(wire));
         for (_, o) in phases {
@@ -241,6 +253,7 @@ impl Arithmetic for Planner {
             });
             self.demands.extend(phase);
         }
+        self.opened.push(self.demands[before..].iter().map(Demand::opened_bytes).sum());
         Ok((vec![(); wires.len()], vec![(); phases.len()]))
     }
 }

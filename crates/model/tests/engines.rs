@@ -63,7 +63,11 @@ fn close(act: &str, seeds: std::ops::Range<u64>, shapes: &[[usize; 4]]) {
         let float = Float::new(&folded, ()).logits(&texts, &ids, &segments).unwrap();
         let clear = clear_logits(&spec, &quantised, &texts, &ids, &segments).unwrap();
         let plan = Plan::new(&spec, &texts, InputKind::OneHot).unwrap();
-        assert_eq!(plan.cost().rounds, 15 * layers + 7);
+        let cost = plan.cost();
+        assert_eq!(cost.rounds, 15 * layers + 7);
+        assert_eq!((plan.opened.len(), plan.opened.iter().sum::<usize>()), (cost.rounds, cost.opened_bytes));
+        let waiting = 0.02 * cost.rounds as f64 + cost.opened_bytes as f64 / 1e6;
+        assert!((plan.seconds(0.02, 1e6, 0.5) - 0.5 - waiting).abs() < 1e-9);
         for (row, clear) in float.rows().into_iter().zip(&clear) {
             for (f, c) in row.iter().zip(clear) {
                 worst = worst.max((f64::from(*f) - c).abs());

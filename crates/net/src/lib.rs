@@ -7,7 +7,8 @@
 //! - [`TcpLink`] joins two processes: one writer and one reader thread, with bounded queues between them and the
 //!   caller, so that two sides which both send in bulk before they receive do not block one another.
 //! - [`Listener`] and [`connect`] make the connection that a [`TcpLink`] is built from.
-//! - `testing` (a feature) has links that record, break or slow down what passes.
+//! - [`Shaped`] slows a link down to a given network, for measuring.
+//! - `testing` (a feature) has links that record or break what passes.
 //!
 //! Links do not authenticate their peer yet, which is why [`Listener`] binds to loopback only. A TLS link will be
 //! another implementor of [`Link`] over the same two threads.
@@ -22,6 +23,7 @@ mod listener;
 mod memory;
 mod named;
 mod queue;
+mod shaped;
 mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -32,4 +34,5 @@ pub use link::{Counters, Limits, Link};
 pub use listener::{Listener, connect};
 pub use memory::{MemoryLink, memory_pair};
 pub use named::Named;
+pub use shaped::{Shape, Shaped};
 pub use tcp::TcpLink;

@@ -8,9 +8,10 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use net::testing::{Recorded, Shape, Shaped};
+use net::testing::Recorded;
 use net::{
-    Counters, Frame, HEADER_LEN, Header, Limits, Link, Listener, Named, NetError, TcpLink, Wait, connect, memory_pair,
+    Counters, Frame, HEADER_LEN, Header, Limits, Link, Listener, Named, NetError, Shape, Shaped, TcpLink, Wait,
+    connect, memory_pair,
 };
 
 const LONG: Duration = Duration::from_secs(60);

@@ -22,20 +22,34 @@ const STAMP_LEN: usize = 8;
 /// The sender notes on each frame when it would arrive, given those before it, and the receiver sleeps until then; so
 /// frames that follow one another pay the latency once and the bandwidth each. The note is not counted in
 /// [`counters`](Link::counters), but it is in the inner link's limit of a frame.
+///
+/// Until it is given a shape the link is as fast as it is, and frames pass as they are.
 #[derive(Debug)]
 pub struct Shaped<L> {
     inner: L,
-    shape: Shape,
+    shape: Option<Shape>,
     /// When the last byte sent so far leaves.
     free: Duration,
     /// A frame that came too late for the wait it belonged to, and when it arrives.
     pending: Option<(Frame, Duration)>,
+    /// Notes on frames sent, and on frames received.
+    notes: (u64, u64),
 }
 
 impl<L: Link> Shaped<L> {
+    /// `inner`, as fast as it is.
+    pub fn unshaped(inner: L) -> Self {
+        Self { inner, shape: None, free: Duration::ZERO, pending: None, notes: (0, 0) }
+    }
+
     /// `inner`, slowed down to `shape`.
     pub fn new(inner: L, shape: Shape) -> Self {
-        Self { inner, shape, free: Duration::ZERO, pending: None }
+        Self { shape: Some(shape), ..Self::unshaped(inner) }
+    }
+
+    /// Slows the link down from now on. Both ends do so between the same two frames.
+    pub fn set_shape(&mut self, shape: Shape) {
+        self.shape = Some(shape);
     }
 
     /// The next frame and when it arrives.
@@ -44,12 +58,16 @@ impl<L: Link> Shaped<L> {
             return Ok(next);
         }
         let mut frame = self.inner.recv()?;
+        if self.shape.is_none() {
+            return Ok((frame, Duration::ZERO));
+        }
         let Some((rest, stamp)) = frame.payload.split_last_chunk::<STAMP_LEN>() else {
             let (peer, got) = (self.inner.peer().to_owned(), frame.payload.len());
             return Err(NetError::WrongLength { peer, step: frame.header.step, expected: STAMP_LEN, got });
         };
         let (length, due) = (rest.len(), Duration::from_nanos(u64::from_le_bytes(*stamp)));
         frame.payload.truncate(length);
+        self.notes.1 += 1;
         Ok((frame, due))
     }
 }
@@ -60,10 +78,13 @@ fn now() -> Duration {
 
 impl<L: Link> Link for Shaped<L> {
     fn send(&mut self, mut frame: Frame) -> Result<(), NetError> {
-        let transfer = Duration::try_from_secs_f64(frame.wire_len() as f64 / self.shape.bandwidth).unwrap_or_default();
-        self.free = self.free.max(now()).saturating_add(transfer);
-        let due = self.free.saturating_add(self.shape.latency);
-        frame.payload.extend_from_slice(&(due.as_nanos() as u64).to_le_bytes());
+        if let Some(Shape { latency, bandwidth }) = self.shape {
+            let transfer = Duration::try_from_secs_f64(frame.wire_len() as f64 / bandwidth).unwrap_or_default();
+            self.free = self.free.max(now()).saturating_add(transfer);
+            let due = self.free.saturating_add(latency);
+            frame.payload.extend_from_slice(&(due.as_nanos() as u64).to_le_bytes());
+            self.notes.0 += 1;
+        }
         self.inner.send(frame)
     }
 
@@ -103,8 +124,8 @@ impl<L: Link> Link for Shaped<L> {
 
     fn counters(&self) -> Counters {
         let mut counters = self.inner.counters();
-        counters.bytes_sent -= counters.frames_sent * STAMP_LEN as u64;
-        counters.bytes_received -= counters.frames_received * STAMP_LEN as u64;
+        counters.bytes_sent -= self.notes.0 * STAMP_LEN as u64;
+        counters.bytes_received -= self.notes.1 * STAMP_LEN as u64;
         if let Some((frame, _)) = &self.pending {
             counters.frames_received -= 1;
             counters.bytes_received -= frame.wire_len();
@@ -156,6 +177,24 @@ mod tests {
         b.set_deadline(Duration::from_secs(20));
         assert_eq!(b.recv().unwrap().payload, [7; 3]);
         assert_eq!(b.counters().bytes_received, frame(3).wire_len());
+    }
+
+    #[test]
+    fn a_link_is_as_it_was_until_it_is_shaped() {
+        let (a, b) = memory_pair("a", "b");
+        let (mut a, mut b) = (Shaped::unshaped(a), Shaped::unshaped(b));
+        let start = Instant::now();
+        a.send(frame(3)).unwrap();
+        assert_eq!(b.recv().unwrap().payload, [7; 3]);
+        assert_eq!((a.counters().bytes_sent, b.counters().bytes_received), (frame(3).wire_len(), frame(3).wire_len()));
+        let shape = Shape { latency: Duration::from_millis(20), bandwidth: 1e9 };
+        a.set_shape(shape);
+        b.set_shape(shape);
+        a.send(frame(5)).unwrap();
+        assert_eq!(b.recv().unwrap().payload, [7; 5]);
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        let both = frame(3).wire_len() + frame(5).wire_len();
+        assert_eq!((a.counters().bytes_sent, b.counters().bytes_received), (both, both));
     }
 
     #[test]

@@ -1,0 +1,151 @@
+//! One deployment, measured: a request that warms up, then as many as are asked for.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::shapes::Work;
+use super::{median, median_count};
+use crate::client::Measured;
+use crate::deployment::{Deployment, this_program};
+use crate::message::{PartReport, Role};
+use crate::settings::Settings;
+
+/// What a layer of the network took in one request, in the slower party.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct LayerCost {
+    /// `embedding`, `0`, `1`, ..., `head`: pooler and classifier.
+    pub layer: String,
+    /// Seconds of work.
+    pub compute_seconds: f64,
+    /// Seconds of waiting for the other party.
+    pub wait_seconds: f64,
+    /// Bytes sent to the other party.
+    pub bytes: u64,
+    /// Rounds.
+    pub rounds: u64,
+}
+
+/// What a request costs: medians over all.
+#[derive(Clone, Debug)]
+pub(super) struct Costs {
+    /// Seconds spent on correlations, in the slower party.
+    pub offline_seconds: f64,
+    /// Seconds from the client's input to its output.
+    pub online_seconds: f64,
+    /// Bytes between the parties, headers included, in the larger direction.
+    pub online_bytes_each_way: u64,
+    /// All bytes that the dealer sent.
+    pub offline_bytes: u64,
+    /// Rounds between the parties.
+    pub rounds: u64,
+    /// Attempts beyond the first, of all requests together.
+    pub restarts: u32,
+    /// By layer.
+    pub layers: Vec<LayerCost>,
+    /// The most memory in bytes that each role ever had, where the system tells.
+    pub peaks: Vec<(Role, Option<u64>)>,
+}
+
+/// Starts all roles on a bundle, classifies random batches, and ends the roles.
+pub(super) fn measure(
+    work: &Work,
+    bundle: &Path,
+    settings: &Settings,
+    repeat: u32,
+    bar: &ProgressBar,
+) -> Result<Costs> {
+    let mut deployment = Deployment::start_with(&this_program()?, bundle, settings)?;
+    deployment.classify(&work.batch(0))?;
+    bar.inc(1);
+    let mut all = Vec::new();
+    for seed in 1..=u64::from(repeat) {
+        all.push(deployment.classify(&work.batch(seed))?.measured);
+        bar.inc(1);
+    }
+    // a process that has ended has no memory to look at
+    let peaks = deployment.processes().into_iter().map(|(role, process)| (role, peak(process))).collect();
+    deployment.finish()?;
+    let seconds = |of: fn(&Measured) -> f64| median(all.iter().map(of).collect());
+    let count = |of: fn(&Measured) -> u64| median_count(all.iter().map(of).collect());
+    Ok(Costs {
+        offline_seconds: seconds(|m| m.offline_seconds),
+        online_seconds: seconds(|m| m.online_seconds),
+        online_bytes_each_way: count(|m| m.online_bytes_each_way),
+        offline_bytes: count(|m| m.offline_bytes),
+        rounds: count(|m| m.rounds),
+        restarts: all.iter().map(|m| m.restarts).sum(),
+        layers: by_layer(&all.iter().map(layers).collect::<Vec<_>>()),
+        peaks,
+    })
+}
+
+/// The layers of one request, in order.
+fn layers(measured: &Measured) -> Vec<LayerCost> {
+    let last = measured.parts.len().saturating_sub(1);
+    let layer = |(at, part): (usize, &PartReport)| LayerCost {
+        layer: match at {
+            0 => "embedding".to_string(),
+            at if at == last => "head".to_string(),
+            at => (at - 1).to_string(),
+        },
+        compute_seconds: part.compute_seconds,
+        wait_seconds: part.wait_seconds,
+        bytes: part.bytes,
+        rounds: part.rounds,
+    };
+    measured.parts.iter().enumerate().map(layer).collect()
+}
+
+/// Medians over requests, layer by layer.
+fn by_layer(requests: &[Vec<LayerCost>]) -> Vec<LayerCost> {
+    let most = requests.iter().map(Vec::len).max().unwrap_or(0);
+    let layer = |number: usize| {
+        let all = || requests.iter().filter_map(|layers| layers.get(number));
+        LayerCost {
+            layer: all().next().map(|l| l.layer.clone()).unwrap_or_default(),
+            compute_seconds: median(all().map(|l| l.compute_seconds).collect()),
+            wait_seconds: median(all().map(|l| l.wait_seconds).collect()),
+            bytes: median_count(all().map(|l| l.bytes).collect()),
+            rounds: median_count(all().map(|l| l.rounds).collect()),
+        }
+    };
+    (0..most).map(layer).collect()
+}
+
+/// The most memory that a process ever had, in bytes; nothing where there is no `/proc`.
+fn peak(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(1024 * kilobytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_compared_with_the_same_layer_of_other_requests() {
+        let cost = |layer: usize, seconds: f64, bytes| LayerCost {
+            layer: layer.to_string(),
+            compute_seconds: seconds,
+            wait_seconds: 2.0 * seconds,
+            bytes,
+            rounds: 15,
+        };
+        let requests = [1.0, 5.0, 2.0].map(|s| vec![cost(0, s, 10), cost(1, 10.0 * s, 20)]);
+        assert_eq!(by_layer(&requests), [cost(0, 2.0, 10), cost(1, 20.0, 20)]);
+        assert_eq!(by_layer(&[]), []);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_has_had_some_memory() {
+        assert!(peak(std::process::id()).unwrap() > 1 << 20);
+        assert_eq!(peak(u32::MAX), None);
+    }
+}

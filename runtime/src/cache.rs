@@ -1,0 +1,109 @@
+//! Bundles in the user's cache folder, each written whole or not at all, even where a signal comes between.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use bundle::{BundleError, BundleId, ClientBundle, DealerBundle, Role, WriteOptions, check_parts};
+use cli::coded;
+use cli::exit::{INTERRUPTED, UNWRITABLE};
+use convert::ConvertError;
+use directories::ProjectDirs;
+use indicatif::ProgressBar;
+
+/// Where bundles are kept, in place of the user's cache folder.
+const CACHE_VARIABLE: &str = "PRIVATE_BERT_CACHE";
+/// Changes when a bundle of the same content would differ, though no format did.
+const CACHE_VERSION: u32 = 2;
+
+/// Whether a bundle is being written, and whether it should stop.
+static WRITING: AtomicBool = AtomicBool::new(false);
+static STOP: AtomicBool = AtomicBool::new(false);
+/// Whether a signal is ending this process.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Ends this process on Ctrl-C, after its children; a bundle that is being written is removed first.
+pub fn interrupt() {
+    if WRITING.load(Ordering::SeqCst) && !STOP.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    ENDING.store(true, Ordering::SeqCst);
+    crate::children::kill_all();
+    std::process::exit(INTERRUPTED);
+}
+
+/// Whether a signal is ending this process: what goes wrong meanwhile is its doing.
+pub(crate) fn ending() -> bool {
+    ENDING.load(Ordering::SeqCst)
+}
+
+/// Does not return when a signal is ending this process.
+pub fn give_way() {
+    while ending() {
+        std::thread::park();
+    }
+}
+
+/// Where the bundle of that name is kept; names of other contents, or of who embeds, differ.
+pub(crate) fn place(name: &str) -> Result<PathBuf> {
+    let cache = match std::env::var_os(CACHE_VARIABLE) {
+        Some(cache) => PathBuf::from(cache),
+        None => ProjectDirs::from("", "", "private-bert")
+            .context("this user has no home folder to keep bundles in; set PRIVATE_BERT_CACHE")?
+            .cache_dir()
+            .join("bundles"),
+    };
+    let version = format!("v{CACHE_VERSION}.{}.{}", bundle::FORMAT_VERSION, model::SPEC_VERSION);
+    Ok(cache.join(format!("{name}-{version}")))
+}
+
+/// Whether a bundle is there for all roles; their weights are read by the parties themselves.
+pub(crate) fn is_whole(bundle: &Path) -> bool {
+    let part = |role: Role| role.folder(bundle);
+    check_parts(bundle).is_ok()
+        && ClientBundle::open(&part(Role::Client)).is_ok()
+        && DealerBundle::open(&part(Role::Dealer)).is_ok()
+}
+
+/// Makes the folder that is to hold a bundle, before there is work that would be lost.
+pub(crate) fn make_room(bundle: &Path) -> Result<()> {
+    let cache = bundle.parent().context("a bundle without a folder around it")?;
+    let made = fs::create_dir_all(cache);
+    made.map_err(|e| unwritable(format!("cannot make the cache folder {}: {e}", cache.display())))
+}
+
+/// Writes a bundle with `write`, and shows on the bar how far it is.
+pub(crate) fn write(
+    bundle: &Path,
+    bar: &ProgressBar,
+    write: impl FnOnce(WriteOptions<'_>) -> Result<BundleId, ConvertError>,
+) -> Result<()> {
+    bar.set_message("masking and writing");
+    let mut progress = |done: u64, all: u64| {
+        bar.set_length(all);
+        bar.set_position(done);
+        if STOP.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    WRITING.store(true, Ordering::SeqCst);
+    // what is there and cannot be read is replaced
+    let written = write(WriteOptions { overwrite: bundle.exists(), progress: Some(&mut progress) });
+    WRITING.store(false, Ordering::SeqCst);
+    if STOP.load(Ordering::SeqCst) {
+        interrupt();
+    }
+    match written {
+        // another process was faster: its bundle serves as well
+        Err(_) if is_whole(bundle) => {}
+        Err(ConvertError::Bundle(error @ BundleError::Write { .. })) => return Err(unwritable(error.to_string())),
+        other => drop(other?),
+    }
+    Ok(())
+}
+
+/// The cache cannot be written to.
+fn unwritable(what: String) -> anyhow::Error {
+    let cure = format!("set {CACHE_VARIABLE} to a folder with room that you may write to");
+    coded(UNWRITABLE, format!("{what}; bundles are kept in your cache folder: {cure}"))
+}
