@@ -19,10 +19,12 @@ class Shape:
         return self.hidden // self.heads
 
 
+# by the names that `runtime bench model --model` gives them
 SHAPES = {
     "bert-base": Shape(hidden=768, heads=12, intermediate=3072, layers=12),
     "bert-large": Shape(hidden=1024, heads=16, intermediate=4096, layers=24),
-    "bert-tiny": Shape(hidden=128, heads=2, intermediate=512, layers=2),
+    "minilm-l6": Shape(hidden=384, heads=12, intermediate=1536, layers=6),
+    "tiny": Shape(hidden=64, heads=4, intermediate=256, layers=2),
 }
 
 

@@ -7,8 +7,8 @@ usage() {
 usage: bench/peers/run.sh [options]
 
   --dir DIR      where install.sh put the peers (default: ${XDG_CACHE_HOME:-~/.cache}/private-bert-peers)
-  --shape NAME   bert-base (default), bert-large or bert-tiny
-  --layers N     fewer layers than the shape has (our runtime is left out then: it runs whole models)
+  --shape NAME   bert-base (default), bert-large, minilm-l6 or tiny
+  --layers N     only the first N layers of the shape
   --tokens N     128 by default
   --repeats N    measured runs of each, 3 by default; seconds are medians
   --cores LIST   cores for everything, as 0,1 (default: all that this process may use)
@@ -41,8 +41,9 @@ done
 case "$shape" in
     bert-base) whole=12 ;;
     bert-large) whole=24 ;;
-    bert-tiny) whole=2 ;;
-    *) fail "--shape $shape: one of bert-base, bert-large, bert-tiny" ;;
+    minilm-l6) whole=6 ;;
+    tiny) whole=2 ;;
+    *) fail "--shape $shape: one of bert-base, bert-large, minilm-l6, tiny" ;;
 esac
 for name in ${only//,/ }; do
     case "$name" in plain | ours | crypten | spu) ;; *) fail "--only $name: some of plain,ours,crypten,spu" ;; esac
@@ -82,6 +83,7 @@ measure() {
 peer() {
     local name=$1 script=$2
     shift 2
+    [[ ,$only, == *,$name,* ]] || return 0
     if [ -x "$dir/$name/bin/python" ]; then
         measure "$name" "$dir/$name/bin/python" "$here/$script" --shape "$shape" --layers "$layers" --tokens "$tokens" \
             --cores "$cores" "$@"
@@ -92,12 +94,10 @@ peer() {
 
 # the plain run is short: more of them
 peer plain plain_torch.py --repeats $((repeats * 5))
-if [ "$layers" -ne "$whole" ]; then
-    echo "run.sh: ours is left out, it has no --layers" >&2
-elif [ -x "$runtime" ]; then
-    measure ours "$runtime" bench model --model "$shape" --tokens "$tokens" --embedding client --schedule ahead \
-        --repeat "$repeats" --threads 1 --json
-else
+if [ -x "$runtime" ]; then
+    measure ours "$runtime" bench model --model "$shape" --layers "$layers" --tokens "$tokens" --embedding client \
+        --schedule ahead --repeat "$repeats" --threads 1 --json
+elif [[ ,$only, == *,ours,* ]]; then
     echo "run.sh: $runtime is not there: cargo build --release -p runtime, or set RUNTIME" >&2
 fi
 peer crypten crypten_secformer.py --repeats "$repeats"

@@ -15,9 +15,13 @@ def complete(name, report):
     if name != "ours":
         return report
     report = dict(report)
-    report.setdefault("system", "this repository")
-    report.setdefault("protocol", "2 parties with masked wires, 1 dealer")
-    report.setdefault("functions", "2Quad, GeLU and root by dealt series")
+    report["system"] = "this repository"
+    report["protocol"] = "2 parties with masked wires, 1 dealer"
+    report["functions"] = "2Quad, GeLU and LayerNorm; client's embedding, classifier"
+    report["placement"] = "4 processes, one thread each"
+    if isinstance(report.get("peak_rss_bytes"), dict):
+        report["peak_rss_bytes_by_role"] = report["peak_rss_bytes"]
+        report["peak_rss_bytes"] = sum(peak or 0 for peak in report["peak_rss_bytes"].values())
     if "online_bytes_each_way" in report:
         report.setdefault("online_bytes", 2 * report["online_bytes_each_way"])
     if "online_seconds" in report and "offline_seconds" in report:
