@@ -6,7 +6,7 @@ usage() {
     cat <<'END'
 usage: bench/peers/install.sh [DIR]
 
-DIR is where the environments go (default: ${XDG_CACHE_HOME:-~/.cache}/private-bert-peers). About 10 GB, or 1.5 GB with
+DIR is where the environments go (default: ${XDG_CACHE_HOME:-~/.cache}/private-bert-peers). About 10 GB, less with
 TORCH_INDEX_URL. What is there already is left as it is; nothing is downloaded afterwards.
 
   PYTHON           Python 3.11 to use (default: python3.11, else python3)
@@ -31,7 +31,7 @@ found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fai
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
-# make NAME CHECK [pip's arguments]: the environment is made under another name, so that half of one is never taken for one
+# make NAME CHECK [pip's arguments]: made under another name first, so that half an environment is never taken for one
 make() {
     local name=$1 check=$2
     shift 2
@@ -59,7 +59,8 @@ if [ -n "${PLAIN_VENV:-}" ] && [ ! -e "$dir/plain" ]; then
     [ -x "$PLAIN_VENV/bin/python" ] || fail "PLAIN_VENV=$PLAIN_VENV has no bin/python"
     ln -s "$(cd "$PLAIN_VENV" && pwd)" "$dir/plain"
 fi
-make plain 'import torch, numpy; print("torch", torch.__version__)' "${torch_index[@]}" -r "$here/requirements-plain.txt"
+make plain 'import torch, numpy; print("torch", torch.__version__)' \
+    "${torch_index[@]}" -r "$here/requirements-plain.txt"
 make crypten 'import crypten, torch; print("crypten", crypten.__version__, "on torch", torch.__version__)' \
     --no-deps "${torch_index[@]}" -r "$crypten_list"
 make spu 'import spu; print("spu", spu.__version__)' --no-deps -r "$here/requirements-spu.txt"

@@ -103,6 +103,7 @@ fi
 peer crypten crypten_secformer.py --repeats "$repeats"
 peer spu spu_puma.py --repeats "$repeats"
 
-python3 "$here/table.py" "$reports" --shape "$shape" --layers "$layers" --tokens "$tokens" --cores "$cores" --output "$output"
+python3 "$here/table.py" "$reports" --shape "$shape" --layers "$layers" --tokens "$tokens" --cores "$cores" \
+    --output "$output"
 echo "run.sh: the same as JSON: $output" >&2
 [ ${#failed[@]} -eq 0 ] || { echo "run.sh: failed: ${failed[*]}" >&2; exit 1; }

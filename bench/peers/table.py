@@ -81,7 +81,8 @@ def rounds(row):
 
 def markdown(rows, asked):
     lines = [
-        f"{asked.shape}, {asked.layers} layers, {asked.tokens} tokens, random weights, cores {asked.cores} of {cpu_name()}",
+        f"{asked.shape}, {asked.layers} layers, {asked.tokens} tokens, random weights, cores {asked.cores} "
+        f"of {cpu_name()}",
         "",
         "| | online | offline | together | between parties | from dealer | rounds | memory "
         "| online / plain | together / plain | online / ours | together / ours | largest difference |",
@@ -104,7 +105,7 @@ def markdown(rows, asked):
         ]
         lines.append("| " + " | ".join(cells) + " |")
     if any(row["busy_before"] is None or row["busy_before"] > QUIET for row in rows.values()):
-        lines += ["", f"† the machine was more than {QUIET:.0%} busy with other things just before: seconds are too long."]
+        lines += ["", f"† under load: more than {QUIET:.0%} of the machine was busy with other things just before."]
     lines += ["", "What is and is not comparable: bench/peers/README.md. Rows:", ""]
     for row in rows.values():
         facts = [row.get(key) for key in ("version", "protocol", "functions", "placement")]
