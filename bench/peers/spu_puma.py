@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import resource
+import signal
 import socket
 import statistics
 import sys
@@ -179,6 +180,7 @@ def place(cores):
 
 def main():
     asked = arguments.parse(__doc__.splitlines()[0])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the processes below, a signal would not
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # SPU logs to standard output, which is for the JSON alone
     shape = SHAPES[asked.shape]
