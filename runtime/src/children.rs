@@ -18,6 +18,8 @@ use crate::watched::Hope;
 
 /// Messages of roles that are kept.
 const MOST_MESSAGES: usize = 1000;
+/// How long a role keeps memory that it does not use.
+const PURGE_MILLISECONDS: &str = "10000";
 /// Time between two looks at children that may have ended.
 const GLANCE: Duration = Duration::from_millis(2);
 /// How long a child gets to end where something else says that it must have.
@@ -75,6 +77,8 @@ impl Children {
         if let Some(limit) = memory.limit {
             command.args(["--memory", &limit.to_string()]);
         }
+        // what a request frees the next one takes again: only an idle role gives memory back to the system
+        command.env("MIMALLOC_PURGE_DELAY", PURGE_MILLISECONDS);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C on a terminal is for this process; the roles end with it
         #[cfg(unix)]
