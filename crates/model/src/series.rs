@@ -5,7 +5,7 @@
 //! read X and multiply shares of `cos ka`, `sin ka` by public integers. Both parties must compute the same integers to the
 //! last bit, so there is no float here: coefficients are rounded once, sines come from integer tables.
 
-use ring64::{TRIG_FRAC, Turn};
+use ring64::{Harmonics, TRIG_FRAC, Turn};
 use serde::{Deserialize, Serialize};
 
 /// Integer coefficients of a Fourier series.
@@ -59,38 +59,15 @@ impl Series {
         Turn::new(self.modulus_bits)
     }
 
-    /// What multiplies the shares of `cos ka` and `sin ka`, for harmonic number `index`.
-    pub fn multipliers(&self, turn: &Turn, index: usize, phase: &[u64], of_cos: &mut [i64], of_sin: &mut [i64]) {
-        turn.cos_sin_many(phase, u64::from(self.harmonics[index]), of_cos, of_sin);
-        let (g, h) = (self.cosines[index], self.sines[index]);
-        for (c, s) in of_cos.iter_mut().zip(of_sin) {
-            let (cos, sin) = (*c, *s);
-            *c = round_shift(g * cos + h * sin, TRIG_FRAC);
-            *s = round_shift(g * sin - h * cos, TRIG_FRAC);
-        }
-    }
-
-    /// `cos ka` and `sin ka` of masks as the dealer shares them, for harmonic number `index`.
-    pub fn waves(&self, turn: &Turn, index: usize, mask: &[u64], cos: &mut [i64], sin: &mut [i64]) {
-        turn.cos_sin_many(mask, u64::from(self.harmonics[index]), cos, sin);
-        for v in cos.iter_mut().chain(sin) {
-            *v = round_shift(*v, TRIG_FRAC - self.trig_frac);
-        }
+    /// The terms without the constant.
+    pub fn terms(&self) -> Harmonics<'_> {
+        Harmonics { multiples: &self.harmonics, cosines: &self.cosines, sines: &self.sines }
     }
 
     /// The function of phases in clear, at [`Series::out_frac`].
     pub fn evaluate(&self, phase: &[u64]) -> Vec<u64> {
-        let turn = self.turn();
-        let (mut cos, mut sin) = (vec![0; phase.len()], vec![0; phase.len()]);
-        let mut sum = vec![0i64; phase.len()];
-        for index in 0..self.harmonics.len() {
-            self.multipliers(&turn, index, phase, &mut cos, &mut sin);
-            sum.iter_mut().zip(&cos).for_each(|(s, c)| *s += c);
-        }
-        sum.iter().map(|s| (s << self.trig_frac).wrapping_add(self.constant) as u64).collect()
+        let mut sum = vec![0; phase.len()];
+        self.turn().series_clear(self.terms(), phase, &mut sum);
+        sum.iter().map(|s| (s << self.trig_frac).wrapping_add(self.constant as u64)).collect()
     }
-}
-
-fn round_shift(v: i64, by: u32) -> i64 {
-    if by == 0 { v } else { (v + (1 << (by - 1))) >> by }
 }

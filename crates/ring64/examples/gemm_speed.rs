@@ -1,5 +1,5 @@
-//! How fast the matrix products run here: G multiply-adds per second by kernel, shape and threads, then the time per word of
-//! the rest. The first shape is one tile with all its data in the first-level cache: the rate the others can come near.
+//! How fast the matrix products run here: G multiply-adds per second by kernel, shape and threads.
+//! The first shape is one tile with all its data in the first-level cache: the rate the others can come near.
 //!
 //! `cargo run --release -p ring64 --example gemm_speed`
 #![allow(clippy::print_stdout, reason = "a program that prints its findings")]
@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use ring64::{Dims, Kernel, Key, Prg, Rhs, Turn};
+use ring64::{Dims, Kernel, Key, Prg, Rhs};
 
 const SHAPES: [(usize, usize, usize, Rhs); 10] = [
     (8, 120, 24, Rhs::AsIs),
@@ -39,33 +39,6 @@ fn main() {
             let shape = format!("{m}x{k}x{n}{}", if rhs == Rhs::Transposed { " t" } else { "" });
             println!("{shape:>24} {:>8} {alone:>10.2} {all:>10.2}", kernel.to_string());
         }
-    }
-    let n = 128 * 3072;
-    let words = Prg::new(&Key::from_bytes([1; 32]), 0).words(n);
-    println!("\none thread, ns per word, {n} words:");
-    for kernel in Kernel::available() {
-        let mut c = words.clone();
-        let ns = one.install(|| best(|| kernel.mul_add(&words, &words, &mut c))) / n as f64;
-        println!("  mul_add {kernel}: {ns:.2}");
-    }
-    let (mut cos, mut sin) = (vec![0; n], vec![0; n]);
-    let ns = one.install(|| best(|| Turn::new(17).cos_sin_many(&words, 3, &mut cos, &mut sin))) / n as f64;
-    println!("  cos_sin_many: {ns:.2}");
-    let ns = best(|| words.iter().zip(&mut cos).for_each(|(&w, c)| *c = Turn::new(17).cos_sin(w).0)) / n as f64;
-    println!("  cos_sin: {ns:.2}");
-    let mut out = words.clone();
-    let ns = one.install(|| best(|| Prg::new(&Key::from_bytes([2; 32]), 0).fill(&mut out))) / n as f64;
-    println!("  fill: {ns:.2}");
-    for bits in [48, 17] {
-        let mut bytes = Vec::new();
-        ring64::pack(&words, 0, bits, &mut bytes);
-        let ns = best(|| ring64::unpack_add(&bytes, bits, &mut out).expect("own packing")) / n as f64;
-        println!("  unpack_add {bits} bits: {ns:.2}");
-        let ns = best(|| {
-            bytes.clear();
-            ring64::pack(&words, 64 - bits, bits, &mut bytes);
-        }) / n as f64;
-        println!("  pack {bits} bits: {ns:.2}");
     }
 }
 

@@ -6,11 +6,14 @@
 
 mod chacha;
 mod gemm;
+mod waves;
 
 pub(crate) use chacha::fill_passes;
 pub(crate) use gemm::gemm;
+pub(crate) use waves::{series_piece, waves_piece};
 
-use crate::{scalar, trig};
+use crate::waves::{self as portable, Plan};
+use crate::{Harmonics, scalar};
 
 /// Whether this CPU has the instructions. The standard library asks the CPU once and remembers.
 pub(crate) fn is_available() -> bool {
@@ -42,5 +45,5 @@ recompiled! {
     scalar::scale_add(factor: u64, a: &[u64], c: &mut [u64]);
     scalar::row_dot(columns: usize, a: &[u64], b: &[u64], out: &mut [u64]);
     scalar::matrix_vector(matrix: &[u64], vector: &[u64], out: &mut [u64]);
-    trig::cos_sin_piece(angles: &[u64], factor: u64, cos: &mut [i64], sin: &mut [i64]);
+    portable::series_clear_piece(plan: Plan<'_>, harmonics: Harmonics<'_>, angles: &[u64], sum: &mut [u64]);
 }

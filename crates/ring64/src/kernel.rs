@@ -4,7 +4,8 @@ use std::fmt;
 
 use rayon::prelude::*;
 
-use crate::scalar;
+use crate::waves::{Plan, Rows};
+use crate::{Harmonics, scalar};
 
 /// Elementwise calls on more words than this run on all threads, in pieces of about this size.
 const PIECE_WORDS: usize = 1 << 15;
@@ -80,6 +81,19 @@ macro_rules! dispatch {
     };
 }
 
+/// Calls the function of a portable module, or that of the same name in the module of the kernel.
+macro_rules! twin {
+    ($kernel:expr, $module:ident :: $($call:tt)+) => {
+        match $kernel {
+            Kernel::Scalar => crate::$module::$($call)+,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => crate::avx512::$($call)+,
+            #[cfg(not(target_arch = "x86_64"))]
+            Kernel::Avx512 => panic!("{NOT_HERE}"),
+        }
+    };
+}
+
 impl Kernel {
     /// The fastest kernel of this CPU.
     pub fn detect() -> Self {
@@ -95,17 +109,6 @@ impl Kernel {
         let mut kernels = vec![Self::Scalar];
         kernels.extend(Some(Self::detect()).filter(|&best| best != Self::Scalar));
         kernels
-    }
-
-    /// The loop of [`crate::Turn::cos_sin_many`].
-    pub(crate) fn cos_sin_piece(self, angles: &[u64], factor: u64, cos: &mut [i64], sin: &mut [i64]) {
-        match self {
-            Self::Scalar => crate::trig::cos_sin_piece(angles, factor, cos, sin),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => crate::avx512::cos_sin_piece(angles, factor, cos, sin),
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx512 => panic!("{NOT_HERE}"),
-        }
     }
 
     /// Overwrites whole passes of `words` with the key stream from block `counter` on, where the kernel has a way of its
@@ -158,6 +161,28 @@ impl Kernel {
     pub fn scale_rows_add(self, columns: usize, a: &[u64], r: &[u64], c: &mut [u64]) {
         check("scale_rows_add", a.len(), r.len().saturating_mul(columns), c.len());
         rows(columns, a, r, c, |r, a, c| dispatch!(self, scale_add(r, a, c)));
+    }
+
+    /// The loop of [`crate::Turn::waves`].
+    pub(crate) fn waves(self, plan: Plan<'_>, frac: u32, angles: &[u64], rows: &mut [&mut [u64]]) {
+        twin!(self, waves::waves_piece(plan, frac, angles, rows));
+    }
+
+    /// The loop of [`crate::Turn::series_add`].
+    pub(crate) fn series(
+        self,
+        plan: Plan<'_>,
+        harmonics: Harmonics<'_>,
+        angles: &[u64],
+        rows: Rows<'_>,
+        sum: &mut [u64],
+    ) {
+        twin!(self, waves::series_piece(plan, harmonics, angles, rows, sum));
+    }
+
+    /// The loop of [`crate::Turn::series_clear`].
+    pub(crate) fn series_clear(self, plan: Plan<'_>, harmonics: Harmonics<'_>, angles: &[u64], sum: &mut [u64]) {
+        twin!(self, waves::series_clear_piece(plan, harmonics, angles, sum));
     }
 }
 

@@ -6,15 +6,10 @@
 //! out at compile time give both functions by multiplications and shifts. No table also means that the time does not
 //! depend on the angle, which is a secret of the dealer's when the dealer calls it.
 
-use rayon::prelude::*;
-
 use crate::Kernel;
 
 /// The fractional bits of the cosines and sines: 1 is `1 << TRIG_FRAC`.
 pub const TRIG_FRAC: u32 = 30;
-
-/// Bulk calls of more angles than this run on all threads, in pieces of this size.
-const PIECE: usize = 1 << 14;
 
 /// A full turn divided into 2^bits steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,33 +35,24 @@ impl Turn {
         Self { kernel, ..self }
     }
 
+    pub(crate) fn shift(&self) -> u32 {
+        self.shift
+    }
+
+    pub(crate) fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
     /// The cosine and sine of 2 pi * angle / 2^bits with [`TRIG_FRAC`] fractional bits, less than one unit off, exact at
     /// the quarters of a turn. The angle counts modulo the turn.
     #[inline]
     pub fn cos_sin(&self, angle: u64) -> (i64, i64) {
         eighths(angle << self.shift)
     }
-
-    /// [`Turn::cos_sin`] of `k * angles[i]` for every i: the k-th harmonic.
-    ///
-    /// # Panics
-    /// When the lengths differ.
-    pub fn cos_sin_many(&self, angles: &[u64], k: u64, cos: &mut [i64], sin: &mut [i64]) {
-        assert_eq!(angles.len(), cos.len(), "cos_sin_many: angles and cosines");
-        assert_eq!(angles.len(), sin.len(), "cos_sin_many: angles and sines");
-        // One multiplication scales the harmonic to the turn and to 2^64.
-        let factor = k << self.shift;
-        if angles.len() <= PIECE {
-            return self.kernel.cos_sin_piece(angles, factor, cos, sin);
-        }
-        (angles.par_chunks(PIECE), cos.par_chunks_mut(PIECE), sin.par_chunks_mut(PIECE))
-            .into_par_iter()
-            .for_each(|(angles, cos, sin)| self.kernel.cos_sin_piece(angles, factor, cos, sin));
-    }
 }
 
-/// The loop of the bulk form. The AVX-512 module compiles the same body once more for wider registers: there is one
-/// arithmetic, so there is nothing to disagree.
+/// [`Turn::cos_sin`] of many angles, times `factor`: a multiple shifted as the turn is. Kernels compile this same body for
+/// their registers: there is one arithmetic, so there is nothing to disagree.
 #[inline(always)]
 pub(crate) fn cos_sin_piece(angles: &[u64], factor: u64, cos: &mut [i64], sin: &mut [i64]) {
     for ((&angle, cos), sin) in angles.iter().zip(cos).zip(sin) {
@@ -178,24 +164,6 @@ mod tests {
         for angle in [0, 1, 77, 131_071] {
             assert_eq!(turn.cos_sin(angle), turn.cos_sin(angle + (5 << 17)));
             assert_eq!(turn.cos_sin(angle), turn.cos_sin(angle.wrapping_sub(1 << 17)));
-        }
-    }
-
-    #[test]
-    fn the_bulk_form_is_the_single_one_of_each_multiple() {
-        let seed = 0x3D;
-        println!("seed {seed}");
-        for (n, bits) in [(0, 9), (1, 17), (29, 1), (3 * PIECE + 11, 40)] {
-            let angles = Prg::new(&Key::from_bytes([seed; 32]), n as u64).words(n);
-            for k in [0, 1, 3, u64::MAX] {
-                for kernel in Kernel::available() {
-                    let (mut cos, mut sin) = (vec![9; n], vec![9; n]);
-                    Turn::new(bits).with_kernel(kernel).cos_sin_many(&angles, k, &mut cos, &mut sin);
-                    for (i, &angle) in angles.iter().enumerate() {
-                        assert_eq!((cos[i], sin[i]), Turn::new(bits).cos_sin(angle.wrapping_mul(k)), "{kernel}");
-                    }
-                }
-            }
         }
     }
 

@@ -157,16 +157,10 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
             for (mask, segment) in masks.iter().zip(&curve.segments) {
                 let (demand, count, series) = (self.next(), mask.len(), &segment.series);
                 let turn = series.turn().with_kernel(self.kernel);
-                let harmonics = series.harmonics.len();
-                let halves = self.zero.words(demand, Purpose::Dealt, 2 * harmonics * count, self.kernel);
-                let (mut cos, mut sin) = (vec![0; count], vec![0; count]);
-                for (index, halves) in halves.chunks_exact((2 * count).max(1)).enumerate() {
-                    series.waves(&turn, index, mask, &mut cos, &mut sin);
-                    for (wave, half) in [&cos, &sin].into_iter().zip(halves.chunks_exact(count)) {
-                        let rest: Vec<u64> = wave.iter().zip(half).map(|(w, h)| (*w as u64).wrapping_sub(*h)).collect();
-                        self.send(&rest)?;
-                    }
-                }
+                let multiples = &series.harmonics;
+                let mut waves = vec![0; 2 * multiples.len() * count];
+                turn.waves(multiples, series.trig_frac, mask, &mut waves);
+                self.share(demand, Purpose::Dealt, waves)?;
             }
         }
         Ok(vec![(); x.len()])

@@ -224,13 +224,8 @@ impl Arithmetic for Online<'_, '_> {
                     Party::One => series.constant as u64,
                 };
                 let mut z = vec![constant; count];
-                let (mut of_cos, mut of_sin) = (vec![0i64; count], vec![0i64; count]);
                 let waves = dealt.next().unwrap_or_default();
-                for (index, wave) in waves.chunks_exact(2).enumerate() {
-                    series.multipliers(&turn, index, phase, &mut of_cos, &mut of_sin);
-                    self.kernel.mul_add(bytemuck::must_cast_slice(&of_cos), &wave[0], &mut z);
-                    self.kernel.mul_add(bytemuck::must_cast_slice(&of_sin), &wave[1], &mut z);
-                }
+                turn.series_add(series.terms(), phase, &waves, &mut z);
                 parts.push((z, segment.cols));
             }
             results.push(join_columns(&parts, *rows));

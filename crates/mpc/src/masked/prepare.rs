@@ -30,8 +30,8 @@ pub(crate) enum Correlation {
     SquareSum([Vec<u64>; 2]),
     /// Of each product, `-[a]`, `-[b]` and `[ab]`.
     ScaleRows(Vec<[Vec<u64>; 3]>),
-    /// Of each segment, cosines and sines in turn, harmonic by harmonic.
-    Series(Vec<Vec<Vec<u64>>>),
+    /// Of each segment, cosines and sines in turn, harmonic by harmonic, as `Turn::waves` lays them.
+    Series(Vec<Vec<u64>>),
 }
 
 impl Correlation {
@@ -233,8 +233,7 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, S> {
             for segment in &curve.segments {
                 let (demand, count) = (self.source.next(), rows * segment.cols);
                 let waves = 2 * segment.series.harmonics.len();
-                let dealt = self.source.dealt(demand, Purpose::Dealt, waves * count)?;
-                segments.push(dealt.chunks_exact(count.max(1)).map(<[u64]>::to_vec).collect());
+                segments.push(self.source.dealt(demand, Purpose::Dealt, waves * count)?);
             }
         }
         self.queue.push_back(Correlation::Series(segments));
