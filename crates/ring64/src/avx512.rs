@@ -6,10 +6,12 @@
 
 mod chacha;
 mod gemm;
+mod opening;
 mod waves;
 
 pub(crate) use chacha::fill_passes;
 pub(crate) use gemm::gemm;
+pub(crate) use opening::{receive_piece, send_piece};
 pub(crate) use waves::{series_piece, waves_piece};
 
 use crate::waves::{self as portable, Plan};

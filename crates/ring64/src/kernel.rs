@@ -184,6 +184,16 @@ impl Kernel {
     pub(crate) fn series_clear(self, plan: Plan<'_>, harmonics: Harmonics<'_>, angles: &[u64], sum: &mut [u64]) {
         twin!(self, waves::series_clear_piece(plan, harmonics, angles, sum));
     }
+
+    /// The loop of [`Kernel::open_send`].
+    pub(crate) fn send_piece(self, share: &[u64], offset: u64, bits: (u32, u32), words: &mut [u64], out: &mut [u8]) {
+        twin!(self, opening::send_piece(share, offset, bits, words, out));
+    }
+
+    /// The loop of [`Kernel::open_receive`].
+    pub(crate) fn receive_piece(self, bytes: &[u8], bits: u32, lift: Option<u32>, words: &mut [u64]) -> bool {
+        twin!(self, opening::receive_piece(bytes, bits, lift, words))
+    }
 }
 
 fn check(name: &str, a: usize, b: usize, c: usize) {

@@ -41,7 +41,11 @@ pub fn pack(words: &[u64], drop: u32, bits: u32, out: &mut Vec<u8>) {
     assert!(drop + bits <= 64, "pack: bits {drop}..{} of a word of 64", drop + bits);
     let start = out.len();
     out.resize(start + packed_len(words.len(), bits), 0);
-    let out = &mut out[start..];
+    pack_into(words, drop, bits, &mut out[start..]);
+}
+
+/// [`pack`] into bytes of the length that it takes.
+pub(crate) fn pack_into(words: &[u64], drop: u32, bits: u32, out: &mut [u8]) {
     match bits {
         8 => pack_bytes::<1>(words, drop, out),
         16 => pack_bytes::<2>(words, drop, out),
@@ -93,11 +97,11 @@ fn unpack_with(bytes: &[u8], bits: u32, out: &mut [u64], store: impl Fn(&mut u64
     Ok(())
 }
 
-fn check_bits(bits: u32) {
+pub(crate) fn check_bits(bits: u32) {
     assert!((1..=64).contains(&bits), "packed words of {bits} bits: 1 to 64 are possible");
 }
 
-fn check_form(bytes: &[u8], bits: u32, count: usize) -> Result<(), PackError> {
+pub(crate) fn check_form(bytes: &[u8], bits: u32, count: usize) -> Result<(), PackError> {
     let expected = packed_len(count, bits);
     if bytes.len() != expected {
         return Err(PackError::Length { expected, got: bytes.len() });
