@@ -54,24 +54,16 @@ impl Series {
         }
     }
 
-    /// The harmonics with their coefficients.
-    pub fn terms(&self) -> Harmonics<'_> {
-        Harmonics { multiples: &self.harmonics, cosines: &self.cosines, sines: &self.sines }
-    }
-
     /// The angles of one revolution.
     pub fn turn(&self) -> Turn {
         Turn::new(self.modulus_bits)
     }
 
-<<<<<<< HEAD
-=======
     /// The terms without the constant.
     pub fn terms(&self) -> Harmonics<'_> {
         Harmonics { multiples: &self.harmonics, cosines: &self.cosines, sines: &self.sines }
     }
 
->>>>>>> wt-elem
     /// The function of phases in clear, at [`Series::out_frac`].
     pub fn evaluate(&self, phase: &[u64]) -> Vec<u64> {
         let mut sum = vec![0; phase.len()];
