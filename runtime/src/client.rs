@@ -218,7 +218,7 @@ fn measure(
         online_seconds: after.as_secs_f64() - again,
         parts: zero.parts.iter().zip(&one.parts).take(most_parts).map(|(zero, one)| zero.slower(one)).collect(),
     };
-    let headers = (cost.rounds * HEADER_LEN) as u64;
+    let headers = (cost.frames * HEADER_LEN) as u64;
     let frames = (deal_frames(cost.dealt_bytes) + 2) * HEADER_LEN;
     for (what, got, most) in [
         ("rounds", measured.rounds, cost.rounds as u64),

@@ -249,7 +249,7 @@ impl Server {
             let outcome = online(&this, correlations, input, peer, &mut trace)?;
             let passed = peer.counters().since(sent);
             report.offline_seconds += prepared.as_secs_f64();
-            report.rounds += passed.frames_sent;
+            report.rounds += trace.parts.iter().map(|part| part.rounds).sum::<u64>();
             report.online_bytes += passed.bytes_sent;
             report.add_parts(&trace);
             Ok(outcome)

@@ -89,7 +89,7 @@ fn private_logits_are_the_float_ones_and_cost_what_was_planned() {
             let measured = answer.measured;
             assert_eq!(measured.restarts, 0);
             assert_eq!(measured.rounds, cost.rounds as u64);
-            assert_eq!(measured.online_bytes_each_way, (cost.opened_bytes + cost.rounds * HEADER_LEN) as u64);
+            assert_eq!(measured.online_bytes_each_way, (cost.opened_bytes + cost.frames * HEADER_LEN) as u64);
             // beside the dealt stream, a key of 32 bytes to each party
             let frames = mpc::deal_frames(cost.dealt_bytes) + 2;
             assert_eq!(measured.offline_bytes, (cost.dealt_bytes + 2 * 32 + frames * HEADER_LEN) as u64);

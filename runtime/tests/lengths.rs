@@ -63,7 +63,7 @@ fn answers(deployment: &mut Deployment, sample: &Sample) -> Vec<Answer> {
 
 fn assert_as_planned(measured: &Measured, cost: &Cost) {
     assert_eq!(measured.rounds, cost.rounds as u64);
-    assert_eq!(measured.online_bytes_each_way, (cost.opened_bytes + cost.rounds * HEADER_LEN) as u64);
+    assert_eq!(measured.online_bytes_each_way, (cost.opened_bytes + cost.frames * HEADER_LEN) as u64);
     let dealt = cost.dealt_bytes + 64 + (mpc::deal_frames(cost.dealt_bytes) + 2) * HEADER_LEN;
     assert_eq!(measured.offline_bytes, dealt as u64);
 }

@@ -43,7 +43,7 @@ pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Arithmetic, Fixed, Form, PhaseOpening, PhaseSegment, Value, WireOpening, input_form};
 pub use float::{Float, FloatTrace, Observer};
 pub use fold::{FoldError, Folded, Matrix, Tensors, fold};
-pub use plan::{Cost, Demand, Plan};
+pub use plan::{Cost, Demand, OPENING_FRAME, Plan, opening_frames};
 pub use sample::{Sample, SampleError, embed, one_hot};
 pub use series::Series;
 pub use shape::{MOST_ROWS, MOST_TEXTS, Shape, TOKEN_CLASSES, Texts, TextsError, token_class};

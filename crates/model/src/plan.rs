@@ -130,8 +130,10 @@ impl Demand {
 /// What a run costs, exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Rounds between the parties: one frame each way.
+    /// Rounds between the parties.
     pub rounds: usize,
+    /// Frames that each party sends to the other: at least one a round ([`opening_frames`]).
+    pub frames: usize,
     /// Payload bytes that each party sends to the other, without frame headers.
     pub opened_bytes: usize,
     /// Payload bytes that the dealer sends to P1, without frame headers and keys.
@@ -149,23 +151,45 @@ pub struct Plan {
     pub rounds: Vec<String>,
     /// Payload bytes that each party sends to the other in each round, without frame headers.
     pub opened: Vec<usize>,
+    /// Frames that carry them.
+    pub frames: Vec<usize>,
+}
+
+/// An opening's frame is sent as soon as it holds so many bytes, while what follows is still being computed.
+pub const OPENING_FRAME: usize = 512 << 10;
+
+/// The payloads of an opening's frames: its items in order, each whole; a frame ends with the item that brings it to
+/// [`OPENING_FRAME`] bytes.
+pub fn opening_frames(items: impl IntoIterator<Item = usize>) -> Vec<usize> {
+    let (mut frames, mut frame) = (Vec::new(), 0);
+    for item in items {
+        frame += item;
+        if frame >= OPENING_FRAME {
+            frames.push(frame);
+            frame = 0;
+        }
+    }
+    if frame > 0 || frames.is_empty() {
+        frames.push(frame);
+    }
+    frames
 }
 
 impl Plan {
     /// Plans a batch.
     pub fn new(spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<Plan, SpecError> {
-        let planner = Planner { demands: Vec::new(), rounds: Vec::new(), opened: Vec::new() };
+        let planner = Planner { demands: Vec::new(), rounds: Vec::new(), opened: Vec::new(), frames: Vec::new() };
         let mut engine = Fixed::new(spec.clone(), planner);
         let input = engine.input(kind, texts, ());
         classify(&mut engine, &spec.shape, texts, kind, &input)?;
-        let Planner { demands, rounds, opened } = engine.arithmetic;
-        Ok(Plan { demands, rounds, opened })
+        let Planner { demands, rounds, opened, frames } = engine.arithmetic;
+        Ok(Plan { demands, rounds, opened, frames })
     }
 
     /// What the batch costs.
     pub fn cost(&self) -> Cost {
         let mut keep = 1.0;
-        let mut cost = Cost { rounds: self.rounds.len(), ..Cost::default() };
+        let mut cost = Cost { rounds: self.rounds.len(), frames: self.frames.iter().sum(), ..Cost::default() };
         for demand in &self.demands {
             cost.opened_bytes += demand.opened_bytes();
             cost.dealt_bytes += demand.dealt_bytes();
@@ -186,6 +210,7 @@ struct Planner {
     demands: Vec<Demand>,
     rounds: Vec<String>,
     opened: Vec<usize>,
+    frames: Vec<usize>,
 }
 
 impl Arithmetic for Planner {
@@ -253,7 +278,10 @@ impl Arithmetic for Planner {
             });
             self.demands.extend(phase);
         }
-        self.opened.push(self.demands[before..].iter().map(Demand::opened_bytes).sum());
+        let items = || self.demands[before..].iter().map(Demand::opened_bytes);
+        let (opened, frames) = (items().sum(), opening_frames(items()).len());
+        self.opened.push(opened);
+        self.frames.push(frames);
         Ok((vec![(); wires.len()], vec![(); phases.len()]))
     }
 }

@@ -70,11 +70,11 @@ fn rounds_and_bytes_are_what_the_plan_says() {
         assert!(run.logits().is_some(), "seed 11 does not restart");
         let cost = run.plan.cost();
         for frames in [run.opened.sent(), run.opened.received()] {
-            assert_eq!(frames.len(), cost.rounds);
+            assert_eq!(frames.len(), cost.frames);
             let bytes: usize = frames.iter().map(|f| f.payload.len()).sum();
             assert_eq!(bytes, cost.opened_bytes, "{tokens} tokens, {kind:?}");
             let on_the_wire: u64 = frames.iter().map(net::Frame::wire_len).sum();
-            assert_eq!(on_the_wire as usize, cost.opened_bytes + cost.rounds * HEADER_LEN);
+            assert_eq!(on_the_wire as usize, cost.opened_bytes + cost.frames * HEADER_LEN);
         }
         let dealt: usize = run.dealt.received().iter().map(|f| f.payload.len()).sum();
         assert_eq!(dealt, cost.dealt_bytes);

@@ -6,9 +6,11 @@
 
 mod correlation;
 mod deal;
+mod exchange;
 mod online;
 mod pipe;
 mod prepare;
+mod share;
 mod spool;
 mod trace;
 

@@ -2,21 +2,22 @@
 
 use std::fmt;
 use std::mem::take;
-use std::time::Instant;
+use std::rc::Rc;
 use std::vec::IntoIter;
 
 use model::{
     Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, assemble, classify, copy_block,
-    join_columns, split_columns,
+    join_columns, opening_frames, split_columns,
 };
-use net::{Frame, Header, Link};
+use net::Link;
 use ring64::{Dims, Kernel, add_assign, low_bits, packed_len};
 
 use super::correlation::{Call, Correlations};
+use super::exchange::{Exchange, Opened};
+use super::share::Share;
 use super::trace::{Trace, Tracing};
 use super::{Attempt, residual_products, subtract_from_rows};
 use crate::error::MpcError;
-use crate::kind;
 use crate::weights::{Party, PartyWeights};
 
 /// How an attempt ended.
@@ -61,15 +62,18 @@ pub fn online(
     let (layers, tracing) = (spec.shape.layers, Tracing::begin(trace));
     let arithmetic = Online { weights, correlations, peer, step: 0, kernel, layers, tracing };
     let mut engine = Fixed::new(spec.clone(), arithmetic);
-    let share = engine.input(kind, texts, take(input));
+    let share = engine.input(kind, texts, Share::of(take(input)));
     let outcome = classify(&mut engine, &spec.shape, texts, kind, &share);
-    *input = share.data;
+    *input = share.data.into_words();
     match outcome {
-        Ok(logits) => Ok(Outcome::Logits { share: logits.data, frac: logits.form.frac }),
+        Ok(logits) => Ok(Outcome::Logits { share: logits.data.into_words(), frac: logits.form.frac }),
         Err(Stop::Restart) => Ok(Outcome::Restart),
         Err(Stop::Error(error)) => Err(error),
     }
 }
+
+/// Opened words. A product that is computed later keeps its factors.
+type Wire = Rc<Vec<u64>>;
 
 enum Stop {
     Restart,
@@ -106,100 +110,77 @@ impl Online<'_, '_, '_> {
         }
         right
     }
-
-    fn exchange(&mut self, mine: Vec<u8>) -> Result<Vec<u8>, MpcError> {
-        let (length, step) = (mine.len(), self.step);
-        self.step += 1;
-        let (request, number) = self.correlations.attempt;
-        let begin = Instant::now();
-        self.peer.send(Frame::new(Header::new(kind::OPEN, request, number, step), mine))?;
-        let theirs = self.peer.expect(kind::OPEN, request, number, step, Some(length))?;
-        self.tracing.opened(length, begin.elapsed());
-        Ok(theirs)
-    }
 }
 
-/// One item of an opening: our own bits, to which the peer's are added, and the range to which wires are lifted.
-struct Item {
-    words: Vec<u64>,
-    kept: u32,
-    lift: Option<u32>,
-}
-
-/// The masks of an opening must be as many as its words.
-fn fitting(share: &[u64], mask: Vec<u64>) -> Result<Vec<u64>, MpcError> {
-    match share.len() == mask.len() {
-        true => Ok(mask),
-        false => Err(MpcError::Opening { expected: mask.len(), got: share.len() }),
-    }
-}
-
-impl Arithmetic for Online<'_, '_, '_> {
-    type Wire = Vec<u64>;
+impl<'w> Arithmetic for Online<'w, '_, '_> {
+    type Wire = Wire;
     type Phase = Vec<Vec<u64>>;
-    type Share = Vec<u64>;
+    type Share = Share<'w>;
     type Error = Stop;
 
-    fn linear(&mut self, x: &Vec<u64>, weight: Weight, dims: Dims) -> Result<Vec<u64>, Stop> {
+    fn linear(&mut self, x: &Wire, weight: Weight, dims: Dims) -> Result<Share<'w>, Stop> {
         if let Some(part) = weight.begins_part(self.layers) {
             self.tracing.begin_part(part);
             self.correlations.begin_part(part);
         }
-        let mut z = next(&mut self.correlations.take(Call::Linear)?);
-        self.weights.share(weight, dims)?.multiply_add(dims.m, x, &mut z);
-        Ok(z)
+        let z = next(&mut self.correlations.take(Call::Linear)?);
+        let (share, x) = (self.weights.share(weight, dims)?, x.clone());
+        Ok(Share::later(z, move |z| share.multiply_add(dims.m, &x, z)))
     }
 
-    fn add_rows(&mut self, mut x: Vec<u64>, weight: Weight, rows: &[usize], cols: usize) -> Result<Vec<u64>, Stop> {
+    fn add_rows(&mut self, x: Share<'w>, weight: Weight, rows: &[usize], cols: usize) -> Result<Share<'w>, Stop> {
+        let mut x = x.into_words();
         let least = rows.iter().max().map_or(0, |row| (row + 1) * cols);
         let table = self.weights.share_rows(weight, least)?;
         for (out, row) in x.chunks_mut(cols).zip(rows) {
             add_assign(out, &table[row * cols..(row + 1) * cols]);
         }
-        Ok(x)
+        Ok(Share::of(x))
     }
 
-    fn residual(&mut self, x: &Vec<u64>, weight: Weight, rows: usize, cols: usize) -> Result<Vec<u64>, Stop> {
+    fn residual(&mut self, x: &Wire, weight: Weight, rows: usize, cols: usize) -> Result<Share<'w>, Stop> {
         let mut z = next(&mut self.correlations.take(Call::Residual)?);
         let mut means = vec![0; rows];
         residual_products(self.kernel, x, self.weights.share_rows(weight, 2 * cols)?, &mut z, &mut means);
         subtract_from_rows(&mut z, cols, &means);
-        Ok(z)
+        Ok(Share::of(z))
     }
 
-    fn matmul(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[Dims], rhs: Rhs) -> Result<Vec<Vec<u64>>, Stop> {
+    fn matmul(&mut self, pairs: &[(&Wire, &Wire)], dims: &[Dims], rhs: Rhs) -> Result<Vec<Share<'w>>, Stop> {
         let mut dealt = self.correlations.take(Call::Matmul)?;
         let mut products = Vec::with_capacity(pairs.len());
         for ((x, y), dims) in pairs.iter().zip(dims) {
-            let (minus_a, minus_b, mut z) = (next(&mut dealt), next(&mut dealt), next(&mut dealt));
-            let right = self.right(minus_b, y);
-            self.kernel.gemm(*dims, x, &right, rhs, &mut z);
-            self.kernel.gemm(*dims, &minus_a, y, rhs, &mut z);
-            products.push(z);
+            let (minus_a, minus_b, z) = (next(&mut dealt), next(&mut dealt), next(&mut dealt));
+            let (x, y, dims, kernel) = (Rc::clone(x), Rc::clone(y), *dims, self.kernel);
+            let right = self.right(minus_b, &y);
+            products.push(Share::later(z, move |z| {
+                kernel.gemm(dims, &x, &right, rhs, z);
+                kernel.gemm(dims, &minus_a, &y, rhs, z);
+            }));
         }
         Ok(products)
     }
 
-    fn square(&mut self, x: &[(&Vec<u64>, usize)]) -> Result<Vec<Vec<u64>>, Stop> {
+    fn square(&mut self, x: &[(&Wire, usize)]) -> Result<Vec<Share<'w>>, Stop> {
         let mut dealt = self.correlations.take(Call::Square)?;
         let mut squares = Vec::with_capacity(x.len());
         for (x, _) in x {
             // x (i x - 2 [a])
             let (minus_twice_a, mut z) = (next(&mut dealt), next(&mut dealt));
             self.kernel.mul_add(x, &self.right(minus_twice_a, x), &mut z);
-            squares.push(z);
+            squares.push(Share::of(z));
         }
         Ok(squares)
     }
 
-    fn square_sum(&mut self, x: &Vec<u64>, _: usize, cols: usize) -> Result<Vec<u64>, Stop> {
+    fn square_sum(&mut self, x: &Wire, _: usize, cols: usize) -> Result<Share<'w>, Stop> {
         let mut dealt = self.correlations.take(Call::SquareSum)?;
         let (minus_twice_a, mut z) = (next(&mut dealt), next(&mut dealt));
         self.kernel.row_dot(cols, x, &self.right(minus_twice_a, x), &mut z);
-        Ok(z)
+        Ok(Share::of(z))
     }
 
-    fn scale_rows(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[(usize, usize)]) -> Result<Vec<Vec<u64>>, Stop> {
+    fn scale_rows(&mut self, pairs: &[(&Wire, &Wire)], dims: &[(usize, usize)]) -> Result<Vec<Share<'w>>, Stop> {
         let mut dealt = self.correlations.take(Call::ScaleRows)?;
         let mut scaled = Vec::with_capacity(pairs.len());
         for ((x, r), (_, cols)) in pairs.iter().zip(dims) {
@@ -207,12 +188,12 @@ impl Arithmetic for Online<'_, '_, '_> {
             let right = self.right(minus_b, r);
             self.kernel.scale_rows_add(*cols, x, &right, &mut z);
             self.kernel.scale_rows_add(*cols, &minus_a, r, &mut z);
-            scaled.push(z);
+            scaled.push(Share::of(z));
         }
         Ok(scaled)
     }
 
-    fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<Vec<u64>>, Stop> {
+    fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<Share<'w>>, Stop> {
         let mut dealt = self.correlations.take(Call::Series)?;
         let mut results = Vec::with_capacity(x.len());
         for (phases, rows, curve) in x {
@@ -228,37 +209,39 @@ impl Arithmetic for Online<'_, '_, '_> {
                 turn.series_add(series.terms(), phase, &next(&mut dealt), &mut z);
                 parts.push((z, segment.cols));
             }
-            results.push(match parts.len() {
+            results.push(Share::of(match parts.len() {
                 1 => parts.remove(0).0,
                 _ => join_columns(&parts, *rows),
-            });
+            }));
         }
         Ok(results)
     }
 
-    fn add(&mut self, a: (Vec<u64>, u32), b: (Vec<u64>, u32)) -> Vec<u64> {
-        let (mut z, mut other) = (a.0, b.0);
-        ring64::shift_left_assign(&mut z, a.1);
-        ring64::shift_left_assign(&mut other, b.1);
+    fn add(&mut self, a: (Share<'w>, u32), b: (Share<'w>, u32)) -> Share<'w> {
+        let (mut z, mut other) = (a.0.into_words(), b.0.into_words());
+        shift_left(&mut z, a.1);
+        shift_left(&mut other, b.1);
         add_assign(&mut z, &other);
-        z
+        Share::of(z)
     }
 
-    fn row_sums(&mut self, x: &Vec<u64>, _: usize, cols: usize) -> Vec<u64> {
-        x.chunks(cols).map(|row| row.iter().fold(0u64, |sum, v| sum.wrapping_add(*v))).collect()
+    fn row_sums(&mut self, x: &Share<'w>, _: usize, cols: usize) -> Share<'w> {
+        Share::of(x.read().chunks(cols).map(|row| row.iter().fold(0u64, |sum, v| sum.wrapping_add(*v))).collect())
     }
 
-    fn offset(&mut self, mut x: Vec<u64>, by: u64) -> Vec<u64> {
-        x.iter_mut().for_each(|v| *v = v.wrapping_add(by));
+    fn offset(&mut self, mut x: Wire, by: u64) -> Wire {
+        Rc::make_mut(&mut x).iter_mut().for_each(|v| *v = v.wrapping_add(by));
         x
     }
 
-    fn block(&mut self, x: &Vec<u64>, cols: usize, of: Block) -> Vec<u64> {
-        copy_block(x, cols, of)
+    fn block(&mut self, x: &Wire, cols: usize, of: Block) -> Wire {
+        Rc::new(copy_block(x, cols, of))
     }
 
-    fn assemble(&mut self, grid: &[Vec<(&Vec<u64>, usize, usize)>]) -> Vec<u64> {
-        assemble(grid)
+    fn assemble(&mut self, grid: &[Vec<(&Wire, usize, usize)>]) -> Wire {
+        let words: Vec<Vec<_>> =
+            grid.iter().map(|line| line.iter().map(|(b, rows, cols)| (b.as_slice(), *rows, *cols)).collect()).collect();
+        Rc::new(assemble(&words))
     }
 
     /// `x^ = top_K(z_0 + r_0 + offset) + top_K(z_1 + r_1) mod 2^K`. P0 adds the public offset: half the range, so that the sum is
@@ -266,56 +249,52 @@ impl Arithmetic for Online<'_, '_, '_> {
     fn open(
         &mut self,
         _: &str,
-        wires: &[(&Vec<u64>, WireOpening)],
-        phases: &[(&Vec<u64>, PhaseOpening)],
-    ) -> Result<(Vec<Vec<u64>>, Vec<Vec<Vec<u64>>>), Stop> {
+        wires: &[(&Share<'w>, WireOpening)],
+        phases: &[(&Share<'w>, PhaseOpening)],
+    ) -> Result<(Vec<Wire>, Vec<Vec<Vec<u64>>>), Stop> {
         let mut masks = self.correlations.take(Call::Opening)?;
         let zero = self.correlations.party == Party::Zero;
-        let mut items = Vec::new();
-        let mut mine = Vec::with_capacity(opened_len(wires, phases));
+        let (request, number) = self.correlations.attempt;
+        let frames = opening_frames(item_lengths(wires, phases));
+        let mut exchange = Exchange::new(&mut *self.peer, self.kernel, (request, number, self.step), frames);
+        self.step += 1;
         for (share, o) in wires {
             let offset = (1u64 << (o.bits - 1 + o.drop)).wrapping_add(low_bits(o.drop));
-            let (offset, kept) = (if zero { offset } else { 0 }, o.kept());
-            let mut words = fitting(share, next(&mut masks))?;
-            self.kernel.open_send(share, offset, o.drop, kept, &mut words, &mut mine);
-            items.push(Item { words, kept, lift: Some(o.bits) });
+            let offset = if zero { offset } else { 0 };
+            exchange.offer(&share.read(), next(&mut masks), offset, (o.drop, o.kept()), Some(o.bits))?;
         }
         for (share, o) in phases {
             let offset = if zero { low_bits(o.drop) } else { 0 };
-            let widths: Vec<_> = o.segments.iter().map(|s| s.cols).collect();
-            let cut = if widths.len() > 1 { split_columns(share, o.rows, &widths) } else { Vec::new() };
+            let (share, widths) = (share.read(), Vec::from_iter(o.segments.iter().map(|s| s.cols)));
+            let cut = if widths.len() > 1 { split_columns(&share, o.rows, &widths) } else { Vec::new() };
             for (at, segment) in o.segments.iter().enumerate() {
-                let (part, kept) = (cut.get(at).unwrap_or(share), segment.modulus_bits);
-                let mut words = fitting(part, next(&mut masks))?;
-                self.kernel.open_send(part, offset, o.drop, kept, &mut words, &mut mine);
-                items.push(Item { words, kept, lift: None });
+                let part = cut.get(at).unwrap_or(&share);
+                exchange.offer(part, next(&mut masks), offset, (o.drop, segment.modulus_bits), None)?;
             }
         }
-        let theirs = self.exchange(mine)?;
-        let (mut at, mut within) = (0, true);
-        let mut opened = Vec::with_capacity(items.len());
-        for Item { mut words, kept, lift } in items {
-            let range = at..at + packed_len(words.len(), kept);
-            at = range.end;
-            let refused = |source| MpcError::Packed { peer: self.peer.peer().to_string(), what: "opening", source };
-            within &= self.kernel.open_receive(&theirs[range], kept, lift, &mut words).map_err(refused)?;
-            opened.push(words);
-        }
+        let Opened { items, within, bytes, waited } = exchange.finish()?;
+        self.tracing.opened(bytes, waited);
         if !within {
             return Err(Stop::Restart);
         }
-        let mut opened = opened.into_iter();
-        let wires = opened.by_ref().take(wires.len()).collect();
+        let mut opened = items.into_iter();
+        let wires = opened.by_ref().take(wires.len()).map(Rc::new).collect();
         let phases = phases.iter().map(|(_, o)| opened.by_ref().take(o.segments.len()).collect()).collect();
         Ok((wires, phases))
     }
 }
 
-/// Bytes that each party sends in an opening.
-fn opened_len(wires: &[(&Vec<u64>, WireOpening)], phases: &[(&Vec<u64>, PhaseOpening)]) -> usize {
+fn shift_left(words: &mut [u64], by: u32) {
+    if by > 0 {
+        ring64::shift_left_assign(words, by);
+    }
+}
+
+/// Bytes of each item of an opening.
+fn item_lengths<S>(wires: &[(S, WireOpening)], phases: &[(S, PhaseOpening)]) -> Vec<usize> {
     let of_wires = wires.iter().map(|(_, o)| packed_len(o.count(), o.kept()));
     let of_phases = phases
         .iter()
         .flat_map(|(_, o)| o.segments.iter().map(|segment| packed_len(o.rows * segment.cols, segment.modulus_bits)));
-    of_wires.chain(of_phases).sum()
+    of_wires.chain(of_phases).collect()
 }
