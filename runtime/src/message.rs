@@ -32,7 +32,7 @@ pub mod kind {
 }
 
 /// Version of the control protocol.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Longest control message in bytes.
 const MOST_BYTES: usize = 1 << 20;
