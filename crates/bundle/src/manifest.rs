@@ -17,7 +17,7 @@ use crate::layout::{Embedding, MANIFEST, MOST_WORDS, Role, words};
 /// The name of the format.
 pub const FORMAT: &str = "private-bert-bundle";
 /// The version of the format that this program reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// No manifest of a model that fits the limits of a spec comes near.
 const LARGEST_MANIFEST: u64 = 64 << 20;

@@ -110,7 +110,7 @@ fn a_manifest_that_says_something_else_is_refused() {
     type Edit = fn(&mut Value);
     let edits: [(&str, Edit); 12] = [
         ("the format is gguf", |m| m["format"] = json!("gguf")),
-        ("the format version is 2; expected 1", |m| m["version"] = json!(2)),
+        ("the format version is 3; expected 2", |m| m["version"] = json!(3)),
         ("the role is party0; expected dealer", |m| m["role"] = json!("party0")),
         ("bundle id", |m| m["id"] = json!("00")),
         ("bundle id", |m| m["id"] = json!("zz".repeat(16))),
@@ -132,7 +132,7 @@ fn a_manifest_that_says_something_else_is_refused() {
     }
     // another version is named even where nothing else can be read
     fs::write(&path, r#"{"format":"private-bert-bundle","version":7,"role":["new"]}"#).unwrap();
-    refused(&written.folder.join("dealer"), "version is 7; expected 1");
+    refused(&written.folder.join("dealer"), "version is 7; expected 2");
 }
 
 /// Puts another spec into each part in turn, with a right digest, and lets its reader see it.

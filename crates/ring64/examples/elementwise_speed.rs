@@ -60,6 +60,9 @@ fn products(kernel: Kernel, n: usize, report: &dyn Fn(&str, f64, f64)) {
     let mut out = vec![0; rows];
     report("row_dot", 16.0, best(|| kernel.row_dot(COLUMNS, a, b, &mut out)));
     report("scale_rows_add", 24.0, best(|| kernel.scale_rows_add(COLUMNS, a, &out, c)));
+    report("columns_mul_add", 24.0, best(|| kernel.columns_mul_add(COLUMNS, a, &b[..COLUMNS], c)));
+    report("rows_dot_vector", 8.0, best(|| kernel.rows_dot_vector(COLUMNS, a, &b[..COLUMNS], &mut out)));
+    report("row_sums", 8.0, best(|| kernel.row_sums(COLUMNS, a, &mut out)));
     report("add_assign", 24.0, best(|| ring64::add_assign(c, a)));
 }
 

@@ -4,12 +4,12 @@
 //! the key stream are written out.
 #![allow(unsafe_code)]
 
-mod chacha;
+mod aes;
 mod gemm;
 mod opening;
 mod waves;
 
-pub(crate) use chacha::fill_passes;
+pub(crate) use aes::fill_passes;
 pub(crate) use gemm::gemm;
 pub(crate) use opening::{receive_piece, send_piece};
 pub(crate) use waves::{series_piece, waves_piece};
@@ -47,5 +47,7 @@ recompiled! {
     scalar::scale_add(factor: u64, a: &[u64], c: &mut [u64]);
     scalar::row_dot(columns: usize, a: &[u64], b: &[u64], out: &mut [u64]);
     scalar::matrix_vector(matrix: &[u64], vector: &[u64], out: &mut [u64]);
+    scalar::row_sums(columns: usize, x: &[u64], out: &mut [u64]);
+    scalar::columns_mul_add(x: &[u64], factors: &[u64], c: &mut [u64]);
     portable::series_clear_piece(plan: Plan<'_>, harmonics: Harmonics<'_>, angles: &[u64], sum: &mut [u64]);
 }

@@ -115,7 +115,7 @@ impl Kernel {
     /// own; returns how many words that were.
     pub(crate) fn fill_passes(self, key: &[u8; 32], stream: u64, counter: u64, words: &mut [u64]) -> usize {
         match self {
-            // the twin is `rand_chacha`, which the caller turns to for what is left
+            // the twin is the crate `aes`, which the caller turns to for what is left
             Self::Scalar => 0,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => crate::avx512::fill_passes(key, stream, counter, words),
@@ -161,6 +161,52 @@ impl Kernel {
     pub fn scale_rows_add(self, columns: usize, a: &[u64], r: &[u64], c: &mut [u64]) {
         check("scale_rows_add", a.len(), r.len().saturating_mul(columns), c.len());
         rows(columns, a, r, c, |r, a, c| dispatch!(self, scale_add(r, a, c)));
+    }
+
+    /// `out[i] += sum over j of x[i, j]`, for rows of `columns` words.
+    pub fn row_sums(self, columns: usize, x: &[u64], out: &mut [u64]) {
+        let words = out.len().saturating_mul(columns);
+        assert_eq!(x.len(), words, "row_sums: length");
+        if columns == 0 {
+            return;
+        }
+        let rows = PIECE_WORDS.div_ceil(columns);
+        if out.len() <= rows {
+            return dispatch!(self, row_sums(columns, x, out));
+        }
+        let pieces = x.par_chunks(rows * columns).zip(out.par_chunks_mut(rows));
+        pieces.for_each(|(x, out)| dispatch!(self, row_sums(columns, x, out)));
+    }
+
+    /// `c[i, j] += x[i, j] * factors[j]`, for rows of `columns` words: each column times its own number.
+    pub fn columns_mul_add(self, columns: usize, x: &[u64], factors: &[u64], c: &mut [u64]) {
+        assert_eq!(factors.len(), columns, "columns_mul_add: length of the factors");
+        assert_eq!(x.len(), c.len(), "columns_mul_add: lengths");
+        assert!(columns == 0 && c.is_empty() || c.len().is_multiple_of(columns), "columns_mul_add: whole rows");
+        if c.is_empty() {
+            return;
+        }
+        let words = PIECE_WORDS.div_ceil(columns) * columns;
+        if c.len() <= words {
+            return dispatch!(self, columns_mul_add(x, factors, c));
+        }
+        let pieces = x.par_chunks(words).zip(c.par_chunks_mut(words));
+        pieces.for_each(|(x, c)| dispatch!(self, columns_mul_add(x, factors, c)));
+    }
+
+    /// `out[i] += sum over j of x[i, j] * vector[j]`, for rows of `columns` words.
+    pub fn rows_dot_vector(self, columns: usize, x: &[u64], vector: &[u64], out: &mut [u64]) {
+        assert_eq!(vector.len(), columns, "rows_dot_vector: length of the vector");
+        assert_eq!(x.len(), out.len().saturating_mul(columns), "rows_dot_vector: length");
+        if columns == 0 {
+            return;
+        }
+        let rows = PIECE_WORDS.div_ceil(columns);
+        if out.len() <= rows {
+            return dispatch!(self, matrix_vector(x, vector, out));
+        }
+        let pieces = x.par_chunks(rows * columns).zip(out.par_chunks_mut(rows));
+        pieces.for_each(|(x, out)| dispatch!(self, matrix_vector(x, vector, out)));
     }
 
     /// The loop of [`crate::Turn::waves`].

@@ -1,12 +1,18 @@
-//! Numbered streams of uniform words: ChaCha20 under a 32-byte key.
+//! Numbered streams of uniform words: AES-256 in counter mode under a 32-byte key.
+//!
+//! With AES for wide registers a core makes 32 GB/s (Zen 5), with plain AES instructions 6 GB/s. Without any the crate `aes`
+//! computes in constant time in software: the same words at 0.2 GB/s.
+//!
+//! The blocks of one key never repeat, which n uniform blocks would with a chance of n^2 / 2^129: that is all that tells them
+//! apart, 2^-49 after 16 TiB under one key.
 //!
 //! **One (key, stream) serves one purpose, once.** Nothing here can enforce it: two values drawn from the same stream are
 //! the same pad, and no statistical test would ever notice. Whoever holds a key gives every purpose its own stream number.
 
 use std::fmt;
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
+use aes::cipher::{BlockCipherEncrypt, KeyInit};
+use aes::{Aes256Enc, Block};
 use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -14,8 +20,12 @@ use crate::Kernel;
 
 /// Fills of more words than this run on all threads.
 const PARALLEL_WORDS: usize = 1 << 16;
-/// Words per parallel piece: a multiple of the eight words of a ChaCha block, small enough for a first-level cache.
-const PIECE_WORDS: usize = 1 << 12;
+/// Words per parallel piece.
+const PIECE_WORDS: usize = 1 << 13;
+/// Words that are made on the stack, to be added or subtracted.
+const STACK_WORDS: usize = 1 << 11;
+/// Blocks that the crate `aes` is given at once.
+const BLOCKS: usize = 64;
 
 /// A secret 32-byte key of numbered streams. It does not print, is wiped on drop, and is not `Clone`.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -41,10 +51,15 @@ impl fmt::Debug for Key {
 
 /// One numbered stream of a [`Key`]: an endless sequence of uniform words, the same on every machine.
 ///
-/// The words are the ChaCha20 key stream (64-bit block counter from zero, the stream number as 64-bit nonce) read as
-/// little-endian `u64`s. How the reads are cut does not matter: two fills of 3 and 5 words give one fill of 8.
+/// The words are the key stream of AES-256 in counter mode (SP 800-38A) read as little-endian `u64`s: the upper 64 bits of the
+/// counter block are the stream number, the lower 64 count blocks from zero, both the highest byte first. How the reads
+/// are cut does not matter: two fills of 3 and 5 words give one fill of 8.
 pub struct Prg {
-    rng: ChaCha20Rng,
+    cipher: Aes256Enc,
+    key: Key,
+    stream: u64,
+    /// Words that were read.
+    position: u64,
     kernel: Kernel,
 }
 
@@ -56,35 +71,80 @@ impl Prg {
 
     /// The same words by the instructions of `kernel`.
     pub fn with_kernel(key: &Key, stream: u64, kernel: Kernel) -> Self {
-        let mut rng = ChaCha20Rng::from_seed(key.0);
-        rng.set_stream(stream);
-        Self { rng, kernel }
+        Self { cipher: Aes256Enc::new(&key.0.into()), key: Key(key.0), stream, position: 0, kernel }
     }
 
     /// Overwrites `words` with the next words of the stream.
     pub fn fill(&mut self, words: &mut [u64]) {
-        if words.len() <= PARALLEL_WORDS {
-            return fill_from(self.kernel, &mut self.rng, words);
-        }
-        let (start, rng, kernel) = (self.rng.get_word_pos(), &self.rng, self.kernel);
-        words.par_chunks_mut(PIECE_WORDS).enumerate().for_each(|(i, piece)| {
-            let mut rng = rng.clone();
-            rng.set_word_pos(start + chacha_words(i * PIECE_WORDS));
-            fill_from(kernel, &mut rng, piece);
-        });
-        self.rng.set_word_pos(start + chacha_words(words.len()));
+        self.pieces(words, |prg, position, piece| prg.fill_at(position, piece));
     }
 
     /// Subtracts the next words of the stream from `words`.
     pub fn subtract_from(&mut self, words: &mut [u64]) {
-        let next = self.words(words.len());
-        crate::sub_assign(words, &next);
+        self.combine(words, crate::sub_assign);
     }
 
     /// Adds the next words of the stream to `words`.
     pub fn add_to(&mut self, words: &mut [u64]) {
-        let next = self.words(words.len());
-        crate::add_assign(words, &next);
+        self.combine(words, crate::add_assign);
+    }
+
+    /// Calls `with` with parts of `words` and as many words of the stream, which never leave the first-level cache.
+    fn combine(&mut self, words: &mut [u64], with: fn(&mut [u64], &[u64])) {
+        self.pieces(words, |prg, position, piece| {
+            let mut next = [0; STACK_WORDS];
+            for (i, part) in piece.chunks_mut(STACK_WORDS).enumerate() {
+                let next = &mut next[..part.len()];
+                prg.fill_at(position.wrapping_add((i * STACK_WORDS) as u64), next);
+                with(part, next);
+            }
+        });
+    }
+
+    /// Calls `work` with the pieces of `words` and their positions, on all threads where they are many, and moves on.
+    fn pieces(&mut self, words: &mut [u64], work: impl Fn(&Self, u64, &mut [u64]) + Sync) {
+        let start = self.position;
+        if words.len() <= PARALLEL_WORDS || rayon::current_num_threads() == 1 {
+            work(self, start, words);
+        } else {
+            let this = &*self;
+            words.par_chunks_mut(PIECE_WORDS).enumerate().for_each(|(i, piece)| {
+                work(this, start.wrapping_add((i * PIECE_WORDS) as u64), piece);
+            });
+        }
+        self.position = start.wrapping_add(words.len() as u64);
+    }
+
+    /// Overwrites `words` with those of the stream from `position` on.
+    fn fill_at(&self, position: u64, words: &mut [u64]) {
+        let mut block = position / 2;
+        let mut rest = words;
+        if position % 2 == 1 {
+            let Some((second, after)) = rest.split_first_mut() else { return };
+            let mut both = [0; 2];
+            self.fill_blocks(block, &mut both);
+            *second = both[1];
+            (block, rest) = (block.wrapping_add(1), after);
+        }
+        let done = self.kernel.fill_passes(&self.key.0, self.stream, block, rest);
+        self.fill_blocks(block.wrapping_add((done / 2) as u64), &mut rest[done..]);
+    }
+
+    /// From the beginning of a block, by the crate `aes`, which picks AES instructions of its own where there are any.
+    fn fill_blocks(&self, mut block: u64, words: &mut [u64]) {
+        let mut blocks = [Block::default(); BLOCKS];
+        for piece in words.chunks_mut(2 * BLOCKS) {
+            let blocks = &mut blocks[..piece.len().div_ceil(2)];
+            for to in blocks.iter_mut() {
+                *to = (u128::from(self.stream) << 64 | u128::from(block)).to_be_bytes().into();
+                block = block.wrapping_add(1);
+            }
+            self.cipher.encrypt_blocks(blocks);
+            for (to, block) in piece.chunks_mut(2).zip(blocks.iter()) {
+                let (halves, _) = block.as_chunks::<8>();
+                to.iter_mut().zip(halves).for_each(|(to, half)| *to = u64::from_le_bytes(*half));
+            }
+        }
     }
 
     /// The next `n` words of the stream.
@@ -108,15 +168,7 @@ impl Prg {
 
 impl fmt::Debug for Prg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Prg(secret, stream {})", self.rng.get_stream())
-    }
-}
-
-impl Drop for Prg {
-    fn drop(&mut self) {
-        // The generator wipes its buffer but not its key: best effort, `black_box` keeps the store from being dropped.
-        self.rng = ChaCha20Rng::from_seed([0; 32]);
-        std::hint::black_box(&self.rng);
+        write!(f, "Prg(secret, stream {})", self.stream)
     }
 }
 
@@ -129,41 +181,6 @@ pub const fn low_bits(bits: u32) -> u64 {
     if bits == 0 { 0 } else { u64::MAX >> (64 - bits) }
 }
 
-/// The position after `words` of ours in ChaCha's own words of 32 bits.
-fn chacha_words(words: usize) -> u128 {
-    2 * words as u128
-}
-
-fn fill_from(kernel: Kernel, rng: &mut ChaCha20Rng, words: &mut [u64]) {
-    let (head, bulk) = words.split_at_mut(words.len().min(words_to_block(rng)));
-    fill_portable(rng, head);
-    let done = fill_wide(kernel, rng, bulk);
-    fill_portable(rng, &mut bulk[done..]);
-}
-
-/// Our words up to the beginning of the next ChaCha block, 0 at a beginning.
-fn words_to_block(rng: &ChaCha20Rng) -> usize {
-    // Reads are whole words of ours, so the position in ChaCha's is even.
-    ((16 - (rng.get_word_pos() % 16) as usize) % 16) / 2
-}
-
-/// From the beginning of a block: as many words as wide registers make at once, and how many that was.
-fn fill_wide(kernel: Kernel, rng: &mut ChaCha20Rng, words: &mut [u64]) -> usize {
-    let (key, position) = (Key(rng.get_seed()), rng.get_word_pos());
-    let done = kernel.fill_passes(&key.0, rng.get_stream(), (position / 16) as u64, words);
-    if done > 0 {
-        rng.set_word_pos(position + chacha_words(done));
-    }
-    done
-}
-
-fn fill_portable(rng: &mut ChaCha20Rng, words: &mut [u64]) {
-    rng.fill_bytes(bytemuck::must_cast_slice_mut(words));
-    if cfg!(target_endian = "big") {
-        words.iter_mut().for_each(|w| *w = u64::from_le(*w));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,25 +189,46 @@ mod tests {
         Key::from_bytes([7; 32])
     }
 
-    #[test]
-    fn the_stream_is_published_chacha20() {
-        // draft-strombergson-chacha-test-vectors-01, TC1 with 256-bit key, 20 rounds: all-zero key and IV, block 0.
-        let expected = "76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7\
-                        da41597c5157488d7724e03fb8d84a376a43b8f41518a11cc387b669b2ee6586";
-        let words = Prg::new(&Key::from_bytes([0; 32]), 0).words(8);
-        let hex: String = words.iter().flat_map(|w| w.to_le_bytes()).map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, expected);
+    /// Bytes of the stream from a block on.
+    fn hex(key: [u8; 32], stream: u64, block: u64, words: usize) -> String {
+        let mut prg = Prg::new(&Key::from_bytes(key), stream);
+        prg.position = block.wrapping_mul(2);
+        let mut out = vec![0; words];
+        prg.fill_blocks(block, &mut out);
+        out.iter().flat_map(|w| w.to_le_bytes()).map(|b| format!("{b:02x}")).collect()
     }
 
     #[test]
-    fn the_stream_number_is_the_nonce() {
-        // RFC 7539 (ChaCha20 of the IETF) A.1, vector 5: zero key, block 0, nonce ending in 02, whose last eight bytes
-        // are our stream number and whose first four are the upper half of our counter: zero.
-        let words = Prg::new(&Key::from_bytes([0; 32]), 2 << 56).words(8);
-        let expected = "c2c64d378cd536374ae204b9ef933fcd1a8b2288b3dfa49672ab765b54ee27c7\
-                        8a970e0e955c14f3a88e741b97c286f75f8fc299e8148362fa198a39531bed6d";
-        let hex: String = words.iter().flat_map(|w| w.to_le_bytes()).map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, expected);
+    fn the_stream_is_published_aes_in_counter_mode() {
+        // FIPS 197, C.3: the counter block is the plaintext 00112233445566778899aabbccddeeff.
+        let block = hex(std::array::from_fn(|i| i as u8), 0x0011_2233_4455_6677, 0x8899_AABB_CCDD_EEFF, 2);
+        assert_eq!(block, "8ea2b7ca516745bfeafc49904b496089");
+
+        // SP 800-38A, F.5.5: the output blocks of CTR-AES256 from counter f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff on.
+        let key = [
+            0x60, 0x3d, 0xeb, 0x10, 0x15, 0xca, 0x71, 0xbe, 0x2b, 0x73, 0xae, 0xf0, 0x85, 0x7d, 0x77, 0x81, 0x1f, 0x35,
+            0x2c, 0x07, 0x3b, 0x61, 0x08, 0xd7, 0x2d, 0x98, 0x10, 0xa3, 0x09, 0x14, 0xdf, 0xf4,
+        ];
+        let blocks = hex(key, 0xF0F1_F2F3_F4F5_F6F7, 0xF8F9_FAFB_FCFD_FEFF, 4);
+        assert_eq!(blocks, "0bdf7df1591716335e9a8b15c860c5025a6e699d536119065433863c8f657b94");
+    }
+
+    #[test]
+    fn sums_and_differences_take_the_words_that_a_fill_would_give() {
+        for n in [0, 1, 5, STACK_WORDS + 3, PARALLEL_WORDS + 77] {
+            let start = Prg::new(&key(), 1).words(n);
+            let (mut filling, mut adding, mut subtracting) =
+                (Prg::new(&key(), 6), Prg::new(&key(), 6), Prg::new(&key(), 6));
+            // Once more from an odd position.
+            for _ in 0..2 {
+                let next = filling.words(n);
+                let (mut sum, mut difference) = (start.clone(), start.clone());
+                adding.add_to(&mut sum);
+                subtracting.subtract_from(&mut difference);
+                assert!((0..n).all(|i| sum[i] == start[i].wrapping_add(next[i])), "{n} words");
+                assert!((0..n).all(|i| difference[i] == start[i].wrapping_sub(next[i])), "{n} words");
+            }
+        }
     }
 
     #[test]

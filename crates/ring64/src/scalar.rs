@@ -136,3 +136,19 @@ pub(crate) fn matrix_vector(matrix: &[u64], vector: &[u64], out: &mut [u64]) {
 fn dot(a: &[u64], b: &[u64]) -> u64 {
     a.iter().zip(b).fold(0, |sum: u64, (&a, &b)| sum.wrapping_add(a.wrapping_mul(b)))
 }
+
+/// `out[i] += sum of row i`.
+#[inline(always)]
+pub(crate) fn row_sums(columns: usize, x: &[u64], out: &mut [u64]) {
+    for (row, out) in x.chunks_exact(columns).zip(out) {
+        *out = row.iter().fold(*out, |sum, x| sum.wrapping_add(*x));
+    }
+}
+
+/// `c[i, j] += x[i, j] * factors[j]`.
+#[inline(always)]
+pub(crate) fn columns_mul_add(x: &[u64], factors: &[u64], c: &mut [u64]) {
+    for (x, c) in x.chunks_exact(factors.len()).zip(c.chunks_exact_mut(factors.len())) {
+        mul_add(x, factors, c);
+    }
+}

@@ -126,6 +126,34 @@ fn row_kernels_agree_with_naive_loops() {
 }
 
 #[test]
+fn kernels_of_rows_and_one_vector_agree_with_naive_loops() {
+    let mut prg = stream(6);
+    let mut shapes = vec![(0, 5), (5, 0), (1, 1), (3, 17), (128, 768), (70_001, 2), (2, 70_001)];
+    shapes.extend(prg.words(20).iter().map(|w| ((w % 90) as usize, (w >> 32) as usize % 90)));
+    for (rows, columns) in shapes {
+        let (x, c) = (prg.words(rows * columns), prg.words(rows * columns));
+        let (vector, start) = (prg.words(columns), prg.words(rows));
+        for kernel in Kernel::available() {
+            let (mut sums, mut dots, mut products) = (start.clone(), start.clone(), c.clone());
+            kernel.row_sums(columns, &x, &mut sums);
+            kernel.rows_dot_vector(columns, &x, &vector, &mut dots);
+            kernel.columns_mul_add(columns, &x, &vector, &mut products);
+            for i in 0..rows {
+                let (mut sum, mut dot) = (start[i], start[i]);
+                for j in 0..columns {
+                    let word = x[i * columns + j];
+                    sum = sum.wrapping_add(word);
+                    dot = dot.wrapping_add(word.wrapping_mul(vector[j]));
+                    let product = c[i * columns + j].wrapping_add(word.wrapping_mul(vector[j]));
+                    assert_eq!(products[i * columns + j], product, "columns_mul_add {kernel}");
+                }
+                assert_eq!((sums[i], dots[i]), (sum, dot), "row_sums, rows_dot_vector {kernel}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_detected_kernel_is_available_and_kernels_have_names() {
     assert!(Kernel::available().contains(&Kernel::detect()));
     assert_eq!(Kernel::available()[0], Kernel::Scalar);

@@ -50,10 +50,10 @@ pub struct Attempt<'a> {
 /// The terms of `x g - mean(x g)` on any of mask, share of a mask and wire: `products[i, j] += x[i, j] g[j]` and
 /// `means[i] += sum over j of x[i, j] g[j] / cols`. The weight is `g`, then `g / cols`.
 fn residual_products(kernel: Kernel, x: &[u64], weight: &[u64], products: &mut [u64], means: &mut [u64]) {
-    let (cols, rows) = (weight.len() / 2, means.len());
+    let cols = weight.len() / 2;
     let (scale, mean) = weight.split_at(cols);
-    kernel.mul_add(x, &scale.repeat(rows), products);
-    kernel.row_dot(cols, x, &mean.repeat(rows), means);
+    kernel.columns_mul_add(cols, x, scale, products);
+    kernel.rows_dot_vector(cols, x, mean, means);
 }
 
 fn subtract_from_rows(x: &mut [u64], cols: usize, by: &[u64]) {

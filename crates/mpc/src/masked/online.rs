@@ -225,8 +225,10 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         Share::of(z)
     }
 
-    fn row_sums(&mut self, x: &Share<'w>, _: usize, cols: usize) -> Share<'w> {
-        Share::of(x.read().chunks(cols).map(|row| row.iter().fold(0u64, |sum, v| sum.wrapping_add(*v))).collect())
+    fn row_sums(&mut self, x: &Share<'w>, rows: usize, cols: usize) -> Share<'w> {
+        let mut sums = vec![0; rows];
+        self.kernel.row_sums(cols, &x.read(), &mut sums);
+        Share::of(sums)
     }
 
     fn offset(&mut self, mut x: Wire, by: u64) -> Wire {
