@@ -1,16 +1,16 @@
-//! The kernel of 512-bit registers. Together with its submodules the only place of `unsafe` in the workspace.
+//! The kernel of 512-bit registers.
 //!
-//! Elementwise loops are the scalar bodies compiled once more with the features on; the matrix product and
-//! the key stream are written out.
+//! Elementwise loops are the scalar bodies compiled once more with the features on; the matrix product and the key stream
+//! are written out.
 #![allow(unsafe_code)]
 
 mod chacha;
 mod gemm;
 
 pub(crate) use chacha::fill_passes;
-pub(crate) use gemm::gemm;
+pub(crate) use gemm::{TILES, multiply_peak};
 
-use crate::{scalar, trig};
+use crate::recompiled::recompiled;
 
 /// Whether this CPU has the instructions. The standard library asks the CPU once and remembers.
 pub(crate) fn is_available() -> bool {
@@ -22,22 +22,8 @@ fn require() {
     assert!(is_available(), "the kernel avx512 needs a CPU with avx512f and avx512dq");
 }
 
-/// For each signature a safe function that checks the CPU and runs the scalar body compiled for AVX-512.
-macro_rules! recompiled {
-    ($($path:ident :: $name:ident ( $($arg:ident : $type:ty),* );)+) => {$(
-        pub(crate) fn $name($($arg: $type),*) {
-            #[target_feature(enable = "avx512f,avx512dq")]
-            fn wide($($arg: $type),*) {
-                $path::$name($($arg),*);
-            }
-            require();
-            // SAFETY: the features that `wide` is compiled for are there, `require` has just checked; it is safe otherwise.
-            unsafe { wide($($arg),*) }
-        }
-    )+};
-}
-
 recompiled! {
+    "avx512f,avx512dq";
     scalar::mul_add(a: &[u64], b: &[u64], c: &mut [u64]);
     scalar::scale_add(factor: u64, a: &[u64], c: &mut [u64]);
     scalar::row_dot(columns: usize, a: &[u64], b: &[u64], out: &mut [u64]);
