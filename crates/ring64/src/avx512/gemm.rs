@@ -25,6 +25,8 @@ const ROWS: usize = 8;
 const SHARERS: usize = 16;
 /// Steps ahead that are asked for where one tile is alone in it.
 const NEAR: usize = 96;
+/// Sums of more steps than this are long enough to ask for the words of c before them.
+const LONG: usize = 128;
 /// Vectors of a tile.
 const VECTORS: usize = COLUMNS / LANES;
 
@@ -102,9 +104,11 @@ unsafe fn multiply<const R: usize, const V: usize>(
 ) {
     let lanes = |v: usize| if v + 1 == V { mask } else { 0xFF };
     let mut sums = [[_mm512_setzero_si512(); V]; R];
-    for r in 0..R {
-        for v in 0..V {
-            _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(r * columns + v * LANES).cast());
+    if k > LONG {
+        for r in 0..R {
+            for v in 0..V {
+                _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(r * columns + v * LANES).cast());
+            }
         }
     }
     let (mut row, mut done) = (b.first, 0);
