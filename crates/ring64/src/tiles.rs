@@ -33,6 +33,11 @@ const LEFT_WORDS: usize = 3 << 14;
 /// prefetched lines stay in the second-level cache.
 const STREAM_WORDS: usize = 1 << 14;
 
+/// Tiles that share the asking for what is read next.
+const SHARERS: usize = 16;
+/// Steps ahead that are asked for where one tile is alone in it.
+const NEAR: usize = 96;
+
 /// A line of memory.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -66,15 +71,32 @@ pub(crate) struct Strip {
     pub(crate) columns: usize,
 }
 
+impl Strip {
+    /// What tile `i` of `tiles`, one above the other, asks for, a row of it with each step: its share of what will be read
+    /// after b, so that memory is never asked for too much at once. One or two tiles ask a little ahead of where they read.
+    #[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "stable Rust has no prefetch for it"))]
+    pub(crate) fn next(&self, i: usize, tiles: usize) -> Strided {
+        let panel = self.b.row == self.width.next_multiple_of(LINE);
+        let sharers = if tiles <= 2 || !panel { 1 } else { tiles.min(SHARERS) };
+        if self.ahead == 0 || i >= sharers {
+            return Strided { first: self.b.first, row: 0 };
+        }
+        let ahead = if sharers == 1 { self.ahead.min(NEAR * self.b.row) } else { self.ahead };
+        let row = self.b.row / sharers;
+        Strided { first: self.b.first.wrapping_add(ahead + i * self.steps * row), row }
+    }
+}
+
 /// How a kernel multiplies and copies. The functions need the CPU that `require` asks for.
 pub(crate) struct Tiles {
     /// Panics where the CPU lacks the instructions.
     pub(crate) require: fn(),
     /// Rows of the tallest tile.
     pub(crate) rows: usize,
-    /// Up to this many rows of c an unpacked right factor is read where it lies, and a small one always: 0 where the strip
-    /// needs whole lines.
+    /// Up to this many rows of c an unpacked right factor is read where it lies, and a small one always.
     pub(crate) few_rows: usize,
+    /// Whether a strip can do without whole lines of b.
+    pub(crate) part_lines: bool,
     /// Multiplies: all words that the strip names may be read, and those of c written.
     pub(crate) strip: unsafe fn(&Strip),
     /// Copies `width` columns of some rows into a panel, filled up with zeros to whole lines.
@@ -118,9 +140,10 @@ pub(crate) fn multiply_add(tiles: &'static Tiles, dims: Dims, a: &[u64], right: 
         return;
     }
     let panels = panels(n);
-    let few = m <= tiles.few_rows && matches!(right, Right::Rows(_));
-    let small = tiles.few_rows > 0 && k * n <= STREAM_WORDS && matches!(right, Right::Rows(_));
-    let product = Product { tiles, dims, a, right, streamed: few || small, c: Output(c.as_mut_ptr()) };
+    let in_place = matches!(right, Right::Rows(_)) && (tiles.part_lines || n.is_multiple_of(LINE));
+    let few = in_place && m <= tiles.few_rows;
+    let streamed = few || (in_place && k * n <= STREAM_WORDS);
+    let product = Product { tiles, dims, a, right, streamed, c: Output(c.as_mut_ptr()) };
     let threads = rayon::current_num_threads();
     if dims.multiply_adds() < PARALLEL_WORK || threads == 1 {
         // SAFETY: the CPU was checked above; `c` is borrowed exclusively and no other block writes to it.

@@ -14,11 +14,16 @@ use crate::tiles::{LINE, Line, Strided, Strip, Tiles};
 const LANES: usize = 4;
 /// Rows of the tallest tile, which is one register wide: twelve of the sixteen registers hold its sums.
 const ROWS: usize = 6;
-/// Tiles that share the prefetching.
-const SHARERS: usize = 16;
 
-pub(crate) static TILES: Tiles =
-    Tiles { require: super::require, rows: ROWS, few_rows: 0, strip, copy_rows, copy_columns };
+pub(crate) static TILES: Tiles = Tiles {
+    require: super::require,
+    rows: ROWS,
+    few_rows: 2 * ROWS,
+    part_lines: false,
+    strip,
+    copy_rows,
+    copy_columns,
+};
 
 /// All tiles of a strip.
 ///
@@ -27,16 +32,11 @@ pub(crate) static TILES: Tiles =
 #[target_feature(enable = "avx2")]
 unsafe fn strip(strip: &Strip) {
     let tiles = strip.rows.div_ceil(ROWS);
-    let sharers = tiles.min(SHARERS);
     let mut row = 0;
     for i in 0..tiles {
         // Tiles of about the same height.
         let height = (strip.rows - row).div_ceil(tiles - i);
-        let mut next = Strided { first: strip.b.first, row: 0 };
-        if strip.ahead > 0 && i < sharers {
-            next.row = strip.b.row / sharers;
-            next.first = next.first.wrapping_add(strip.ahead + i * strip.steps * next.row);
-        }
+        let mut next = strip.next(i, tiles);
         let vectors = if height > 3 { 1 } else { 2 };
         for column in (0..strip.width).step_by(vectors * LANES) {
             // SAFETY: `row` and `column` lie within a, b and c, and with them the `height` rows. A row of b is whole lines,
@@ -59,6 +59,7 @@ unsafe fn strip(strip: &Strip) {
                     }
                 }
             }
+            // The first of the columns has asked for it.
             next = Strided { first: strip.b.first, row: 0 };
         }
         row += height;

@@ -21,17 +21,13 @@ use crate::tiles::{COLUMNS, LINE, Line, Strided, Strip, Tiles};
 const LANES: usize = LINE;
 /// Rows of a tile.
 const ROWS: usize = 8;
-/// Tiles that share the prefetching.
-const SHARERS: usize = 16;
-/// Steps ahead that are asked for where one tile is alone in it.
-const NEAR: usize = 96;
 /// Sums of more steps than this are long enough to ask for the words of c before them.
 const LONG: usize = 128;
 /// Vectors of a tile.
 const VECTORS: usize = COLUMNS / LANES;
 
 pub(crate) static TILES: Tiles =
-    Tiles { require: super::require, rows: ROWS, few_rows: 2 * ROWS, strip, copy_rows, copy_columns };
+    Tiles { require: super::require, rows: ROWS, few_rows: 2 * ROWS, part_lines: true, strip, copy_rows, copy_columns };
 
 /// All tiles of a strip.
 ///
@@ -41,21 +37,10 @@ pub(crate) static TILES: Tiles =
 unsafe fn strip(strip: &Strip) {
     let vectors = strip.width.div_ceil(LANES);
     let mask = 0xFF >> (vectors * LANES - strip.width);
-    // What is read after b is asked for by all tiles together, so that memory is never asked for too much at once; by one
-    // or two tiles a little ahead of where they read.
-    let tiles = strip.rows.div_ceil(ROWS).min(SHARERS);
-    let sharers = if tiles <= 2 || strip.b.row != vectors * LANES { 1 } else { tiles };
-    let ahead = match sharers {
-        1 => strip.ahead.min(NEAR * strip.b.row),
-        _ => strip.ahead,
-    };
+    let tiles = strip.rows.div_ceil(ROWS);
     for (i, row) in (0..strip.rows).step_by(ROWS).enumerate() {
         let height = ROWS.min(strip.rows - row);
-        let mut next = Strided { first: strip.b.first, row: 0 };
-        if ahead > 0 && i < sharers {
-            next.row = strip.b.row / sharers;
-            next.first = next.first.wrapping_add(ahead + i * strip.steps * next.row);
-        }
+        let next = strip.next(i, tiles);
         // SAFETY: `row` and the `height` rows from there on lie within a and c, and `vectors` are the strip's width, to the
         // last word that `mask` leaves.
         unsafe {

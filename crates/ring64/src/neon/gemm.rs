@@ -15,7 +15,8 @@ const WIDTH: usize = 4;
 /// Rows of a tile: 24 of the 32 registers hold its sums.
 const ROWS: usize = 8;
 
-pub(crate) static TILES: Tiles = Tiles { require: || (), rows: ROWS, few_rows: 0, strip, copy_rows, copy_columns };
+pub(crate) static TILES: Tiles =
+    Tiles { require: || (), rows: ROWS, few_rows: 2 * ROWS, part_lines: false, strip, copy_rows, copy_columns };
 
 /// All tiles of a strip. What is read after b is left to the CPU's own foresight.
 ///
