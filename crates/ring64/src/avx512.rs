@@ -1,7 +1,7 @@
-//! The kernel of 512-bit registers. Together with its submodules the only place of `unsafe` in the workspace.
+//! The kernel of 512-bit registers.
 //!
-//! Elementwise loops are the scalar bodies compiled once more with the features on; the matrix product and
-//! the key stream are written out.
+//! Elementwise loops are the scalar bodies compiled once more with the features on; the matrix product and the key stream
+//! are written out.
 #![allow(unsafe_code)]
 
 mod aes;
@@ -10,12 +10,13 @@ mod opening;
 mod waves;
 
 pub(crate) use aes::fill_passes;
-pub(crate) use gemm::gemm;
+pub(crate) use gemm::{TILES, multiply_peak};
 pub(crate) use opening::{receive_piece, send_piece};
 pub(crate) use waves::{series_piece, waves_piece};
 
-use crate::waves::{self as portable, Plan};
-use crate::{Harmonics, scalar};
+use crate::Harmonics;
+use crate::recompiled::recompiled;
+use crate::waves::Plan;
 
 /// Whether this CPU has the instructions. The standard library asks the CPU once and remembers.
 pub(crate) fn is_available() -> bool {
@@ -27,27 +28,13 @@ fn require() {
     assert!(is_available(), "the kernel avx512 needs a CPU with avx512f and avx512dq");
 }
 
-/// For each signature a safe function that checks the CPU and runs the scalar body compiled for AVX-512.
-macro_rules! recompiled {
-    ($($path:ident :: $name:ident ( $($arg:ident : $type:ty),* );)+) => {$(
-        pub(crate) fn $name($($arg: $type),*) {
-            #[target_feature(enable = "avx512f,avx512dq")]
-            fn wide($($arg: $type),*) {
-                $path::$name($($arg),*);
-            }
-            require();
-            // SAFETY: the features that `wide` is compiled for are there, `require` has just checked; it is safe otherwise.
-            unsafe { wide($($arg),*) }
-        }
-    )+};
-}
-
 recompiled! {
+    "avx512f,avx512dq";
     scalar::mul_add(a: &[u64], b: &[u64], c: &mut [u64]);
     scalar::scale_add(factor: u64, a: &[u64], c: &mut [u64]);
     scalar::row_dot(columns: usize, a: &[u64], b: &[u64], out: &mut [u64]);
     scalar::matrix_vector(matrix: &[u64], vector: &[u64], out: &mut [u64]);
     scalar::row_sums(columns: usize, x: &[u64], out: &mut [u64]);
     scalar::columns_mul_add(x: &[u64], factors: &[u64], c: &mut [u64]);
-    portable::series_clear_piece(plan: Plan<'_>, harmonics: Harmonics<'_>, angles: &[u64], sum: &mut [u64]);
+    waves::series_clear_piece(plan: Plan<'_>, harmonics: Harmonics<'_>, angles: &[u64], sum: &mut [u64]);
 }

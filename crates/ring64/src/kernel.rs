@@ -4,8 +4,10 @@ use std::fmt;
 
 use rayon::prelude::*;
 
+use crate::Harmonics;
+use crate::scalar::{self, PARALLEL_WORK};
+use crate::tiles::{self, Right, Tiles};
 use crate::waves::{Plan, Rows};
-use crate::{Harmonics, scalar};
 
 /// Elementwise calls on more words than this run on all threads, in pieces of about this size.
 const PIECE_WORDS: usize = 1 << 15;
@@ -42,6 +44,20 @@ pub enum Rhs {
     Transposed,
 }
 
+/// A product of a batch: `c += a * b`, see [`Kernel::gemm`].
+pub struct Product<'a> {
+    /// The shape.
+    pub dims: Dims,
+    /// The left factor.
+    pub a: &'a [u64],
+    /// The right factor.
+    pub b: &'a [u64],
+    /// How `b` lies in memory.
+    pub rhs: Rhs,
+    /// What the product is added to.
+    pub c: &'a mut [u64],
+}
+
 /// A set of instructions for the inner loops: of the methods here, of a [`crate::Prg`] and of a [`crate::Turn`]. Matrices are
 /// contiguous and row-major, arithmetic is modulo 2^64.
 ///
@@ -52,21 +68,24 @@ pub enum Rhs {
 pub enum Kernel {
     /// Portable Rust, on every machine.
     Scalar,
+    /// 256-bit registers (avx2).
+    Avx2,
     /// 512-bit registers and their 64-bit multiplication (avx512f, avx512dq).
     Avx512,
+    /// 128-bit registers of 64-bit ARM, where every CPU has them.
+    Neon,
 }
 
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Neon => "neon",
         })
     }
 }
-
-#[cfg(not(target_arch = "x86_64"))]
-const NOT_HERE: &str = "the kernel avx512 is not for this CPU";
 
 /// Calls the function of the same name in the module of the kernel.
 macro_rules! dispatch {
@@ -74,9 +93,12 @@ macro_rules! dispatch {
         match $kernel {
             Kernel::Scalar => scalar::$($call)+,
             #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => crate::avx2::$($call)+,
+            #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 => crate::avx512::$($call)+,
-            #[cfg(not(target_arch = "x86_64"))]
-            Kernel::Avx512 => panic!("{NOT_HERE}"),
+            #[cfg(target_arch = "aarch64")]
+            Kernel::Neon => crate::neon::$($call)+,
+            other => other.is_not_here(),
         }
     };
 }
@@ -87,9 +109,13 @@ macro_rules! twin {
         match $kernel {
             Kernel::Scalar => crate::$module::$($call)+,
             #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => crate::avx2::$($call)+,
+            #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 => crate::avx512::$($call)+,
-            #[cfg(not(target_arch = "x86_64"))]
-            Kernel::Avx512 => panic!("{NOT_HERE}"),
+            // all that the portable loop can be compiled for
+            #[cfg(target_arch = "aarch64")]
+            Kernel::Neon => crate::$module::$($call)+,
+            other => other.is_not_here(),
         }
     };
 }
@@ -97,30 +123,40 @@ macro_rules! twin {
 impl Kernel {
     /// The fastest kernel of this CPU.
     pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if crate::avx512::is_available() {
-            return Self::Avx512;
-        }
-        Self::Scalar
+        *Self::available().last().expect("the portable kernel")
     }
 
-    /// Every kernel that this CPU can run, the portable one first.
+    /// Every kernel that this CPU can run, from the portable one to the fastest.
     pub fn available() -> Vec<Self> {
         let mut kernels = vec![Self::Scalar];
-        kernels.extend(Some(Self::detect()).filter(|&best| best != Self::Scalar));
+        #[cfg(target_arch = "x86_64")]
+        {
+            kernels.extend(crate::avx2::is_available().then_some(Self::Avx2));
+            kernels.extend(crate::avx512::is_available().then_some(Self::Avx512));
+        }
+        #[cfg(target_arch = "aarch64")]
+        kernels.push(Self::Neon);
         kernels
+    }
+
+    fn is_not_here(self) -> ! {
+        panic!("the kernel {self} is not for this CPU")
     }
 
     /// Overwrites whole passes of `words` with the key stream from block `counter` on, where the kernel has a way of its
     /// own; returns how many words that were.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "no kernel there has a way of its own"))]
     pub(crate) fn fill_passes(self, key: &[u8; 32], stream: u64, counter: u64, words: &mut [u64]) -> usize {
         match self {
             // the twin is the crate `aes`, which the caller turns to for what is left
             Self::Scalar => 0,
             #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => 0,
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => crate::avx512::fill_passes(key, stream, counter, words),
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx512 => panic!("{NOT_HERE}"),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => 0,
+            other => other.is_not_here(),
         }
     }
 
@@ -133,7 +169,63 @@ impl Kernel {
         assert_eq!(a.len(), area(m, k), "gemm {m} x {k} x {n}: length of a");
         assert_eq!(b.len(), area(k, n), "gemm {m} x {k} x {n}: length of b");
         assert_eq!(c.len(), area(m, n), "gemm {m} x {k} x {n}: length of c");
-        dispatch!(self, gemm(dims, a, b, rhs, c));
+        // One column of c is a dot product with each row of a; one row with a transposed b is one with each row of b.
+        if n == 1 {
+            return self.matrix_vector(k, a, b, c);
+        }
+        if m == 1 && rhs == Rhs::Transposed {
+            return self.matrix_vector(k, b, a, c);
+        }
+        match (self.tiles(), rhs) {
+            (None, _) => scalar::gemm(dims, a, b, rhs, c),
+            (Some(tiles), Rhs::AsIs) => tiles::multiply_add(tiles, dims, a, Right::Rows(b), c),
+            (Some(tiles), Rhs::Transposed) => tiles::multiply_add(tiles, dims, a, Right::Columns(b), c),
+        }
+    }
+
+    /// Many products that are too small to share threads each: the threads of the current rayon pool share the products.
+    pub fn gemm_batch(self, products: &mut [Product<'_>]) {
+        let one = |p: &mut Product<'_>| self.gemm(p.dims, p.a, p.b, p.rhs, p.c);
+        let work = products.iter().map(|p| p.dims.multiply_adds()).fold(0, usize::saturating_add);
+        if work < PARALLEL_WORK || rayon::current_num_threads() == 1 {
+            products.iter_mut().for_each(one);
+        } else {
+            products.par_iter_mut().for_each(one);
+        }
+    }
+
+    /// Tiles in registers, where the kernel has its own.
+    pub(crate) fn tiles(self) -> Option<&'static Tiles> {
+        match self {
+            Self::Scalar => None,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Some(&crate::avx2::TILES),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Some(&crate::avx512::TILES),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => Some(&crate::neon::TILES),
+            other => other.is_not_here(),
+        }
+    }
+
+    /// Runs chains of multiply-adds in registers alone, and returns how many it ran: by the time this takes, the most that
+    /// a matrix product of this kernel could do on one thread. Each of the `steps` is a multiply-add or more of each chain.
+    pub fn multiply_peak(self, steps: u64) -> u64 {
+        dispatch!(self, multiply_peak(steps))
+    }
+
+    /// `out[i] += matrix[i] . vector`.
+    fn matrix_vector(self, k: usize, matrix: &[u64], vector: &[u64], out: &mut [u64]) {
+        if k == 0 {
+            return;
+        }
+        if matrix.len() < PARALLEL_WORK {
+            return dispatch!(self, matrix_vector(matrix, vector, out));
+        }
+        let rows = out.len().div_ceil(4 * rayon::current_num_threads());
+        (matrix.par_chunks(rows * k), out.par_chunks_mut(rows))
+            .into_par_iter()
+            .for_each(|(matrix, out)| dispatch!(self, matrix_vector(matrix, vector, out)));
     }
 
     /// `c[i] += a[i] * b[i]`.

@@ -3,6 +3,8 @@
 //! The elementwise bodies are `inline(always)`, so that the AVX-512 module can compile the very same loops once more for
 //! its registers. Lengths were checked by [`crate::Kernel`].
 
+use std::hint::black_box;
+
 use rayon::prelude::*;
 
 use crate::{Dims, Rhs, add_assign};
@@ -31,6 +33,17 @@ pub(crate) fn gemm(dims: Dims, a: &[u64], b: &[u64], rhs: Rhs, c: &mut [u64]) {
     } else {
         few_rows(dims, a, b, rhs, c);
     }
+}
+
+/// See [`crate::Kernel::multiply_peak`]: sixteen chains, in whatever instructions the compiler finds for them.
+pub(crate) fn multiply_peak(steps: u64) -> u64 {
+    let (factor, more) = (black_box(3u64), black_box(5));
+    let mut sums: [u64; 16] = std::array::from_fn(|i| i as u64);
+    for _ in 0..steps {
+        sums.iter_mut().for_each(|sum| *sum = sum.wrapping_mul(factor).wrapping_add(more));
+    }
+    black_box(sums);
+    steps * sums.len() as u64
 }
 
 /// Few rows: the threads share the sum (or the columns, where b is transposed), each into a product of its own.

@@ -1,7 +1,7 @@
 //! Every kernel of this CPU against naive loops: the parties may run different ones, and must get the same bits.
 #![allow(clippy::print_stdout, reason = "the tests print their seed, from a function of their own too")]
 
-use ring64::{Dims, Kernel, Key, Prg, Rhs};
+use ring64::{Dims, Kernel, Key, Packed, Prg, Product, Rhs};
 
 const SEED: u8 = 0x51;
 
@@ -24,7 +24,7 @@ fn naive(Dims { m, k, n }: Dims, a: &[u64], b: &[u64], rhs: Rhs, c: &mut [u64]) 
     }
 }
 
-/// Both forms of the right factor, each kernel, on all threads and on one.
+/// All forms of the right factor, each kernel, on several threads and on one.
 fn check(dims: Dims, prg: &mut Prg) {
     let Dims { m, k, n } = dims;
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool of one thread");
@@ -38,6 +38,13 @@ fn check(dims: Dims, prg: &mut Prg) {
                 let mut got = c.clone();
                 pool.install(|| kernel.gemm(dims, &a, &b, rhs, &mut got));
                 assert!(got == expected, "{kernel}: {dims:?}, {rhs:?}, {} threads", pool.current_num_threads());
+                if rhs == Rhs::AsIs {
+                    let packed = pool.install(|| Packed::new(kernel, k, n, b.clone()));
+                    got.copy_from_slice(&c);
+                    pool.install(|| packed.multiply_add(m, &a, &mut got));
+                    assert!(got == expected, "{kernel}: {dims:?}, packed, {} threads", pool.current_num_threads());
+                    assert_eq!((packed.rows(), packed.columns()), (k, n));
+                }
             }
         }
     }
@@ -78,8 +85,62 @@ fn products_that_threads_share_agree_with_naive_loops() {
         (1, 3001, 701),
         (3001, 701, 1),
         (9, 4, 60_000),
+        (17, 30_001, 5),
+        (300, 1000, 17),
+        (130, 800, 63),
     ] {
         check(Dims::new(m, k, n), &mut prg);
+    }
+}
+
+#[test]
+fn a_packed_factor_serves_any_number_of_rows() {
+    let mut prg = stream(6);
+    let (k, n) = (769, 100);
+    let b = prg.words(k * n);
+    for kernel in Kernel::available() {
+        let packed = Packed::new(kernel, k, n, b.clone());
+        for m in [0, 1, 5, 8, 9, 16, 31, 129, 257] {
+            let a = prg.words(m * k);
+            let (mut got, mut expected) = (vec![3; m * n], vec![3; m * n]);
+            packed.multiply_add(m, &a, &mut got);
+            naive(Dims::new(m, k, n), &a, &b, Rhs::AsIs, &mut expected);
+            assert!(got == expected, "{kernel}: {m} x {k} x {n}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_its_products() {
+    let mut prg = stream(7);
+    for count in [0, 1, 13] {
+        let shapes: Vec<_> = (0..count).map(|i| Dims::new(60 + i, 64, 61 + 2 * i)).collect();
+        let factors: Vec<_> = shapes.iter().map(|d| (prg.words(d.m * d.k), prg.words(d.k * d.n))).collect();
+        let rhs = |i: usize| if i.is_multiple_of(2) { Rhs::AsIs } else { Rhs::Transposed };
+        for kernel in Kernel::available() {
+            let mut sums: Vec<_> = shapes.iter().map(|d| vec![9; d.m * d.n]).collect();
+            let mut products: Vec<_> = shapes
+                .iter()
+                .zip(&factors)
+                .zip(&mut sums)
+                .enumerate()
+                .map(|(i, ((&dims, (a, b)), c))| Product { dims, a, b, rhs: rhs(i), c })
+                .collect();
+            kernel.gemm_batch(&mut products);
+            for (i, (&dims, (a, b))) in shapes.iter().zip(&factors).enumerate() {
+                let mut expected = vec![9; dims.m * dims.n];
+                naive(dims, a, b, rhs(i), &mut expected);
+                assert!(sums[i] == expected, "{kernel}: {i} of {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_peak_counts_its_multiply_adds() {
+    for kernel in Kernel::available() {
+        let (few, many) = (kernel.multiply_peak(10), kernel.multiply_peak(30));
+        assert!(few >= 10 && many == 3 * few, "{kernel}: {few} and {many}");
     }
 }
 
@@ -158,6 +219,8 @@ fn the_detected_kernel_is_available_and_kernels_have_names() {
     assert!(Kernel::available().contains(&Kernel::detect()));
     assert_eq!(Kernel::available()[0], Kernel::Scalar);
     assert_eq!(Kernel::Scalar.to_string(), "scalar");
+    assert_eq!(Kernel::Avx2.to_string(), "avx2");
+    assert_eq!(Kernel::Neon.to_string(), "neon");
     assert_eq!(Kernel::Avx512.to_string(), "avx512");
 }
 
@@ -165,4 +228,10 @@ fn the_detected_kernel_is_available_and_kernels_have_names() {
 #[should_panic(expected = "gemm 2 x 3 x 4: length of b")]
 fn wrong_lengths_are_a_programmer_error() {
     Kernel::detect().gemm(Dims::new(2, 3, 4), &[0; 6], &[0; 11], Rhs::AsIs, &mut [0; 8]);
+}
+
+#[test]
+#[should_panic(expected = "packed 2 x 3 x 4: length of a")]
+fn wrong_lengths_of_a_packed_product_are_a_programmer_error() {
+    Packed::new(Kernel::detect(), 3, 4, vec![0; 12]).multiply_add(2, &[0; 5], &mut [0; 8]);
 }
