@@ -96,7 +96,7 @@ pub struct Running {
     /// When correlations are made.
     #[arg(long, value_enum, default_value_t)]
     pub schedule: Schedule,
-    /// Threads of each process; 0 is one for each core.
+    /// Threads of each process; 0 is one for each core that it may use.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub threads: u32,
 }

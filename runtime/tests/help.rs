@@ -46,3 +46,12 @@ fn help_of_the_roles() {
     snapbox::assert_data_eq!(help("runtime", &["party", "--help"]), snapbox::file!["snapshots/party.txt"].raw());
     snapbox::assert_data_eq!(help("runtime", &["dealer", "--help"]), snapbox::file!["snapshots/dealer.txt"].raw());
 }
+
+#[test]
+#[cfg(feature = "bench")]
+fn help_of_bench() {
+    let bench = |what: &str| help("runtime", &["bench", what, "--help"]);
+    snapbox::assert_data_eq!(bench("model"), snapbox::file!["snapshots/bench-model.txt"].raw());
+    snapbox::assert_data_eq!(bench("plain"), snapbox::file!["snapshots/bench-plain.txt"].raw());
+    snapbox::assert_data_eq!(bench("kernels"), snapbox::file!["snapshots/bench-kernels.txt"].raw());
+}

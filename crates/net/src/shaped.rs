@@ -14,6 +14,9 @@ pub struct Shape {
     pub bandwidth: f64,
 }
 
+/// How long before its time a receiver is woken: sleepers wake late, and a fast network's latency is not much longer.
+const EARLY: Duration = Duration::from_micros(100);
+
 /// Bytes of the hour of arrival at the end of each payload.
 const STAMP_LEN: usize = 8;
 
@@ -93,8 +96,13 @@ impl<L: Link> Link for Shaped<L> {
         let (frame, due) = self.next()?;
         let left = self.inner.deadline().saturating_sub(start.elapsed());
         let wait = due.saturating_sub(now());
-        thread::sleep(wait.min(left));
-        if wait > left {
+        if wait <= left {
+            thread::sleep(wait.saturating_sub(EARLY));
+            while now() < due {
+                thread::yield_now();
+            }
+        } else {
+            thread::sleep(left);
             self.pending = Some((frame, due));
             let (peer, waited) = (self.inner.peer().to_owned(), start.elapsed());
             return Err(NetError::Timeout { peer, wait: Wait::Receive(None), waited });

@@ -117,24 +117,24 @@ impl Results<'_> {
             options.link.describe()
         )?;
         writeln!(out, "medians of {} requests, {} restarts", job.repeat, costs.restarts)?;
-        writeln!(out, "  offline          {:>10.3} s", costs.offline_seconds)?;
+        writeln!(out, "  offline          {:>11.4} s", costs.offline_seconds)?;
         writeln!(
             out,
-            "  online           {:>10.3} s, predicted {:.3} s",
+            "  online           {:>11.4} s, predicted {:.4} s",
             costs.online_seconds, self.predicted_seconds
         )?;
-        writeln!(out, "  in the clear     {:>10.3} s in 32-bit floating point", self.plain_seconds)?;
+        writeln!(out, "  in the clear     {:>11.4} s in 32-bit floating point", self.plain_seconds)?;
         writeln!(
             out,
-            "  between parties  {:>10.1} MB each way, {} rounds",
+            "  between parties  {:>11.1} MB each way, {} rounds",
             mega(costs.online_bytes_each_way),
             costs.rounds
         )?;
-        writeln!(out, "  from the dealer  {:>10.1} MB", mega(costs.offline_bytes))?;
+        writeln!(out, "  from the dealer  {:>11.1} MB", mega(costs.offline_bytes))?;
         for (role, bytes) in &costs.peaks {
             match bytes {
-                Some(bytes) => writeln!(out, "  {:<16} {:>10.1} MB at most", role.name(), mega(*bytes))?,
-                None => writeln!(out, "  {:<16}    unknown at most", role.name())?,
+                Some(bytes) => writeln!(out, "  {:<16} {:>11.1} MB at most", role.name(), mega(*bytes))?,
+                None => writeln!(out, "  {:<16}     unknown at most", role.name())?,
             }
         }
         if !costs.layers.is_empty() {

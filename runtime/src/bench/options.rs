@@ -42,7 +42,7 @@ pub enum What {
     ///
     /// Weights are drawn, calibrated and kept in your cache folder on first use. One request warms up, then each repeat is
     /// one request; all seconds are medians over the repeats. Where this machine has two cores, each party gets one of its
-    /// own. The same network with softmax runs in floating point afterwards.
+    /// own. The same network with softmax runs in floating point afterwards, on one thread unless --threads says more.
     #[command(after_help = after(MODEL))]
     Model(Model),
     /// The same shapes in 32-bit floating point, in clear: softmax, GeLU, candle.
@@ -118,7 +118,7 @@ pub struct Plain {
 /// `runtime bench kernels`.
 #[derive(Args)]
 pub struct Kernels {
-    /// Threads; 0 is one for each core.
+    /// Threads; 0 is one for each core that may be used.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub threads: u32,
     /// Measurements of each kernel.

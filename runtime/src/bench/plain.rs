@@ -46,7 +46,7 @@ pub(super) fn run(options: &Plain, out: &mut dyn Write) -> Result<()> {
         return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?);
     }
     let Job { batch, tokens, .. } = job;
-    Ok(writeln!(out, "{name}, {layers} layers, {batch} x {tokens} tokens, in the clear: {seconds:.3} s")?)
+    Ok(writeln!(out, "{name}, {layers} layers, {batch} x {tokens} tokens, in the clear: {seconds:.4} s")?)
 }
 
 /// The median of the seconds that a batch takes, measured by a process of its own.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use bundle::{Contents, Embedding, Table};
 use cli::memory::Memory;
-use model::{Sample, calibrate, choose, fold, quantise, stretched_count, synthetic};
+use model::{Sample, Shape, calibrate, choose, fold, quantise, stretched_count, synthetic};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -16,6 +16,8 @@ use crate::cache;
 const SEED: u64 = 1;
 /// Tokens of the texts that weights are calibrated on; `calibrate` adds shorter and longer ones.
 const LENGTHS: [usize; 3] = [8, 32, 128];
+/// Tokens of the longest text that must seldom restart.
+const JUDGED: usize = 128;
 
 const CURE: &str = "choose a smaller model or fewer --layers";
 
@@ -36,7 +38,9 @@ pub(super) fn bundle(work: &Work, name: &str, embedding: Embedding, memory: Memo
     bar.set_message("calibrating");
     let ranges = calibrate(&folded, &texts, &|| bar.inc(1))?;
     bar.set_message("fitting");
-    let choice = choose(&work.shape, &ranges)?;
+    // scales are the same for any longest text, but refused where it would often restart: here restarts are measured
+    let mut choice = choose(&Shape { positions: JUDGED, ..work.shape.clone() }, &ranges)?;
+    choice.spec.shape.positions = work.shape.positions;
     for (layer, order) in choice.orders.iter().enumerate() {
         folded.permute_neurons(layer, order);
     }

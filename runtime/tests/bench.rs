@@ -1,0 +1,116 @@
+//! `runtime bench` as its users run it, on the smallest shape.
+#![cfg(feature = "bench")]
+#![allow(clippy::unwrap_used)]
+
+mod programs;
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use bundle::ClientBundle;
+use model::{Plan, Texts};
+use mpc::deal_frames;
+use net::HEADER_LEN;
+use programs::{command, output};
+use serde_json::Value;
+
+fn bench(root: &Path, args: &[&str]) -> Output {
+    output(command("runtime", root).arg("bench").args(args), Duration::from_secs(300))
+}
+
+fn object(done: &Output) -> Value {
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+/// The plan of the only bundle in the cache.
+fn plan(root: &Path, lengths: &[usize]) -> Plan {
+    let mut bundles = fs::read_dir(root.join("cache")).unwrap();
+    let client = bundles.next().unwrap().unwrap().path().join("client");
+    assert!(bundles.next().is_none());
+    let ClientBundle { spec, embedding, .. } = ClientBundle::open(&client).unwrap();
+    Plan::new(&spec, &Texts::new(lengths, &spec.shape).unwrap(), embedding.input_kind()).unwrap()
+}
+
+#[test]
+fn a_model_is_measured_and_costs_what_its_plan_says() {
+    let root = tempfile::tempdir().unwrap();
+    let args = ["model", "--model", "tiny", "--tokens", "9", "--batch", "2", "--repeat", "2", "--json"];
+    let done = bench(root.path(), &args);
+    let found = object(&done);
+    assert!(String::from_utf8_lossy(&done.stderr).contains("drawing weights for tiny"));
+
+    let cost = plan(root.path(), &[9, 9]).cost();
+    let headers = (cost.rounds * HEADER_LEN) as u64;
+    assert_eq!(found["rounds"], cost.rounds);
+    assert_eq!(found["online_bytes_each_way"], cost.opened_bytes as u64 + headers);
+    let frames = (deal_frames(cost.dealt_bytes) + 2) * HEADER_LEN;
+    assert_eq!(found["offline_bytes"], cost.dealt_bytes + 2 * 32 + frames);
+
+    for key in ["online_seconds", "offline_seconds", "plain_seconds", "predicted_seconds"] {
+        assert!(found[key].as_f64().unwrap() > 0.0, "{key}: {}", found[key]);
+    }
+    for role in ["party0", "party1", "dealer"] {
+        let peak = &found["peak_rss_bytes"][role];
+        assert!(if cfg!(target_os = "linux") { peak.as_u64().unwrap() > 1 << 20 } else { peak.is_null() }, "{role}");
+    }
+    assert!(found["layers"].is_array());
+    let said = ["model", "embedding", "schedule", "link"].map(|key| found[key].as_str().unwrap());
+    assert_eq!(said, ["tiny", "private", "ahead", "none"]);
+    let counted = ["tokens", "batch", "layers_run", "repeats"].map(|key| found[key].as_u64().unwrap());
+    assert_eq!(counted, [9, 2, 2, 2]);
+    assert_eq!(found["security"]["protects"], "nothing");
+
+    // the second time the weights are there
+    let done = bench(root.path(), &["model", "--model", "tiny", "--tokens", "5", "--repeat", "1"]);
+    assert!(done.status.success() && !String::from_utf8_lossy(&done.stderr).contains("drawing weights"));
+    let table = String::from_utf8(done.stdout).unwrap();
+    assert!(table.starts_with("tiny, 2 layers, 1 x 5 tokens, private embedding"), "{table}");
+}
+
+#[test]
+fn a_slow_link_takes_as_long_as_predicted() {
+    let root = tempfile::tempdir().unwrap();
+    let link = ["--link", "5ms,100mbit", "--embedding", "client", "--layers", "1", "--quiet"];
+    let args = ["model", "--model", "tiny", "--tokens", "9", "--repeat", "3", "--json"];
+    let found = object(&bench(root.path(), &[&args[..], &link].concat()));
+    assert_eq!((&found["link"], &found["layers_run"]), (&"5ms,100mbit".into(), &1.into()));
+    let waiting = plan(root.path(), &[9]).seconds(5e-3, 100e6 / 8.0, 0.0);
+    let (predicted, online) = (found["predicted_seconds"].as_f64().unwrap(), found["online_seconds"].as_f64().unwrap());
+    assert!(waiting < predicted && waiting < online, "waiting {waiting}, predicted {predicted}, online {online}");
+    // other processes may be busy meanwhile; delays that were paid twice, or by one party only, would still be seen
+    assert!(online < 1.7 * predicted, "predicted {predicted}, online {online}");
+}
+
+#[test]
+fn the_network_in_the_clear_and_the_kernels_are_measured_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let args = ["plain", "--model", "tiny", "--tokens", "9", "--repeat", "2", "--threads", "2", "--json"];
+    let found = object(&bench(root.path(), &args));
+    assert!(found["plain_seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!((&found["model"], &found["threads"]), (&"tiny".into(), &2.into()));
+    let found = object(&bench(root.path(), &["kernels", "--repeat", "1", "--json"]));
+    assert!(!found["kernels"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let wrong: [(&[&str], &str); 6] = [
+        (&["model", "--model", "bert-huge"], "bert-base"),
+        (&["model", "--model", "tiny", "--layers", "3"], "tiny has 2 layers"),
+        (&["model", "--model", "tiny", "--tokens", "513"], "1..=512"),
+        (&["model", "--model", "tiny", "--tokens", "512", "--batch", "33"], "at most 16384 go together"),
+        (&["model", "--model", "tiny", "--link", "dsl"], "none, lan, wan"),
+        (&["plain", "--model", "tiny", "--layers", "0"], "--layers"),
+    ];
+    for (args, why) in wrong {
+        let done = bench(root.path(), args);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(why), "{args:?}: {said}");
+    }
+    assert!(!root.path().join("cache").exists());
+}
