@@ -12,14 +12,16 @@ use cli::coded;
 use cli::exit::{INTERRUPTED, LOST, OTHER, TAKEN};
 
 use crate::message::Role;
+use crate::schedule::Schedule;
 use crate::settings::Settings;
 use crate::start::Ready;
 use crate::watched::Hope;
 
 /// Messages of roles that are kept.
 const MOST_MESSAGES: usize = 1000;
-/// How long a role keeps memory that it does not use.
-const PURGE_MILLISECONDS: &str = "10000";
+/// The allocator's setting for how many milliseconds a role keeps memory that it does not use; one that is set in our own
+/// environment holds.
+const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
 /// Time between two looks at children that may have ended.
 const GLANCE: Duration = Duration::from_millis(2);
 /// How long a child gets to end where something else says that it must have.
@@ -78,7 +80,14 @@ impl Children {
             command.args(["--memory", &limit.to_string()]);
         }
         // what a request frees the next one takes again: only an idle role gives memory back to the system
-        command.env("MIMALLOC_PURGE_DELAY", PURGE_MILLISECONDS);
+        if std::env::var_os(PURGE_DELAY).is_none() {
+            let milliseconds = match schedule {
+                Schedule::Ahead => 10_000,
+                // here memory counts for more, and what is freed is taken again much sooner
+                Schedule::Stream => 1000,
+            };
+            command.env(PURGE_DELAY, milliseconds.to_string());
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C on a terminal is for this process; the roles end with it
         #[cfg(unix)]

@@ -6,8 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::correlation::{Correlation, Sink};
 use crate::error::MpcError;
 
-/// Parts of the network whose correlations are held at most: the one that is being used and those made ahead.
-pub const MOST_PARTS: usize = 3;
+/// Parts of the network whose correlations are held at most: the one that is being used and the next, which is being made. A
+/// third would only take memory: whoever is slower, making or using, is never waiting with two.
+pub const MOST_PARTS: usize = 2;
 
 #[derive(Default)]
 struct State {
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn at_most_three_parts_are_held() {
+    fn at_most_two_parts_are_held() {
         let (mut maker, pipe) = pipe();
         let (begun, told) = mpsc::channel();
         let making = thread::spawn(move || {
@@ -131,13 +132,13 @@ mod tests {
             }
         });
         let soon = Duration::from_secs(20);
-        assert_eq!([0, 1, 2].map(|_| told.recv_timeout(soon).unwrap()), [0, 1, 2]);
-        assert!(told.recv_timeout(Duration::from_millis(30)).is_err(), "the fourth part was begun");
+        assert_eq!([0, 1].map(|_| told.recv_timeout(soon).unwrap()), [0, 1]);
+        assert!(told.recv_timeout(Duration::from_millis(30)).is_err(), "the third part was begun");
         for part in 0..6 {
             pipe.taker_begins(part);
             assert_eq!(pipe.take().unwrap().pieces, [[part as u64]]);
-            if part > 0 && part < 4 {
-                assert_eq!(told.recv_timeout(soon).unwrap(), part + 2);
+            if part > 0 && part < 5 {
+                assert_eq!(told.recv_timeout(soon).unwrap(), part + 1);
             }
         }
         assert!(pipe.take().is_none());
