@@ -3,7 +3,7 @@
 //! `cargo bench -p ring64 --bench kernels [-- PART OF A NAME]`
 //!
 //! A rate of elements is of multiply-adds, or of terms of a series (a cosine and a sine each); a rate of bytes is of what is
-//! sent, read or filled. `examples/gemm_speed.rs` is the quick look at the products, on one thread and on all.
+//! sent, read or filled. `runtime bench kernels` holds each against what bounds it.
 
 mod calls;
 

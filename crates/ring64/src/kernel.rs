@@ -44,6 +44,11 @@ pub enum Rhs {
     Transposed,
 }
 
+/// Threads that large calls from here share: those of the current rayon pool.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
 /// A product of a batch: `c += a * b`, see [`Kernel::gemm`].
 pub struct Product<'a> {
     /// The shape.

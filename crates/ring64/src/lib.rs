@@ -28,7 +28,7 @@ mod waves;
 
 pub use elementwise::{add_assign, mask_assign, neg_assign, shift_left_assign, sub_assign};
 pub use fixed::{decode, decode_slice, encode, shift_round};
-pub use kernel::{Dims, Kernel, Product, Rhs};
+pub use kernel::{Dims, Kernel, Product, Rhs, threads};
 pub use pack::{PackError, pack, packed_len, unpack, unpack_add};
 pub use packed::Packed;
 pub use prg::{Key, Prg, low_bits};

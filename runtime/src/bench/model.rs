@@ -25,6 +25,7 @@ const MOST_UNDELAYED: u32 = 3;
 struct Results<'a> {
     options: &'a Model,
     work: &'a Work,
+    needs: Needs,
     costs: Costs,
     plain_seconds: f64,
     predicted_seconds: f64,
@@ -42,7 +43,8 @@ pub(super) fn run(options: &Model, out: &mut dyn Write) -> Result<()> {
     let bundle = weights::bundle(&work, &job.model.name(), embedding, memory, job.quiet)?;
     let spec = Deployment::check(&bundle)?.spec;
     let kind = embedding.input_kind();
-    Needs::of(&spec, kind, &work.texts, options.running.schedule, hold(memory))?.check(memory)?;
+    let needs = Needs::of(&spec, kind, &work.texts, options.running.schedule, hold(memory))?;
+    needs.check(memory)?;
     let plan = Plan::new(&spec, &work.texts, kind)?;
 
     let settings = Settings { link: options.link, cores: cores::two(), ..options.running.settings() };
@@ -64,7 +66,7 @@ pub(super) fn run(options: &Model, out: &mut dyn Write) -> Result<()> {
     // without delays there is nothing but the work that was measured
     let predicted_seconds = predicted.unwrap_or(costs.online_seconds);
     let pinned = settings.cores.is_some();
-    let results = Results { options, work: &work, costs, plain_seconds, predicted_seconds, pinned };
+    let results = Results { options, work: &work, needs, costs, plain_seconds, predicted_seconds, pinned };
     match job.json {
         true => Ok(writeln!(out, "{}", serde_json::to_string_pretty(&results.object())?)?),
         false => Ok(results.write_table(out)?),
@@ -75,6 +77,7 @@ impl Results<'_> {
     fn object(&self) -> Value {
         let Results { options, work, costs, .. } = self;
         let peaks = costs.peaks.iter().map(|(role, bytes)| (role.name().to_string(), json!(bytes)));
+        let planned = costs.peaks.iter().map(|(role, _)| (role.name().to_string(), json!(self.needs.role(*role))));
         json!({
             "model": options.job.model.name(),
             "layers_run": work.shape.layers,
@@ -96,6 +99,7 @@ impl Results<'_> {
             "rounds": costs.rounds,
             "restarts": costs.restarts,
             "peak_rss_bytes": peaks.collect::<Map<_, _>>(),
+            "planned_memory_bytes": planned.collect::<Map<_, _>>(),
             "layers": costs.layers,
             "security": security(),
         })

@@ -8,7 +8,7 @@ use model::{
     Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Rhs, Spec, Texts, Weight, WireOpening, assemble,
     classify, copy_block,
 };
-use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign};
+use ring64::{Dims, Kernel, Product, add_assign, low_bits, mask_assign};
 
 use super::residual_products;
 use crate::dealt::DealtWriter;
@@ -107,11 +107,13 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
     }
 
     fn matmul(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[Dims], rhs: Rhs) -> Result<Vec<()>, MpcError> {
-        for ((a, b), dims) in pairs.iter().zip(dims) {
+        let mut values: Vec<Vec<u64>> = dims.iter().map(|dims| vec![0; dims.m * dims.n]).collect();
+        let product = |(((a, b), dims), c)| Product { dims: *dims, a, b, rhs, c };
+        let products = pairs.iter().copied().zip(dims).zip(&mut values);
+        self.kernel.gemm_batch(&mut products.map(product).collect::<Vec<_>>());
+        for value in values {
             let demand = self.next();
-            let mut product = vec![0; dims.m * dims.n];
-            self.kernel.gemm(*dims, a, b, rhs, &mut product);
-            self.share(demand, Purpose::Dealt, product)?;
+            self.share(demand, Purpose::Dealt, value)?;
         }
         Ok(vec![(); pairs.len()])
     }

@@ -10,7 +10,7 @@ use model::{
     join_columns, opening_frames, split_columns,
 };
 use net::Link;
-use ring64::{Dims, Kernel, add_assign, low_bits, packed_len};
+use ring64::{Dims, Kernel, Product, add_assign, low_bits, packed_len};
 
 use super::correlation::{Call, Correlations};
 use super::exchange::{Exchange, Opened};
@@ -74,6 +74,8 @@ pub fn online(
 
 /// Opened words. A product that is computed later keeps its factors.
 type Wire = Rc<Vec<u64>>;
+/// Of `x (i y - [b]) - [a] y + [ab]`: x, the right factor of the first product, `-[a]`, y, and what both are added to.
+type Factors = (Wire, Vec<u64>, Vec<u64>, Wire, Vec<u64>);
 
 enum Stop {
     Restart,
@@ -148,17 +150,32 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
 
     fn matmul(&mut self, pairs: &[(&Wire, &Wire)], dims: &[Dims], rhs: Rhs) -> Result<Vec<Share<'w>>, Stop> {
         let mut dealt = self.correlations.take(Call::Matmul)?;
-        let mut products = Vec::with_capacity(pairs.len());
-        for ((x, y), dims) in pairs.iter().zip(dims) {
+        let mut factors = Vec::with_capacity(pairs.len());
+        for (x, y) in pairs {
             let (minus_a, minus_b, z) = (next(&mut dealt), next(&mut dealt), next(&mut dealt));
-            let (x, y, dims, kernel) = (Rc::clone(x), Rc::clone(y), *dims, self.kernel);
-            let right = self.right(minus_b, &y);
-            products.push(Share::later(z, move |z| {
+            let right = self.right(minus_b, y);
+            factors.push((Rc::clone(x), right, minus_a, Rc::clone(y), z));
+        }
+        let kernel = self.kernel;
+        if ring64::threads() > 1 {
+            // products that are too small to share threads share them among each other, all at once
+            for first in [true, false] {
+                let product = |((x, right, minus_a, y, z), dims): (&'_ mut Factors, &Dims)| {
+                    let (a, b) = if first { (&x[..], &right[..]) } else { (&minus_a[..], &y[..]) };
+                    Product { dims: *dims, a, b, rhs, c: z }
+                };
+                kernel.gemm_batch(&mut factors.iter_mut().zip(dims).map(product).collect::<Vec<_>>());
+            }
+            return Ok(factors.into_iter().map(|(.., z)| Share::of(z)).collect());
+        }
+        let later = |((x, right, minus_a, y, z), dims): (Factors, &Dims)| {
+            let dims = *dims;
+            Share::later(z, move |z| {
                 kernel.gemm(dims, &x, &right, rhs, z);
                 kernel.gemm(dims, &minus_a, &y, rhs, z);
-            }));
-        }
-        Ok(products)
+            })
+        };
+        Ok(factors.into_iter().zip(dims).map(later).collect())
     }
 
     fn square(&mut self, x: &[(&Wire, usize)]) -> Result<Vec<Share<'w>>, Stop> {
