@@ -108,9 +108,11 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
 
     fn matmul(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[Dims], rhs: Rhs) -> Result<Vec<()>, MpcError> {
         let mut values: Vec<Vec<u64>> = dims.iter().map(|dims| vec![0; dims.m * dims.n]).collect();
-        let product = |(((a, b), dims), c)| Product { dims: *dims, a, b, rhs, c };
-        let products = pairs.iter().copied().zip(dims).zip(&mut values);
-        self.kernel.gemm_batch(&mut products.map(product).collect::<Vec<_>>());
+        let mut products = Vec::with_capacity(pairs.len());
+        for (((a, b), dims), c) in pairs.iter().zip(dims).zip(&mut values) {
+            products.push(Product { dims: *dims, a, b, rhs, c });
+        }
+        self.kernel.gemm_batch(&mut products);
         for value in values {
             let demand = self.next();
             self.share(demand, Purpose::Dealt, value)?;

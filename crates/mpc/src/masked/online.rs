@@ -150,7 +150,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
 
     fn matmul(&mut self, pairs: &[(&Wire, &Wire)], dims: &[Dims], rhs: Rhs) -> Result<Vec<Share<'w>>, Stop> {
         let mut dealt = self.correlations.take(Call::Matmul)?;
-        let mut factors = Vec::with_capacity(pairs.len());
+        let mut factors: Vec<Factors> = Vec::with_capacity(pairs.len());
         for (x, y) in pairs {
             let (minus_a, minus_b, z) = (next(&mut dealt), next(&mut dealt), next(&mut dealt));
             let right = self.right(minus_b, y);
@@ -160,11 +160,12 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         if ring64::threads() > 1 {
             // products that are too small to share threads share them among each other, all at once
             for first in [true, false] {
-                let product = |((x, right, minus_a, y, z), dims): (&'_ mut Factors, &Dims)| {
+                let mut products = Vec::with_capacity(factors.len());
+                for ((x, right, minus_a, y, c), dims) in factors.iter_mut().zip(dims) {
                     let (a, b) = if first { (&x[..], &right[..]) } else { (&minus_a[..], &y[..]) };
-                    Product { dims: *dims, a, b, rhs, c: z }
-                };
-                kernel.gemm_batch(&mut factors.iter_mut().zip(dims).map(product).collect::<Vec<_>>());
+                    products.push(Product { dims: *dims, a, b, rhs, c });
+                }
+                kernel.gemm_batch(&mut products);
             }
             return Ok(factors.into_iter().map(|(.., z)| Share::of(z)).collect());
         }
