@@ -44,7 +44,7 @@ pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result
     let nonces = [zero.nonce, one.nonce, identity.nonce];
     let mut parties = Parties { zero: zero.link, one: one.link, early: None, deadline };
     let (spec, input) = (bundle.spec, bundle.embedding.input_kind());
-    let mut last = None;
+    let (mut last, mut admitted) = (None, 0);
     while let Some((request, attempt, demand)) = parties.next_demand()? {
         // burnt before use: nothing is ever dealt twice
         if last.is_some_and(|last| last >= (request, attempt)) {
@@ -54,7 +54,7 @@ pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result
         last = Some((request, attempt));
         let texts = Texts::new(&demand.lengths, &spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
         let plan = Plan::new(&spec, &texts, input).context("planning the request")?;
-        Needs::of(&spec, input, &texts, schedule, 0)?.check_role(Role::Dealer, memory)?;
+        Needs::of(&spec, input, &texts, schedule, 0)?.check_role(Role::Dealer, memory, &mut admitted)?;
         if hex::encode(plan_digest(&plan)) != demand.plan {
             return Err(refuse(Role::Party0, "asks for another plan than this dealer's bundle makes".into()));
         }

@@ -25,8 +25,10 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
             _ => REFUSED,
         });
     }
-    if let Some(mpc::MpcError::Net(net)) = cause.downcast_ref::<mpc::MpcError>() {
-        return Some(of_net(net));
+    match cause.downcast_ref::<mpc::MpcError>() {
+        Some(mpc::MpcError::Net(net)) => return Some(of_net(net)),
+        Some(mpc::MpcError::Spool(_)) => return Some(UNWRITABLE),
+        _ => {}
     }
     if let Some(bundle) = cause.downcast_ref::<bundle::BundleError>() {
         return Some(match bundle {

@@ -14,7 +14,7 @@ use crate::schedule::Schedule;
 use crate::weigh::{computing, dealing, streaming};
 
 /// The program itself, its libraries, the stacks of its threads and the spec.
-const PROGRAM: u64 = 24 << 20;
+const PROGRAM: u64 = 32 << 20;
 /// The client's tokenizer, for each word that it knows.
 const TOKENIZER: u64 = 512;
 /// Frames between a link and its caller, in each direction.
@@ -22,10 +22,11 @@ const QUEUE: u64 = 64 << 20;
 
 const CURE: &str = "give shorter texts, --batch 1, or more memory";
 
-/// Bytes of correlations that a party keeps in memory; the rest waits in a file. A quarter of what there is, so that all roles
-/// of one machine have room.
-pub fn hold(memory: Memory) -> u64 {
-    memory.there().map_or(u64::MAX, |bytes| bytes / 4)
+/// Bytes of correlations that a party keeps in memory; the rest waits in a file. A quarter of what there is beside the weights
+/// of all roles, so that there is room for them on one machine.
+pub fn hold(spec: &Spec, kind: InputKind, memory: Memory) -> u64 {
+    let standing: u64 = standing(&Weights::of(spec, kind), spec).iter().sum();
+    memory.there().map_or(u64::MAX, |bytes| bytes.saturating_sub(standing) / 4)
 }
 
 /// Bytes that each role needs at most.
@@ -55,17 +56,19 @@ impl Needs {
                 Schedule::Stream => streaming(spec, texts, kind, party)?,
             };
             // the packed input beside its words; all frames of a dealt stream that came early
-            let frames = if party == Party::One { packed.max(dealt) } else { 0 };
+            let frames = match (party, schedule) {
+                (Party::Zero, _) => 0,
+                (Party::One, Schedule::Ahead) => packed.max(dealt),
+                // both are there at once
+                (Party::One, Schedule::Stream) => packed + dealt,
+            };
             Ok(planned + slack(words) + frames)
         };
         // one-hot or embedded rows as words, their masks, and what is left packed
         let client = planned + slack(16 * input as u64 + packed);
         let dealer = planned + slack(dealing(spec, texts, kind)?) + dealt;
         let batch = [party(Party::Zero)?, party(Party::One)?, dealer, client];
-        // masked words and the party's share; sums of both seeds' masks; a table in clear and a tokenizer
-        let tokenizer = TOKENIZER * spec.shape.words as u64;
-        let standing = [2 * weights.bytes, 2 * weights.bytes, weights.products, weights.table + tokenizer];
-        let standing = standing.map(|bytes| PROGRAM + bytes);
+        let standing = standing(&weights, spec);
         let mut bytes: [u64; 4] = std::array::from_fn(|role| standing[role] + batch[role]);
         // while a role packs its weights, it holds one term of a sum and one weight as it was beside, before any batch comes
         for role in [Role::Party0, Role::Party1, Role::Dealer] {
@@ -86,18 +89,32 @@ impl Needs {
         memory.check(&needs, CURE)
     }
 
-    /// Refuses what is more than there is for a role that has read its part of the bundle.
-    pub fn check_role(&self, role: Role, memory: Memory) -> Result<()> {
+    /// Refuses what is more than there is for a role that has read its part of the bundle. What a role had before it can have
+    /// again: it keeps for a while what it freed, so `admitted` is the most that was ever found to be there.
+    pub fn check_role(&self, role: Role, memory: Memory, admitted: &mut u64) -> Result<()> {
         let (all, standing) = (self.role(role), self.standing[role as usize]);
         // what is available now no longer has what this process holds already
         let need = if memory.limit.is_some() { all } else { all.saturating_sub(standing) };
-        memory.check(&[(role.name(), need)], CURE)
+        if need > *admitted {
+            memory.check(&[(role.name(), need)], CURE)?;
+            *admitted = need;
+        }
+        Ok(())
     }
+}
+
+/// What each role holds before any batch comes: masked words and the party's share; sums of both seeds' masks; a table in
+/// clear and a tokenizer.
+fn standing(weights: &Weights, spec: &Spec) -> [u64; 4] {
+    let tokenizer = TOKENIZER * spec.shape.words as u64;
+    [2 * weights.bytes, 2 * weights.bytes, weights.products, weights.table + tokenizer]
+        // the allocator rounds large blocks up
+        .map(|bytes| PROGRAM + bytes + bytes / 16)
 }
 
 /// The allocator keeps what was freed in pieces too small for what comes next.
 fn slack(bytes: u64) -> u64 {
-    bytes + bytes / 4
+    bytes + bytes / 3
 }
 
 /// Bytes of weights as the roles hold them.

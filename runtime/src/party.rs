@@ -67,6 +67,11 @@ pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, settings: 
         Party::Zero => [identity.nonce, peer.nonce, dealer.nonce],
         Party::One => [peer.nonce, identity.nonce, dealer.nonce],
     };
+    // its weights are there already, and count among what is taken
+    let hold = match memory.limit {
+        Some(_) => hold(&bundle.spec, bundle.embedding.input_kind(), memory),
+        None => memory.there().map_or(u64::MAX, |bytes| bytes / 4),
+    };
     let mut server = Server {
         party,
         spec: bundle.spec,
@@ -81,8 +86,9 @@ pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, settings: 
         last_request: 0,
         deadline,
         memory,
+        admitted: 0,
         schedule,
-        hold: hold(memory),
+        hold,
     };
     server.run()
 }
@@ -121,6 +127,8 @@ struct Server {
     last_request: u64,
     deadline: Duration,
     memory: Memory,
+    /// The largest need that was found to be there.
+    admitted: u64,
     schedule: Schedule,
     /// Bytes of correlations that stay in memory.
     hold: u64,
@@ -210,7 +218,7 @@ impl Server {
     /// the other roles may have begun.
     fn admit(&mut self, request: u64, texts: &Texts) -> Result<()> {
         let needs = Needs::of(&self.spec, self.kind, texts, self.schedule, self.hold)?;
-        let Err(refusal) = needs.check_role(self.identity.role, self.memory) else { return Ok(()) };
+        let Err(refusal) = needs.check_role(self.identity.role, self.memory, &mut self.admitted) else { return Ok(()) };
         // how much there is is not the client's to know
         send(
             &mut self.client,
@@ -256,7 +264,7 @@ impl Server {
         };
         let outcome = match schedule {
             Schedule::Ahead => compute(prepare(&this, key, dealt, *hold)?),
-            Schedule::Stream => stream(&this, key, dealt, compute)?,
+            Schedule::Stream => stream(&this, key, dealt, compute),
         };
         report.offline_bytes += dealer.counters().since(before).bytes_received;
         outcome

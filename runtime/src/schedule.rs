@@ -10,7 +10,7 @@ pub enum Schedule {
     /// All before the input is asked for: the least waiting once a text is there.
     #[default]
     Ahead,
-    /// While the parties work, at most three layers of them held: the least memory.
+    /// While the parties work, at most two layers of them held: the least memory.
     Stream,
 }
 

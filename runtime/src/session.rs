@@ -128,9 +128,9 @@ impl Session {
     fn fitting<'a>(&self, batch: &'a [Sample], batches: &mut Vec<&'a [Sample]>) -> Result<()> {
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
         let Settings { memory, schedule, .. } = self.roles.settings;
-        let fits = Texts::new(&lengths, &self.spec.shape)
-            .map_err(Into::into)
-            .and_then(|texts| Needs::of(&self.spec, self.kind, &texts, schedule, hold(memory))?.check(memory));
+        let fits = Texts::new(&lengths, &self.spec.shape).map_err(Into::into).and_then(|texts| {
+            Needs::of(&self.spec, self.kind, &texts, schedule, hold(&self.spec, self.kind, memory))?.check(memory)
+        });
         match fits {
             Ok(()) => batches.push(batch),
             Err(_) if batch.len() > 1 => {

@@ -213,7 +213,8 @@ impl Arithmetic for Weighing {
     }
 
     fn matmul(&mut self, pairs: &[(&Held, &Held)], dims: &[Dims], _: Rhs) -> Result<Vec<Held>, SpecError> {
-        dims.iter().for_each(|d| self.dealt(d.m * d.n));
+        // all products of a call at once
+        self.dealt(dims.iter().map(|d| d.m * d.n).sum());
         let pieces = self.step(dims.iter().flat_map(|d| [d.m * d.k, d.k * d.n, d.m * d.n]));
         Ok(self.results(pieces, 3, pairs.len()))
     }

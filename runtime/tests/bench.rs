@@ -43,7 +43,7 @@ fn a_model_is_measured_and_costs_what_its_plan_says() {
     assert!(String::from_utf8_lossy(&done.stderr).contains("drawing weights for tiny"));
 
     let cost = plan(root.path(), &[9, 9]).cost();
-    let headers = (cost.rounds * HEADER_LEN) as u64;
+    let headers = (cost.frames * HEADER_LEN) as u64;
     assert_eq!(found["rounds"], cost.rounds);
     assert_eq!(found["online_bytes_each_way"], cost.opened_bytes as u64 + headers);
     let frames = (deal_frames(cost.dealt_bytes) + 2) * HEADER_LEN;

@@ -1,7 +1,8 @@
 //! Checkpoints of any shape with random weights, for tests and for measuring shapes whose weights are not at hand.
 
 use ndarray::{ArrayD, IxDyn};
-use ring64::{Key, Prg};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::config::Config;
 use crate::fold::Tensors;
@@ -11,7 +12,7 @@ use crate::fold::Tensors;
 pub fn synthetic(config: &Config, seed: u64) -> Tensors {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
-    let mut draw = Draw(Prg::new(&Key::from_bytes(key), 0), Tensors::new());
+    let mut draw = Draw(ChaCha20Rng::from_seed(key), Tensors::new());
     let (d, inner) = (config.hidden_size, config.intermediate_size);
     draw.tensor("embeddings.word_embeddings.weight", &[config.vocab_size, d], 0.0, 0.05);
     draw.tensor("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, d], 0.0, 0.02);
@@ -33,11 +34,12 @@ pub fn synthetic(config: &Config, seed: u64) -> Tensors {
     draw.1
 }
 
-struct Draw(Prg, Tensors);
+/// Not the generator of secrets: a shape's random network stays the same when that changes.
+struct Draw(ChaCha20Rng, Tensors);
 
 impl Draw {
     fn tensor(&mut self, name: &str, shape: &[usize], mean: f64, deviation: f64) {
-        let words = self.0.words(shape.iter().product());
+        let words: Vec<u64> = (0..shape.iter().product()).map(|_| self.0.next_u64()).collect();
         // the sum of the four 16-bit parts of a word, centred: close enough to normal, and the same on every machine
         let normal = |w: u64| {
             let sum: u64 = (0..4).map(|i| (w >> (16 * i)) & 0xffff).sum();

@@ -71,11 +71,11 @@ pub enum MpcError {
         got: usize,
     },
     /// A mask was made for another opening.
-    #[error("an opening of {got} words met masks for {expected}")]
+    #[error("an opening of {got} words or bytes met masks or frames for {expected}")]
     Opening {
-        /// Masks.
+        /// Masks, or bytes of the frames.
         expected: usize,
-        /// Words.
+        /// Words, or their bytes.
         got: usize,
     },
 }

@@ -4,11 +4,13 @@
 mod world;
 
 use std::sync::Arc;
+use std::thread;
 
 use model::{Demand, InputKind, Opening, Plan, Spec};
-use mpc::{Outcome, Purpose};
+use mpc::{DealtReader, DealtWriter, Outcome, Purpose, Trace, deal, online, stream};
+use net::Link;
 use world::chosen::{Chosen, Words, edit};
-use world::{Network, Run, World, config, sample, view};
+use world::{Links, Network, Run, World, config, sample, view};
 
 const SEED: u64 = 23;
 
@@ -145,4 +147,50 @@ fn restarts_are_as_frequent_as_planned() {
     println!("seed {SEED}: {restarts} restarts of {runs}, {expected:.1} planned, deviation {deviation:.1}");
     assert!((0.03..0.9).contains(&planned), "{planned} cannot be told from chance");
     assert!((restarts as f64 - expected).abs() < 4.0 * deviation);
+}
+
+#[test]
+fn a_streamed_attempt_that_wraps_leaves_the_dealers_link_in_step_for_the_next() {
+    let (network, world) = world();
+    let before = world.run_seeded(SEED);
+    // the first opening comes out as zero: both parties stop there, while the dealer is still at work
+    let demand = before.plan.demands.iter().position(|d| matches!(d, Demand::Wire { .. })).unwrap() as u64;
+    let words = &view::opened(&before.plan, &before.opened.sent(), &before.opened.received())[&demand];
+    let mut edits = [Words::new(), Words::new()];
+    edit(&mut edits[1], (demand, Purpose::Mask), words.len(), 0, words[0].wrapping_neg());
+    let none = [Words::new(), Words::new()];
+    let streams = |number: u32| match number {
+        0 => Chosen::pair(SEED, &edits),
+        _ => Chosen::pair(SEED + 1, &none),
+    };
+    let Links { mut zero, mut one, mut dealer, mut assisted } = Links::new();
+    let bytes = before.plan.cost().dealt_bytes;
+    let party = |i: usize, number, dealt: Option<DealtReader<'_>>, peer: &mut dyn Link| {
+        let [zero, one] = streams(number);
+        let (attempt, own) = (world.as_attempt(i, number), if i == 0 { zero } else { one });
+        let mut input = world.inputs[i].clone();
+        stream(&attempt, own, dealt, |made| online(&attempt, made, &mut input, peer, &mut Trace::default())).unwrap()
+    };
+    let outcomes = thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..2 {
+                let writer = DealtWriter::new(&mut dealer, 1, number);
+                let World { spec, dealer: weights, texts, kind, kernels, .. } = &world;
+                deal(spec, weights, texts, *kind, streams(number), kernels[2], writer).unwrap();
+            }
+        });
+        let others = scope.spawn(|| {
+            [0, 1].map(|number| party(1, number, Some(DealtReader::new(&mut assisted, 1, number, bytes)), &mut one))
+        });
+        let own = [0, 1].map(|number| party(0, number, None, &mut zero));
+        [own, others.join().unwrap()]
+    });
+    let [[Outcome::Restart, Outcome::Logits { share: a, frac }], [Outcome::Restart, Outcome::Logits { share: b, .. }]] =
+        outcomes
+    else {
+        panic!("{outcomes:?}")
+    };
+    let sums: Vec<u64> = a.iter().zip(&b).map(|(a, b)| a.wrapping_add(*b)).collect();
+    let float = network.float(&[sample(SEED, 4), sample(SEED + 1, 3)]);
+    assert!(ring64::decode_slice(&sums, frac).iter().zip(&float).all(|(a, b)| (a - b).abs() < 0.02));
 }

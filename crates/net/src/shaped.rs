@@ -98,7 +98,8 @@ impl<L: Link> Link for Shaped<L> {
         let wait = due.saturating_sub(now());
         if wait <= left {
             thread::sleep(wait.saturating_sub(EARLY));
-            while now() < due {
+            // the time of day may be set back meanwhile
+            while now() < due && start.elapsed() <= wait {
                 thread::yield_now();
             }
         } else {

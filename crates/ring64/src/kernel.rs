@@ -101,7 +101,7 @@ macro_rules! dispatch {
             Kernel::Avx2 => crate::avx2::$($call)+,
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 => crate::avx512::$($call)+,
-            #[cfg(target_arch = "aarch64")]
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Kernel::Neon => crate::neon::$($call)+,
             other => other.is_not_here(),
         }
@@ -118,7 +118,7 @@ macro_rules! twin {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 => crate::avx512::$($call)+,
             // all that the portable loop can be compiled for
-            #[cfg(target_arch = "aarch64")]
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Kernel::Neon => crate::$module::$($call)+,
             other => other.is_not_here(),
         }
@@ -139,7 +139,7 @@ impl Kernel {
             kernels.extend(crate::avx2::is_available().then_some(Self::Avx2));
             kernels.extend(crate::avx512::is_available().then_some(Self::Avx512));
         }
-        #[cfg(target_arch = "aarch64")]
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
         kernels.push(Self::Neon);
         kernels
     }
@@ -159,7 +159,7 @@ impl Kernel {
             Self::Avx2 => 0,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => crate::avx512::fill_passes(key, stream, counter, words),
-            #[cfg(target_arch = "aarch64")]
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Self::Neon => 0,
             other => other.is_not_here(),
         }
@@ -207,7 +207,7 @@ impl Kernel {
             Self::Avx2 => Some(&crate::avx2::TILES),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => Some(&crate::avx512::TILES),
-            #[cfg(target_arch = "aarch64")]
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Self::Neon => Some(&crate::neon::TILES),
             other => other.is_not_here(),
         }

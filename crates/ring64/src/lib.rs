@@ -13,7 +13,7 @@ mod avx512;
 mod elementwise;
 mod fixed;
 mod kernel;
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod neon;
 mod opening;
 mod pack;

@@ -43,7 +43,7 @@ pub(super) fn run(options: &Model, out: &mut dyn Write) -> Result<()> {
     let bundle = weights::bundle(&work, &job.model.name(), embedding, memory, job.quiet)?;
     let spec = Deployment::check(&bundle)?.spec;
     let kind = embedding.input_kind();
-    let needs = Needs::of(&spec, kind, &work.texts, options.running.schedule, hold(memory))?;
+    let needs = Needs::of(&spec, kind, &work.texts, options.running.schedule, hold(&spec, kind, memory))?;
     needs.check(memory)?;
     let plan = Plan::new(&spec, &work.texts, kind)?;
 

@@ -131,6 +131,11 @@ impl<'p> Exchange<'p> {
 
     /// Receives what is left.
     pub(crate) fn finish(mut self) -> Result<Opened, MpcError> {
+        let offered = self.frames[..self.sent].iter().sum::<usize>() + self.outgoing.len();
+        let expected = self.frames.iter().sum();
+        if self.sent < self.frames.len() || !self.outgoing.is_empty() {
+            return Err(MpcError::Opening { expected, got: offered });
+        }
         while self.received < self.sent {
             self.receive()?;
         }

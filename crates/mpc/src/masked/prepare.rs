@@ -10,6 +10,7 @@ use model::{Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpen
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, neg_assign, shift_left_assign};
 
 use super::correlation::{Call, Correlation, Correlations, Sink, Waiting};
+use super::online::Outcome;
 use super::pipe::pipe;
 use super::spool::Spool;
 use super::{Attempt, negated, residual_products, subtract_from_rows};
@@ -33,19 +34,20 @@ pub fn prepare<S: Streams>(
 
 /// Prepares one batch while `consume` uses what was prepared, never more than [`MOST_PARTS`](super::MOST_PARTS) parts of the
 /// network ahead of its oldest unused one. What the dealer sends is read to its end even where `consume` ends early.
-pub fn stream<S: Streams + Send, T>(
+pub fn stream<S: Streams + Send, E: From<MpcError>>(
     attempt: &Attempt<'_>,
     streams: S,
     dealt: Option<DealtReader<'_>>,
-    consume: impl FnOnce(Correlations) -> T,
-) -> Result<T, MpcError> {
+    consume: impl FnOnce(Correlations) -> Result<Outcome, E>,
+) -> Result<Outcome, E> {
     let (mut maker, taker) = pipe();
     thread::scope(|scope| {
         let making = scope.spawn(move || make(attempt, streams, dealt, &mut maker));
         let consumed = consume(correlations(attempt, Waiting::Stream(taker)));
         match making.join() {
-            Ok(Ok(()) | Err(MpcError::Abandoned)) => Ok(consumed),
-            Ok(Err(error)) => Err(error),
+            Ok(Ok(()) | Err(MpcError::Abandoned)) => consumed,
+            // using what was made then failed as well, for want of more: that is the consequence
+            Ok(Err(error)) => Err(error.into()),
             Err(panic) => resume_unwind(panic),
         }
     })
@@ -79,7 +81,11 @@ fn make<S: Streams>(
         (Ok(_), Some(dealt)) => dealt.finish(),
         (Ok(_), None) => Ok(()),
         // the frames of this attempt are on their way, and others will follow them
-        (Err(MpcError::Abandoned), Some(dealt)) => dealt.skip().and(Err(MpcError::Abandoned)),
+        (Err(MpcError::Abandoned), Some(dealt)) => {
+            // whoever abandoned them knows why; a link that is lost says so again when it is used next
+            let _ = dealt.skip();
+            Err(MpcError::Abandoned)
+        }
         (Err(error), _) => Err(error),
     }
 }

@@ -1,11 +1,15 @@
 //! Correlations made ahead of the input: in memory as far as that is allowed, the rest in a file.
 //!
 //! The file has no name (it is unlinked before the first byte is written) and mode 0600: it ends with the process, and
-//! nobody finds it. It lies in the system's folder for temporary files (`TMPDIR`).
+//! nobody finds it. Its words are masked by a stream whose key never leaves memory, so that what the disk keeps says
+//! nothing. It lies in the system's folder for temporary files (`TMPDIR`).
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+
+use ring64::{Key, Prg};
+use zeroize::Zeroize;
 
 use super::correlation::{Call, Correlation, Sink};
 use crate::error::MpcError;
@@ -17,9 +21,26 @@ pub(crate) struct Spool {
     hold: u64,
     /// Bytes of words that do.
     held: u64,
-    file: Option<File>,
+    file: Option<Box<Masked>>,
+}
+
+/// A file of masked words. All are written before the first is read, so both pass through the same stream from its beginning.
+struct Masked {
+    file: File,
+    writing: Prg,
+    reading: Prg,
     /// Whether the file is being read, so that it takes no more.
-    reading: bool,
+    rewound: bool,
+}
+
+impl Masked {
+    fn new() -> std::io::Result<Masked> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+        let key = Key::from_bytes(bytes);
+        bytes.zeroize();
+        Ok(Masked { file: nameless()?, writing: Prg::new(&key, 0), reading: Prg::new(&key, 0), rewound: false })
+    }
 }
 
 enum Entry {
@@ -31,7 +52,7 @@ enum Entry {
 impl Spool {
     /// An empty queue that keeps so many bytes in memory.
     pub(crate) fn new(hold: u64) -> Spool {
-        Spool { queue: VecDeque::new(), hold, held: 0, file: None, reading: false }
+        Spool { queue: VecDeque::new(), hold, held: 0, file: None }
     }
 
     /// Correlations that were not taken.
@@ -49,26 +70,31 @@ impl Spool {
     }
 
     fn read(&mut self, call: Call, lengths: &[usize]) -> std::io::Result<Correlation> {
-        let Some(file) = &mut self.file else { return Err(std::io::ErrorKind::NotFound.into()) };
-        if !self.reading {
-            file.seek(SeekFrom::Start(0))?;
-            self.reading = true;
+        let Some(masked) = &mut self.file else { return Err(std::io::ErrorKind::NotFound.into()) };
+        if !masked.rewound {
+            masked.file.seek(SeekFrom::Start(0))?;
+            masked.rewound = true;
         }
         let mut pieces = Vec::with_capacity(lengths.len());
         for length in lengths {
             let mut words = vec![0; *length];
-            file.read_exact(bytemuck::must_cast_slice_mut(&mut words))?;
+            masked.file.read_exact(bytemuck::must_cast_slice_mut(&mut words))?;
+            masked.reading.subtract_from(&mut words);
             pieces.push(words);
         }
         Ok(Correlation { call, pieces })
     }
 
-    fn write(&mut self, correlation: &Correlation) -> std::io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(nameless()?),
+    fn write(&mut self, mut correlation: Correlation) -> std::io::Result<()> {
+        let masked = match &mut self.file {
+            Some(masked) => masked,
+            none => none.insert(Box::new(Masked::new()?)),
         };
-        correlation.pieces.iter().try_for_each(|words| file.write_all(bytemuck::must_cast_slice(words)))
+        for words in &mut correlation.pieces {
+            masked.writing.add_to(words);
+            masked.file.write_all(bytemuck::must_cast_slice(words))?;
+        }
+        Ok(())
     }
 }
 
@@ -89,8 +115,9 @@ impl Sink for Spool {
             self.queue.push_back(Entry::Held(correlation));
             return Ok(());
         }
-        self.write(&correlation).map_err(MpcError::Spool)?;
-        self.queue.push_back(Entry::Spooled(correlation.call, correlation.pieces.iter().map(Vec::len).collect()));
+        let (call, lengths) = (correlation.call, correlation.pieces.iter().map(Vec::len).collect());
+        self.write(correlation).map_err(MpcError::Spool)?;
+        self.queue.push_back(Entry::Spooled(call, lengths));
         Ok(())
     }
 
@@ -125,11 +152,20 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_file_has_no_name_and_is_the_owner_s() {
+    fn the_file_has_no_name_is_the_owner_s_and_holds_nothing_in_clear() {
         use std::os::unix::fs::MetadataExt;
         let mut spool = Spool::new(0);
         spool.put(correlation(1)).unwrap();
-        let metadata = spool.file.as_ref().unwrap().metadata().unwrap();
+        let file = &mut spool.file.as_mut().unwrap().file;
+        let metadata = file.metadata().unwrap();
         assert_eq!((metadata.nlink(), metadata.mode() & 0o777), (0, 0o600));
+        // of the words in clear none is there
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        let clear = correlation(1).pieces.concat();
+        assert_eq!(bytes.len(), 8 * clear.len());
+        let words: Vec<u64> = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        assert!(clear.iter().all(|word| !words.contains(word)));
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// What one part of the network cost a party online.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartCost {
-    /// Time at work.
+    /// All other time: work, and where correlations are streamed or spooled also the wait for them.
     pub compute: Duration,
     /// Time spent waiting for the other party's halves of openings.
     pub wait: Duration,

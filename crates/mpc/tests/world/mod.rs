@@ -287,9 +287,7 @@ impl World {
     ) -> Result<Outcome, MpcError> {
         match self.schedule {
             Schedule::Ahead(_) => self.online(i, self.prepare(i, streams, dealt)?, peer),
-            Schedule::Stream => {
-                stream(&self.as_attempt(i, 0), streams, dealt, |made| self.online(i, made, peer)).flatten()
-            }
+            Schedule::Stream => stream(&self.as_attempt(i, 0), streams, dealt, |made| self.online(i, made, peer)),
         }
     }
 

@@ -33,8 +33,6 @@ fn series(plan: Plan<'_>, harmonics: Harmonics<'_>, angles: &[u64], rows: Rows<'
             let group = Group { harmonics, first: h, rotate, rows, at: block * BLOCK };
             match count {
                 1 => group.add::<1>(&mut running, sum),
-                2 => group.add::<2>(&mut running, sum),
-                3 => group.add::<3>(&mut running, sum),
                 _ => group.add::<GROUP>(&mut running, sum),
             }
             h += count;
