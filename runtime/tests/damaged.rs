@@ -155,7 +155,7 @@ fn another_version_or_another_spec_is_named() {
     for part in PARTS {
         let file = format!("{part}/manifest.json");
         forged(&bundle, part, &|m| m["version"] = json!(7), &|| {
-            refused(&bundle, &[&file, "the format version is 7; expected 1", "convert STUDENT -o BUNDLE"]);
+            refused(&bundle, &[&file, "the format version is 7; expected 2", "convert STUDENT -o BUNDLE"]);
         });
         // a sound spec with a right digest and the right bundle id: only the others tell that it is another one
         let other_spec = |manifest: &mut Value| {
