@@ -1,6 +1,6 @@
 """Prints the tables of docs/performance.md as Markdown, or writes them into it between `<!-- figures: NAME -->` and
 `<!-- end -->`. They are from results/performance.json (bench/sweep.py), results/peers.json (bench/peers/run.sh),
-results/rates.json (bench/rates.py) and crates/ring64/benches/instructions.json. What was not measured says so.
+results/kernels.json (runtime bench kernels) and crates/ring64/benches/instructions.json. What was not measured says so.
 
     python3 bench/figures.py [NAME ...]
     python3 bench/figures.py --write docs/performance.md
@@ -99,12 +99,12 @@ def part_rows(run):
 def parts(results):
     run = results.main()
     try:
-        peak = results.best_kernel()["registers"]
+        _, peak, _ = results.best_kernel()
     except Skip:
         peak = None
     rows = []
     for name, (compute, wait, sent, rounds), done in part_rows(run):
-        least = done / peak / 1e9 if peak else None
+        least = done / peak if peak else None
         ratio = digits(compute / least) if least else ""
         sizes = [mega(sent), round(rounds), giga(done)]
         rows.append([name, digits(1e3 * compute), digits(1e3 * wait), *sizes, digits(least and 1e3 * least), ratio])
@@ -132,11 +132,11 @@ def parts(results):
 
 
 def floors(results):
-    run, rates = results.main(), results.rates
-    kernel = results.best_kernel()
-    peak, memory, work = 1e9 * kernel["registers"], rates["memory_bytes_per_second"], Work(run)
+    run = results.main()
+    _, peak, memory = results.best_kernel()
+    work = Work(run)
     dealt, opened = run["offline_bytes"], 2 * run["online_bytes_each_way"]
-    fast, bandwidth = f"{digits(kernel['registers'])} G/s", f"{digits(memory / 1e9)} GB/s"
+    fast, bandwidth = f"{digits(peak / 1e9)} G/s", f"{digits(memory / 1e9)} GB/s"
     cores = min(ROLES, results.machine["cores"])
     shared, products = f"{cores} cores x {fast}", work.offline() / (cores * peak)
     online = [
@@ -333,23 +333,18 @@ def peers(results):
 
 
 def kernels(results):
-    best = results.best_kernel()
+    best, _, memory = results.best_kernel()
     rows = []
-    for one in results.rates["kernels"]:
-        packed, registers = one["packed"], one["registers"]
-        rows.append(
-            [one["kernel"], *map(digits, (one["as_is"], packed, registers)), f"{round(100 * packed / registers)} %"]
-        )
-    memory = digits(results.rates["memory_bytes_per_second"] / 1e9)
+    for line in results.kernel_lines():
+        if line["kernel"] == best or line["what"].startswith("packed product 128 x 768 x 3072"):
+            rate = f"{digits(line['rate'])} {line['unit']}"
+            rows.append([line["kernel"], line["what"], rate, f"{line['ratio']:.2f} of {line['bound']}"])
     return "\n".join(
         [
-            table(
-                [results.rates["product"], "as it lies", "weights packed", "registers alone", "packed / registers"],
-                rows,
-            ),
+            table(["kernel", "what", "rate", "part of its bound"], rows),
             "",
-            f"Billion multiply-adds a second of 64-bit words, one thread; runs here use {best['kernel']}. One core "
-            f"moves {memory} GB/s when it copies memory (bytes read and bytes written, added).",
+            f"One thread; runs here use {best}. G/s are 10^9 multiply-adds of 64-bit words a second; one core reads "
+            f"{digits(memory / 1e9)} GB/s. More than 1 of the memory's bound is data that a cache still holds.",
         ]
     )
 

@@ -53,13 +53,13 @@ def read(path, command, needed=False):
 class Results:
     """All that was measured."""
 
-    def __init__(self, performance, peers, rates):
+    def __init__(self, performance, peers, kernels):
         sweep = "python3 bench/sweep.py"
         found = read(performance, sweep, needed=True)
         self.machine = Facts(found["machine"], f"{performance}: machine", sweep)
         self.runs = [self._run(performance, number, run) for number, run in enumerate(found["runs"])]
         self.peers = read(peers, f"bench/peers/run.sh --output {peers}")
-        self.rates = read(rates, "python3 bench/rates.py")
+        self.kernels = read(kernels, f"runtime bench kernels --json > {kernels}")
 
     @staticmethod
     def _run(path, number, run):
@@ -106,11 +106,18 @@ class Results:
         return {name: Facts(row, f"{self.peers.what}: {name}", again) for name, row in self.peers["rows"].items()}
 
     def best_kernel(self):
-        """The rates of the fastest kernel."""
-        if self.rates is None:
-            raise Skip("the machine's own rates were not measured: python3 bench/rates.py")
-        kernels = [Facts(one, f"{self.rates.what}: kernels", self.rates.again) for one in self.rates["kernels"]]
-        return max(kernels, key=lambda one: one["registers"])
+        """Name of the fastest kernel, its multiply-adds a second in registers alone, and the bytes a second that one
+        core reads."""
+        lines = self.kernel_lines()
+        best = max((line for line in lines if line["what"].startswith("packed")), key=lambda line: line["rate"])
+        own = [line for line in lines if line["kernel"] == best["kernel"]]
+        reading = next(line for line in own if line["bound"] == "reading memory")
+        return best["kernel"], 1e9 * best["rate"] / best["ratio"], 1e9 * reading["rate"] / reading["ratio"]
+
+    def kernel_lines(self):
+        if self.kernels is None:
+            raise Skip("the machine's own rates were not measured: runtime bench kernels --json > results/kernels.json")
+        return [Facts(one, f"{self.kernels.what}: kernels", self.kernels.again) for one in self.kernels["kernels"]]
 
 
 def exponent(runs, key):
@@ -206,8 +213,8 @@ def add_paths(parser):
     parser.add_argument(
         "--peers", default="results/peers.json", help="what bench/peers/run.sh --output wrote, if there"
     )
-    parser.add_argument("--rates", default="results/rates.json", help="what bench/rates.py wrote, if there")
+    parser.add_argument("--kernels", default="results/kernels.json", help="what runtime bench kernels printed, if there")
 
 
 def results(options):
-    return Results(options.performance, options.peers, options.rates)
+    return Results(options.performance, options.peers, options.kernels)

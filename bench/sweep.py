@@ -1,5 +1,5 @@
-"""Measures `runtime bench model` over the sizes that docs/performance.md speaks of, one run after the other on a machine
-that does nothing else, and writes results/performance.json: for each run its command, its figures, and the machine.
+"""Measures `runtime bench model` over the sizes that docs/performance.md speaks of, one run after the other on a
+machine that does nothing else, and writes results/performance.json: for each run its command, its figures, and the machine.
 
     python3 bench/sweep.py [--runtime target/release/runtime] [--output results/performance.json] [--only NAME ...]
 
@@ -78,7 +78,8 @@ def main():
             sys.exit(f"ended with code {ended.returncode}: {' '.join(line)}")
         results["runs"] = [run for run in results["runs"] if run not in done]
         shown = ["runtime"] + line[1:]
-        results["runs"].append({"name": name, "flags": flags, "command": " ".join(shown), **json.loads(ended.stdout)})
+        results["runs"].append({"name": name, "flags": flags, "command": " ".join(shown),
+                                "commit": results["machine"]["commit"], **json.loads(ended.stdout)})
         with open(options.output + ".new", "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)
             file.write("\n")

@@ -27,7 +27,7 @@ pub struct Measured {
     pub offline_bytes: u64,
     /// Attempts beyond the first.
     pub restarts: u32,
-    /// Seconds spent on correlations, in the slower party.
+    /// Seconds until the input was asked for, in the slower party: all that is spent on correlations, but where they are streamed.
     pub offline_seconds: f64,
     /// Seconds from the client's input to its output, without the correlations of restarts.
     pub online_seconds: f64,

@@ -109,7 +109,7 @@ fn standing(weights: &Weights, spec: &Spec) -> [u64; 4] {
     let tokenizer = TOKENIZER * spec.shape.words as u64;
     [2 * weights.bytes, 2 * weights.bytes, weights.products, weights.table + tokenizer]
         // the allocator rounds large blocks up
-        .map(|bytes| PROGRAM + bytes + bytes / 16)
+        .map(|bytes| PROGRAM + bytes + bytes / 8)
 }
 
 /// The allocator keeps what was freed in pieces too small for what comes next.

@@ -1,7 +1,7 @@
 //! The kernel of 512-bit registers.
 //!
-//! Elementwise loops are the scalar bodies compiled once more with the features on; the matrix product and the key stream
-//! are written out.
+//! Elementwise loops are the scalar bodies compiled once more with the features on; the matrix product, the key stream, openings
+//! and series are written out.
 #![allow(unsafe_code)]
 
 mod aes;

@@ -1,6 +1,6 @@
 //! The portable kernel: plain loops in an order that the compiler can vectorise for any machine.
 //!
-//! The elementwise bodies are `inline(always)`, so that the AVX-512 module can compile the very same loops once more for
+//! The elementwise bodies are `inline(always)`, so that the AVX modules can compile the very same loops once more for
 //! its registers. Lengths were checked by [`crate::Kernel`].
 
 use std::hint::black_box;
