@@ -48,7 +48,7 @@ pub enum What {
     /// The same shapes in 32-bit floating point, in clear: softmax, GeLU, candle.
     #[command(after_help = after(PLAIN))]
     Plain(Plain),
-    /// Products of ring matrices by each kernel of this machine.
+    /// Products, openings, series and streams by each kernel of this machine, against what bounds them.
     #[command(after_help = after(KERNELS))]
     Kernels(Kernels),
 }
