@@ -20,7 +20,7 @@ const TOKENIZER: u64 = 512;
 /// Frames between a link and its caller, in each direction.
 const QUEUE: u64 = 64 << 20;
 
-const CURE: &str = "give shorter texts, --batch 1, or more memory";
+const CURE: &str = "give shorter or fewer texts, --schedule stream, or more memory";
 
 /// Bytes of correlations that a party keeps in memory; the rest waits in a file. A quarter of what there is beside the weights
 /// of all roles, so that there is room for them on one machine.

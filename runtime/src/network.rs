@@ -67,7 +67,9 @@ impl FromStr for Network {
             "none" => return Ok(Network(None)),
             "lan" => LAN,
             "wan" => WAN,
-            custom => custom_of(custom).ok_or("expected none, lan, wan, or a link such as 10ms,1000mbit")?,
+            custom => custom_of(custom).ok_or(
+                "expected none, lan, wan, or a link such as 10ms,1000mbit (ms or s; kbit, mbit or gbit a second)",
+            )?,
         };
         if !(0.0..=MOST_LATENCY).contains(&slow.latency) || !BANDWIDTHS.contains(&slow.bandwidth) {
             let (least, most) = (BANDWIDTHS.start(), BANDWIDTHS.end());
@@ -79,9 +81,15 @@ impl FromStr for Network {
 
 fn custom_of(text: &str) -> Option<Slow> {
     let (latency, bandwidth) = text.split_once(',')?;
-    let latency = latency.trim().strip_suffix("ms")?.parse().ok()?;
-    let bandwidth = bandwidth.trim().strip_suffix("mbit")?.parse().ok()?;
+    let latency = in_units(latency, &[("ms", 1.0), ("s", 1e3)])?;
+    let bandwidth = in_units(bandwidth, &[("kbit", 1e-3), ("mbit", 1.0), ("gbit", 1e3)])?;
     Some(Slow { latency, bandwidth })
+}
+
+/// A number with one of these units after it, times what the unit is worth.
+fn in_units(text: &str, units: &[(&str, f64)]) -> Option<f64> {
+    let of = |(unit, worth): &(&str, f64)| Some(text.trim().strip_suffix(unit)?.trim().parse::<f64>().ok()? * worth);
+    units.iter().find_map(of)
 }
 
 #[cfg(test)]
@@ -94,6 +102,7 @@ mod tests {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
         }
         assert_eq!("20ms,400mbit".parse::<Network>(), "wan".parse());
+        assert_eq!("0.02s, 0.4 gbit".parse::<Network>(), "wan".parse());
         let shape = "10ms,1000mbit".parse::<Network>().unwrap().shape().unwrap();
         assert_eq!(shape, Shape { latency: Duration::from_millis(10), bandwidth: 1.25e8 });
         assert_eq!(Network::default().shape(), None);

@@ -36,6 +36,9 @@ pub(super) struct Costs {
     pub offline_seconds: f64,
     /// Seconds from the client's input to its output.
     pub online_seconds: f64,
+    /// The least and the most of both over the requests.
+    pub offline_range: [f64; 2],
+    pub online_range: [f64; 2],
     /// Bytes between the parties, headers included, in the larger direction.
     pub online_bytes_each_way: u64,
     /// All bytes that the dealer sent.
@@ -70,10 +73,15 @@ pub(super) fn measure(
     let peaks = deployment.processes().into_iter().map(|(role, process)| (role, peak(process))).collect();
     deployment.finish()?;
     let seconds = |of: fn(&Measured) -> f64| median(all.iter().map(of).collect());
+    let range = |of: fn(&Measured) -> f64| {
+        all.iter().map(of).fold([f64::INFINITY, 0.0], |[least, most], one| [one.min(least), one.max(most)])
+    };
     let count = |of: fn(&Measured) -> u64| median_count(all.iter().map(of).collect());
     Ok(Costs {
         offline_seconds: seconds(|m| m.offline_seconds),
         online_seconds: seconds(|m| m.online_seconds),
+        offline_range: range(|m| m.offline_seconds),
+        online_range: range(|m| m.online_seconds),
         online_bytes_each_way: count(|m| m.online_bytes_each_way),
         offline_bytes: count(|m| m.offline_bytes),
         rounds: count(|m| m.rounds),

@@ -16,6 +16,7 @@ use crate::deployment::{Deployment, INSECURE_LOCAL};
 use crate::infer::security;
 use crate::memory::{Needs, hold};
 use crate::network::Network;
+use crate::schedule::Schedule;
 use crate::settings::Settings;
 
 /// Most requests without a link's delays, where those with them are what is asked for.
@@ -92,6 +93,8 @@ impl Results<'_> {
             "repeats": options.job.repeat,
             "online_seconds": costs.online_seconds,
             "offline_seconds": costs.offline_seconds,
+            "online_seconds_range": costs.online_range,
+            "offline_seconds_range": costs.offline_range,
             "plain_seconds": self.plain_seconds,
             "predicted_seconds": self.predicted_seconds,
             "online_bytes_each_way": costs.online_bytes_each_way,
@@ -121,12 +124,17 @@ impl Results<'_> {
             options.link.describe()
         )?;
         writeln!(out, "medians of {} requests, {} restarts", job.repeat, costs.restarts)?;
-        writeln!(out, "  offline          {:>11.4} s", costs.offline_seconds)?;
-        writeln!(
-            out,
-            "  online           {:>11.4} s, predicted {:.4} s",
-            costs.online_seconds, self.predicted_seconds
-        )?;
+        let seconds = |median: f64, [least, most]: [f64; 2]| format!("{median:>11.4} s ({least:.4} to {most:.4})");
+        match options.running.schedule {
+            Schedule::Ahead => {
+                writeln!(out, "  offline          {}", seconds(costs.offline_seconds, costs.offline_range))?
+            }
+            Schedule::Stream => writeln!(out, "  offline          while online")?,
+        }
+        writeln!(out, "  online           {}", seconds(costs.online_seconds, costs.online_range))?;
+        if options.link.shape().is_some() {
+            writeln!(out, "  predicted        {:>11.4} s online: measured work, planned link", self.predicted_seconds)?;
+        }
         writeln!(out, "  in the clear     {:>11.4} s in 32-bit floating point", self.plain_seconds)?;
         writeln!(
             out,
