@@ -31,6 +31,9 @@ pub fn classify<E: Engine>(
     for layer in 0..shape.layers {
         x = encode(engine, shape, texts, layer, &x)?;
     }
+    if !engine.skips_unread_rows() {
+        x = first_rows(engine, shape, texts, &x);
+    }
     let pooled = engine.linear(&x, Weight::Pooler)?;
     let pooled = apply(engine, &pooled, Function::Tanh)?;
     let pooled = open(engine, &pooled, Site::Pooled)?;
@@ -45,7 +48,8 @@ fn embed<E: Engine>(engine: &mut E, texts: &Texts, input: &E::Share) -> Result<E
     normalise(engine, &sum, 0)
 }
 
-/// One encoder layer. The last one computes the first row of each text only, because nothing reads the others.
+/// One encoder layer. The last one computes the first row of each text only, because nothing reads the others, unless the
+/// engine runs the network as it was published.
 fn encode<E: Engine>(
     engine: &mut E,
     shape: &Shape,
@@ -53,12 +57,10 @@ fn encode<E: Engine>(
     layer: usize,
     x: &E::Wire,
 ) -> Result<E::Wire, E::Error> {
-    let last = layer + 1 == shape.layers;
+    let last = layer + 1 == shape.layers && engine.skips_unread_rows();
     let firsts;
     let asking = if last {
-        let first = |b: Block| vec![engine.block(x, Block { cols: shape.width, ..b })];
-        let rows: Vec<_> = texts.blocks(true).map(first).collect();
-        firsts = engine.assemble(&rows);
+        firsts = first_rows(engine, shape, texts, x);
         &firsts
     } else {
         x
@@ -80,8 +82,14 @@ fn encode<E: Engine>(
     normalise(engine, &sum, 2 * layer + 2)
 }
 
-/// 2Quad attention of all heads and texts in five rounds; normalised after the mixing, so that the square matrices are
-/// opened twice and not three times.
+/// The first row of each text, the one that the classifier reads.
+fn first_rows<E: Engine>(engine: &mut E, shape: &Shape, texts: &Texts, x: &E::Wire) -> E::Wire {
+    let first = |b: Block| vec![engine.block(x, Block { cols: shape.width, ..b })];
+    let rows: Vec<_> = texts.blocks(true).map(first).collect();
+    engine.assemble(&rows)
+}
+
+/// Attention of all heads and texts: query, key and value in one round, scores in another, then [`Engine::attention`].
 fn attend<E: Engine>(
     engine: &mut E,
     shape: &Shape,
@@ -106,7 +114,7 @@ fn attend<E: Engine>(
     };
     let mut pairs = Vec::new();
     let mut values = Vec::new();
-    let mut meta = Vec::new(); // (tokens, head) of each block
+    let mut heads = Vec::new();
     let mut asked = 0;
     for text in texts.blocks(false) {
         let asks = if last { 1 } else { text.rows };
@@ -115,7 +123,7 @@ fn attend<E: Engine>(
             let of_key = engine.block(&key, head((text.row, text.rows), h));
             pairs.push((of_query, of_key));
             values.push(engine.block(&value, head((text.row, text.rows), h)));
-            meta.push((text.rows, h));
+            heads.push(Head { layer, head: h, tokens: text.rows, shift: shape.shifts[layer][h] });
         }
         asked += asks;
     }
@@ -124,33 +132,68 @@ fn attend<E: Engine>(
     let scores = engine.matmul(&pairs, Rhs::Transposed)?;
     drop(pairs);
     let (scores, _) = engine.open(&with(&scores, |_| Site::Scores { layer }), &[])?;
-    let shifted: Vec<_> =
-        scores.into_iter().zip(&meta).map(|(s, m)| engine.offset(s, shape.shifts[layer][m.1])).collect();
+    let mut mixed = engine.attention(scores, values, &heads)?.into_iter();
+    let grid: Vec<Vec<_>> = (0..texts.len()).map(|_| mixed.by_ref().take(shape.heads).collect()).collect();
+    Ok(engine.assemble(&grid))
+}
+
+/// One head on one text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Head {
+    /// Layer.
+    pub layer: usize,
+    /// Head.
+    pub head: usize,
+    /// Tokens of the text.
+    pub tokens: usize,
+    /// `c` of 2Quad.
+    pub shift: f32,
+}
+
+impl Head {
+    fn squares(&self) -> Site {
+        Site::Squares { layer: self.layer, head: self.head, tokens: self.tokens }
+    }
+    fn mixed(&self) -> Site {
+        Site::Mixed { layer: self.layer, head: self.head, tokens: self.tokens }
+    }
+    fn reciprocal_out(&self) -> Site {
+        Site::Reciprocal { layer: self.layer, head: self.head, tokens: self.tokens }
+    }
+    /// One over the sum of a row of squares.
+    pub fn reciprocal(&self) -> Function {
+        Function::Reciprocal { layer: self.layer, head: self.head, tokens: self.tokens }
+    }
+}
+
+/// 2Quad attention of opened scores in four rounds; normalised after the mixing, so that the square matrices are opened twice
+/// and not three times.
+pub fn two_quad<E: Engine>(
+    engine: &mut E,
+    scores: Vec<E::Wire>,
+    values: Vec<E::Wire>,
+    heads: &[Head],
+) -> Result<Vec<E::Wire>, E::Error> {
+    let shifted: Vec<_> = scores.into_iter().zip(heads).map(|(s, head)| engine.offset(s, head.shift)).collect();
     let squares = engine.square(&shifted)?;
     drop(shifted);
     let sums: Vec<_> = squares.iter().map(|s| engine.row_sums(s)).collect();
-    let (squares, sums) = engine.open(
-        &with(&squares, |i| Site::Squares { layer, head: meta[i].1, tokens: meta[i].0 }),
-        &with(&sums, |i| Function::Reciprocal { layer, head: meta[i].1, tokens: meta[i].0 }),
-    )?;
+    let (squares, sums) =
+        engine.open(&with(&squares, |i| heads[i].squares()), &with(&sums, |i| heads[i].reciprocal()))?;
 
     let pairs: Vec<_> = squares.into_iter().zip(values).collect();
     let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
     drop(pairs);
-    let sums: Vec<_> =
-        sums.into_iter().zip(&meta).map(|(s, m)| (s, Function::Reciprocal { layer, head: m.1, tokens: m.0 })).collect();
+    let sums: Vec<_> = sums.into_iter().zip(heads).map(|(s, head)| (s, head.reciprocal())).collect();
     let reciprocals = engine.evaluate(&sums)?;
-    let mut asked = with(&mixed, |i| Site::Mixed { layer, head: meta[i].1, tokens: meta[i].0 });
-    asked.extend(with(&reciprocals, |i| Site::Reciprocal { layer, head: meta[i].1, tokens: meta[i].0 }));
+    let mut asked = with(&mixed, |i| heads[i].mixed());
+    asked.extend(with(&reciprocals, |i| heads[i].reciprocal_out()));
     let (mut mixed, _) = engine.open(&asked, &[])?;
-    let reciprocals = mixed.split_off(meta.len());
+    let reciprocals = mixed.split_off(heads.len());
 
     let pairs: Vec<_> = mixed.iter().zip(&reciprocals).collect();
-    let heads = engine.scale_rows(&pairs)?;
-    let (heads, _) = engine.open(&with(&heads, |_| Site::Attention { layer }), &[])?;
-    let mut heads = heads.into_iter();
-    let grid: Vec<Vec<_>> = (0..texts.len()).map(|_| heads.by_ref().take(shape.heads).collect()).collect();
-    Ok(engine.assemble(&grid))
+    let weighed = engine.scale_rows(&pairs)?;
+    Ok(engine.open(&with(&weighed, |i| Site::Attention { layer: heads[i].layer }), &[])?.0)
 }
 
 /// LayerNorm without its scale and shift, of a centred input: four rounds.

@@ -11,6 +11,8 @@ use std::fmt;
 pub use ring64::Rhs;
 use serde::{Deserialize, Serialize};
 
+use crate::bert::{Head, two_quad};
+
 /// A weight of the folded network (see [`crate::fold()`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Weight {
@@ -260,6 +262,23 @@ pub trait Engine {
     fn offset(&mut self, x: Self::Wire, by: f32) -> Self::Wire;
     /// Copies a block.
     fn block(&mut self, x: &Self::Wire, block: Block) -> Self::Wire;
+    /// Attention of opened scores on values, of each head and text, opened. 2Quad, normalised after the mixing so that the
+    /// square matrices are opened twice and not three times; an engine of published functions has its own.
+    fn attention(
+        &mut self,
+        scores: Vec<Self::Wire>,
+        values: Vec<Self::Wire>,
+        heads: &[Head],
+    ) -> Result<Vec<Self::Wire>, Self::Error>
+    where
+        Self: Sized,
+    {
+        two_quad(self, scores, values, heads)
+    }
+    /// Whether the last layer computes the first row of each text only, the one that the classifier reads.
+    fn skips_unread_rows(&self) -> bool {
+        true
+    }
     /// Puts blocks together: `grid[i]` are side by side, the rows of blocks below one another.
     fn assemble(&mut self, grid: &[Vec<Self::Wire>]) -> Self::Wire;
     /// Opens all that is listed in ONE round.

@@ -18,9 +18,11 @@ mod fit;
 mod fixed;
 mod float;
 mod fold;
+mod functions;
 mod plan;
 mod ranges;
 mod sample;
+pub mod secformer;
 mod series;
 mod shape;
 mod spec;
@@ -28,7 +30,7 @@ mod split;
 mod synthetic;
 
 pub use activation::{Activation, gelu, gelu_tanh};
-pub use bert::{InputKind, classify};
+pub use bert::{Head, InputKind, classify, two_quad};
 pub use calibrate::{
     CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, Span, calibrate, stretched_count,
 };
@@ -43,6 +45,7 @@ pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Arithmetic, Fixed, Form, PhaseOpening, PhaseSegment, Value, WireOpening, input_form};
 pub use float::{Float, FloatTrace, Observer};
 pub use fold::{FoldError, Folded, Matrix, Tensors, fold};
+pub use functions::{Functions, Operation};
 pub use plan::{Cost, Demand, OPENING_FRAME, Plan, opening_frames};
 pub use sample::{Sample, SampleError, embed, one_hot};
 pub use series::Series;

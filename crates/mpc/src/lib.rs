@@ -8,21 +8,24 @@
 //! Security model: semi-honest, at most one of the two parties and the dealer corrupted. See `docs/masked-wires.md`.
 
 mod agreement;
+pub mod beaver;
 mod dealt;
 mod error;
 mod input;
 mod masked;
 mod output;
 mod streams;
+mod trace;
 mod weights;
 
 pub use agreement::{Agreement, plan_digest};
 pub use dealt::{DEAL_CHUNK, DealtReader, DealtWriter, deal_frames};
 pub use error::MpcError;
 pub use input::{expand_input, share_input, unpack_input};
-pub use masked::{Attempt, Correlations, MOST_PARTS, Outcome, PartCost, Trace, deal, online, prepare, stream};
+pub use masked::{Attempt, Correlations, MOST_PARTS, Outcome, deal, online, prepare, stream};
 pub use output::{OutputShape, join_output, mask_output};
 pub use streams::{Purpose, Streams};
+pub use trace::{PartCost, Trace};
 pub use weights::{DealerWeights, Party, PartyWeights};
 
 /// Kinds of frames that this crate sends.

@@ -7,6 +7,8 @@ use ring64::{Kernel, Key, Prg, add_assign, sub_assign};
 pub enum Purpose {
     /// Half of a mask.
     Mask,
+    /// Half of the mask of a product's right factor.
+    Right,
     /// P0's half of a dealt value.
     Dealt,
     /// P0's half of the second value of a demand that deals two.
@@ -55,6 +57,7 @@ fn stream(demand: u64, purpose: Purpose) -> u64 {
         Purpose::Mask => 0,
         Purpose::Dealt => 1,
         Purpose::Second => 2,
+        Purpose::Right => 3,
     };
     demand << 8 | purpose
 }

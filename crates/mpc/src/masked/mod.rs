@@ -12,14 +12,14 @@ mod pipe;
 mod prepare;
 mod share;
 mod spool;
-mod trace;
+
 
 pub use correlation::Correlations;
 pub use deal::deal;
 pub use online::{Outcome, online};
 pub use pipe::MOST_PARTS;
 pub use prepare::{prepare, stream};
-pub use trace::{PartCost, Trace};
+
 
 use std::sync::Arc;
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use model::Operation;
+
 /// What one part of the network cost a party online.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartCost {
@@ -20,52 +22,66 @@ pub struct PartCost {
 pub struct Trace {
     /// By number of the part ([`model::Weight::begins_part`]).
     pub parts: Vec<PartCost>,
+    /// The same costs by operation, in the order of [`Operation::ALL`].
+    pub operations: [PartCost; 4],
 }
 
 /// A trace being written.
 pub(crate) struct Tracing<'t> {
     trace: &'t mut Trace,
     part: usize,
+    operation: Operation,
     since: Instant,
     waited: Duration,
 }
 
 impl<'t> Tracing<'t> {
     pub(crate) fn begin(trace: &'t mut Trace) -> Tracing<'t> {
-        Tracing { trace, part: 0, since: Instant::now(), waited: Duration::ZERO }
+        Tracing { trace, part: 0, operation: Operation::default(), since: Instant::now(), waited: Duration::ZERO }
     }
 
     /// Another part begins.
     pub(crate) fn begin_part(&mut self, part: usize) {
-        self.end_part();
+        self.settle();
         self.part = part;
+    }
+
+    /// What follows belongs to this operation; says to which the work before did.
+    pub(crate) fn begin_operation(&mut self, operation: Operation) -> Operation {
+        if operation != self.operation {
+            self.settle();
+        }
+        std::mem::replace(&mut self.operation, operation)
     }
 
     /// An opening of so many bytes, which waited so long.
     pub(crate) fn opened(&mut self, bytes: usize, wait: Duration) {
         self.waited += wait;
-        let cost = self.cost();
-        cost.wait += wait;
-        cost.bytes += bytes as u64;
-        cost.rounds += 1;
+        self.charge(|cost| {
+            cost.wait += wait;
+            cost.bytes += bytes as u64;
+            cost.rounds += 1;
+        });
     }
 
-    fn end_part(&mut self) {
+    /// Charges the work since the last time.
+    fn settle(&mut self) {
         let worked = self.since.elapsed().saturating_sub(self.waited);
         (self.since, self.waited) = (Instant::now(), Duration::ZERO);
-        self.cost().compute += worked;
+        self.charge(|cost| cost.compute += worked);
     }
 
-    fn cost(&mut self) -> &mut PartCost {
+    fn charge(&mut self, to: impl Fn(&mut PartCost)) {
         if self.trace.parts.len() <= self.part {
             self.trace.parts.resize(self.part + 1, PartCost::default());
         }
-        &mut self.trace.parts[self.part]
+        to(&mut self.trace.parts[self.part]);
+        to(&mut self.trace.operations[self.operation.index()]);
     }
 }
 
 impl Drop for Tracing<'_> {
     fn drop(&mut self) {
-        self.end_part();
+        self.settle();
     }
 }

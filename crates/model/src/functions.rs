@@ -1,0 +1,127 @@
+//! Which functions stand for softmax and GeLU, and what a step of the network belongs to.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Function, Site};
+
+/// What is computed in place of softmax, GeLU and the roots. All but the first run the network as it was published: weights
+/// are normalised before they meet the values, and the last layer computes all of its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Functions {
+    /// One calibrated Fourier series each: 2Quad, GeLU.
+    #[default]
+    Series,
+    /// SecFormer: 2Quad by Goldschmidt's division (Alg. 3), GeLU by a segmented sine series (Alg. 1), LayerNorm by
+    /// Goldschmidt's inverse root (Alg. 2).
+    SecFormer,
+    /// MPCFormer: 2Quad and `0.125 x^2 + 0.25 x + 0.5` in place of GeLU; division and root as SecFormer's.
+    MpcFormer,
+    /// Softmax (maximum, exponential by repeated squaring, reciprocal by Newton) and GeLU by a Taylor series of erf, after
+    /// CrypTen.
+    Exact,
+}
+
+impl Functions {
+    /// All of them.
+    pub const ALL: [Functions; 4] =
+        [Functions::Series, Functions::SecFormer, Functions::MpcFormer, Functions::Exact];
+
+    /// As users write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Functions::Series => "series",
+            Functions::SecFormer => "secformer",
+            Functions::MpcFormer => "mpcformer",
+            Functions::Exact => "exact",
+        }
+    }
+
+    /// Which student these functions are for.
+    pub fn student(self) -> &'static str {
+        match self {
+            Functions::Series | Functions::SecFormer => "one taught with 2Quad and GeLU",
+            Functions::MpcFormer => "one taught with 2Quad and the quadratic GeLU",
+            Functions::Exact => "one taught with softmax and GeLU",
+        }
+    }
+
+    /// Whether a student of 2Quad attention and GeLU, the only kind that bundles hold, was taught for them.
+    pub fn fit_two_quad(self) -> bool {
+        matches!(self, Functions::Series | Functions::SecFormer)
+    }
+}
+
+impl fmt::Display for Functions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a step of the network belongs to, as SecFormer's Table 3 has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Operation {
+    /// The activation, without the products around it.
+    Gelu,
+    /// From scores to normalised weights, or to what takes their place.
+    Softmax,
+    /// All LayerNorms, without the residual's scale.
+    LayerNorm,
+    /// All else: products, the input, the pooler's tangent.
+    #[default]
+    Others,
+}
+
+impl Operation {
+    /// In the order of their numbers.
+    pub const ALL: [Operation; 4] = [Operation::Gelu, Operation::Softmax, Operation::LayerNorm, Operation::Others];
+
+    /// As tables write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Gelu => "GeLU",
+            Operation::Softmax => "Softmax",
+            Operation::LayerNorm => "LayerNorm",
+            Operation::Others => "Others",
+        }
+    }
+
+    /// Its place in [`Operation::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Site {
+    /// Which operation needs this opening. An opening belongs to what reads it, but for the outputs of GeLU, of attention and
+    /// of LayerNorm, which are opened because these functions ended there.
+    pub fn operation(self) -> Operation {
+        match self {
+            Site::Activation { .. } => Operation::Gelu,
+            Site::Scores { .. } | Site::Mixed { .. } | Site::Reciprocal { .. } | Site::Attention { .. } => {
+                Operation::Softmax
+            }
+            Site::NormInput { .. } | Site::InverseDeviation { .. } | Site::Normal { .. } => Operation::LayerNorm,
+            Site::OneHot
+            | Site::Query { .. }
+            | Site::Key { .. }
+            | Site::Value { .. }
+            | Site::Squares { .. }
+            | Site::Pooled => Operation::Others,
+        }
+    }
+}
+
+impl Function {
+    /// Which operation it is a part of.
+    pub fn operation(self) -> Operation {
+        match self {
+            Function::InverseRoot { .. } => Operation::LayerNorm,
+            Function::Reciprocal { .. } => Operation::Softmax,
+            Function::Gelu { .. } => Operation::Gelu,
+            Function::Tanh => Operation::Others,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What a run will demand of the dealer and of the network, before anything runs.
+
+use std::sync::Arc;
+
+use model::{Cost, Functions, InputKind, Operation, Spec, SpecError, Texts, Weight};
+use ring64::{Dims, Rhs};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::demand::Demand;
+use super::engine::classify_on;
+use super::ring::{Ring, Wave};
+use super::{FRAME, Options};
+use crate::weights::Party;
+
+/// The demands of one batch in order; each is a round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// How it is run.
+    pub options: Options,
+    /// In the order in which they are met, each with the operation that it belongs to.
+    pub demands: Vec<(Operation, Demand)>,
+}
+
+impl Plan {
+    /// Plans a batch.
+    pub fn new(spec: &Arc<Spec>, texts: &Texts, kind: InputKind, options: Options) -> Result<Plan, SpecError> {
+        let mut planner = Planner { demands: Vec::new(), operation: Operation::default() };
+        let count = model::input_form(spec, kind, texts).count();
+        classify_on(&mut planner, spec, texts, kind, options, count)?;
+        Ok(Plan { options, demands: planner.demands })
+    }
+
+    /// What the batch costs; `restart_probability` is 0, since nothing restarts.
+    pub fn cost(&self) -> Cost {
+        Operation::ALL.iter().map(|o| self.cost_of(*o)).fold(Cost::default(), |a, b| Cost {
+            rounds: a.rounds + b.rounds,
+            frames: a.frames + b.frames,
+            opened_bytes: a.opened_bytes + b.opened_bytes,
+            dealt_bytes: a.dealt_bytes + b.dealt_bytes,
+            restart_probability: 0.0,
+        })
+    }
+
+    /// What one operation costs.
+    pub fn cost_of(&self, operation: Operation) -> Cost {
+        let mut cost = Cost::default();
+        for (_, demand) in self.demands.iter().filter(|(of, _)| *of == operation) {
+            let bytes = demand.opened_bytes();
+            cost.rounds += 1;
+            cost.frames += bytes.div_ceil(FRAME).max(1);
+            cost.opened_bytes += bytes;
+            cost.dealt_bytes += 8 * demand.dealt_words();
+        }
+        cost
+    }
+
+    /// Bytes both ways of one operation as SecFormer counts them ([`Demand::published_bytes`]). The residual's product by
+    /// LayerNorm's scale is left out: their table does not count that scale.
+    pub fn published_bytes(&self, operation: Operation) -> usize {
+        let counted = |(of, demand): &&(Operation, Demand)| {
+            *of == operation && !matches!(demand, Demand::Residual { .. })
+        };
+        self.demands.iter().filter(counted).map(|(_, demand)| demand.published_bytes()).sum()
+    }
+
+    /// Two roles that agree on it meet the same demands in the same order.
+    pub fn digest(&self) -> [u8; 32] {
+        let text = serde_json::to_vec(&("beaver", self)).unwrap_or_default();
+        assert!(!text.is_empty(), "a plan of numbers and names is always JSON");
+        Sha256::digest(text).into()
+    }
+}
+
+/// The ring of counts.
+struct Planner {
+    demands: Vec<(Operation, Demand)>,
+    operation: Operation,
+}
+
+impl Planner {
+    fn demand(&mut self, demand: Demand) {
+        self.demands.push((self.operation, demand));
+    }
+}
+
+impl Ring for Planner {
+    type Share = usize;
+    type Error = SpecError;
+
+    fn multiply(&mut self, x: &usize, _: &usize) -> Result<usize, SpecError> {
+        self.demand(Demand::Multiply { count: *x });
+        Ok(*x)
+    }
+
+    fn square(&mut self, x: &usize) -> Result<usize, SpecError> {
+        self.demand(Demand::Square { count: *x });
+        Ok(*x)
+    }
+
+    fn scale_rows(&mut self, x: &usize, _: &usize, parts: &[(usize, usize)]) -> Result<usize, SpecError> {
+        self.demand(Demand::ScaleRows { parts: parts.to_vec() });
+        Ok(*x)
+    }
+
+    fn matmul(&mut self, _: &[(&usize, &usize)], dims: &[Dims], rhs: Rhs) -> Result<Vec<usize>, SpecError> {
+        let products = dims.iter().map(|d| [d.m, d.k, d.n]).collect();
+        self.demand(Demand::Matmul { products, transposed: rhs == Rhs::Transposed });
+        Ok(dims.iter().map(|d| d.m * d.n).collect())
+    }
+
+    fn linear(&mut self, _: &usize, weight: Weight, dims: Dims) -> Result<usize, SpecError> {
+        self.demand(Demand::Linear { weight, dims: [dims.m, dims.k, dims.n] });
+        Ok(dims.m * dims.n)
+    }
+
+    fn residual(&mut self, x: &usize, weight: Weight, rows: usize, cols: usize) -> Result<usize, SpecError> {
+        self.demand(Demand::Residual { weight, rows, cols });
+        Ok(*x)
+    }
+
+    fn and(&mut self, x: &usize, _: &usize) -> Result<usize, SpecError> {
+        self.demand(Demand::And { count: *x });
+        Ok(*x)
+    }
+
+    fn bit(&mut self, x: &usize) -> Result<usize, SpecError> {
+        self.demand(Demand::Bit { count: *x });
+        Ok(*x)
+    }
+
+    fn sine(&mut self, x: &usize, wave: &Wave) -> Result<usize, SpecError> {
+        self.demand(Demand::Sine { count: *x, wave: wave.clone() });
+        Ok(*x)
+    }
+
+    fn truncate(&mut self, x: &usize, parts: &[(usize, u32)]) -> Result<usize, SpecError> {
+        self.demand(Demand::Truncate { parts: parts.to_vec() });
+        Ok(*x)
+    }
+
+    fn local(&mut self, _: &[&usize], count: usize, _: impl FnOnce(Party, &[&[u64]]) -> Vec<u64>) -> usize {
+        count
+    }
+
+    fn weight_rows(&mut self, _: Weight, rows: &[usize], cols: usize) -> Result<usize, SpecError> {
+        Ok(rows.len() * cols)
+    }
+
+    fn bias(&mut self, _: Weight, cols: usize) -> Result<Option<usize>, SpecError> {
+        Ok(Some(cols))
+    }
+
+    fn begin_part(&mut self, _: usize) {}
+
+    fn begin_operation(&mut self, operation: Operation) -> Operation {
+        std::mem::replace(&mut self.operation, operation)
+    }
+}
