@@ -222,7 +222,8 @@ pub fn input_form(spec: &Spec, kind: InputKind, texts: &Texts) -> Form {
     Form { rows: texts.rows(), cols, frac: spec.input(kind).1 }
 }
 
-fn columns_of(spec: &Spec, weight: Weight) -> usize {
+/// Columns of a product by a weight.
+pub fn columns_of(spec: &Spec, weight: Weight) -> usize {
     match weight {
         Weight::Up(_) => spec.shape.inner,
         Weight::Classifier => spec.shape.labels,

@@ -26,8 +26,7 @@ pub enum Functions {
 
 impl Functions {
     /// All of them.
-    pub const ALL: [Functions; 4] =
-        [Functions::Series, Functions::SecFormer, Functions::MpcFormer, Functions::Exact];
+    pub const ALL: [Functions; 4] = [Functions::Series, Functions::SecFormer, Functions::MpcFormer, Functions::Exact];
 
     /// As users write it.
     pub fn name(self) -> &'static str {

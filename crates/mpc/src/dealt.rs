@@ -124,6 +124,18 @@ impl<'a> DealtReader<'a> {
         }
     }
 
+    /// Receives all that is left now, and keeps it until it is asked for.
+    pub fn hold(&mut self) -> Result<(), MpcError> {
+        let mut all = self.buffer.split_off(self.used);
+        all.reserve_exact(self.left);
+        while self.left > 0 {
+            self.receive()?;
+            all.append(&mut self.buffer);
+        }
+        (self.buffer, self.used) = (all, 0);
+        Ok(())
+    }
+
     fn receive(&mut self) -> Result<(), MpcError> {
         let length = self.left.min(DEAL_CHUNK);
         if length == 0 {

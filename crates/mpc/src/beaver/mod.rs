@@ -19,6 +19,7 @@ mod online;
 mod plan;
 mod ring;
 mod root;
+mod truncate;
 mod weights;
 
 pub use deal::deal;

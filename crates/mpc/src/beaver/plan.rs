@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Cost, Functions, InputKind, Operation, Spec, SpecError, Texts, Weight};
+use model::{Cost, InputKind, Operation, Spec, SpecError, Texts, Weight};
 use ring64::{Dims, Rhs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -58,9 +58,8 @@ impl Plan {
     /// Bytes both ways of one operation as SecFormer counts them ([`Demand::published_bytes`]). The residual's product by
     /// LayerNorm's scale is left out: their table does not count that scale.
     pub fn published_bytes(&self, operation: Operation) -> usize {
-        let counted = |(of, demand): &&(Operation, Demand)| {
-            *of == operation && !matches!(demand, Demand::Residual { .. })
-        };
+        let counted =
+            |(of, demand): &&(Operation, Demand)| *of == operation && !matches!(demand, Demand::Residual { .. });
         self.demands.iter().filter(counted).map(|(_, demand)| demand.published_bytes()).sum()
     }
 

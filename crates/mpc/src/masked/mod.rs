@@ -13,13 +13,11 @@ mod prepare;
 mod share;
 mod spool;
 
-
 pub use correlation::Correlations;
 pub use deal::deal;
 pub use online::{Outcome, online};
 pub use pipe::MOST_PARTS;
 pub use prepare::{prepare, stream};
-
 
 use std::sync::Arc;
 

@@ -15,9 +15,9 @@ use ring64::{Dims, Kernel, Product, add_assign, low_bits, packed_len};
 use super::correlation::{Call, Correlations};
 use super::exchange::{Exchange, Opened};
 use super::share::Share;
-use crate::trace::{Trace, Tracing};
 use super::{Attempt, residual_products, subtract_from_rows};
 use crate::error::MpcError;
+use crate::trace::{Trace, Tracing};
 use crate::weights::{Party, PartyWeights};
 
 /// How an attempt ended.
