@@ -31,18 +31,3 @@ pub const ROOT_STEPS: usize = 11;
 pub const DIVISION_ETA: f64 = 5000.0;
 /// The divisor of Alg. 2, of sums of squares.
 pub const ROOT_ETA: f64 = 2000.0;
-
-/// placeholder until the fit is merged
-pub const REFITTED: SineErf = PUBLISHED;
-impl crate::Spec {
-    /// placeholder until merged
-    pub fn division_eta(&self, layer: usize, head: usize, tokens: usize) -> i32 {
-        let (curve, by) = self.curve(crate::Function::Reciprocal { layer, head, tokens });
-        curve.segments[0].series.modulus_bits as i32 - curve.frac + by - 1
-    }
-    /// placeholder until merged
-    pub fn root_eta(&self, norm: usize) -> i32 {
-        let (curve, by) = self.curve(crate::Function::InverseRoot { norm });
-        curve.segments[0].series.modulus_bits as i32 - curve.frac + by - 1
-    }
-}

@@ -82,11 +82,11 @@ impl<R: Ring> Beaver<'_, '_, R> {
 
     /// `1 / q` for q below two: `m = 2 - q`, `r <- r m`, `q <- q m`.
     fn goldschmidt(&mut self, mut q: Tensor<R>) -> Result<Tensor<R>, R::Error> {
-        let mut m = self.from_number(2.0, &q);
+        let mut m = self.number_minus(2.0, &q);
         let mut r = self.copy(&m);
         for _ in 1..self.options.division_steps {
             q = self.product(&q, &m)?;
-            m = self.from_number(2.0, &q);
+            m = self.number_minus(2.0, &q);
             r = self.product(&r, &m)?;
         }
         Ok(r)
@@ -94,10 +94,10 @@ impl<R: Ring> Beaver<'_, '_, R> {
 
     /// `1 / d` for d up to one: `y <- y (2 - d y)` from one on.
     fn newton(&mut self, d: &Tensor<R>) -> Result<Tensor<R>, R::Error> {
-        let mut y = self.from_number(2.0, d);
+        let mut y = self.number_minus(2.0, d);
         for _ in 1..NEWTON_STEPS {
             let dy = self.product(d, &y)?;
-            let m = self.from_number(2.0, &dy);
+            let m = self.number_minus(2.0, &dy);
             y = self.product(&y, &m)?;
         }
         Ok(y)
@@ -132,7 +132,7 @@ impl<R: Ring> Beaver<'_, '_, R> {
             let less = self.ring.local(&[&left, &right], count, |_, words| {
                 words[0].iter().zip(words[1]).map(|(l, r)| l.wrapping_sub(*r)).collect()
             });
-            let bit = negative(self.ring, &less, count)?;
+            let bit = negative(self.ring, &less)?;
             let gain = self.ring.local(&[&less], count, |_, words| words[0].iter().map(|w| w.wrapping_neg()).collect());
             let gained = self.ring.multiply(&bit, &gain)?;
             let larger = self.ring.local(&[&left, &gained], count, |_, words| {

@@ -65,7 +65,7 @@ impl<R: Ring> Beaver<'_, '_, R> {
             let below = u[0].iter().map(|u| u.wrapping_add(at));
             below.chain(u[0].iter().map(|u| u.wrapping_sub(at))).collect()
         });
-        let bits = negative(self.ring, &shifted, 2 * count)?;
+        let bits = negative(self.ring, &shifted)?;
         let inside = self.ring.local(&[&bits], count, |_, bits| {
             let (below, under) = bits[0].split_at(count);
             under.iter().zip(below).map(|(under, below)| under.wrapping_sub(*below)).collect()

@@ -21,6 +21,8 @@ mod ring;
 mod root;
 mod truncate;
 mod weights;
+#[cfg(test)]
+mod world;
 
 pub use deal::deal;
 pub use demand::Demand;

@@ -95,6 +95,8 @@ pub(crate) trait Ring {
     /// Truncation with the dealer's help, of lists of so many elements that lie one behind the other.
     fn truncate(&mut self, x: &Self::Share, parts: &[(usize, u32)]) -> Result<Self::Share, Self::Error>;
 
+    /// Words of a list.
+    fn count(&self, x: &Self::Share) -> usize;
     /// What each party computes alone: `count` words from the inputs' words.
     fn local(
         &mut self,

@@ -12,8 +12,8 @@ use crate::weights::Party;
 pub struct Shares {
     /// Whose.
     pub party: Party,
-    matrices: BTreeMap<Weight, Vec<u64>>,
-    biases: BTreeMap<Weight, Vec<u64>>,
+    pub(super) matrices: BTreeMap<Weight, Vec<u64>>,
+    pub(super) biases: BTreeMap<Weight, Vec<u64>>,
 }
 
 impl Shares {
