@@ -161,3 +161,66 @@ impl<R: Ring> Beaver<'_, '_, R> {
         Value { form, data: self.ring.local(&data, form.rows, |_, x| x.concat()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Options;
+    use super::super::world::{OfEngine, apply};
+    use super::*;
+
+    struct Weights(Vec<Head>);
+
+    impl OfEngine for Weights {
+        fn apply<R: Ring>(&self, engine: &mut Beaver<'_, '_, R>, x: Tensor<R>) -> Result<Tensor<R>, R::Error> {
+            let mut all = match engine.options.functions {
+                Functions::Exact => engine.softmax(&[x], &self.0)?,
+                _ => engine.quad_weights(vec![x], &self.0)?,
+            };
+            Ok(all.remove(0))
+        }
+    }
+
+    /// Scores of three rows: spread from -4 to 4, one high, all low.
+    fn scores(tokens: usize) -> Vec<f64> {
+        let spread = (0..tokens).map(|i| 8.0 * (i as f64 + 0.5) / tokens as f64 - 4.0);
+        let high = (0..tokens).map(|i| if i == tokens / 3 { 5.0 } else { -1.0 });
+        let low = (0..tokens).map(|_| -3.0);
+        spread.chain(high).chain(low).collect()
+    }
+
+    fn exact(row: &[f64], weight: impl Fn(f64) -> f64) -> Vec<f64> {
+        let all: Vec<f64> = row.iter().map(|s| weight(*s)).collect();
+        let sum: f64 = all.iter().sum();
+        all.iter().map(|w| w / sum).collect()
+    }
+
+    /// The largest error of the weights.
+    fn worst(functions: Functions, tokens: usize, weight: impl Fn(f64) -> f64 + Copy) -> f64 {
+        let x = scores(tokens);
+        let head = Head { layer: 0, head: 0, tokens, shift: 5.0 };
+        let (y, demands) = apply(Weights(vec![head]), Options::of(functions), tokens, &x, 5);
+        let expected: Vec<f64> = x.chunks(tokens).flat_map(|row| exact(row, weight)).collect();
+        let off = y.iter().zip(&expected).map(|(y, e)| (y - e).abs()).fold(0.0, f64::max);
+        println!("{functions}, {tokens} tokens: {off:.5} off, {} rounds", demands.len());
+        off
+    }
+
+    #[test]
+    fn two_quad_weights_converge_at_every_length() {
+        for tokens in [1, 8, 128, 512] {
+            let off = worst(Functions::SecFormer, tokens, |s| (s + 5.0) * (s + 5.0));
+            // in units of an even weight: 1/512 is 128 units of 2^-16, half of one is 0.4 % of it
+            let off = off * tokens as f64;
+            assert!(off < 0.03, "{tokens}: {off}");
+        }
+    }
+
+    #[test]
+    fn softmax_weights_are_right_at_every_length() {
+        for tokens in [1, 2, 7, 8, 128, 512] {
+            let off = worst(Functions::Exact, tokens, f64::exp);
+            // 8 squarings make e^z too small by z^2 / 2^9 of it, and a high score's row holds many such
+            assert!(off < 0.02, "{tokens}: {off}");
+        }
+    }
+}

@@ -2,19 +2,21 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::thread;
 
-use model::{Functions, Operation};
+use model::{Config, Form, Functions, Operation, Sample, Shape, Spec, Value, calibrate, choose, fold, synthetic};
 use net::testing::{Recorded, Recording};
 use net::{Link, memory_pair};
 use ring64::{Kernel, Key, Prg, sub_assign};
 
 use super::demand::Demand;
+use super::engine::{Beaver, Tensor};
 use super::online::Online;
 use super::plan::{Plan, Planner};
 use super::ring::Ring;
 use super::weights::Shares;
-use super::{Options, deal};
+use super::{FRAC, Options, deal};
 use crate::dealt::{DealtReader, DealtWriter};
 use crate::trace::{Trace, Tracing};
 use crate::weights::Party;
@@ -113,9 +115,54 @@ fn party(
     outputs
 }
 
+/// The spec of a random network: one layer, two heads, eight wide, up to 512 tokens.
+pub(super) fn spec() -> Arc<Spec> {
+    let config = r#"{"vocab_size":31,"hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8,
+        "max_position_embeddings":512,"attention_softmax":"2quad","attention_shift":8}"#;
+    let config = Config::from_json(config).unwrap();
+    let shape = Shape::of(&config);
+    let folded = fold(&shape, &synthetic(&config, 3)).unwrap();
+    let sample =
+        |i: usize| Sample { ids: (0..=i).map(|t| ((7 * t + i) % 31) as u32).collect(), segments: vec![0; i + 1] };
+    let samples: Vec<_> = (0..24).map(sample).collect();
+    Arc::new(choose(&shape, &calibrate(&folded, &samples, &|| ()).unwrap()).unwrap().spec)
+}
+
+/// A function of the engine on one matrix of 16 fractional bits with so many columns.
+pub(super) struct OnEngine<F>(pub(super) Arc<Spec>, pub(super) Options, pub(super) usize, pub(super) F);
+
+/// Such a function, over any ring.
+pub(super) trait OfEngine: Sync {
+    fn apply<R: Ring>(&self, engine: &mut Beaver<'_, '_, R>, x: Tensor<R>) -> Result<Tensor<R>, R::Error>;
+}
+
+impl<F: OfEngine> Protocol for OnEngine<F> {
+    fn run<R: Ring>(&self, ring: &mut R, inputs: &[R::Share]) -> Result<Vec<R::Share>, R::Error> {
+        let OnEngine(spec, options, cols, function) = self;
+        let count = ring.count(&inputs[0]);
+        let data = ring.local(&[&inputs[0]], count, |_, x| x[0].to_vec());
+        let mut engine = Beaver { spec, options: *options, ring };
+        let x = Value { form: Form { rows: count / cols, cols: *cols, frac: FRAC }, data };
+        let y = function.apply(&mut engine, x)?;
+        Ok(vec![engine.at_scale(&y, FRAC)?.data])
+    }
+}
+
+/// A function's values in private and what it demanded.
+pub(super) fn apply(
+    function: impl OfEngine,
+    options: Options,
+    cols: usize,
+    x: &[f64],
+    seed: u64,
+) -> (Vec<f64>, Vec<Demand>) {
+    let seen = run(&OnEngine(spec(), options, cols, function), &[fixed(x)], seed);
+    (ring64::decode_slice(&seen.outputs[0], FRAC), seen.demands)
+}
+
 /// Numbers at 16 fractional bits.
 pub(super) fn fixed(x: &[f64]) -> Vec<u64> {
-    x.iter().map(|x| ring64::encode(*x, super::FRAC).unwrap()).collect()
+    x.iter().map(|x| ring64::encode(*x, FRAC).unwrap()).collect()
 }
 
 /// SecFormer's bytes of all demands.
