@@ -3,98 +3,15 @@
 
 mod world;
 
-use std::thread;
-
-use model::{Float, Functions, InputKind, Operation, Sample, Texts};
-use mpc::beaver::{Attempt, Options, Plan, Shares, Sines, Truncation, deal, online};
-use mpc::{DealtReader, DealtWriter, MpcError, Party, Streams, Trace, expand_input, share_input, unpack_input};
+use model::{Functions, InputKind, Operation, Sample};
+use mpc::beaver::{Attempt, Options, Plan, Sines, Truncation, online};
+use mpc::{DealtReader, MpcError, Party, Trace};
 use net::memory_pair;
-use net::testing::{Recorded, Recording};
-use ring64::{Kernel, add_assign};
-use world::{Network, config, key, sample, split, stream_keys};
+use ring64::Kernel;
+use world::beaver::Deployment;
+use world::{Network, config, sample, stream_keys};
 
 const SEED: u64 = 71;
-
-/// All roles' possessions.
-struct Deployment {
-    network: Network,
-    batch: Vec<Sample>,
-    texts: Texts,
-    kind: InputKind,
-    options: Options,
-    weights: [Shares; 2],
-    inputs: [Vec<u64>; 2],
-}
-
-struct Run {
-    logits: Vec<f64>,
-    opened: Recording,
-    dealt: Recording,
-    traces: [Trace; 2],
-}
-
-impl Deployment {
-    fn new(network: Network, batch: &[Sample], kind: InputKind, options: Options) -> Deployment {
-        let split = split(&network.quantised, SEED);
-        let weights =
-            [Party::Zero, Party::One].map(|p| Shares::expand(p, split.masked.clone(), &split.seeds[p.index()]));
-        let (values, extra) = (network.input(batch, kind), network.spec.input_extra);
-        let client = key(SEED ^ 0x3333);
-        let packed = share_input(&client, &values, extra);
-        let inputs = [expand_input(&client, values.len(), extra), unpack_input(&packed, values.len(), extra).unwrap()];
-        let (texts, _, _) = network.batch(batch);
-        Deployment { network, batch: batch.to_vec(), texts, kind, options, weights, inputs }
-    }
-
-    fn plan(&self) -> Plan {
-        Plan::new(&self.network.spec, &self.texts, self.kind, self.options).unwrap()
-    }
-
-    fn run<S: Streams + Send>(&self, streams: [S; 2], dealers: [S; 2]) -> Run {
-        let plan = self.plan();
-        let (zero, mut one) = memory_pair("party0", "party1");
-        let (mut dealer, assisted) = memory_pair("dealer", "party1");
-        let (mut zero, mut assisted) = (Recorded::new(zero), Recorded::new(assisted));
-        let (opened, dealt) = (zero.recording(), assisted.recording());
-        let [streams0, streams1] = streams;
-        let attempt = |i: usize| Attempt {
-            spec: &self.network.spec,
-            weights: &self.weights[i],
-            texts: &self.texts,
-            kind: self.kind,
-            options: self.options,
-            request: 1,
-            kernel: Kernel::detect(),
-        };
-        let mut traces = [Trace::default(), Trace::default()];
-        let [trace0, trace1] = &mut traces;
-        let (a, b) = thread::scope(|scope| {
-            let plan = &plan;
-            scope.spawn(move || deal(plan, dealers, Kernel::detect(), DealtWriter::new(&mut dealer, 1, 0)).unwrap());
-            let one = scope.spawn(move || {
-                let mut reader = DealtReader::new(&mut assisted, 1, 0, plan.cost().dealt_bytes);
-                reader.hold().unwrap();
-                online(&attempt(1), streams1, Some(reader), self.inputs[1].clone(), &mut one, trace1).unwrap()
-            });
-            let zero = online(&attempt(0), streams0, None, self.inputs[0].clone(), &mut zero, trace0).unwrap();
-            (zero, one.join().unwrap())
-        });
-        let (mut sum, frac) = a;
-        add_assign(&mut sum, &b.0);
-        Run { logits: ring64::decode_slice(&sum, frac), opened, dealt, traces }
-    }
-
-    fn run_seeded(&self, seed: u64) -> Run {
-        self.run(stream_keys(seed), stream_keys(seed))
-    }
-
-    /// The same functions in floating point.
-    fn float(&self) -> Vec<f64> {
-        let (texts, ids, segments) = self.network.batch(&self.batch);
-        let mut engine = Float::with_functions(&self.network.folded, (), self.options.functions);
-        engine.logits(&texts, &ids, &segments).unwrap().iter().map(|v| f64::from(*v)).collect()
-    }
-}
 
 fn network() -> Network {
     Network::random(&config(2, 16, 2, 32, 12), SEED)
@@ -114,7 +31,7 @@ fn every_set_of_functions_gives_the_logits_that_it_gives_in_floating_point() {
         for truncation in [Truncation::Local, Truncation::Dealt] {
             for kind in [InputKind::OneHot, InputKind::Embedded] {
                 let options = Options { truncation, ..Options::of(functions) };
-                let deployment = Deployment::new(network(), &batch(), kind, options);
+                let deployment = Deployment::new(network(), &batch(), kind, options, SEED);
                 let off = worst(&deployment.run_seeded(SEED).logits, &deployment.float());
                 println!("{functions}, {truncation:?}, {kind:?}: {off:.4} off floating point");
                 // the published sines are up to 0.02 off GeLU
@@ -124,7 +41,7 @@ fn every_set_of_functions_gives_the_logits_that_it_gives_in_floating_point() {
         }
     }
     let options = Options { sines: Sines::Refitted, ..Options::of(Functions::SecFormer) };
-    let deployment = Deployment::new(network(), &batch(), InputKind::OneHot, options);
+    let deployment = Deployment::new(network(), &batch(), InputKind::OneHot, options, SEED);
     let off = worst(&deployment.run_seeded(SEED).logits, &deployment.float());
     println!("secformer, refitted sines: {off:.4} off floating point");
     assert!(off < 0.005, "{off}");
@@ -135,7 +52,7 @@ fn what_a_run_costs_is_what_its_plan_says_operation_by_operation() {
     for functions in Functions::ALL {
         for truncation in [Truncation::Local, Truncation::Dealt] {
             let options = Options { truncation, ..Options::of(functions) };
-            let deployment = Deployment::new(network(), &batch(), InputKind::OneHot, options);
+            let deployment = Deployment::new(network(), &batch(), InputKind::OneHot, options, SEED);
             let (plan, run) = (deployment.plan(), deployment.run_seeded(SEED));
             for operation in Operation::ALL {
                 let cost = plan.cost_of(operation);
@@ -162,7 +79,7 @@ fn what_a_run_costs_is_what_its_plan_says_operation_by_operation() {
 #[test]
 fn other_streams_give_the_same_answer_but_for_rounding() {
     let options = Options::of(Functions::SecFormer);
-    let deployment = Deployment::new(network(), &batch(), InputKind::Embedded, options);
+    let deployment = Deployment::new(network(), &batch(), InputKind::Embedded, options, SEED);
     let runs: Vec<_> = (0..4).map(|seed| deployment.run_seeded(SEED + seed).logits).collect();
     assert_eq!(runs[0], deployment.run_seeded(SEED).logits, "the same streams give the same words");
     for run in &runs[1..] {
@@ -173,7 +90,7 @@ fn other_streams_give_the_same_answer_but_for_rounding() {
 
 #[test]
 fn roles_and_plans_that_do_not_fit_are_refused() {
-    let deployment = Deployment::new(network(), &batch(), InputKind::OneHot, Options::of(Functions::SecFormer));
+    let deployment = Deployment::new(network(), &batch(), InputKind::OneHot, Options::of(Functions::SecFormer), SEED);
     let (mut end, _other) = memory_pair("party1", "party0");
     let attempt = |i: usize| Attempt {
         spec: &deployment.network.spec,

@@ -36,6 +36,16 @@ impl Shares {
         Shares { party, matrices, biases }
     }
 
+    /// Words chosen by hand, for tests that couple two runs.
+    pub fn from_parts(party: Party, shares: Quantised) -> Shares {
+        let (mut matrices, mut biases) = (BTreeMap::new(), BTreeMap::new());
+        for (weight, words) in shares {
+            biases.extend(words.bias.map(|bias| (weight, bias)));
+            matrices.insert(weight, words.weight);
+        }
+        Shares { party, matrices, biases }
+    }
+
     /// A matrix of so many words.
     pub(crate) fn matrix(&self, weight: Weight, words: usize) -> Result<&[u64], MpcError> {
         match self.matrices.get(&weight) {
