@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_local_truncation_fails_with_the_probability_that_is_stated_and_a_dealt_one_does_not() {
         let z = vec![1u64 << 61; 4000];
-        let seen = run(&Both(16), &[z.clone()], 11);
+        let seen = run(&Both(16), std::slice::from_ref(&z), 11);
         let wrong = |results: &[u64]| errors(&z, results, 16).iter().filter(|e| e.abs() >= 1.0).count();
         let (local, dealt) = (wrong(&seen.outputs[0]), wrong(&seen.outputs[1]));
         println!("local truncation of 2^61: {local} of 4000 wrong, dealt: {dealt}");
@@ -106,8 +106,8 @@ mod tests {
     #[test]
     fn a_dealt_truncation_is_right_up_to_2_to_the_62() {
         let most = (1u64 << 62) - 1;
-        let z = vec![most, most.wrapping_neg(), most - 1, 5, 5u64.wrapping_neg()].repeat(200);
-        let seen = run(&Both(20), &[z.clone()], 12);
+        let z = [most, most.wrapping_neg(), most - 1, 5, 5u64.wrapping_neg()].repeat(200);
+        let seen = run(&Both(20), std::slice::from_ref(&z), 12);
         assert!(errors(&z, &seen.outputs[1], 20).iter().all(|e| e.abs() < 1.0));
     }
 }
