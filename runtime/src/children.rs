@@ -65,7 +65,7 @@ impl Children {
             Role::Party1 => Some(1),
             _ => None,
         };
-        let Settings { deadline, memory, schedule, threads, link, cores } = self.settings;
+        let Settings { deadline, memory, schedule, engine, threads, link, cores } = self.settings;
         match index {
             Some(index) => command.args(["party", "--index", &index.to_string(), "--link", &link.to_string()]),
             None => command.arg("dealer"),
@@ -76,6 +76,7 @@ impl Children {
         command.arg("--bundle").arg(role.folder(&self.bundle));
         command.args(["--insecure-local", "--deadline", &deadline.as_secs().max(1).to_string()]);
         command.args(["--schedule", &schedule.to_string(), "--threads", &threads.to_string()]);
+        command.args(engine.flags());
         if let Some(limit) = memory.limit {
             command.args(["--memory", &limit.to_string()]);
         }

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bundle::ClientBundle;
-use model::{Cost, InputKind, Plan, Sample, Texts, one_hot};
+use model::{Cost, InputKind, Sample, Texts, one_hot};
 use mpc::{Party, deal_frames, join_output, share_input};
 use net::{HEADER_LEN, Link};
 use ring64::Key;
 
+use crate::engine::{Engine, Planned};
 use crate::handshake::{Identity, Peer, call_while, fresh};
 use crate::message::{ControlError, PartReport, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::party::output_shape;
@@ -33,6 +34,8 @@ pub struct Measured {
     pub online_seconds: f64,
     /// The online phase by parts of the network, in the slower party of each: the embedding, each layer, the head.
     pub parts: Vec<PartReport>,
+    /// The same by operation, in the slower party of each, in the order of [`model::Operation::ALL`].
+    pub operations: [PartReport; 4],
 }
 
 impl Measured {
@@ -46,6 +49,7 @@ impl Measured {
         self.online_seconds += other.online_seconds;
         self.parts.resize(self.parts.len().max(other.parts.len()), PartReport::default());
         self.parts.iter_mut().zip(&other.parts).for_each(|(sum, part)| sum.add(part));
+        self.operations.iter_mut().zip(&other.operations).for_each(|(sum, part)| sum.add(part));
     }
 }
 
@@ -67,13 +71,20 @@ impl fmt::Debug for Answer {
 pub struct Client {
     bundle: ClientBundle,
     kind: InputKind,
+    engine: Engine,
     parties: [Peer; 2],
     request: u64,
 }
 
 impl Client {
     /// Calls both parties, and waits for them as long as there is hope.
-    pub fn connect(bundle: ClientBundle, start: &Start, deadline: Duration, hope: &Hope) -> Result<Client> {
+    pub fn connect(
+        bundle: ClientBundle,
+        engine: Engine,
+        start: &Start,
+        deadline: Duration,
+        hope: &Hope,
+    ) -> Result<Client> {
         let identity = Identity {
             role: Role::Client,
             token: start.token()?,
@@ -88,7 +99,7 @@ impl Client {
         };
         let parties = [party(Role::Party0)?, party(Role::Party1)?];
         let kind = bundle.embedding.input_kind();
-        Ok(Client { bundle, kind, parties, request: 0 })
+        Ok(Client { bundle, kind, engine, parties, request: 0 })
     }
 
     /// The client's part of the bundle.
@@ -102,7 +113,7 @@ impl Client {
         let spec = self.bundle.spec.clone();
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
         let texts = Texts::new(&lengths, &spec.shape)?;
-        let plan = Plan::new(&spec, &texts, self.kind)?;
+        let plan = Planned::new(self.engine, &spec, &texts, self.kind)?;
         // all that can be wrong with the input is found before anybody is asked for anything
         let seed = Key::from_bytes(fresh().context("no randomness from the operating system")?);
         let rest = share_input(&seed, &self.input(batch)?, spec.input_extra);
@@ -125,7 +136,7 @@ impl Client {
                 format!("answers attempt {other}, party0 attempt {attempt}: such halves do not belong together");
             return Err(ControlError::Unexpected { peer: Role::Party1.to_string(), reason }.into());
         }
-        let (labels, frac) = (spec.shape.labels, spec.bias_frac(model::Weight::Classifier));
+        let (labels, frac) = (spec.shape.labels, self.engine.logits_frac(&spec));
         let shape = output_shape(&spec, labels * batch.len(), frac);
         let logits = join_output([&half0, &half1], &shape).context("a party sent a malformed half of the logits")?;
         let measured =
@@ -217,6 +228,7 @@ fn measure(
         offline_seconds,
         online_seconds: after.as_secs_f64() - again,
         parts: zero.parts.iter().zip(&one.parts).take(most_parts).map(|(zero, one)| zero.slower(one)).collect(),
+        operations: std::array::from_fn(|at| zero.operations[at].slower(&one.operations[at])),
     };
     let headers = (cost.frames * HEADER_LEN) as u64;
     let frames = (deal_frames(cost.dealt_bytes) + 2) * HEADER_LEN;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bundle::{DealerBundle, expected_tensors};
-use model::{Plan, Texts};
-use mpc::{Agreement, DealerWeights, DealtWriter, Party, deal, plan_digest};
+use model::Texts;
+use mpc::{Agreement, DealerWeights, DealtWriter, Party, beaver, deal};
 use net::{Frame, Header, Link, NetError};
 use ring64::{Kernel, Key};
 
+use crate::engine::{Engine, Planned};
 use crate::handshake::{Identity, Peer, call, fresh, is_timeout};
 use crate::memory::Needs;
 use crate::message::{ControlError, Demand, Role, kind, parse, send_bytes};
@@ -24,7 +25,7 @@ const GLANCE: Duration = Duration::from_millis(1);
 
 /// Deals until the parties say goodbye.
 pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result<()> {
-    let Settings { deadline, memory, schedule, .. } = *settings;
+    let Settings { deadline, memory, schedule, engine, .. } = *settings;
     let identity = Identity {
         role: Role::Dealer,
         token: start.token()?,
@@ -33,8 +34,13 @@ pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result
         spec: bundle::spec_digest(&bundle.spec),
         nonce: fresh().context("no randomness from the operating system")?,
     };
-    let shapes: Vec<_> =
-        expected_tensors(&bundle.spec, bundle.embedding).iter().map(|t| (t.weight, t.rows, t.cols)).collect();
+    let shapes: Vec<_> = match engine {
+        Engine::Masked => {
+            expected_tensors(&bundle.spec, bundle.embedding).iter().map(|t| (t.weight, t.rows, t.cols)).collect()
+        }
+        // deals by counts alone
+        Engine::Beaver(_) => Vec::new(),
+    };
     let weights = DealerWeights::expand(&shapes, &bundle.seeds, Kernel::detect());
     drop(bundle.seeds);
     // drawn here, never stored: what this session deals can never be dealt again
@@ -53,15 +59,16 @@ pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result
         }
         last = Some((request, attempt));
         let texts = Texts::new(&demand.lengths, &spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
-        let plan = Plan::new(&spec, &texts, input).context("planning the request")?;
-        Needs::of(&spec, input, &texts, schedule, 0)?.check_role(Role::Dealer, memory, &mut admitted)?;
-        if hex::encode(plan_digest(&plan)) != demand.plan {
-            return Err(refuse(Role::Party0, "asks for another plan than this dealer's bundle makes".into()));
+        let plan = Planned::new(engine, &spec, &texts, input).context("planning the request")?;
+        Needs::of(&spec, input, &texts, &plan, schedule, 0)?.check_role(Role::Dealer, memory, &mut admitted)?;
+        if hex::encode(plan.digest()) != demand.plan {
+            let reason = "asks for another plan than this dealer's bundle and engine make";
+            return Err(refuse(Role::Party0, reason.into()));
         }
         let agreement = Agreement {
             bundle: identity.bundle,
             spec: identity.spec,
-            plan: plan_digest(&plan),
+            plan: plan.digest(),
             session: identity.session,
             request,
             attempt,
@@ -71,7 +78,10 @@ pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result
         send_bytes(&mut parties.zero, kind::KEY, request, attempt, keys[0].as_bytes().to_vec())?;
         send_bytes(&mut parties.one, kind::KEY, request, attempt, keys[1].as_bytes().to_vec())?;
         let writer = DealtWriter::new(&mut parties.one, request, attempt);
-        deal(&spec, &weights, &texts, input, keys, Kernel::detect(), writer)?;
+        match &plan {
+            Planned::Masked(_) => deal(&spec, &weights, &texts, input, keys, Kernel::detect(), writer)?,
+            Planned::Beaver(plan) => beaver::deal(plan, keys, Kernel::detect(), writer)?,
+        }
     }
     Ok(())
 }

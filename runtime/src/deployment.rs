@@ -50,7 +50,7 @@ impl Deployment {
     pub fn start_with(program: &Path, bundle: &Path, settings: &Settings) -> Result<Deployment> {
         let client = Deployment::check(bundle)?;
         let children = Children::new(program, bundle, settings);
-        match run(&children, client, settings.deadline) {
+        match run(&children, client, settings) {
             Ok(client) => Ok(Deployment { client: Some(client), children }),
             Err(error) => Err(children.explain(error)),
         }
@@ -92,7 +92,8 @@ impl Deployment {
 }
 
 /// Starts the roles and connects to both parties.
-fn run(children: &Children, client: ClientBundle, deadline: Duration) -> Result<Client> {
+fn run(children: &Children, client: ClientBundle, settings: &Settings) -> Result<Client> {
+    let Settings { deadline, engine, .. } = *settings;
     let roles = [Role::Party0, Role::Party1, Role::Dealer];
     let start = |role| children.start(role);
     // all start before any is waited for
@@ -109,7 +110,7 @@ fn run(children: &Children, client: ClientBundle, deadline: Duration) -> Result<
     let mut line = serde_json::to_string(&start)?;
     line.push('\n');
     children.tell(&line)?;
-    Client::connect(client, &start, deadline, &children.hope())
+    Client::connect(client, engine, &start, deadline, &children.hope())
 }
 
 /// The file of this program, to start the other roles from.

@@ -14,7 +14,7 @@ use model::{Float, ProblemType, Sample, Spec, Texts, clear_logits};
 use serde_json::{Value, json};
 
 use crate::client::Measured;
-use crate::infer::{cost, security};
+use crate::infer::{cost, say_engine, security};
 use crate::options::{Evaluate, Source as Flags};
 use crate::session::Session;
 
@@ -62,6 +62,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         }
     }
     bar.finish_and_clear();
+    let engine = session.engine();
     session.finish()?;
     let mut report = tally.report();
     for (key, value) in [
@@ -69,10 +70,11 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         ("skipped", json!(loaded.skipped)),
         ("truncated", json!(encoded.truncated.len())),
         ("batch", json!(options.source.batch)),
-        ("security", security()),
+        ("security", security(engine)),
     ] {
         report[key] = value;
     }
+    say_engine(&mut report, engine);
     if let Some(warning) = report["max_logit_diff_float"].as_f64().filter(|d| *d > convert::TOLERANCE).map(far) {
         crate::log(&warning);
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::client::Measured;
 use crate::deployment::INSECURE_LOCAL;
+use crate::engine::Engine;
 use crate::options::Infer;
 use crate::session::Session;
 use crate::texts::given;
@@ -30,7 +31,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     let texts = given(options)?;
     let bar = cli::bar(source.quiet, "", texts.len() as u64);
     let mut session = Session::open(source, &bar)?;
-    let (labels, problem) = (session.labels.clone(), session.problem);
+    let (labels, problem, engine) = (session.labels.clone(), session.problem, session.engine());
     session.check_pairs(texts.iter().map(|(_, second)| second.as_deref()), "see --text-pair and --pairs")?;
     let texts = texts.iter().map(|(text, second)| (text.as_str(), second.as_deref()));
     let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)?;
@@ -63,7 +64,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     bar.finish_and_clear();
     session.finish()?;
     if source.json {
-        let object = json!({
+        let mut object = json!({
             "results": results,
             "problem_type": problem,
             "cost": cost(&measured),
@@ -72,8 +73,9 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
                 "online": measured.online_seconds,
                 "total": begin.elapsed().as_secs_f64(),
             },
-            "security": security(),
+            "security": security(engine),
         });
+        say_engine(&mut object, engine);
         writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?;
     }
     Ok(())
@@ -89,14 +91,21 @@ pub fn cost(measured: &Measured) -> Value {
     })
 }
 
+/// Adds to a report which engine made it, and how.
+pub fn say_engine(report: &mut Value, engine: Engine) {
+    if let (Value::Object(report), Value::Object(said)) = (report, engine.describe()) {
+        report.extend(said);
+    }
+}
+
 /// The security model of the protocol, and what this deployment makes of it.
-pub fn security() -> Value {
+pub fn security(engine: Engine) -> Value {
     json!({
         "deployment": "insecure-local",
         "protects": "nothing",
         "why": INSECURE_LOCAL,
-        "protocol": "masked wires: semi-honest, at most one of the two parties and the dealer corrupted, no collusion",
-        "public": ["model shape", "scales and series", "tokens of each text", "restarts", "timing"],
+        "protocol": engine.protocol(),
+        "public": engine.public(),
     })
 }
 

@@ -4,6 +4,7 @@
 //! it protects nothing, and says so. Security model of the protocol: semi-honest, at most one of the two parties and the
 //! dealer corrupted; lengths of texts, the model's shape and the number of restarts are public.
 
+mod attempt;
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod cache;
@@ -12,6 +13,7 @@ pub mod client;
 pub mod cores;
 pub mod dealer;
 pub mod deployment;
+pub mod engine;
 pub mod evaluate;
 pub mod exit;
 pub mod handshake;

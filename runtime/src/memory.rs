@@ -5,10 +5,11 @@ use std::sync::Arc;
 use anyhow::Result;
 use bundle::{Embedding, expected_tensors};
 use cli::memory::Memory;
-use model::{Demand, InputKind, Plan, Spec, Texts, input_form};
-use mpc::{DEAL_CHUNK, Party};
+use model::{InputKind, Spec, Texts, input_form};
+use mpc::{DEAL_CHUNK, Party, beaver};
 use ring64::packed_len;
 
+use crate::engine::{Engine, Planned};
 use crate::message::Role;
 use crate::schedule::Schedule;
 use crate::weigh::{computing, dealing, streaming};
@@ -24,8 +25,8 @@ const CURE: &str = "give shorter or fewer texts, --schedule stream, or more memo
 
 /// Bytes of correlations that a party keeps in memory; the rest waits in a file. A quarter of what there is beside the weights
 /// of all roles, so that there is room for them on one machine.
-pub fn hold(spec: &Spec, kind: InputKind, memory: Memory) -> u64 {
-    let standing: u64 = standing(&Weights::of(spec, kind), spec).iter().sum();
+pub fn hold(spec: &Spec, kind: InputKind, engine: Engine, memory: Memory) -> u64 {
+    let standing: u64 = standing(&Weights::of(spec, kind), spec, engine).iter().sum();
     memory.there().map_or(u64::MAX, |bytes| bytes.saturating_sub(standing) / 4)
 }
 
@@ -39,36 +40,51 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What a batch of such texts takes on that schedule, where a party may keep `hold` bytes of correlations in memory.
-    pub fn of(spec: &Arc<Spec>, kind: InputKind, texts: &Texts, schedule: Schedule, hold: u64) -> Result<Needs> {
-        let plan = Plan::new(spec, texts, kind)?;
-        let cost = plan.cost();
-        let planned = (plan.demands.len() * size_of::<Demand>()) as u64;
+    /// What a batch of such texts takes with that plan of it on that schedule, where a party may keep `hold` bytes of masked
+    /// wires' correlations in memory.
+    pub fn of(
+        spec: &Arc<Spec>,
+        kind: InputKind,
+        texts: &Texts,
+        plan: &Planned,
+        schedule: Schedule,
+        hold: u64,
+    ) -> Result<Needs> {
+        let (cost, planned) = (plan.cost(), plan.bytes());
         let input = input_form(spec, kind, texts).count();
         let packed = packed_len(input, 64 - spec.input_extra) as u64;
         // what was dealt and not yet used, a frame that arrives and one that is read
-        let dealt = (cost.dealt_bytes as u64).min(QUEUE + 2 * DEAL_CHUNK as u64);
+        let all = cost.dealt_bytes as u64;
+        let dealt = all.min(QUEUE + 2 * DEAL_CHUNK as u64);
         let weights = Weights::of(spec, kind);
 
         let party = |party| -> Result<u64> {
-            let words = match schedule {
-                Schedule::Ahead => computing(spec, texts, kind, party, hold)?,
-                Schedule::Stream => streaming(spec, texts, kind, party)?,
+            let words = match (plan, schedule) {
+                (Planned::Masked(_), Schedule::Ahead) => computing(spec, texts, kind, party, hold)?,
+                (Planned::Masked(_), Schedule::Stream) => streaming(spec, texts, kind, party)?,
+                (Planned::Beaver(plan), _) => 8 * input as u64 + sharing(plan),
             };
             // the packed input beside its words; all frames of a dealt stream that came early
-            let frames = match (party, schedule) {
-                (Party::Zero, _) => 0,
-                (Party::One, Schedule::Ahead) => packed.max(dealt),
+            let frames = match (party, schedule, plan) {
+                (Party::Zero, ..) => 0,
+                (Party::One, Schedule::Ahead, Planned::Masked(_)) => packed.max(dealt),
+                // the whole stream waits as it came, beside a frame that arrives
+                (Party::One, Schedule::Ahead, Planned::Beaver(_)) => packed + all + all.min(DEAL_CHUNK as u64),
                 // both are there at once
-                (Party::One, Schedule::Stream) => packed + dealt,
+                (Party::One, Schedule::Stream, _) => packed + dealt,
             };
             Ok(planned + slack(words) + frames)
         };
         // one-hot or embedded rows as words, their masks, and what is left packed
         let client = planned + slack(16 * input as u64 + packed);
-        let dealer = planned + slack(dealing(spec, texts, kind)?) + dealt;
+        let dealing = match plan {
+            Planned::Masked(_) => dealing(spec, texts, kind)?,
+            Planned::Beaver(plan) => sharing(plan),
+        };
+        let dealer = planned + slack(dealing) + dealt;
         let batch = [party(Party::Zero)?, party(Party::One)?, dealer, client];
-        let standing = standing(&weights, spec);
+        let engine = plan.engine();
+        let standing = standing(&weights, spec, engine);
         let mut bytes: [u64; 4] = std::array::from_fn(|role| standing[role] + batch[role]);
         // while a role packs its weights, it holds one term of a sum and one weight as it was beside, before any batch comes
         for role in [Role::Party0, Role::Party1, Role::Dealer] {
@@ -103,11 +119,24 @@ impl Needs {
     }
 }
 
-/// What each role holds before any batch comes: masked words and the party's share; sums of both seeds' masks; a table in
-/// clear and a tokenizer.
-fn standing(weights: &Weights, spec: &Spec) -> [u64; 4] {
+/// Most bytes of words that a role holds at once while it meets the demands of a plan on shares: masks, our half of what is
+/// opened, the same packed and the peer's, for the largest demand; its dealt values, and what they are made from. Values that
+/// wait for later demands are not counted, nor is the peer's half held before its time: estimates were 1.2 to 2 times what
+/// processes took.
+fn sharing(plan: &beaver::Plan) -> u64 {
+    let of = |demand: &beaver::Demand| 4 * demand.opened_bytes() as u64 + 3 * 8 * demand.dealt_words() as u64;
+    plan.demands.iter().map(|(_, demand)| of(demand)).max().unwrap_or(0)
+}
+
+/// What each role holds before any batch comes: masked words and the party's share, or the share alone; sums of both seeds'
+/// masks, or nothing; a table in clear and a tokenizer.
+fn standing(weights: &Weights, spec: &Spec, engine: Engine) -> [u64; 4] {
     let tokenizer = TOKENIZER * spec.shape.words as u64;
-    [2 * weights.bytes, 2 * weights.bytes, weights.products, weights.table + tokenizer]
+    let (party, dealer) = match engine {
+        Engine::Masked => (2 * weights.bytes, weights.products),
+        Engine::Beaver(_) => (weights.bytes, 0),
+    };
+    [party, party, dealer, weights.table + tokenizer]
         // the allocator rounds large blocks up
         .map(|bytes| PROGRAM + bytes + bytes / 8)
 }

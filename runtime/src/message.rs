@@ -33,7 +33,7 @@ pub mod kind {
 }
 
 /// Version of the control protocol.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Longest control message in bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -92,9 +92,11 @@ pub struct Report {
     pub offline_seconds: f64,
     /// The online phase by parts of the network: the embedding, each layer, the head. Sums over all attempts.
     pub parts: Vec<PartReport>,
+    /// The same by operation, in the order of [`model::Operation::ALL`].
+    pub operations: [PartReport; 4],
 }
 
-/// What a part of the network cost a party online.
+/// What a part of the network, or an operation, cost a party online.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartReport {
@@ -110,11 +112,12 @@ pub struct PartReport {
 
 impl Report {
     /// Adds what an attempt cost.
-    pub fn add_parts(&mut self, trace: &Trace) {
+    pub fn add(&mut self, trace: &Trace) {
         self.parts.resize(self.parts.len().max(trace.parts.len()), PartReport::default());
-        for (sum, part) in self.parts.iter_mut().zip(&trace.parts) {
-            let (compute_seconds, wait_seconds) = (part.compute.as_secs_f64(), part.wait.as_secs_f64());
-            sum.add(&PartReport { compute_seconds, wait_seconds, bytes: part.bytes, rounds: part.rounds });
+        let parts = self.parts.iter_mut().zip(&trace.parts);
+        for (sum, cost) in parts.chain(self.operations.iter_mut().zip(&trace.operations)) {
+            let (compute_seconds, wait_seconds) = (cost.compute.as_secs_f64(), cost.wait.as_secs_f64());
+            sum.add(&PartReport { compute_seconds, wait_seconds, bytes: cost.bytes, rounds: cost.rounds });
         }
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use cli::memory::Memory;
 use convert::Who;
@@ -11,6 +12,7 @@ use datasets::{DataFlags, Length};
 
 #[cfg(feature = "bench")]
 use crate::bench::options::Bench;
+use crate::engine::EngineFlags;
 use crate::network::Network;
 use crate::schedule::Schedule;
 use crate::settings::Settings;
@@ -99,13 +101,17 @@ pub struct Running {
     /// Threads of each process; 0 is one for each core that it may use.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub threads: u32,
+    /// What evaluates the network.
+    #[command(flatten)]
+    pub engine: EngineFlags,
 }
 
 impl Running {
     /// The settings that the flags say.
-    pub fn settings(&self) -> Settings {
-        let Running { deadline, memory, schedule, threads } = *self;
-        Settings { memory, schedule, threads, ..Settings::within(Duration::from_secs(deadline)) }
+    pub fn settings(&self) -> Result<Settings> {
+        let Running { deadline, memory, schedule, threads, engine } = *self;
+        let engine = engine.chosen()?;
+        Ok(Settings { memory, schedule, engine, threads, ..Settings::within(Duration::from_secs(deadline)) })
     }
 }
 
@@ -125,6 +131,9 @@ pub struct Source {
     /// How the roles are run.
     #[command(flatten)]
     pub running: Running,
+    /// Run functions that the student was not taught for: its answers mean nothing, what they cost does.
+    #[arg(long)]
+    pub force: bool,
     /// Most texts that share their rounds; fewer where memory or restarts would grow too large.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch: u32,

@@ -8,15 +8,13 @@ use bundle::PartyBundle;
 use cli::coded;
 use cli::exit::{GATE, LOST};
 use cli::memory::Memory;
-use model::{InputKind, Plan, Spec, Texts};
-use mpc::{
-    Agreement, Attempt, DealtReader, Outcome, OutputShape, Party, PartyWeights, Trace, expand_input, mask_output,
-    online, plan_digest, prepare, stream, unpack_input,
-};
+use model::{InputKind, Spec, Texts};
+use mpc::{Agreement, DealtReader, Outcome, OutputShape, Party, mask_output};
 use net::{Frame, Link, Listener};
-use ring64::{Kernel, Key, packed_len};
-use zeroize::Zeroize;
+use ring64::Key;
 
+use crate::attempt::{Computing, Run, Weights, key};
+use crate::engine::{Engine, Planned};
 use crate::exit::code_of;
 use crate::handshake::{Identity, Peer, answer_all, call, fresh, is_timeout, take};
 use crate::memory::{Needs, hold};
@@ -34,7 +32,7 @@ const GLANCE: Duration = Duration::from_millis(1);
 
 /// Serves requests until the client says goodbye.
 pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, settings: &Settings) -> Result<()> {
-    let Settings { deadline, memory, schedule, link, .. } = *settings;
+    let Settings { deadline, memory, schedule, engine, link, .. } = *settings;
     let party = if bundle.party == 0 { Party::Zero } else { Party::One };
     let role = if bundle.party == 0 { Role::Party0 } else { Role::Party1 };
     let identity = Identity {
@@ -45,7 +43,7 @@ pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, settings: 
         spec: bundle::spec_digest(&bundle.spec),
         nonce: fresh().context("no randomness from the operating system")?,
     };
-    let weights = PartyWeights::expand(party, bundle.weights, &bundle.seed, Kernel::detect());
+    let weights = Weights::expand(engine, party, bundle.weights, &bundle.seed);
     drop(bundle.seed);
     let (mut peer, mut known) = match party {
         Party::Zero => {
@@ -69,13 +67,14 @@ pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, settings: 
     };
     // its weights are there already, and count among what is taken
     let hold = match memory.limit {
-        Some(_) => hold(&bundle.spec, bundle.embedding.input_kind(), memory),
+        Some(_) => hold(&bundle.spec, bundle.embedding.input_kind(), engine, memory),
         None => memory.there().map_or(u64::MAX, |bytes| bytes / 4),
     };
     let mut server = Server {
         party,
         spec: bundle.spec,
         kind: bundle.embedding.input_kind(),
+        engine,
         weights,
         identity,
         nonces,
@@ -105,19 +104,12 @@ fn share_output_root(party: Party, peer: &mut Peer) -> Result<Key> {
     }
 }
 
-fn key(mut bytes: Vec<u8>) -> Result<Key> {
-    let mut words = [0; 32];
-    anyhow::ensure!(bytes.len() == words.len(), "a key of {} bytes; expected 32", bytes.len());
-    words.copy_from_slice(&bytes);
-    bytes.zeroize();
-    Ok(Key::from_bytes(words))
-}
-
 struct Server {
     party: Party,
     spec: Arc<Spec>,
     kind: InputKind,
-    weights: PartyWeights,
+    engine: Engine,
+    weights: Weights,
     identity: Identity,
     nonces: [[u8; 32]; 3],
     output_root: Key,
@@ -196,8 +188,8 @@ impl Server {
         }
         self.last_request = request;
         let texts = Texts::new(&asked.lengths, &self.spec.shape).map_err(|e| unexpected(e.to_string()))?;
-        let plan = Plan::new(&self.spec, &texts, self.kind).context("planning the request")?;
-        self.admit(request, &texts)?;
+        let plan = Planned::new(self.engine, &self.spec, &texts, self.kind).context("planning the request")?;
+        self.admit(request, &texts, &plan)?;
         let mut batch = Batch { request, texts: &texts, plan: &plan, input: None, report: Report::default() };
         for attempt in 0..MOST_ATTEMPTS {
             match self.attempt(&mut batch, attempt)? {
@@ -216,8 +208,8 @@ impl Server {
 
     /// Refuses a request that takes more memory than there is, before anything is asked for it. The session ends with it:
     /// the other roles may have begun.
-    fn admit(&mut self, request: u64, texts: &Texts) -> Result<()> {
-        let needs = Needs::of(&self.spec, self.kind, texts, self.schedule, self.hold)?;
+    fn admit(&mut self, request: u64, texts: &Texts, plan: &Planned) -> Result<()> {
+        let needs = Needs::of(&self.spec, self.kind, texts, plan, self.schedule, self.hold)?;
         let Err(refusal) = needs.check_role(self.identity.role, self.memory, &mut self.admitted) else { return Ok(()) };
         // how much there is is not the client's to know
         send(
@@ -236,36 +228,16 @@ impl Server {
         let Server { party, spec, kind, weights, peer, dealer, client, schedule, hold, .. } = self;
         let Batch { request, texts, plan, input, report } = batch;
         let (request, begin, before) = (*request, Instant::now(), dealer.counters());
-        let demand = Demand { lengths: texts.lengths().to_vec(), plan: hex::encode(plan_digest(plan)) };
+        let demand = Demand { lengths: texts.lengths().to_vec(), plan: hex::encode(plan.digest()) };
         send(dealer, kind::DEMAND, request, number, &demand)?;
         let key = key(dealer.expect(kind::KEY, request, number, 0, Some(32))?)?;
-        let (kernel, kind) = (Kernel::detect(), *kind);
-        let this = Attempt { spec, weights, texts, kind, request, number, kernel };
+        let (party, kind, schedule, hold) = (*party, *kind, *schedule, *hold);
+        let run = Run { party, spec, texts, kind, request, number, schedule, hold, begin };
         let dealt = match party {
             Party::Zero => None,
             Party::One => Some(DealtReader::new(dealer, request, number, plan.cost().dealt_bytes)),
         };
-        // the input is asked for once
-        let compute = |correlations| {
-            let prepared = begin.elapsed();
-            let input = match input {
-                Some(input) => input,
-                none => none.insert(receive_input(client, &this, *party)?),
-            };
-            let sent = peer.counters();
-            let mut trace = Trace::default();
-            let outcome = online(&this, correlations, input, peer, &mut trace)?;
-            let passed = peer.counters().since(sent);
-            report.offline_seconds += prepared.as_secs_f64();
-            report.rounds += trace.parts.iter().map(|part| part.rounds).sum::<u64>();
-            report.online_bytes += passed.bytes_sent;
-            report.add_parts(&trace);
-            Ok(outcome)
-        };
-        let outcome = match schedule {
-            Schedule::Ahead => compute(prepare(&this, key, dealt, *hold)?),
-            Schedule::Stream => stream(&this, key, dealt, compute),
-        };
+        let outcome = run.attempt(weights, key, dealt, Computing { client, peer, input, report });
         report.offline_bytes += dealer.counters().since(before).bytes_received;
         outcome
     }
@@ -275,7 +247,7 @@ impl Server {
         let agreement = Agreement {
             bundle: self.identity.bundle,
             spec: self.identity.spec,
-            plan: plan_digest(plan),
+            plan: plan.digest(),
             session: self.identity.session,
             request,
             attempt,
@@ -292,33 +264,16 @@ impl Server {
 struct Batch<'a> {
     request: u64,
     texts: &'a Texts,
-    plan: &'a Plan,
+    plan: &'a Planned,
     /// This party's share of the input, once it was asked for.
     input: Option<Vec<u64>>,
     report: Report,
 }
 
-/// Says that all is ready, and receives this party's share of the input.
-fn receive_input(client: &mut Peer, attempt: &Attempt<'_>, party: Party) -> Result<Vec<u64>> {
-    let Attempt { spec, texts, kind, request, .. } = *attempt;
-    send(client, kind::READY, request, 0, &())?;
-    let (count, extra) = (model::input_form(spec, kind, texts).count(), spec.input_extra);
-    match party {
-        Party::Zero => {
-            let seed = key(client.expect(kind::INPUT, request, 0, 0, Some(32))?)?;
-            Ok(expand_input(&seed, count, extra))
-        }
-        Party::One => {
-            let length = packed_len(count, 64 - extra);
-            let packed = client.expect(kind::INPUT, request, 0, 0, Some(length))?;
-            unpack_input(&packed, count, extra).map_err(|e| unexpected(format!("sent a malformed input: {e}")))
-        }
-    }
-}
-
 /// How logits are opened to the client.
 pub fn output_shape(spec: &Spec, count: usize, frac: i32) -> OutputShape {
-    OutputShape { count, drop: (frac - spec.logits.frac).max(0) as u32, frac: spec.logits.frac }
+    let kept = frac.min(spec.logits.frac);
+    OutputShape { count, drop: (frac - kept) as u32, frac: kept }
 }
 
 /// Looks whether a role that should be silent is still connected.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use datasets::Tokenizer;
 use indicatif::ProgressBar;
-use model::{InputKind, Plan, ProblemType, Sample, Spec, Texts, input_form};
+use model::{InputKind, ProblemType, Sample, Spec, Texts, input_form};
 
 use crate::client::Answer;
 use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
+use crate::engine::{Engine, Planned};
 use crate::memory::{Needs, hold};
 use crate::options::Source;
 use crate::settings::Settings;
@@ -50,6 +51,8 @@ struct Roles {
 impl Session {
     /// Reads the client's part of the bundle that the command line asks for.
     pub fn open(source: &Source, bar: &ProgressBar) -> Result<Session> {
+        let settings = source.running.settings()?;
+        settings.engine.check_student(source.force)?;
         let chosen = choose(source)?;
         // --json says it in its own output
         if !(source.quiet && source.json) {
@@ -61,7 +64,7 @@ impl Session {
         let folder = bundle.tokenizer_path.parent().context("a tokenizer without a folder")?;
         let tokenizer = Tokenizer::load(folder, spec.shape.positions)?;
         let (student, most_texts) = (chosen.student, source.batch as usize);
-        let (kind, settings) = (bundle.embedding.input_kind(), source.running.settings());
+        let kind = bundle.embedding.input_kind();
         let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), running: None };
         Ok(Session { roles, spec, labels, problem, pairs, tokenizer, student, kind, most_texts })
     }
@@ -79,6 +82,11 @@ impl Session {
             }
         };
         deployment.classify(batch)
+    }
+
+    /// What evaluates the network.
+    pub fn engine(&self) -> Engine {
+        self.roles.settings.engine
     }
 
     /// Ends all roles and waits for them.
@@ -108,7 +116,7 @@ impl Session {
         let (mut start, mut bytes, mut restarts) = (0, 0, 0.0);
         for (at, sample) in samples.iter().enumerate() {
             let texts = Texts::new(&[sample.ids.len()], &self.spec.shape)?;
-            let risk = Plan::new(&self.spec, &texts, kind)?.cost().restart_probability;
+            let risk = Planned::new(self.engine(), &self.spec, &texts, kind)?.cost().restart_probability;
             let size = 8 * input_form(&self.spec, kind, &texts).count();
             let full =
                 at - start == self.most_texts || bytes + size > MOST_INPUT_BYTES || restarts + risk > MOST_RESTARTS;
@@ -127,9 +135,11 @@ impl Session {
     /// A batch as it is, or halved until there is memory enough for each piece.
     fn fitting<'a>(&self, batch: &'a [Sample], batches: &mut Vec<&'a [Sample]>) -> Result<()> {
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
-        let Settings { memory, schedule, .. } = self.roles.settings;
+        let Settings { memory, schedule, engine, .. } = self.roles.settings;
         let fits = Texts::new(&lengths, &self.spec.shape).map_err(Into::into).and_then(|texts| {
-            Needs::of(&self.spec, self.kind, &texts, schedule, hold(&self.spec, self.kind, memory))?.check(memory)
+            let plan = Planned::new(engine, &self.spec, &texts, self.kind)?;
+            let hold = hold(&self.spec, self.kind, engine, memory);
+            Needs::of(&self.spec, self.kind, &texts, &plan, schedule, hold)?.check(memory)
         });
         match fits {
             Ok(()) => batches.push(batch),

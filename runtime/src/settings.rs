@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cli::memory::Memory;
 
+use crate::engine::Engine;
 use crate::network::Network;
 use crate::schedule::Schedule;
 
@@ -16,6 +17,8 @@ pub struct Settings {
     pub memory: Memory,
     /// When correlations are made.
     pub schedule: Schedule,
+    /// What evaluates the network.
+    pub engine: Engine,
     /// Threads of a role; 0 is one for each core that it may use.
     pub threads: u32,
     /// What the link between the parties is slowed down to.
@@ -31,6 +34,7 @@ impl Settings {
             deadline,
             memory: Memory::default(),
             schedule: Schedule::default(),
+            engine: Engine::default(),
             threads: 0,
             link: Network::default(),
             cores: None,

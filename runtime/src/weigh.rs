@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Rhs, Spec, SpecError, Texts, Weight, WireOpening,
+    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Place, Rhs, Spec, SpecError, Texts, Weight, WireOpening,
     classify, input_form,
 };
 use mpc::{MOST_PARTS, Party};
@@ -292,7 +292,7 @@ impl Arithmetic for Weighing {
 
     fn open(
         &mut self,
-        _: &str,
+        _: &Place,
         wires: &[(&Held, WireOpening)],
         phases: &[(&Held, PhaseOpening)],
     ) -> Result<(Vec<Held>, Vec<Held>), SpecError> {

@@ -20,6 +20,7 @@ use model::{InputKind, Plan, Sample, Spec, Texts};
 use roles::between::{Moment, Watch, own_folder, stand_before};
 use roles::{all_gone, convert, processes, program};
 use runtime::deployment::Deployment;
+use runtime::engine::{Engine, Planned};
 use runtime::exit::code_of;
 use runtime::memory::Needs;
 use runtime::message::Role;
@@ -72,7 +73,8 @@ fn measured(bundle: &Path, tokens: usize) -> [(Role, u64); 4] {
 
 /// What a batch needs where there is memory enough for all correlations.
 fn needs(spec: &Arc<Spec>, embedding: Embedding, texts: &Texts) -> Needs {
-    Needs::of(spec, embedding.input_kind(), texts, Schedule::Ahead, u64::MAX).unwrap()
+    let plan = Planned::new(Engine::Masked, spec, texts, embedding.input_kind()).unwrap();
+    Needs::of(spec, embedding.input_kind(), texts, &plan, Schedule::Ahead, u64::MAX).unwrap()
 }
 
 /// An estimate is right when it is not below what was measured, and not much above.

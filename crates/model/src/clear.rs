@@ -8,7 +8,7 @@ use ring64::{Dims, Kernel};
 
 use crate::bert::{InputKind, classify};
 use crate::engine::{Block, Rhs, Site, Weight};
-use crate::fixed::{Arithmetic, Fixed, Form, PhaseOpening, WireOpening};
+use crate::fixed::{Arithmetic, Fixed, Form, PhaseOpening, Place, WireOpening};
 use crate::fold::{Folded, Matrix};
 use crate::sample::{SampleError, check_batch, one_hot};
 use crate::shape::Texts;
@@ -252,7 +252,7 @@ impl Arithmetic for Clear<'_> {
 
     fn open(
         &mut self,
-        _: &str,
+        _: &Place,
         wires: &[(&Vec<u64>, WireOpening)],
         phases: &[(&Vec<u64>, PhaseOpening)],
     ) -> Result<(Vec<Vec<u64>>, Vec<Vec<Vec<u64>>>), SpecError> {

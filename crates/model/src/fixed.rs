@@ -10,6 +10,7 @@ use ring64::Dims;
 
 use crate::bert::InputKind;
 use crate::engine::{Block, Engine, Function, Opened, Rhs, Site, Weight};
+use crate::functions::Operation;
 use crate::shape::Texts;
 use crate::spec::{LEAST_HEADROOM, Spec, SpecError};
 
@@ -97,6 +98,31 @@ impl PhaseOpening {
     }
 }
 
+/// Where the network opens something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its name in errors and plans.
+    pub name: String,
+    /// Which operation its wires belong to; where there are none, that of its phases.
+    pub wires: Operation,
+    /// Which operation its phases belong to, and what is evaluated at them; where there are none, that of its wires.
+    pub phases: Operation,
+}
+
+impl Place {
+    fn of<S>(wires: &[(S, Site)], phases: &[(S, Function)]) -> Place {
+        let (site, function) = (wires.first().map(|(_, site)| *site), phases.first().map(|(_, function)| *function));
+        let name = match (site, function) {
+            (Some(site), _) => format!("{site:?}"),
+            (None, Some(function)) => format!("{function:?}"),
+            (None, None) => String::new(),
+        };
+        let (of_wires, of_phases) = (site.map(Site::operation), function.map(Function::operation));
+        let (one, other) = (of_wires.or(of_phases), of_phases.or(of_wires));
+        Place { name, wires: one.unwrap_or_default(), phases: other.unwrap_or_default() }
+    }
+}
+
 /// Integers modulo 2^64, with shapes and scales already resolved. `_many` in one call means one round where a round is due.
 pub trait Arithmetic {
     /// An opened matrix.
@@ -157,11 +183,11 @@ pub trait Arithmetic {
     fn assemble(&mut self, grid: &[Vec<(&Self::Wire, usize, usize)>]) -> Self::Wire;
     /// Told of each opened wire, where an arithmetic can look at it.
     fn opened(&mut self, _site: Site, _form: Form, _wire: &Self::Wire) {}
-    /// Opens all that is listed in one round. `place` names it in errors.
+    /// Opens all that is listed in one round.
     #[allow(clippy::type_complexity)]
     fn open(
         &mut self,
-        place: &str,
+        place: &Place,
         wires: &[(&Self::Share, WireOpening)],
         phases: &[(&Self::Share, PhaseOpening)],
     ) -> Result<(Vec<Self::Wire>, Vec<Self::Phase>), Self::Error>;
@@ -357,11 +383,7 @@ impl<A: Arithmetic> Engine for Fixed<A> {
             ask_phases.push((&share.data, opening));
             phase_forms.push(form);
         }
-        let place = match (wires.first(), phases.first()) {
-            (Some((_, site)), _) => format!("{site:?}"),
-            (None, Some((_, function))) => format!("{function:?}"),
-            (None, None) => String::new(),
-        };
+        let place = Place::of(wires, phases);
         let sites = wires.iter().map(|(_, site)| *site);
         let (opened, phases) = self.arithmetic.open(&place, &ask_wires, &ask_phases)?;
         for ((site, form), wire) in sites.zip(&wire_forms).zip(&opened) {

@@ -42,7 +42,9 @@ pub use clear::{
 pub use config::{AttentionKind, AttentionShift, Config, ConfigError, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR};
 pub use engine::{Block, Engine, Function, Opened, Rhs, Site, Weight, norm_name};
 pub use fit::{Fit, Problem, Terms};
-pub use fixed::{Arithmetic, Fixed, Form, PhaseOpening, PhaseSegment, Value, WireOpening, columns_of, input_form};
+pub use fixed::{
+    Arithmetic, Fixed, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening, columns_of, input_form,
+};
 pub use float::{Float, FloatTrace, Observer};
 pub use fold::{FoldError, Folded, Matrix, Tensors, fold};
 pub use functions::{Functions, Operation};

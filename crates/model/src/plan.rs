@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bert::{InputKind, classify};
 use crate::engine::{Block, Rhs, Weight};
-use crate::fixed::{Arithmetic, Fixed, PhaseOpening, WireOpening};
+use crate::fixed::{Arithmetic, Fixed, PhaseOpening, Place, WireOpening};
+use crate::functions::Operation;
 use crate::shape::Texts;
 use crate::spec::{Curve, Spec, SpecError};
 
@@ -147,8 +148,12 @@ pub struct Cost {
 pub struct Plan {
     /// In the order in which they are met.
     pub demands: Vec<Demand>,
+    /// What each of them belongs to: products to [`Operation::Others`], all else as [`Place`] says of the last opening.
+    pub operations: Vec<Operation>,
     /// Where each round opens, by name.
     pub rounds: Vec<String>,
+    /// What each round belongs to, which is what its wires belong to.
+    pub round_operations: Vec<Operation>,
     /// Payload bytes that each party sends to the other in each round, without frame headers.
     pub opened: Vec<usize>,
     /// Frames that carry them.
@@ -178,12 +183,11 @@ pub fn opening_frames(items: impl IntoIterator<Item = usize>) -> Vec<usize> {
 impl Plan {
     /// Plans a batch.
     pub fn new(spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<Plan, SpecError> {
-        let planner = Planner { demands: Vec::new(), rounds: Vec::new(), opened: Vec::new(), frames: Vec::new() };
-        let mut engine = Fixed::new(spec.clone(), planner);
+        let mut engine = Fixed::new(spec.clone(), Planner::default());
         let input = engine.input(kind, texts, ());
         classify(&mut engine, &spec.shape, texts, kind, &input)?;
-        let Planner { demands, rounds, opened, frames } = engine.arithmetic;
-        Ok(Plan { demands, rounds, opened, frames })
+        let Planner { demands, operations, rounds, round_operations, opened, frames, .. } = engine.arithmetic;
+        Ok(Plan { demands, operations, rounds, round_operations, opened, frames })
     }
 
     /// What the batch costs.
@@ -198,6 +202,20 @@ impl Plan {
         Cost { restart_probability: 1.0 - keep, ..cost }
     }
 
+    /// What one operation costs; its restart probability is left out.
+    pub fn cost_of(&self, operation: Operation) -> Cost {
+        let mut cost = Cost::default();
+        for (demand, _) in self.demands.iter().zip(&self.operations).filter(|(_, of)| **of == operation) {
+            cost.opened_bytes += demand.opened_bytes();
+            cost.dealt_bytes += demand.dealt_bytes();
+        }
+        for (frames, _) in self.frames.iter().zip(&self.round_operations).filter(|(_, of)| **of == operation) {
+            cost.rounds += 1;
+            cost.frames += frames;
+        }
+        cost
+    }
+
     /// Seconds online on a link of so many seconds one way (`latency`) and so many bytes a second in each direction
     /// (`bandwidth`), where all but the waiting takes `compute` seconds. Both parties send at once, and neither goes on
     /// before the other's opening has come whole: a round takes the latency and its bytes.
@@ -206,11 +224,23 @@ impl Plan {
     }
 }
 
+#[derive(Default)]
 struct Planner {
     demands: Vec<Demand>,
+    operations: Vec<Operation>,
     rounds: Vec<String>,
+    round_operations: Vec<Operation>,
     opened: Vec<usize>,
     frames: Vec<usize>,
+    /// Of the last opening's wires and of the last phases.
+    present: [Operation; 2],
+}
+
+impl Planner {
+    fn demand(&mut self, operation: Operation, demands: impl IntoIterator<Item = Demand>) {
+        self.demands.extend(demands);
+        self.operations.resize(self.demands.len(), operation);
+    }
 }
 
 impl Arithmetic for Planner {
@@ -220,38 +250,38 @@ impl Arithmetic for Planner {
     type Error = SpecError;
 
     fn linear(&mut self, _: &(), weight: Weight, dims: Dims) -> Result<(), SpecError> {
-        self.demands.push(Demand::Linear { weight, rows: dims.m, inner: dims.k, cols: dims.n });
+        self.demand(Operation::Others, [Demand::Linear { weight, rows: dims.m, inner: dims.k, cols: dims.n }]);
         Ok(())
     }
     fn add_rows(&mut self, _: (), _: Weight, _: &[usize], _: usize) -> Result<(), SpecError> {
         Ok(())
     }
     fn residual(&mut self, _: &(), weight: Weight, rows: usize, cols: usize) -> Result<(), SpecError> {
-        self.demands.push(Demand::Residual { weight, rows, cols });
+        self.demand(Operation::Others, [Demand::Residual { weight, rows, cols }]);
         Ok(())
     }
     fn matmul(&mut self, _: &[(&(), &())], dims: &[Dims], rhs: Rhs) -> Result<Vec<()>, SpecError> {
         let transposed = rhs == Rhs::Transposed;
-        self.demands.extend(dims.iter().map(|d| Demand::Matmul { m: d.m, k: d.k, n: d.n, transposed }));
+        self.demand(Operation::Others, dims.iter().map(|d| Demand::Matmul { m: d.m, k: d.k, n: d.n, transposed }));
         Ok(vec![(); dims.len()])
     }
     fn square(&mut self, x: &[(&(), usize)]) -> Result<Vec<()>, SpecError> {
-        self.demands.extend(x.iter().map(|(_, count)| Demand::Square { count: *count }));
+        self.demand(self.present[0], x.iter().map(|(_, count)| Demand::Square { count: *count }));
         Ok(vec![(); x.len()])
     }
     fn square_sum(&mut self, _: &(), rows: usize, cols: usize) -> Result<(), SpecError> {
-        self.demands.push(Demand::SquareSum { rows, cols });
+        self.demand(self.present[0], [Demand::SquareSum { rows, cols }]);
         Ok(())
     }
     fn scale_rows(&mut self, _: &[(&(), &())], dims: &[(usize, usize)]) -> Result<Vec<()>, SpecError> {
-        self.demands.extend(dims.iter().map(|(rows, cols)| Demand::ScaleRows { rows: *rows, cols: *cols }));
+        self.demand(self.present[0], dims.iter().map(|(rows, cols)| Demand::ScaleRows { rows: *rows, cols: *cols }));
         Ok(vec![(); dims.len()])
     }
     fn evaluate(&mut self, x: &[(&(), usize, &Curve)]) -> Result<Vec<()>, SpecError> {
         for (_, rows, curve) in x {
             let series = curve.segments.iter();
             let demand = series.map(|s| Demand::Series { count: rows * s.cols, harmonics: s.series.harmonics.len() });
-            self.demands.extend(demand);
+            self.demand(self.present[1], demand);
         }
         Ok(vec![(); x.len()])
     }
@@ -262,21 +292,26 @@ impl Arithmetic for Planner {
     fn assemble(&mut self, _: &[Vec<(&(), usize, usize)>]) {}
     fn open(
         &mut self,
-        place: &str,
+        place: &Place,
         wires: &[(&(), WireOpening)],
         phases: &[(&(), PhaseOpening)],
     ) -> Result<(Vec<()>, Vec<()>), SpecError> {
-        self.rounds.push(place.to_string());
+        self.rounds.push(place.name.clone());
+        self.round_operations.push(place.wires);
+        self.present[0] = place.wires;
+        if !phases.is_empty() {
+            self.present[1] = place.phases;
+        }
         let before = self.demands.len();
         let wire = |(_, o): &(&(), WireOpening)| Demand::Wire { count: o.count(), drop: o.drop, bits: o.bits };
-        self.demands.extend(wires.iter().map(wire));
+        self.demand(place.wires, wires.iter().map(wire));
         for (_, o) in phases {
             let phase = o.segments.iter().map(|s| Demand::Phase {
                 count: o.rows * s.cols,
                 drop: o.drop,
                 modulus_bits: s.modulus_bits,
             });
-            self.demands.extend(phase);
+            self.demand(place.phases, phase);
         }
         let items = || self.demands[before..].iter().map(Demand::opened_bytes);
         let (opened, frames) = (items().sum(), opening_frames(items()).len());

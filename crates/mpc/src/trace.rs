@@ -56,12 +56,20 @@ impl<'t> Tracing<'t> {
 
     /// An opening of so many bytes, which waited so long.
     pub(crate) fn opened(&mut self, bytes: usize, wait: Duration) {
+        self.waited(wait);
+        self.sent(bytes);
+        self.charge(|cost| cost.rounds += 1);
+    }
+
+    /// Of the time since the last change, so much was spent waiting.
+    pub(crate) fn waited(&mut self, wait: Duration) {
         self.waited += wait;
-        self.charge(|cost| {
-            cost.wait += wait;
-            cost.bytes += bytes as u64;
-            cost.rounds += 1;
-        });
+        self.charge(|cost| cost.wait += wait);
+    }
+
+    /// Bytes of an opening that is counted elsewhere.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.charge(|cost| cost.bytes += bytes as u64);
     }
 
     /// Charges the work since the last time.

@@ -4,7 +4,6 @@ use std::io::Write;
 
 use anyhow::Result;
 use bundle::Embedding;
-use model::Plan;
 use serde_json::{Map, Value, json};
 
 use super::measure::{Costs, measure};
@@ -13,7 +12,8 @@ use super::shapes::Work;
 use super::{plain, weights};
 use crate::cores;
 use crate::deployment::{Deployment, INSECURE_LOCAL};
-use crate::infer::security;
+use crate::engine::{Engine, Planned};
+use crate::infer::{say_engine, security};
 use crate::memory::{Needs, hold};
 use crate::network::Network;
 use crate::schedule::Schedule;
@@ -31,11 +31,13 @@ struct Results<'a> {
     plain_seconds: f64,
     predicted_seconds: f64,
     pinned: bool,
+    engine: Engine,
 }
 
 /// Measures and prints.
 pub(super) fn run(options: &Model, out: &mut dyn Write) -> Result<()> {
     let job = &options.job;
+    let settings = Settings { link: options.link, cores: cores::two(), ..options.running.settings()? };
     let work = Work::of(job)?;
     if !(job.quiet && job.json) {
         crate::log(&format!("note: {INSECURE_LOCAL}"));
@@ -44,11 +46,11 @@ pub(super) fn run(options: &Model, out: &mut dyn Write) -> Result<()> {
     let bundle = weights::bundle(&work, &job.model.name(), embedding, memory, job.quiet)?;
     let spec = Deployment::check(&bundle)?.spec;
     let kind = embedding.input_kind();
-    let needs = Needs::of(&spec, kind, &work.texts, options.running.schedule, hold(&spec, kind, memory))?;
+    let plan = Planned::new(settings.engine, &spec, &work.texts, kind)?;
+    let hold = hold(&spec, kind, settings.engine, memory);
+    let needs = Needs::of(&spec, kind, &work.texts, &plan, settings.schedule, hold)?;
     needs.check(memory)?;
-    let plan = Plan::new(&spec, &work.texts, kind)?;
 
-    let settings = Settings { link: options.link, cores: cores::two(), ..options.running.settings() };
     let shape = options.link.shape();
     let undelayed = shape.map_or(0, |_| 1 + job.repeat.min(MOST_UNDELAYED));
     let bar = cli::bar(job.quiet, "classifying", u64::from(undelayed + 1 + job.repeat));
@@ -67,7 +69,8 @@ pub(super) fn run(options: &Model, out: &mut dyn Write) -> Result<()> {
     // without delays there is nothing but the work that was measured
     let predicted_seconds = predicted.unwrap_or(costs.online_seconds);
     let pinned = settings.cores.is_some();
-    let results = Results { options, work: &work, needs, costs, plain_seconds, predicted_seconds, pinned };
+    let engine = settings.engine;
+    let results = Results { options, work: &work, needs, costs, plain_seconds, predicted_seconds, pinned, engine };
     match job.json {
         true => Ok(writeln!(out, "{}", serde_json::to_string_pretty(&results.object())?)?),
         false => Ok(results.write_table(out)?),
@@ -79,7 +82,7 @@ impl Results<'_> {
         let Results { options, work, costs, .. } = self;
         let peaks = costs.peaks.iter().map(|(role, bytes)| (role.name().to_string(), json!(bytes)));
         let planned = costs.peaks.iter().map(|(role, _)| (role.name().to_string(), json!(self.needs.role(*role))));
-        json!({
+        let mut object = json!({
             "model": options.job.model.name(),
             "layers_run": work.shape.layers,
             "tokens": options.job.tokens,
@@ -104,8 +107,10 @@ impl Results<'_> {
             "peak_rss_bytes": peaks.collect::<Map<_, _>>(),
             "planned_memory_bytes": planned.collect::<Map<_, _>>(),
             "layers": costs.layers,
-            "security": security(),
-        })
+            "security": security(self.engine),
+        });
+        say_engine(&mut object, self.engine);
+        object
     }
 
     fn write_table(&self, out: &mut dyn Write) -> std::io::Result<()> {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Rhs, Spec, Texts, Weight, WireOpening, assemble,
+    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Place, Rhs, Spec, Texts, Weight, WireOpening, assemble,
     classify, copy_block,
 };
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, mask_assign};
@@ -178,7 +178,7 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
 
     fn open(
         &mut self,
-        _: &str,
+        _: &Place,
         wires: &[(&(), WireOpening)],
         phases: &[(&(), PhaseOpening)],
     ) -> Result<(Vec<Vec<u64>>, Vec<Vec<Vec<u64>>>), MpcError> {

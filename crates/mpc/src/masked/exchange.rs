@@ -24,9 +24,7 @@ pub(crate) struct Opened {
     pub(crate) items: Vec<Vec<u64>>,
     /// Whether all wires were within their range.
     pub(crate) within: bool,
-    /// Payload bytes sent.
-    pub(crate) bytes: usize,
-    /// Time spent waiting for the peer.
+    /// Time spent waiting for the peer since [`Exchange::waited`].
     pub(crate) waited: Duration,
 }
 
@@ -102,6 +100,11 @@ impl<'p> Exchange<'p> {
         Ok(())
     }
 
+    /// Time spent waiting since this was last asked.
+    pub(crate) fn waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
+    }
+
     fn send(&mut self) -> Result<(), MpcError> {
         self.sent += 1;
         let next = self.frames.get(self.sent).copied().unwrap_or(0);
@@ -139,8 +142,8 @@ impl<'p> Exchange<'p> {
         while self.received < self.sent {
             self.receive()?;
         }
-        let Exchange { items, within, frames, waited, .. } = self;
+        let Exchange { items, within, waited, .. } = self;
         let items = items.into_iter().map(|item| item.words).collect();
-        Ok(Opened { items, within, bytes: frames.iter().sum(), waited })
+        Ok(Opened { items, within, waited })
     }
 }

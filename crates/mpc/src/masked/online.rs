@@ -1,13 +1,14 @@
 //! The online phase: the network interpreted on wires and shares. Only openings send anything.
 
+use std::cell::Ref;
 use std::fmt;
 use std::mem::take;
 use std::rc::Rc;
 use std::vec::IntoIter;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, assemble, classify, copy_block,
-    join_columns, opening_frames, split_columns,
+    Arithmetic, Block, Curve, Fixed, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble, classify,
+    copy_block, join_columns, opening_frames, split_columns,
 };
 use net::Link;
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, packed_len};
@@ -60,7 +61,8 @@ pub fn online(
         return Err(MpcError::Role { party: weights.party, what: "correlations of another attempt" });
     }
     let (layers, tracing) = (spec.shape.layers, Tracing::begin(trace));
-    let arithmetic = Online { weights, correlations, peer, step: 0, kernel, layers, tracing };
+    let function = Operation::default();
+    let arithmetic = Online { weights, correlations, peer, step: 0, kernel, layers, tracing, function };
     let mut engine = Fixed::new(spec.clone(), arithmetic);
     let share = engine.input(kind, texts, Share::of(take(input)));
     let outcome = classify(&mut engine, &spec.shape, texts, kind, &share);
@@ -96,6 +98,8 @@ struct Online<'w, 'p, 't> {
     kernel: Kernel,
     layers: usize,
     tracing: Tracing<'t>,
+    /// Which operation the last opened phases belong to.
+    function: Operation,
 }
 
 /// The next piece of a correlation; a missing one is empty, which no length check lets pass.
@@ -125,6 +129,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
             self.tracing.begin_part(part);
             self.correlations.begin_part(part);
         }
+        self.tracing.begin_operation(Operation::Others);
         let z = next(&mut self.correlations.take(Call::Linear)?);
         let (share, x) = (self.weights.share(weight, dims)?, x.clone());
         Ok(Share::later(z, move |z| share.multiply_add(dims.m, &x, z)))
@@ -141,6 +146,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     }
 
     fn residual(&mut self, x: &Wire, weight: Weight, rows: usize, cols: usize) -> Result<Share<'w>, Stop> {
+        self.tracing.begin_operation(Operation::Others);
         let mut z = next(&mut self.correlations.take(Call::Residual)?);
         let mut means = vec![0; rows];
         residual_products(self.kernel, x, self.weights.share_rows(weight, 2 * cols)?, &mut z, &mut means);
@@ -149,6 +155,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     }
 
     fn matmul(&mut self, pairs: &[(&Wire, &Wire)], dims: &[Dims], rhs: Rhs) -> Result<Vec<Share<'w>>, Stop> {
+        self.tracing.begin_operation(Operation::Others);
         let mut dealt = self.correlations.take(Call::Matmul)?;
         let mut factors: Vec<Factors> = Vec::with_capacity(pairs.len());
         for (x, y) in pairs {
@@ -212,6 +219,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     }
 
     fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<Share<'w>>, Stop> {
+        self.tracing.begin_operation(self.function);
         let mut dealt = self.correlations.take(Call::Series)?;
         let mut results = Vec::with_capacity(x.len());
         for (phases, rows, curve) in x {
@@ -268,32 +276,44 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     /// positive, and `2^drop - 1`, so that dropping bits rounds without bias.
     fn open(
         &mut self,
-        _: &str,
+        place: &Place,
         wires: &[(&Share<'w>, WireOpening)],
         phases: &[(&Share<'w>, PhaseOpening)],
     ) -> Result<(Vec<Wire>, Vec<Vec<Vec<u64>>>), Stop> {
+        self.tracing.begin_operation(place.wires);
         let mut masks = self.correlations.take(Call::Opening)?;
         let zero = self.correlations.party == Party::Zero;
         let (request, number) = self.correlations.attempt;
-        let frames = opening_frames(item_lengths(wires, phases));
+        let (wire_lengths, phase_lengths) = item_lengths(wires, phases);
+        let frames = opening_frames(wire_lengths.iter().chain(&phase_lengths).copied());
         let mut exchange = Exchange::new(&mut *self.peer, self.kernel, (request, number, self.step), frames);
         self.step += 1;
         for (share, o) in wires {
             let offset = (1u64 << (o.bits - 1 + o.drop)).wrapping_add(low_bits(o.drop));
             let offset = if zero { offset } else { 0 };
-            exchange.offer(&share.read(), next(&mut masks), offset, (o.drop, o.kept()), Some(o.bits))?;
+            let share = words(share, &mut self.tracing, &mut exchange);
+            exchange.offer(&share, next(&mut masks), offset, (o.drop, o.kept()), Some(o.bits))?;
+        }
+        if !phases.is_empty() {
+            self.tracing.waited(exchange.waited());
+            self.tracing.begin_operation(place.phases);
+            self.tracing.sent(phase_lengths.iter().sum());
+            self.function = place.phases;
         }
         for (share, o) in phases {
             let offset = if zero { low_bits(o.drop) } else { 0 };
-            let (share, widths) = (share.read(), Vec::from_iter(o.segments.iter().map(|s| s.cols)));
+            let share = words(share, &mut self.tracing, &mut exchange);
+            let widths = Vec::from_iter(o.segments.iter().map(|s| s.cols));
             let cut = if widths.len() > 1 { split_columns(&share, o.rows, &widths) } else { Vec::new() };
             for (at, segment) in o.segments.iter().enumerate() {
                 let part = cut.get(at).unwrap_or(&share);
                 exchange.offer(part, next(&mut masks), offset, (o.drop, segment.modulus_bits), None)?;
             }
         }
-        let Opened { items, within, bytes, waited } = exchange.finish()?;
-        self.tracing.opened(bytes, waited);
+        self.tracing.waited(exchange.waited());
+        self.tracing.begin_operation(place.wires);
+        let Opened { items, within, waited } = exchange.finish()?;
+        self.tracing.opened(wire_lengths.iter().sum(), waited);
         if !within {
             return Err(Stop::Restart);
         }
@@ -310,11 +330,23 @@ fn shift_left(words: &mut [u64], by: u32) {
     }
 }
 
-/// Bytes of each item of an opening.
-fn item_lengths<S>(wires: &[(S, WireOpening)], phases: &[(S, PhaseOpening)]) -> Vec<usize> {
+/// The words of a share that is being opened. A product that is still to be computed belongs to none of the functions.
+fn words<'s>(share: &'s Share<'_>, tracing: &mut Tracing<'_>, exchange: &mut Exchange<'_>) -> Ref<'s, Vec<u64>> {
+    if !share.is_later() {
+        return share.read();
+    }
+    tracing.waited(exchange.waited());
+    let opening = tracing.begin_operation(Operation::Others);
+    let words = share.read();
+    tracing.begin_operation(opening);
+    words
+}
+
+/// Bytes of each item of an opening: wires and phases.
+fn item_lengths<S>(wires: &[(S, WireOpening)], phases: &[(S, PhaseOpening)]) -> (Vec<usize>, Vec<usize>) {
     let of_wires = wires.iter().map(|(_, o)| packed_len(o.count(), o.kept()));
     let of_phases = phases
         .iter()
         .flat_map(|(_, o)| o.segments.iter().map(|segment| packed_len(o.rows * segment.cols, segment.modulus_bits)));
-    of_wires.chain(of_phases).collect()
+    (of_wires.collect(), of_phases.collect())
 }

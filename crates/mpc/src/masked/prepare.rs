@@ -6,7 +6,9 @@
 use std::panic::resume_unwind;
 use std::thread;
 
-use model::{Arithmetic, Block, Curve, Fixed, PhaseOpening, Rhs, Weight, WireOpening, assemble, classify, copy_block};
+use model::{
+    Arithmetic, Block, Curve, Fixed, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble, classify, copy_block,
+};
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, neg_assign, shift_left_assign};
 
 use super::correlation::{Call, Correlation, Correlations, Sink, Waiting};
@@ -251,7 +253,7 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
 
     fn open(
         &mut self,
-        _: &str,
+        _: &Place,
         wires: &[(&(), WireOpening)],
         phases: &[(&(), PhaseOpening)],
     ) -> Result<(Vec<Vec<u64>>, Vec<()>), MpcError> {

@@ -25,6 +25,11 @@ impl<'w> Share<'w> {
         Share(RefCell::new(State { words, work: Some(Box::new(work)) }))
     }
 
+    /// Whether work on it is still to be done.
+    pub(crate) fn is_later(&self) -> bool {
+        self.0.borrow().work.is_some()
+    }
+
     /// The words.
     pub(crate) fn read(&self) -> Ref<'_, Vec<u64>> {
         let mut state = self.0.borrow_mut();

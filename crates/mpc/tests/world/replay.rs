@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Quantised, Rhs, Series, Spec, SpecError, Texts, Weight,
-    WireOpening, assemble, classify, copy_block, join_columns, split_columns,
+    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Place, Quantised, Rhs, Series, Spec, SpecError, Texts,
+    Weight, WireOpening, assemble, classify, copy_block, join_columns, split_columns,
 };
 use ring64::{Dims, Kernel, low_bits};
 
@@ -187,7 +187,7 @@ impl Arithmetic for Replay<'_> {
 
     fn open(
         &mut self,
-        _: &str,
+        _: &Place,
         wires: &[(&Exact, WireOpening)],
         phases: &[(&Exact, PhaseOpening)],
     ) -> Result<(Vec<Vec<u64>>, Vec<Vec<Vec<u64>>>), SpecError> {
