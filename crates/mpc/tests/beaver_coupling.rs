@@ -67,8 +67,11 @@ impl Hides {
     }
 }
 
-/// The streams under which a demand's openings go, in order: purpose, words, bits sent of each, and how.
-fn openings(demand: &Demand) -> Vec<(Purpose, usize, u32, Hides)> {
+/// Words of one stream: purpose, count, bits sent of each, and how they hide it.
+type Part = (Purpose, usize, u32, Hides);
+
+/// The streams under which a demand's openings go, in order.
+fn openings(demand: &Demand) -> Vec<Part> {
     let two = |left: usize, right: usize| {
         vec![(Purpose::Mask, left, 64, Hides::Subtracted), (Purpose::Right, right, 64, Hides::Subtracted)]
     };
@@ -97,7 +100,7 @@ fn openings(demand: &Demand) -> Vec<(Purpose, usize, u32, Hides)> {
 }
 
 /// The streams of P0 that hide what a demand deals, in order.
-fn dealings(demand: &Demand) -> Vec<(Purpose, usize, u32, Hides)> {
+fn dealings(demand: &Demand) -> Vec<Part> {
     let all = demand.dealt_words();
     let hides = if matches!(demand, Demand::And { .. }) { Hides::Flipped } else { Hides::Subtracted };
     let second = match demand {
@@ -121,12 +124,7 @@ fn view_of(party: Party, run: &Run) -> [Vec<Frame>; 3] {
 }
 
 /// Chooses the honest party's words anew where what is sent differs.
-fn correct(
-    plan: &Plan,
-    parts: fn(&Demand) -> Vec<(Purpose, usize, u32, Hides)>,
-    [got, wanted]: [&[Frame]; 2],
-    honest: &mut Told,
-) {
+fn correct(plan: &Plan, parts: fn(&Demand) -> Vec<Part>, [got, wanted]: [&[Frame]; 2], honest: &mut Told) {
     let bytes = |frames: &[Frame]| frames.iter().flat_map(|f| f.payload.clone()).collect::<Vec<u8>>();
     let (got, wanted) = (bytes(got), bytes(wanted));
     let (mut at, kernel) = (0, Kernel::detect());
