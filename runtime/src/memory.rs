@@ -81,7 +81,8 @@ impl Needs {
             Planned::Masked(_) => dealing(spec, texts, kind)?,
             Planned::Beaver(plan) => sharing(plan),
         };
-        let dealer = planned + slack(dealing) + dealt;
+        // frames are freed and made anew like all else
+        let dealer = planned + slack(dealing + dealt);
         let batch = [party(Party::Zero)?, party(Party::One)?, dealer, client];
         let engine = plan.engine();
         let standing = standing(&weights, spec, engine);

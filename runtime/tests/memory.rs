@@ -182,7 +182,7 @@ fn a_batch_that_does_not_fit_is_split_and_a_text_that_does_not_fit_is_refused() 
         "dealer ",
         "client ",
         "--memory",
-        "--batch 1",
+        "--schedule stream",
     ] {
         assert!(errors.contains(part), "expected `{part}` in: {errors}");
     }

@@ -5,9 +5,10 @@ use std::fmt;
 
 use ndarray::{Array2, Axis, s};
 
-use crate::bert::{InputKind, classify};
+use crate::bert::{Head, InputKind, classify, two_quad};
 use crate::engine::{Block, Engine, Function, Opened, Rhs, Site, Weight};
 use crate::fold::Folded;
+use crate::functions::Functions;
 use crate::sample::{SampleError, check_batch, one_hot};
 use crate::shape::Texts;
 
@@ -45,6 +46,7 @@ impl Observer for FloatTrace {
 /// The floating-point engine.
 pub struct Float<'a, O = ()> {
     weights: &'a Folded,
+    functions: Functions,
     /// The observer.
     pub observer: O,
 }
@@ -52,7 +54,12 @@ pub struct Float<'a, O = ()> {
 impl<'a, O: Observer> Float<'a, O> {
     /// An engine with an observer; `()` looks away.
     pub fn new(weights: &'a Folded, observer: O) -> Self {
-        Float { weights, observer }
+        Float::with_functions(weights, observer, Functions::Series)
+    }
+
+    /// An engine of the functions that these stand for: 2Quad and GeLU, a quadratic in GeLU's place, or softmax and GeLU.
+    pub fn with_functions(weights: &'a Folded, observer: O, functions: Functions) -> Self {
+        Float { weights, functions, observer }
     }
 
     /// Logits of a batch, one row a text.
@@ -122,6 +129,7 @@ impl<O: Observer> Engine for Float<'_, O> {
         let value = |function: &Function, v: f64| match function {
             Function::InverseRoot { .. } => (width / (v + width * eps)).sqrt(),
             Function::Reciprocal { .. } => 1.0 / v,
+            Function::Gelu { .. } if self.functions == Functions::MpcFormer => 0.125 * v * v - 0.25 * v + 0.5,
             Function::Gelu { .. } => activation.even_part(v),
             Function::Tanh => v.tanh(),
         };
@@ -161,6 +169,27 @@ impl<O: Observer> Engine for Float<'_, O> {
             row += blocks[0].nrows();
         }
         all
+    }
+
+    fn attention(
+        &mut self,
+        scores: Vec<Array2<f32>>,
+        values: Vec<Array2<f32>>,
+        heads: &[Head],
+    ) -> Result<Vec<Array2<f32>>, Infallible> {
+        if self.functions != Functions::Exact {
+            return two_quad(self, scores, values, heads);
+        }
+        let softmax = |mut scores: Array2<f32>| {
+            for mut row in scores.rows_mut() {
+                let most = row.fold(f32::NEG_INFINITY, |most, s| most.max(*s));
+                row.mapv_inplace(|s| (s - most).exp());
+                let sum = row.sum();
+                row /= sum;
+            }
+            scores
+        };
+        Ok(scores.into_iter().zip(values).map(|(s, v)| softmax(s).dot(&v)).collect())
     }
 
     fn open(

@@ -8,13 +8,15 @@
 
 mod world;
 
-use model::{Demand, InputKind, Quantised, Sample};
+use model::{Demand, InputKind, Sample};
 use mpc::{DealerWeights, DealtWriter, Party, PartyWeights, Purpose, Streams, deal, expand_input};
 use net::testing::Recorded;
 use net::{Frame, memory_pair};
-use ring64::{Kernel, Key, low_bits, shift_left_assign, sub_assign};
+use ring64::{Kernel, low_bits, shift_left_assign, sub_assign};
 use world::chosen::{Chosen, Words, edit};
-use world::{Network, Run, Schedule, World, config, key, sample, split, stream_keys, view, weight_shapes};
+use world::{
+    Network, Run, Schedule, World, config, difference, key, sample, shares, split, stream_keys, view, weight_shapes,
+};
 
 const SEED: u64 = 41;
 
@@ -61,34 +63,6 @@ fn other_world(corrupted: Party, here: (&Network, &[Sample]), there: (&Network, 
         kernels: [Kernel::detect(); 3],
         schedule: Schedule::Ahead(u64::MAX),
     }
-}
-
-fn shares(masked: &Quantised, party: Party, seed: &Key) -> Quantised {
-    let zero = Key::from_bytes(*seed.as_bytes());
-    let mut shares = masked.clone();
-    for (weight, words) in &mut shares {
-        let part = |part, words: &mut Vec<u64>| {
-            let mask = model::weight_mask(&zero, *weight, part, words.len());
-            match party {
-                Party::Zero => ring64::add_assign(words, &mask),
-                Party::One => *words = mask,
-            }
-        };
-        part(model::Part::Matrix, &mut words.weight);
-        words.bias.iter_mut().for_each(|b| part(model::Part::Bias, b));
-    }
-    shares
-}
-
-fn difference(a: &Quantised, b: &Quantised) -> Quantised {
-    let mut rest = a.clone();
-    for (weight, words) in &mut rest {
-        sub_assign(&mut words.weight, &b[weight].weight);
-        if let (Some(bias), Some(other)) = (&mut words.bias, &b[weight].bias) {
-            sub_assign(bias, other);
-        }
-    }
-    rest
 }
 
 /// All frames that a party received, and those it sent.

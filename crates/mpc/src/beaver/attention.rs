@@ -82,11 +82,11 @@ impl<R: Ring> Beaver<'_, '_, R> {
 
     /// `1 / q` for q below two: `m = 2 - q`, `r <- r m`, `q <- q m`.
     fn goldschmidt(&mut self, mut q: Tensor<R>) -> Result<Tensor<R>, R::Error> {
-        let mut m = self.from_number(2.0, &q);
+        let mut m = self.number_minus(2.0, &q);
         let mut r = self.copy(&m);
         for _ in 1..self.options.division_steps {
             q = self.product(&q, &m)?;
-            m = self.from_number(2.0, &q);
+            m = self.number_minus(2.0, &q);
             r = self.product(&r, &m)?;
         }
         Ok(r)
@@ -94,10 +94,10 @@ impl<R: Ring> Beaver<'_, '_, R> {
 
     /// `1 / d` for d up to one: `y <- y (2 - d y)` from one on.
     fn newton(&mut self, d: &Tensor<R>) -> Result<Tensor<R>, R::Error> {
-        let mut y = self.from_number(2.0, d);
+        let mut y = self.number_minus(2.0, d);
         for _ in 1..NEWTON_STEPS {
             let dy = self.product(d, &y)?;
-            let m = self.from_number(2.0, &dy);
+            let m = self.number_minus(2.0, &dy);
             y = self.product(&y, &m)?;
         }
         Ok(y)
@@ -132,7 +132,7 @@ impl<R: Ring> Beaver<'_, '_, R> {
             let less = self.ring.local(&[&left, &right], count, |_, words| {
                 words[0].iter().zip(words[1]).map(|(l, r)| l.wrapping_sub(*r)).collect()
             });
-            let bit = negative(self.ring, &less, count)?;
+            let bit = negative(self.ring, &less)?;
             let gain = self.ring.local(&[&less], count, |_, words| words[0].iter().map(|w| w.wrapping_neg()).collect());
             let gained = self.ring.multiply(&bit, &gain)?;
             let larger = self.ring.local(&[&left, &gained], count, |_, words| {
@@ -159,5 +159,68 @@ impl<R: Ring> Beaver<'_, '_, R> {
         let data: Vec<_> = x.iter().map(|x| &x.data).collect();
         let form = Form { rows: x.iter().map(|x| x.form.count()).sum(), cols: 1, frac: x[0].form.frac };
         Value { form, data: self.ring.local(&data, form.rows, |_, x| x.concat()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Options;
+    use super::super::world::{OfEngine, apply};
+    use super::*;
+
+    struct Weights(Vec<Head>);
+
+    impl OfEngine for Weights {
+        fn apply<R: Ring>(&self, engine: &mut Beaver<'_, '_, R>, x: Tensor<R>) -> Result<Tensor<R>, R::Error> {
+            let mut all = match engine.options.functions {
+                Functions::Exact => engine.softmax(&[x], &self.0)?,
+                _ => engine.quad_weights(vec![x], &self.0)?,
+            };
+            Ok(all.remove(0))
+        }
+    }
+
+    /// Scores of three rows: spread from -4 to 4, one high, all low.
+    fn scores(tokens: usize) -> Vec<f64> {
+        let spread = (0..tokens).map(|i| 8.0 * (i as f64 + 0.5) / tokens as f64 - 4.0);
+        let high = (0..tokens).map(|i| if i == tokens / 3 { 5.0 } else { -1.0 });
+        let low = (0..tokens).map(|_| -3.0);
+        spread.chain(high).chain(low).collect()
+    }
+
+    fn exact(row: &[f64], weight: impl Fn(f64) -> f64) -> Vec<f64> {
+        let all: Vec<f64> = row.iter().map(|s| weight(*s)).collect();
+        let sum: f64 = all.iter().sum();
+        all.iter().map(|w| w / sum).collect()
+    }
+
+    /// The largest error of the weights.
+    fn worst(functions: Functions, tokens: usize, weight: impl Fn(f64) -> f64 + Copy) -> f64 {
+        let x = scores(tokens);
+        let head = Head { layer: 0, head: 0, tokens, shift: 5.0 };
+        let (y, demands) = apply(Weights(vec![head]), Options::of(functions), tokens, &x, 5);
+        let expected: Vec<f64> = x.chunks(tokens).flat_map(|row| exact(row, weight)).collect();
+        let off = y.iter().zip(&expected).map(|(y, e)| (y - e).abs()).fold(0.0, f64::max);
+        println!("{functions}, {tokens} tokens: {off:.5} off, {} rounds", demands.len());
+        off
+    }
+
+    #[test]
+    fn two_quad_weights_converge_at_every_length() {
+        for tokens in [1, 8, 128, 512] {
+            let off = worst(Functions::SecFormer, tokens, |s| (s + 5.0) * (s + 5.0));
+            // in units of an even weight: 1/512 is 128 units of 2^-16, half of one is 0.4 % of it
+            let off = off * tokens as f64;
+            assert!(off < 0.03, "{tokens}: {off}");
+        }
+    }
+
+    #[test]
+    fn softmax_weights_are_right_at_every_length() {
+        for tokens in [1, 2, 7, 8, 128, 512] {
+            let off = worst(Functions::Exact, tokens, f64::exp);
+            // 8 squarings make e^z too small by z^2 / 2^9 of it, and a high score's row holds many such
+            assert!(off < 0.02, "{tokens}: {off}");
+        }
     }
 }

@@ -12,7 +12,8 @@ use super::ring::Ring;
 use crate::weights::Party;
 
 /// Shares of 1 where `x < 0` and of 0 elsewhere, without fractional bits.
-pub(super) fn negative<R: Ring>(ring: &mut R, x: &R::Share, count: usize) -> Result<R::Share, R::Error> {
+pub(super) fn negative<R: Ring>(ring: &mut R, x: &R::Share) -> Result<R::Share, R::Error> {
+    let count = ring.count(x);
     let of =
         |party: Party| move |own: Party, x: &[&[u64]]| if own == party { x[0].to_vec() } else { vec![0; x[0].len()] };
     let zero = ring.local(&[x], count, of(Party::Zero));
@@ -37,4 +38,52 @@ pub(super) fn negative<R: Ring>(ring: &mut R, x: &R::Share, count: usize) -> Res
         words[0].iter().zip(words[1]).map(|(own, carry)| (own >> 63) ^ (carry >> 62 & 1)).collect()
     });
     ring.bit(&sign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::{Protocol, fixed, published, run, run_shared};
+    use super::*;
+
+    struct Negative;
+
+    impl Protocol for Negative {
+        fn run<R: Ring>(&self, ring: &mut R, inputs: &[R::Share]) -> Result<Vec<R::Share>, R::Error> {
+            Ok(vec![negative(ring, &inputs[0])?])
+        }
+    }
+
+    #[test]
+    fn a_comparison_is_right_on_both_sides_of_zero_and_at_the_ends_of_the_ring() {
+        let mut words: Vec<u64> = vec![0, 1, u64::MAX, 1 << 63, (1 << 63) - 1, (1 << 63) + 1, 1 << 62, 3 << 62];
+        words.extend(fixed(&[1.7, -1.7, 10.0, -10.0, 1e-5, -1e-5, 32767.0, -32768.0]));
+        words.extend(ring64::Prg::new(&super::super::world::key(5), 1).words(500));
+        let expected: Vec<u64> = words.iter().map(|w| u64::from((*w as i64) < 0)).collect();
+        for seed in 0..20 {
+            assert_eq!(run(&Negative, std::slice::from_ref(&words), seed).outputs[0], expected);
+        }
+    }
+
+    #[test]
+    fn every_carry_chain_is_followed_to_its_end() {
+        // shares whose sum carries from bit i to bit j
+        let (mut zero, mut one, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+        for from in 0..64 {
+            for to in from..64 {
+                let run = (u64::MAX >> (63 - (to - from))) << from;
+                zero.push(run);
+                one.push(1u64 << from);
+                expected.push(u64::from((run.wrapping_add(1 << from) as i64) < 0));
+            }
+        }
+        assert_eq!(run_shared(&Negative, &[[zero, one]], 3).outputs, [expected]);
+    }
+
+    #[test]
+    fn a_comparison_takes_eight_rounds_and_the_published_432_bytes() {
+        let seen = run(&Negative, &[fixed(&[1.0; 8])], 1);
+        assert_eq!((seen.demands.len(), published(&seen.demands)), (8, 8 * 432));
+        // on our wire the last word is one bit
+        assert_eq!(seen.opened.sent().iter().map(|f| f.payload.len()).sum::<usize>(), 8 * 208 + 1);
+    }
 }

@@ -46,8 +46,8 @@ impl<R: Ring> Beaver<'_, '_, R> {
     /// The scale to which a value is truncated before it is read.
     fn frac_of(&self, site: Site) -> i32 {
         match site {
-            // zeros and ones, whose products with the table are to come out as all products do
-            Site::OneHot if self.published() => 2 * FRAC - self.spec.table_frac,
+            // zeros and ones need no fraction; the table has the digits
+            Site::OneHot => self.spec.opening(site).frac,
             _ if self.published() => FRAC,
             _ => self.spec.opening(site).frac,
         }
@@ -120,7 +120,7 @@ impl<R: Ring> Beaver<'_, '_, R> {
     }
 
     /// `a - x` for a public number.
-    pub(super) fn from_number(&mut self, a: f64, x: &Tensor<R>) -> Tensor<R> {
+    pub(super) fn number_minus(&mut self, a: f64, x: &Tensor<R>) -> Tensor<R> {
         let a = (a * f64::powi(2.0, x.form.frac)).round() as i64 as u64;
         let data = self.ring.local(&[&x.data], x.form.count(), |party, x| {
             let a = if party == Party::Zero { a } else { 0 };
@@ -200,11 +200,11 @@ impl<R: Ring> Engine for Beaver<'_, '_, R> {
         let data: Vec<_> = pairs.iter().map(|(a, b)| (&a.data, &b.data)).collect();
         let products = self.ring.matmul(&data, &dims, rhs)?;
         self.ring.begin_operation(before);
-        let value = |(((a, b), d), data): ((&(Tensor<R>, Tensor<R>), &Dims), R::Share)| Value {
-            form: Form { rows: d.m, cols: d.n, frac: a.form.frac + b.form.frac },
-            data,
-        };
-        Ok(pairs.iter().zip(&dims).zip(products).map(value).collect())
+        let mut values = Vec::with_capacity(products.len());
+        for (((a, b), d), data) in pairs.iter().zip(&dims).zip(products) {
+            values.push(Value { form: Form { rows: d.m, cols: d.n, frac: a.form.frac + b.form.frac }, data });
+        }
+        Ok(values)
     }
 
     fn square(&mut self, x: &[Tensor<R>]) -> Result<Vec<Tensor<R>>, R::Error> {

@@ -65,7 +65,7 @@ impl<R: Ring> Beaver<'_, '_, R> {
             let below = u[0].iter().map(|u| u.wrapping_add(at));
             below.chain(u[0].iter().map(|u| u.wrapping_sub(at))).collect()
         });
-        let bits = negative(self.ring, &shifted, 2 * count)?;
+        let bits = negative(self.ring, &shifted)?;
         let inside = self.ring.local(&[&bits], count, |_, bits| {
             let (below, under) = bits[0].split_at(count);
             under.iter().zip(below).map(|(under, below)| under.wrapping_sub(*below)).collect()
@@ -119,5 +119,94 @@ fn wave(erf: &SineErf) -> Wave {
         constant: 0,
         trig_frac: FRAC as u32,
         out_frac: 2 * FRAC,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::gelu;
+
+    use super::super::Options;
+    use super::super::world::{OfEngine, apply, published};
+    use super::*;
+
+    struct Gelu;
+
+    impl OfEngine for Gelu {
+        fn apply<R: Ring>(&self, engine: &mut Beaver<'_, '_, R>, x: Tensor<R>) -> Result<Tensor<R>, R::Error> {
+            engine.gelu(&x)
+        }
+    }
+
+    /// Values with every edge: zero, both breakpoints on u and their neighbours, the ends of what SecFormer reports, large ones.
+    fn values(breakpoint: f64) -> Vec<f64> {
+        let edge = breakpoint * std::f64::consts::SQRT_2;
+        let mut x = vec![0.0, 10.0, -10.0, 1000.0, -1000.0, 8000.0, -8000.0];
+        for by in [-1e-3, -3e-5, 0.0, 3e-5, 1e-3] {
+            x.extend([edge + by, -edge + by]);
+        }
+        x.extend((-1000..=1000).map(|i| f64::from(i) / 100.0));
+        x
+    }
+
+    /// The largest difference of private values to a function.
+    fn worst(options: Options, x: &[f64], expected: impl Fn(f64) -> f64) -> f64 {
+        let (y, _) = apply(Gelu, options, 1, x, 8);
+        x.iter().zip(y).map(|(x, y)| (y + x / 2.0 - expected(*x)).abs()).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn the_private_gelu_is_the_segmented_series_at_every_edge() {
+        for (sines, series) in [(Sines::Published, PUBLISHED), (Sines::Refitted, REFITTED)] {
+            let options = Options { sines, ..Options::of(Functions::SecFormer) };
+            let x = values(series.breakpoint);
+            // at a breakpoint itself rounding decides on the side: both values are the function's
+            let away = |x: f64| (x.abs() / std::f64::consts::SQRT_2 - series.breakpoint).abs() > 4e-5;
+            let inner: Vec<f64> = x.iter().copied().filter(|x| away(*x)).collect();
+            let off = worst(options, &inner, |x| series.gelu(x));
+            println!("{sines:?}: {off:.1e} off its own definition");
+            // erf's rounding times x: 2^-16 a few times up to x = 8000
+            let near: Vec<f64> = inner.iter().copied().filter(|x| x.abs() <= 10.0).collect();
+            let close = worst(options, &near, |x| series.gelu(x));
+            assert!(close < 1e-3 && off < 1e-3, "{sines:?}: {close} and {off}");
+            let all = worst(options, &x, gelu);
+            assert!(all < if sines == Sines::Published { 0.0206 } else { 1e-3 }, "{sines:?}: {all}");
+        }
+    }
+
+    #[test]
+    fn private_errors_are_those_that_secformer_reports_and_ours_are_five_times_lower() {
+        let error = |sines, most: f64| {
+            let x: Vec<f64> = (0..=2000).map(|i| most * (f64::from(i) / 1000.0 - 1.0)).collect();
+            let options = Options { sines, ..Options::of(Functions::SecFormer) };
+            let (y, _) = apply(Gelu, options, 1, &x, 9);
+            let off: Vec<f64> = x.iter().zip(y).map(|(x, y)| (y + x / 2.0 - gelu(*x)).abs()).collect();
+            (off.iter().sum::<f64>() / off.len() as f64, off.into_iter().fold(0.0, f64::max))
+        };
+        for (most, reported) in [(1.0, 0.001), (5.0, 0.005), (10.0, 0.003)] {
+            let (mean, largest) = error(Sines::Published, most);
+            println!("published, [-{most}, {most}]: mean {mean:.5}, largest {largest:.5}; reported mean {reported}");
+            assert!((mean / reported - 1.0).abs() < 0.5, "{mean} where {reported} is reported");
+        }
+        let (published, refitted) = (error(Sines::Published, 10.0).1, error(Sines::Refitted, 10.0).1);
+        println!("largest: published {published:.5}, refitted {refitted:.5}");
+        assert!(5.0 * refitted < published);
+    }
+
+    #[test]
+    fn mpcformers_quadratic_and_crypten_s_series_are_theirs() {
+        let x: Vec<f64> = values(TAYLOR_BREAKPOINT).into_iter().filter(|x| x.abs() <= 20.0).collect();
+        let quadratic = |x: f64| 0.125 * x * x + 0.25 * x + 0.5;
+        let off = worst(Options::of(Functions::MpcFormer), &x, quadratic);
+        assert!(off < 1e-4, "{off}");
+        let off = worst(Options::of(Functions::Exact), &x, gelu);
+        println!("erf by {TAYLOR_TERMS} terms: GeLU is {off:.5} off");
+        assert!(off < 2e-3, "{off}");
+    }
+
+    #[test]
+    fn a_gelu_takes_eleven_rounds_and_the_published_944_bytes() {
+        let (_, demands) = apply(Gelu, Options::of(Functions::SecFormer), 1, &[0.5; 4], 1);
+        assert_eq!((demands.len(), published(&demands)), (11, 4 * 944));
     }
 }

@@ -21,6 +21,8 @@ mod ring;
 mod root;
 mod truncate;
 mod weights;
+#[cfg(test)]
+mod world;
 
 pub use deal::deal;
 pub use demand::Demand;
@@ -43,7 +45,7 @@ pub(crate) const FRAME: usize = 1 << 20;
 #[serde(rename_all = "lowercase")]
 pub enum Truncation {
     /// Each party shifts its share: no message, and a value x of the product is garbage with a probability of about
-    /// `|x| 2^-63` (SecureML, section 4.1). As published.
+    /// `|x| 2^-64` (SecureML, section 4.1). As published.
     #[default]
     Local,
     /// A mask of known high bits is dealt: one round of 8 bytes a value each way, no failure below 2^62.

@@ -69,16 +69,16 @@ pub fn online<S: Streams>(
     Ok(logits)
 }
 
-struct Online<'w, 'd, 'p, 't, S> {
-    weights: &'w Shares,
-    streams: S,
-    dealt: Option<DealtReader<'d>>,
-    peer: &'p mut dyn Link,
-    request: u64,
+pub(super) struct Online<'w, 'd, 'p, 't, S> {
+    pub(super) weights: &'w Shares,
+    pub(super) streams: S,
+    pub(super) dealt: Option<DealtReader<'d>>,
+    pub(super) peer: &'p mut dyn Link,
+    pub(super) request: u64,
     /// Of the demand, which is also the step of its frames.
-    number: u64,
-    kernel: Kernel,
-    tracing: Tracing<'t>,
+    pub(super) number: u64,
+    pub(super) kernel: Kernel,
+    pub(super) tracing: Tracing<'t>,
 }
 
 impl<S: Streams> Online<'_, '_, '_, '_, S> {
@@ -319,6 +319,10 @@ impl<S: Streams> Ring for Online<'_, '_, '_, '_, S> {
         let masked = x.iter().zip(&r).map(|(x, r)| x.wrapping_add(*r).wrapping_add(offset)).collect();
         let opened = self.open(masked)?;
         Ok(finish(self.party(), &opened, &high, &top, parts))
+    }
+
+    fn count(&self, x: &Vec<u64>) -> usize {
+        x.len()
     }
 
     fn local(

@@ -25,7 +25,7 @@ pub struct Plan {
 impl Plan {
     /// Plans a batch.
     pub fn new(spec: &Arc<Spec>, texts: &Texts, kind: InputKind, options: Options) -> Result<Plan, SpecError> {
-        let mut planner = Planner { demands: Vec::new(), operation: Operation::default() };
+        let mut planner = Planner::default();
         let count = model::input_form(spec, kind, texts).count();
         classify_on(&mut planner, spec, texts, kind, options, count)?;
         Ok(Plan { options, demands: planner.demands })
@@ -72,8 +72,9 @@ impl Plan {
 }
 
 /// The ring of counts.
-struct Planner {
-    demands: Vec<(Operation, Demand)>,
+#[derive(Default)]
+pub(super) struct Planner {
+    pub(super) demands: Vec<(Operation, Demand)>,
     operation: Operation,
 }
 
@@ -136,6 +137,10 @@ impl Ring for Planner {
     fn truncate(&mut self, x: &usize, parts: &[(usize, u32)]) -> Result<usize, SpecError> {
         self.demand(Demand::Truncate { parts: parts.to_vec() });
         Ok(*x)
+    }
+
+    fn count(&self, x: &usize) -> usize {
+        *x
     }
 
     fn local(&mut self, _: &[&usize], count: usize, _: impl FnOnce(Party, &[&[u64]]) -> Vec<u64>) -> usize {

@@ -12,8 +12,8 @@ use crate::weights::Party;
 pub struct Shares {
     /// Whose.
     pub party: Party,
-    matrices: BTreeMap<Weight, Vec<u64>>,
-    biases: BTreeMap<Weight, Vec<u64>>,
+    pub(super) matrices: BTreeMap<Weight, Vec<u64>>,
+    pub(super) biases: BTreeMap<Weight, Vec<u64>>,
 }
 
 impl Shares {
@@ -32,6 +32,16 @@ impl Shares {
                 biases.insert(weight, share(weight, Part::Bias, bias));
             }
             matrices.insert(weight, share(weight, Part::Matrix, &words.weight));
+        }
+        Shares { party, matrices, biases }
+    }
+
+    /// Words chosen by hand, for tests that couple two runs.
+    pub fn from_parts(party: Party, shares: Quantised) -> Shares {
+        let (mut matrices, mut biases) = (BTreeMap::new(), BTreeMap::new());
+        for (weight, words) in shares {
+            biases.extend(words.bias.map(|bias| (weight, bias)));
+            matrices.insert(weight, words.weight);
         }
         Shares { party, matrices, biases }
     }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses a part
 #![allow(clippy::unwrap_used)]
 
+pub mod beaver;
 pub mod chosen;
 pub mod replay;
 pub mod view;
@@ -127,6 +128,36 @@ pub fn split(quantised: &Quantised, seed: u64) -> Split {
         (*weight, Words { rows: w.rows, cols: w.cols, weight: hide(*weight, Part::Matrix, &w.weight), bias })
     });
     Split { masked: masked.collect(), seeds }
+}
+
+/// A party's additive shares of weights.
+pub fn shares(masked: &Quantised, party: Party, seed: &Key) -> Quantised {
+    let zero = Key::from_bytes(*seed.as_bytes());
+    let mut shares = masked.clone();
+    for (weight, words) in &mut shares {
+        let part = |part, words: &mut Vec<u64>| {
+            let mask = model::weight_mask(&zero, *weight, part, words.len());
+            match party {
+                Party::Zero => ring64::add_assign(words, &mask),
+                Party::One => *words = mask,
+            }
+        };
+        part(model::Part::Matrix, &mut words.weight);
+        words.bias.iter_mut().for_each(|b| part(model::Part::Bias, b));
+    }
+    shares
+}
+
+/// Weights that, added to the second ones, make the first.
+pub fn difference(a: &Quantised, b: &Quantised) -> Quantised {
+    let mut rest = a.clone();
+    for (weight, words) in &mut rest {
+        sub_assign(&mut words.weight, &b[weight].weight);
+        if let (Some(bias), Some(other)) = (&mut words.bias, &b[weight].bias) {
+            sub_assign(bias, other);
+        }
+    }
+    rest
 }
 
 /// Everything a run needs.
