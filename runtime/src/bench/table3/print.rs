@@ -92,7 +92,7 @@ impl Length {
             };
             let note = match run.engine.functions() {
                 functions if functions.fit_two_quad() => String::new(),
-                functions => format!("forced: a student that is {} would run these functions", functions.student()),
+                functions => format!("forced: these functions fit {}", functions.student()),
             };
             let (online, restarts) = (format!("{:.4}", run.costs.online_seconds), run.costs.restarts.to_string());
             line(out, &[run.name(), offline, online, run.schedule.to_string(), restarts, note])?;
