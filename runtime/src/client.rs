@@ -36,6 +36,8 @@ pub struct Measured {
     pub parts: Vec<PartReport>,
     /// The same by operation, in the slower party of each, in the order of [`model::Operation::ALL`].
     pub operations: [PartReport; 4],
+    /// The same by part and operation.
+    pub cells: Vec<[PartReport; 4]>,
 }
 
 impl Measured {
@@ -49,6 +51,8 @@ impl Measured {
         self.online_seconds += other.online_seconds;
         self.parts.resize(self.parts.len().max(other.parts.len()), PartReport::default());
         self.parts.iter_mut().zip(&other.parts).for_each(|(sum, part)| sum.add(part));
+        self.cells.resize(self.cells.len().max(other.cells.len()), Default::default());
+        self.cells.iter_mut().flatten().zip(other.cells.iter().flatten()).for_each(|(sum, part)| sum.add(part));
         self.operations.iter_mut().zip(&other.operations).for_each(|(sum, part)| sum.add(part));
     }
 }
@@ -208,6 +212,11 @@ fn await_ready(party: &mut Peer, request: u64) -> Result<(), ControlError> {
     }
 }
 
+/// The slower party of each operation.
+fn slower(zero: &[PartReport; 4], one: &[PartReport; 4]) -> [PartReport; 4] {
+    std::array::from_fn(|at| zero[at].slower(&one[at]))
+}
+
 /// What both parties report, held against the plan: nobody sends more than it says.
 fn measure(
     cost: &Cost,
@@ -228,7 +237,8 @@ fn measure(
         offline_seconds,
         online_seconds: after.as_secs_f64() - again,
         parts: zero.parts.iter().zip(&one.parts).take(most_parts).map(|(zero, one)| zero.slower(one)).collect(),
-        operations: std::array::from_fn(|at| zero.operations[at].slower(&one.operations[at])),
+        operations: slower(&zero.operations, &one.operations),
+        cells: zero.cells.iter().zip(&one.cells).take(most_parts).map(|(zero, one)| slower(zero, one)).collect(),
     };
     let headers = (cost.frames * HEADER_LEN) as u64;
     let frames = (deal_frames(cost.dealt_bytes) + 2) * HEADER_LEN;

@@ -145,7 +145,7 @@ impl Engine {
             return Ok(());
         }
         let (asked, student) = (functions.student(), Functions::SecFormer.student());
-        let wrong = format!("--functions {functions} is for a student that is {asked}; this model is {student}");
+        let wrong = format!("--functions {functions} fits {asked}, and this model is {student}");
         match force {
             true => crate::log(&format!("warning: {wrong}: its answers mean nothing")),
             false => {

@@ -94,6 +94,8 @@ pub struct Report {
     pub parts: Vec<PartReport>,
     /// The same by operation, in the order of [`model::Operation::ALL`].
     pub operations: [PartReport; 4],
+    /// The same by part and operation.
+    pub cells: Vec<[PartReport; 4]>,
 }
 
 /// What a part of the network, or an operation, cost a party online.
@@ -114,8 +116,11 @@ impl Report {
     /// Adds what an attempt cost.
     pub fn add(&mut self, trace: &Trace) {
         self.parts.resize(self.parts.len().max(trace.parts.len()), PartReport::default());
+        self.cells.resize(self.cells.len().max(trace.cells.len()), Default::default());
+        // an attempt that restarts ends before the last part
         let parts = self.parts.iter_mut().zip(&trace.parts);
-        for (sum, cost) in parts.chain(self.operations.iter_mut().zip(&trace.operations)) {
+        let cells = self.cells.iter_mut().flatten().zip(trace.cells.iter().flatten());
+        for (sum, cost) in parts.chain(self.operations.iter_mut().zip(&trace.operations)).chain(cells) {
             let (compute_seconds, wait_seconds) = (cost.compute.as_secs_f64(), cost.wait.as_secs_f64());
             sum.add(&PartReport { compute_seconds, wait_seconds, bytes: cost.bytes, rounds: cost.rounds });
         }

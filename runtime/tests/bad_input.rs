@@ -273,6 +273,27 @@ fn cases() -> Vec<Case> {
             &["not enough memory", "party0", "dealer"],
         ),
         case(
+            "functions that masked wires do not have",
+            NOTHING,
+            "runtime infer --bundle {root}/bundle --text w5 --functions secformer",
+            2,
+            &["masked engine evaluates series only", "--engine beaver"],
+        ),
+        case(
+            "a truncation that masked wires do not have",
+            NOTHING,
+            "runtime infer --bundle {root}/bundle --text w5 --truncation dealt",
+            2,
+            &["--truncation is beaver's", "--engine beaver"],
+        ),
+        case(
+            "functions for another student",
+            NOTHING,
+            "runtime infer --bundle {root}/bundle --text w5 --engine beaver --functions mpcformer",
+            3,
+            &["2Quad and the quadratic GeLU", "2Quad and GeLU", "--force"],
+        ),
+        case(
             "a model that answers another question",
             |w| {
                 fs::create_dir(w.path("glue/STS-B")).unwrap();

@@ -70,6 +70,49 @@ fn a_model_is_measured_and_costs_what_its_plan_says() {
     assert!(table.starts_with("tiny, 2 layers, 1 x 5 tokens, private embedding"), "{table}");
 }
 
+/// The sum of a key over the operations of a run.
+fn over_operations(run: &Value, key: &str) -> f64 {
+    run["operations"].as_object().unwrap().values().map(|row| row[key].as_f64().unwrap()).sum()
+}
+
+#[test]
+fn secformers_table_is_measured_for_both_engines_by_operation() {
+    let root = tempfile::tempdir().unwrap();
+    let args = ["table3", "--model", "tiny", "--layers", "1", "--tokens", "5", "--json", "--quiet"];
+    let found = object(&bench(root.path(), &args));
+    assert_eq!((&found["layers_run"], &found["layers"], &found["extrapolated"]), (&1.into(), &1.into(), &false.into()));
+    let length = &found["lengths"][0];
+    let runs = length["runs"].as_array().unwrap();
+    let named = |run: &Value| ["engine", "functions"].map(|key| run[key].as_str().unwrap().to_string());
+    let expected = [["masked", "series"], ["beaver", "secformer"], ["beaver", "mpcformer"], ["beaver", "exact"]];
+    assert_eq!(runs.iter().map(named).collect::<Vec<_>>(), expected);
+    for run in runs {
+        let operations: Vec<_> = run["operations"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(operations, ["GeLU", "LayerNorm", "Others", "Softmax"]);
+        for key in ["seconds", "online_bytes_both_ways", "rounds", "dealt_bytes"] {
+            let (sum, total) = (over_operations(run, key), run["total"][key].as_f64().unwrap());
+            assert!(total > 0.0 && (sum - total).abs() < 1e-9 * total, "{key}: {sum} of {total}");
+        }
+        assert_eq!(run["total"]["secformer_bytes_both_ways"].is_null(), run["engine"] == "masked");
+        assert_eq!((&run["schedule"], &run["security"]["protects"]), (&"ahead".into(), &"nothing".into()));
+        assert_eq!(run["taught"], run["functions"] == "series" || run["functions"] == "secformer");
+    }
+    for key in ["online_bytes", "rounds"] {
+        assert!(length["secformer_over_masked"][key].as_f64().unwrap() > 1.0, "{key}");
+    }
+    let published = &length["as_published"];
+    assert!(
+        published["planned_gigabytes"]["GeLU"].as_f64().unwrap() > 0.0 && published["published_gigabytes"].is_null()
+    );
+
+    // two layers of two: nothing is left to extrapolate
+    let args = ["table3", "--model", "tiny", "--tokens", "3,4", "--shape-check", "--quiet"];
+    let done = bench(root.path(), &args);
+    let table = String::from_utf8(done.stdout).unwrap();
+    assert!(table.contains("## tiny, 2 layers, 4 tokens") && table.contains("| beaver, exact | Total |"), "{table}");
+    assert!(!table.contains("Extrapolated"), "{table}");
+}
+
 #[test]
 fn a_slow_link_takes_as_long_as_predicted() {
     let root = tempfile::tempdir().unwrap();
@@ -98,13 +141,14 @@ fn the_network_in_the_clear_and_the_kernels_are_measured_alone() {
 #[test]
 fn what_cannot_be_measured_is_refused() {
     let root = tempfile::tempdir().unwrap();
-    let wrong: [(&[&str], &str); 6] = [
+    let wrong: [(&[&str], &str); 7] = [
         (&["model", "--model", "bert-huge"], "bert-base"),
         (&["model", "--model", "tiny", "--layers", "3"], "tiny has 2 layers"),
         (&["model", "--model", "tiny", "--tokens", "513"], "1..=512"),
         (&["model", "--model", "tiny", "--tokens", "512", "--batch", "33"], "at most 16384 go together"),
         (&["model", "--model", "tiny", "--link", "dsl"], "none, lan, wan"),
         (&["plain", "--model", "tiny", "--layers", "0"], "--layers"),
+        (&["table3", "--model", "tiny", "--layers", "1", "--shape-check"], "two layers at least"),
     ];
     for (args, why) in wrong {
         let done = bench(root.path(), args);

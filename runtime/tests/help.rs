@@ -53,5 +53,6 @@ fn help_of_bench() {
     let bench = |what: &str| help("runtime", &["bench", what, "--help"]);
     snapbox::assert_data_eq!(bench("model"), snapbox::file!["snapshots/bench-model.txt"].raw());
     snapbox::assert_data_eq!(bench("plain"), snapbox::file!["snapshots/bench-plain.txt"].raw());
+    snapbox::assert_data_eq!(bench("table3"), snapbox::file!["snapshots/bench-table3.txt"].raw());
     snapbox::assert_data_eq!(bench("kernels"), snapbox::file!["snapshots/bench-kernels.txt"].raw());
 }

@@ -24,6 +24,8 @@ pub struct Trace {
     pub parts: Vec<PartCost>,
     /// The same costs by operation, in the order of [`Operation::ALL`].
     pub operations: [PartCost; 4],
+    /// The same costs by part and operation.
+    pub cells: Vec<[PartCost; 4]>,
 }
 
 /// A trace being written.
@@ -82,9 +84,12 @@ impl<'t> Tracing<'t> {
     fn charge(&mut self, to: impl Fn(&mut PartCost)) {
         if self.trace.parts.len() <= self.part {
             self.trace.parts.resize(self.part + 1, PartCost::default());
+            self.trace.cells.resize(self.part + 1, [PartCost::default(); 4]);
         }
+        let operation = self.operation.index();
         to(&mut self.trace.parts[self.part]);
-        to(&mut self.trace.operations[self.operation.index()]);
+        to(&mut self.trace.operations[operation]);
+        to(&mut self.trace.cells[self.part][operation]);
     }
 }
 

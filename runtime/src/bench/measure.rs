@@ -49,6 +49,10 @@ pub(super) struct Costs {
     pub restarts: u32,
     /// By layer.
     pub layers: Vec<LayerCost>,
+    /// By operation.
+    pub operations: [PartReport; 4],
+    /// By part of the network and operation.
+    pub cells: Vec<[PartReport; 4]>,
     /// The most memory in bytes that each role ever had, where the system tells.
     pub peaks: Vec<(Role, Option<u64>)>,
 }
@@ -87,6 +91,8 @@ pub(super) fn measure(
         rounds: count(|m| m.rounds),
         restarts: all.iter().map(|m| m.restarts).sum(),
         layers: by_layer(&all.iter().map(layers).collect::<Vec<_>>()),
+        operations: by_operation(&all.iter().map(|m| &m.operations).collect::<Vec<_>>()),
+        cells: by_part(&all),
         peaks,
     })
 }
@@ -122,6 +128,25 @@ fn by_layer(requests: &[Vec<LayerCost>]) -> Vec<LayerCost> {
         }
     };
     (0..most).map(layer).collect()
+}
+
+/// Medians over requests, operation by operation.
+fn by_operation(requests: &[&[PartReport; 4]]) -> [PartReport; 4] {
+    std::array::from_fn(|at| {
+        let all = || requests.iter().map(|operations| &operations[at]);
+        PartReport {
+            compute_seconds: median(all().map(|r| r.compute_seconds).collect()),
+            wait_seconds: median(all().map(|r| r.wait_seconds).collect()),
+            bytes: median_count(all().map(|r| r.bytes).collect()),
+            rounds: median_count(all().map(|r| r.rounds).collect()),
+        }
+    })
+}
+
+/// The same in each part of the network.
+fn by_part(requests: &[Measured]) -> Vec<[PartReport; 4]> {
+    let most = requests.iter().map(|m| m.cells.len()).max().unwrap_or(0);
+    (0..most).map(|part| by_operation(&requests.iter().filter_map(|m| m.cells.get(part)).collect::<Vec<_>>())).collect()
 }
 
 /// The most memory that a process ever had, in bytes; nothing where there is no `/proc`.

@@ -8,6 +8,7 @@ mod model;
 pub mod options;
 mod plain;
 pub mod shapes;
+mod table3;
 mod weights;
 
 use std::io::Write;
@@ -21,6 +22,7 @@ pub fn run(options: &Bench, out: &mut dyn Write) -> Result<()> {
     match &options.what {
         What::Model(options) => model::run(options, out),
         What::Plain(options) => plain::run(options, out),
+        What::Table3(options) => table3::run(options, out),
         What::Kernels(options) => kernels::run(options, out),
     }
 }

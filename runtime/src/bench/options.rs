@@ -1,16 +1,21 @@
 //! The command line of `runtime bench`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
+use cli::memory::Memory;
 use convert::Who;
 
 use super::shapes::Named;
 use crate::network::Network;
 use crate::options::{Running, after};
+use crate::settings::Settings;
 
 pub(crate) const EXAMPLES: &str = "Examples:
   runtime bench model --model bert-base --tokens 128 --embedding client --json
   runtime bench model --model minilm-l6 --tokens 64 --batch 4 --link wan
   runtime bench plain --model bert-base --tokens 128
+  runtime bench table3 --model bert-base --tokens 128 --shape-check
   runtime bench kernels
 ";
 const MODEL: &str = "Examples:
@@ -21,6 +26,11 @@ const MODEL: &str = "Examples:
 const PLAIN: &str = "Examples:
   runtime bench plain --model bert-base --tokens 128
   runtime bench plain --model minilm-l6 --tokens 64 --batch 8 --threads 2 --json
+";
+const TABLE3: &str = "Examples:
+  runtime bench table3 --model bert-base --tokens 128,512 --shape-check
+  runtime bench table3 --model minilm-l6 --tokens 128 --json
+  runtime bench table3 --model minilm-l3 --tokens 32 --link lan --repeat 3
 ";
 const KERNELS: &str = "Examples:
   runtime bench kernels
@@ -48,6 +58,14 @@ pub enum What {
     /// The same shapes in 32-bit floating point, in clear: softmax, GeLU, candle.
     #[command(after_help = after(PLAIN))]
     Plain(Plain),
+    /// SecFormer's Table 3 by both engines: seconds, bytes and rounds of GeLU, Softmax, LayerNorm and all else.
+    ///
+    /// Random weights of a known shape are run by masked wires and, on additive shares, with SecFormer's, MPCFormer's and
+    /// exact functions; the last two are for students of other kinds, and cost the same on this one. One request warms up
+    /// each. Correlations are made ahead where there is memory for them, and streamed where there is not, which the output
+    /// says: seconds online then hold the wait for the dealer.
+    #[command(after_help = after(TABLE3))]
+    Table3(Table3),
     /// Products, openings, series and streams by each kernel of this machine, against what bounds them.
     #[command(after_help = after(KERNELS))]
     Kernels(Kernels),
@@ -115,6 +133,56 @@ pub struct Plain {
     pub core: Option<usize>,
 }
 
+/// `runtime bench table3`.
+#[derive(Args)]
+pub struct Table3 {
+    /// Which shape.
+    #[arg(long, value_enum, value_name = "NAME", default_value_t = Named::BertBase)]
+    pub model: Named,
+    /// Tokens of a text; several lengths with commas between.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [128],
+        value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub tokens: Vec<u32>,
+    /// Only the first N layers of the shape.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub layers: Option<u32>,
+    /// Run two layers, or as many as --layers says, and extrapolate to all of the shape.
+    #[arg(long)]
+    pub shape_check: bool,
+    /// Who embeds: the parties with a private table, or the client with a table in clear.
+    #[arg(long, value_enum, default_value_t)]
+    pub embedding: Who,
+    /// Measurements of each engine, after one that is not counted.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+    /// What the link between the parties is slowed down to: none, lan, wan, or a link such as 10ms,1000mbit.
+    #[arg(long, value_name = "LINK", default_value_t)]
+    pub link: Network,
+    /// Longest wait for another role, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub deadline: u64,
+    /// How much memory may be taken.
+    #[command(flatten)]
+    pub memory: Memory,
+    /// Threads of each process; 0 is one for each core that it may use.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1024))]
+    pub threads: u32,
+    /// Print one JSON object in place of tables.
+    #[arg(long)]
+    pub json: bool,
+    /// No progress.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+impl Table3 {
+    /// The settings that the flags say, for the masked engine.
+    pub(super) fn settings(&self) -> Settings {
+        let Table3 { memory, threads, deadline, .. } = *self;
+        Settings { memory, threads, ..Settings::within(Duration::from_secs(deadline)) }
+    }
+}
+
 /// `runtime bench kernels`.
 #[derive(Args)]
 pub struct Kernels {
@@ -135,6 +203,7 @@ impl Bench {
         match &self.what {
             What::Model(options) => (None, options.running.threads),
             What::Plain(options) => (options.core, options.threads),
+            What::Table3(options) => (None, options.threads),
             What::Kernels(options) => (None, options.threads),
         }
     }

@@ -36,6 +36,11 @@ impl Named {
         self.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default()
     }
 
+    /// Its layers.
+    pub(super) fn layers(self) -> usize {
+        self.sizes()[0]
+    }
+
     /// Layers, width, heads, inner width and words.
     fn sizes(self) -> [usize; 5] {
         match self {
