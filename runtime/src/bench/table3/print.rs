@@ -108,7 +108,7 @@ impl Length {
         )?;
         head(out, &["operation", "GB planned", "GB published"])?;
         let published = self.as_published.published;
-        let write = |figure: Option<f64>| figure.map_or("".into(), |gb| format!("{gb:.2}"));
+        let write = |figure: Option<f64>| figure.map_or("".into(), |gb| format!("{gb:.3}"));
         for operation in Operation::ALL {
             let at = operation.index();
             let planned = write(Some(self.as_published.planned[at]));
