@@ -73,8 +73,14 @@ impl EngineFlags {
     pub fn chosen(&self) -> Result<Engine> {
         let EngineFlags { engine, functions, truncation, sines } = *self;
         if engine == Named::Beaver {
-            let published = Options::of(functions.unwrap_or(Functions::SecFormer));
-            let (truncation, sines) = (truncation.unwrap_or_default(), sines.unwrap_or_default());
+            let functions = functions.unwrap_or(Functions::SecFormer);
+            if sines.is_some() && functions != Functions::SecFormer {
+                return Err(coded(USAGE, "--sines is for --functions secformer; leave it out"));
+            }
+            let published = Options::of(functions);
+            // series keep masked wires' scales, which leave local truncation no room
+            let safe = if functions == Functions::Series { Truncation::Dealt } else { Truncation::Local };
+            let (truncation, sines) = (truncation.unwrap_or(safe), sines.unwrap_or_default());
             return Ok(Engine::Beaver(Options { truncation, sines, ..published }));
         }
         if functions.is_some_and(|functions| functions != Functions::Series) {
@@ -111,7 +117,9 @@ impl Engine {
         let mut flags = vec!["--engine", self.name(), "--functions", self.functions().name()];
         if let Engine::Beaver(options) = self {
             flags.extend(["--truncation", truncation_name(options.truncation)]);
-            flags.extend(["--sines", sines_name(options.sines)]);
+            if options.functions == Functions::SecFormer {
+                flags.extend(["--sines", sines_name(options.sines)]);
+            }
         }
         flags
     }
@@ -132,7 +140,7 @@ impl Engine {
     pub fn logits_frac(self, spec: &Spec) -> i32 {
         match self {
             Engine::Beaver(options) if options.functions != Functions::Series => {
-                beaver::FRAC + spec.weight_frac(Weight::Classifier)
+                spec.bias_frac(Weight::Classifier).max(beaver::FRAC + spec.weight_frac(Weight::Classifier))
             }
             _ => spec.bias_frac(Weight::Classifier),
         }
@@ -289,18 +297,19 @@ mod tests {
             EngineFlags { functions: Some(Functions::SecFormer), ..masked },
             EngineFlags { truncation: Some(Truncation::Local), ..masked },
             EngineFlags { sines: Some(Sines::Published), ..masked },
+            EngineFlags { sines: Some(Sines::Published), functions: Some(Functions::Exact), ..beaver },
         ] {
             assert_eq!(chosen(wrong), Err(Some(USAGE)), "{wrong:?}");
         }
         assert_eq!(chosen(EngineFlags { functions: Some(Functions::Series), ..masked }), Ok(Engine::Masked));
         let all = EngineFlags {
-            functions: Some(Functions::Exact),
+            functions: Some(Functions::SecFormer),
             truncation: Some(Truncation::Dealt),
             sines: Some(Sines::Refitted),
             ..beaver
         };
         let flags = chosen(all).unwrap_or_default().flags().join(" ");
-        assert_eq!(flags, "--engine beaver --functions exact --truncation dealt --sines refitted");
+        assert_eq!(flags, "--engine beaver --functions secformer --truncation dealt --sines refitted");
     }
 
     #[test]

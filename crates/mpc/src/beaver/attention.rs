@@ -11,7 +11,7 @@ use super::engine::{Beaver, Tensor};
 use super::ring::Ring;
 use crate::weights::Party;
 
-/// `exp z = (1 + z / 2^8)^(2^8)`, CrypTen's default.
+/// `exp z = (1 + z / 2^8)^(2^8)`, CrypTen's default, for z from -512 to 0: below, it grows again.
 const EXP_SQUARINGS: i32 = 8;
 /// Newton's steps for the reciprocal of a sum between 1/512 and 1 of its unit.
 const NEWTON_STEPS: usize = 13;

@@ -2,12 +2,12 @@
 
 use model::Weight;
 use ring64::packed_len;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Wave;
 
 /// One demand, which is one round between the parties.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Demand {
     /// Products, element by element.
     Multiply {

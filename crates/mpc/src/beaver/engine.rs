@@ -167,20 +167,23 @@ impl<R: Ring> Engine for Beaver<'_, '_, R> {
         let form = Form { cols, frac: x.form.frac + self.spec.weight_frac(weight), ..x.form };
         let product = self.ring.linear(&x.data, weight, Dims { m: x.form.rows, k: x.form.cols, n: cols })?;
         let Some(bias) = self.ring.bias(weight, cols)? else { return Ok(Value { form, data: product }) };
-        let of_bias = Form { rows: 1, cols, frac: self.spec.bias_frac(weight) };
-        let bias = self.public_scale(Value { form: of_bias, data: bias }, form.frac);
-        let data = self.ring.local(&[&product, &bias.data], form.count(), |_, x| {
-            let mut sum = x[0].to_vec();
-            sum.chunks_mut(cols).for_each(|row| ring64::add_assign(row, x[1]));
-            sum
+        // the finer of both scales: nothing of a bias is cut off
+        let bias_frac = self.spec.bias_frac(weight);
+        let frac = form.frac.max(bias_frac);
+        if frac - form.frac.min(bias_frac) >= 64 {
+            return Err(SpecError::Sum { one: form.frac, other: bias_frac }.into());
+        }
+        let (i, j) = (frac - form.frac, frac - bias_frac);
+        let data = self.ring.local(&[&product, &bias], form.count(), |_, x| {
+            let add = |(sum, bias): (&u64, &u64)| (sum << i).wrapping_add(bias << j);
+            x[0].chunks(cols).flat_map(|row| row.iter().zip(x[1]).map(add)).collect()
         });
-        Ok(Value { form, data })
+        Ok(Value { form: Form { frac, ..form }, data })
     }
 
     fn add_rows(&mut self, x: Tensor<R>, weight: Weight, rows: &[usize]) -> Result<Tensor<R>, R::Error> {
         let form = Form { frac: self.spec.weight_frac(weight), ..x.form };
         let added = Value { form, data: self.ring.weight_rows(weight, rows, form.cols)? };
-        let added = self.public_scale(added, x.form.frac);
         self.add(x, added)
     }
 
@@ -347,17 +350,6 @@ impl<R: Ring> Beaver<'_, '_, R> {
     /// The same share once more.
     pub(super) fn copy(&mut self, x: &Tensor<R>) -> Tensor<R> {
         Value { form: x.form, data: self.ring.local(&[&x.data], x.form.count(), |_, x| x[0].to_vec()) }
-    }
-
-    /// Another scale without a message, whatever the truncation: for weights, which are small.
-    fn public_scale(&mut self, x: Tensor<R>, frac: i32) -> Tensor<R> {
-        let by = x.form.frac - frac;
-        let form = Form { frac, ..x.form };
-        let data = self.ring.local(&[&x.data], form.count(), |party, x| match by {
-            0.. => shift(party, x[0], by.min(63) as u32),
-            _ => x[0].iter().map(|w| w << (-by).min(63)).collect(),
-        });
-        Value { form, data }
     }
 
     /// Cuts a list into values of these forms.

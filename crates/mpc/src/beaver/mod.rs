@@ -2,12 +2,13 @@
 //! with masked wires and as a second opinion on them.
 //!
 //! Values are words modulo 2^64 with 16 fractional bits. Every product opens both of its operands under fresh masks, weights
-//! included. Comparison, sines, division and roots are protocols over that ([`compare`], [`gelu`], [`attention`], [`root`]);
-//! [`Ring`](ring::Ring) is what they are written over, and is interpreted on shares ([`online`](mod@online)) and on nothing but counts
-//! ([`plan`]). The dealer needs neither: correlations depend on the plan's counts alone ([`deal`](mod@deal)), so it holds no weights.
+//! included. Comparison, sines, division and roots are protocols over that (`compare`, `gelu`, `attention`, `root`); `Ring`
+//! is what they are written over, and is interpreted on shares ([`online`](fn@online)) and on nothing but counts ([`Plan`]). The dealer
+//! needs neither: correlations depend on the plan's counts alone ([`deal`](fn@deal)), so it uses no weights.
 //!
-//! Security: semi-honest, at most one of P0, P1 and dealer corrupted. Each party sees uniform words only: what it opens is
-//! under a mask of which the other party holds a half, and what it is dealt is uniform given its key. See docs/secformer.md.
+//! Security: semi-honest, at most one of P0, P1 and dealer corrupted. Each party sees uniform words only (angles modulo a
+//! period that is no power of two are within 2^-46 of it each): what it opens is under a mask of which the other party holds
+//! a half, and what it is dealt is uniform given its key. See docs/secformer.md.
 
 mod attention;
 mod compare;
@@ -32,7 +33,7 @@ pub use ring::Wave;
 pub use weights::Shares;
 
 use model::Functions;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Fractional bits of values, as published.
 pub const FRAC: i32 = 16;
@@ -41,7 +42,7 @@ pub const FRAC: i32 = 16;
 pub(crate) const FRAME: usize = 1 << 20;
 
 /// How products are brought back to their scale.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Truncation {
     /// Each party shifts its share: no message, and a value x of the product is garbage with a probability of about
@@ -53,7 +54,7 @@ pub enum Truncation {
 }
 
 /// Which sines stand for erf.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sines {
     /// SecFormer's coefficients and breakpoints.
@@ -64,7 +65,7 @@ pub enum Sines {
 }
 
 /// What is run, and how. Public, and the same at all roles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Options {
     /// Which functions.
     pub functions: Functions,

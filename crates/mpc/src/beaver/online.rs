@@ -60,6 +60,10 @@ pub fn online<S: Streams>(
         (Party::One, None) => return Err(MpcError::Role { party, what: "no dealt stream" }),
         _ => {}
     }
+    let expected = model::input_form(spec, kind, texts).count();
+    if input.len() != expected {
+        return Err(MpcError::Opening { expected, got: input.len() });
+    }
     let tracing = Tracing::begin(trace);
     let mut ring = Online { weights, streams, dealt, peer, request, number: 0, kernel, tracing };
     let logits = classify_on(&mut ring, spec, texts, kind, options, input)?;

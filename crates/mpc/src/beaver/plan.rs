@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{Cost, InputKind, Operation, Spec, SpecError, Texts, Weight};
 use ring64::{Dims, Rhs};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::demand::Demand;
@@ -14,7 +14,7 @@ use super::{FRAME, Options};
 use crate::weights::Party;
 
 /// The demands of one batch in order; each is a round.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// How it is run.
     pub options: Options,
@@ -48,7 +48,7 @@ impl Plan {
         for (_, demand) in self.demands.iter().filter(|(of, _)| *of == operation) {
             let bytes = demand.opened_bytes();
             cost.rounds += 1;
-            cost.frames += bytes.div_ceil(FRAME).max(1);
+            cost.frames += bytes.div_ceil(FRAME);
             cost.opened_bytes += bytes;
             cost.dealt_bytes += 8 * demand.dealt_words();
         }

@@ -2,12 +2,12 @@
 
 use model::{Operation, Series, SpecError, Weight};
 use ring64::{Dims, Rhs};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::weights::Party;
 
 /// A sum of sines and cosines with integer coefficients over a period of any number of units, evaluated by Pi_Sin (Alg. 4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Wave {
     /// Units of one period.
     pub period: u64,
