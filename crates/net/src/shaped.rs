@@ -95,11 +95,11 @@ impl<L: Link> Link for Shaped<L> {
         let start = Instant::now();
         let (frame, due) = self.next()?;
         let left = self.inner.deadline().saturating_sub(start.elapsed());
-        let wait = due.saturating_sub(now());
+        let (since, wait) = (Instant::now(), due.saturating_sub(now()));
         if wait <= left {
             thread::sleep(wait.saturating_sub(EARLY));
             // the time of day may be set back meanwhile
-            while now() < due && start.elapsed() <= wait {
+            while now() < due && since.elapsed() <= wait {
                 thread::yield_now();
             }
         } else {
