@@ -28,6 +28,9 @@ pub use streams::{Purpose, Streams};
 pub use trace::{PartCost, Trace};
 pub use weights::{DealerWeights, Party, PartyWeights};
 
+/// Bytes sent beyond those received: with more on the way both parties could fill every queue between them, and wait.
+pub(crate) const MOST_AHEAD: usize = 16 << 20;
+
 /// Kinds of frames that this crate sends.
 pub mod kind {
     /// Both halves of an opening.

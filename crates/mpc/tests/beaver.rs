@@ -4,10 +4,9 @@
 mod world;
 
 use model::{Functions, InputKind, Operation, Sample};
-use mpc::beaver::{Attempt, Options, Plan, Sines, Truncation, online};
+use mpc::beaver::{Options, Plan, Sines, Truncation, online};
 use mpc::{DealtReader, MpcError, Party, Trace};
 use net::memory_pair;
-use ring64::Kernel;
 use world::beaver::Deployment;
 use world::{Network, config, sample, stream_keys};
 
@@ -92,22 +91,21 @@ fn other_streams_give_the_same_answer_but_for_rounding() {
 fn roles_and_plans_that_do_not_fit_are_refused() {
     let deployment = Deployment::new(network(), &batch(), InputKind::OneHot, Options::of(Functions::SecFormer), SEED);
     let (mut end, _other) = memory_pair("party1", "party0");
-    let attempt = |i: usize| Attempt {
-        spec: &deployment.network.spec,
-        weights: &deployment.weights[i],
-        texts: &deployment.texts,
-        kind: deployment.kind,
-        options: deployment.options,
-        request: 1,
-        kernel: Kernel::detect(),
-    };
     let [_, key] = stream_keys(SEED);
-    let error = online(&attempt(1), key, None, deployment.inputs[1].clone(), &mut end, &mut Trace::default());
+    let error =
+        online(&deployment.attempt(1), key, None, deployment.inputs[1].clone(), &mut end, &mut Trace::default());
     assert!(matches!(error, Err(MpcError::Role { party: Party::One, .. })), "{error:?}");
     let [key, _] = stream_keys(SEED);
     let (mut dealer, _far) = memory_pair("party0", "dealer");
     let reader = DealtReader::new(&mut dealer, 1, 0, 8);
-    let error = online(&attempt(0), key, Some(reader), deployment.inputs[0].clone(), &mut end, &mut Trace::default());
+    let error = online(
+        &deployment.attempt(0),
+        key,
+        Some(reader),
+        deployment.inputs[0].clone(),
+        &mut end,
+        &mut Trace::default(),
+    );
     assert!(matches!(error, Err(MpcError::Role { party: Party::Zero, .. })), "{error:?}");
 
     let base = deployment.plan();

@@ -15,13 +15,10 @@ use super::weights::Shares;
 use super::{FRAME, Options};
 use crate::dealt::DealtReader;
 use crate::error::MpcError;
-use crate::kind;
 use crate::streams::{Purpose, Streams};
 use crate::trace::{Trace, Tracing};
 use crate::weights::Party;
-
-/// Bytes sent beyond those received: with more on the way both parties could fill every queue between them, and wait.
-const MOST_AHEAD: usize = 16 << 20;
+use crate::{MOST_AHEAD, kind};
 
 /// One run of a party on one batch.
 #[derive(Clone, Copy)]

@@ -6,10 +6,7 @@ use net::{Frame, Header, Link};
 use ring64::{Kernel, packed_len};
 
 use crate::error::MpcError;
-use crate::kind;
-
-/// Bytes sent beyond those received: with more on the way both parties could fill every queue between them, and wait.
-const MOST_AHEAD: usize = 16 << 20;
+use crate::{MOST_AHEAD, kind};
 
 /// One item of an opening: our own bits, to which the peer's are added, and the range to which wires are lifted.
 struct Item {

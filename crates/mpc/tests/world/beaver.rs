@@ -46,14 +46,9 @@ impl Deployment {
         Plan::new(&self.network.spec, &self.texts, self.kind, self.options).unwrap()
     }
 
-    pub fn run<S: Streams + Send>(&self, streams: [S; 2], dealers: [S; 2]) -> Run {
-        let plan = self.plan();
-        let (zero, mut one) = memory_pair("party0", "party1");
-        let (mut dealer, assisted) = memory_pair("dealer", "party1");
-        let (mut zero, mut assisted) = (Recorded::new(zero), Recorded::new(assisted));
-        let (opened, dealt) = (zero.recording(), assisted.recording());
-        let [streams0, streams1] = streams;
-        let attempt = |i: usize| Attempt {
+    /// A party's run of request 1.
+    pub fn attempt(&self, i: usize) -> Attempt<'_> {
+        Attempt {
             spec: &self.network.spec,
             weights: &self.weights[i],
             texts: &self.texts,
@@ -61,7 +56,16 @@ impl Deployment {
             options: self.options,
             request: 1,
             kernel: Kernel::detect(),
-        };
+        }
+    }
+
+    pub fn run<S: Streams + Send>(&self, streams: [S; 2], dealers: [S; 2]) -> Run {
+        let plan = self.plan();
+        let (zero, mut one) = memory_pair("party0", "party1");
+        let (mut dealer, assisted) = memory_pair("dealer", "party1");
+        let (mut zero, mut assisted) = (Recorded::new(zero), Recorded::new(assisted));
+        let (opened, dealt) = (zero.recording(), assisted.recording());
+        let [streams0, streams1] = streams;
         let mut traces = [Trace::default(), Trace::default()];
         let [trace0, trace1] = &mut traces;
         let (a, b) = thread::scope(|scope| {
@@ -70,9 +74,9 @@ impl Deployment {
             let one = scope.spawn(move || {
                 let mut reader = DealtReader::new(&mut assisted, 1, 0, plan.cost().dealt_bytes);
                 reader.hold().unwrap();
-                online(&attempt(1), streams1, Some(reader), self.inputs[1].clone(), &mut one, trace1).unwrap()
+                online(&self.attempt(1), streams1, Some(reader), self.inputs[1].clone(), &mut one, trace1).unwrap()
             });
-            let zero = online(&attempt(0), streams0, None, self.inputs[0].clone(), &mut zero, trace0).unwrap();
+            let zero = online(&self.attempt(0), streams0, None, self.inputs[0].clone(), &mut zero, trace0).unwrap();
             (zero, one.join().unwrap())
         });
         let (mut sum, frac) = a;
