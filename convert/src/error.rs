@@ -21,16 +21,13 @@ pub enum ConvertError {
     /// The configuration or the weights cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
-    /// The model was not trained with 2Quad attention.
-    #[error(
-        "{folder}/config.json: `attention_softmax` is `softmax` (or absent); expected `2quad`: an exponential and a maximum are \
-         not run on shares, and a model trained with softmax gives other labels without it; \
-         teach a student: distill --teacher {folder} --task TASK --output-dir OUT, then convert OUT",
-        folder = .folder.display()
-    )]
-    Softmax {
+    /// The model has a function that no private run evaluates.
+    #[error("{}: {why}", .folder.join("config.json").display())]
+    Refused {
         /// The student's folder.
         folder: PathBuf,
+        /// Which function, and what would do.
+        why: String,
     },
     /// The weights do not make the network that config.json describes.
     #[error("in {}: {source}{}", .folder.display(), cure(.source))]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use datasets::Tokenizer;
-use model::{AttentionKind, Config, Folded, Ranges, Shape, fold};
+use model::{Config, Folded, Ranges, Shape, fold};
 
 use crate::error::ConvertError;
 
@@ -32,8 +32,8 @@ impl Student {
             std::fs::read(&path).map_err(|source| ConvertError::Io { path, source })
         };
         let config = checkpoint::read_config(folder)?;
-        if config.attention_softmax == AttentionKind::Softmax {
-            return Err(ConvertError::Softmax { folder: folder.into() });
+        if let Some(why) = config.refusal() {
+            return Err(ConvertError::Refused { folder: folder.into(), why });
         }
         let tokenizer_json = read("tokenizer.json")?;
         let tokenizer = Tokenizer::load(folder, config.max_position_embeddings)?;

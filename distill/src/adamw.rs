@@ -16,6 +16,10 @@ use crate::faults::bad_file;
 use crate::ops::Floats;
 use crate::weights::Weights;
 
+mod flat;
+
+use flat::Flat;
+
 /// Numbers a thread takes at once; fixed, so that the norm does not depend on the number of threads.
 const CHUNK: usize = 1 << 15;
 
@@ -34,6 +38,14 @@ pub struct Settings {
     pub max_norm: f32,
 }
 
+impl Settings {
+    /// What a gradient of a length is multiplied by.
+    fn shorten(&self, norm: f64) -> Result<f32> {
+        ensure!(norm.is_finite(), "the gradient is not finite: lower the learning rate");
+        Ok((f64::from(self.max_norm) / (norm + 1e-6)).min(1.0) as f32)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, max_norm: 1.0 }
@@ -46,6 +58,8 @@ pub struct AdamW {
     settings: Settings,
     steps: u64,
     moments: BTreeMap<String, Moments>,
+    /// Where it steps, for weights on another device than the CPU; the moments above are not used then.
+    flat: Option<Flat>,
 }
 
 #[derive(Debug)]
@@ -57,14 +71,22 @@ struct Moments {
 impl AdamW {
     /// An optimiser that has taken no step, for the variables among `weights`.
     pub fn new(settings: Settings, weights: &Weights) -> AdamW {
-        let variables = weights.iter().filter(|(_, tensor)| tensor.is_variable());
+        let variables: Vec<_> = weights.iter().filter(|(_, tensor)| tensor.is_variable()).collect();
+        let flat = variables.iter().any(|(_, tensor)| !tensor.device().is_cpu()).then(Flat::default);
         let zeros = |count: usize| Moments { first: vec![0.0; count], second: vec![0.0; count] };
-        let moments = variables.map(|(name, tensor)| (name.to_string(), zeros(tensor.elem_count()))).collect();
-        AdamW { settings, steps: 0, moments }
+        let moments =
+            variables.into_iter().map(|(name, tensor)| (name.to_string(), zeros(tensor.elem_count()))).collect();
+        AdamW { settings, steps: 0, moments, flat }
     }
 
     /// Takes one step; gives the gradient's length before it was shortened. A weight without a gradient stays.
     pub fn step(&mut self, weights: &Weights, gradients: &GradStore, learning_rate: f64) -> Result<f64> {
+        if let Some(flat) = &mut self.flat {
+            let at = (self.steps + 1, learning_rate);
+            let norm = flat.step(&self.settings, &mut self.moments, weights, gradients, at)?;
+            self.steps += 1;
+            return Ok(norm);
+        }
         let mut found = Vec::new();
         for name in self.moments.keys() {
             let weight = weights.tensor(name)?;
@@ -77,8 +99,7 @@ impl AdamW {
             .map(|(_, _, gradient)| gradient.read(|g| Ok(square(g))))
             .collect::<candle_core::Result<_>>()?;
         let norm = squares.iter().sum::<f64>().sqrt();
-        ensure!(norm.is_finite(), "the gradient is not finite: lower the learning rate");
-        let shorten = (f64::from(self.settings.max_norm) / (norm + 1e-6)).min(1.0) as f32;
+        let shorten = self.settings.shorten(norm)?;
         self.steps += 1;
         for (name, weight, gradient) in found {
             let moments = self.moments.get_mut(&name).context("a weight without moments")?;
@@ -93,7 +114,10 @@ impl AdamW {
     }
 
     /// Writes both moments of every weight and the number of steps.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    pub fn write(&mut self, path: &Path) -> Result<()> {
+        if let Some(flat) = &self.flat {
+            flat.store(&mut self.moments)?;
+        }
         let mut tensors = BTreeMap::new();
         for (name, moments) in &self.moments {
             tensors.insert(format!("first.{name}"), Numbers::of(&moments.first));
@@ -170,6 +194,11 @@ fn square(numbers: &[f32]) -> f64 {
     partial.iter().sum()
 }
 
+/// Whether a weight decays: all but biases and LayerNorm's.
+fn decays(name: &str) -> bool {
+    !name.ends_with(".bias") && !name.contains("LayerNorm")
+}
+
 /// The numbers of one weight's update.
 #[derive(Clone, Copy)]
 struct Rule {
@@ -189,8 +218,7 @@ struct Rule {
 impl Rule {
     fn new(settings: &Settings, name: &str, step: u64, learning_rate: f64, shorten: f32) -> Rule {
         let bias = |beta: f32| 1.0 - f64::from(beta).powi(step.min(i32::MAX as u64) as i32);
-        let decayed = !name.ends_with(".bias") && !name.contains("LayerNorm");
-        let decay = if decayed { f64::from(settings.weight_decay) } else { 0.0 };
+        let decay = if decays(name) { f64::from(settings.weight_decay) } else { 0.0 };
         Rule {
             beta1: settings.beta1,
             beta2: settings.beta2,
@@ -305,6 +333,30 @@ mod tests {
         }
         for (got, (want, _, _)) in values(&weights).iter().zip(want.values().flatten()) {
             assert!((f64::from(*got) - want).abs() < 1e-5, "{got} against {want}");
+        }
+    }
+
+    #[test]
+    fn steps_in_one_tensor_are_the_same() {
+        let settings = Settings { weight_decay: 0.1, ..Settings::default() };
+        let (one, two) = (weights(), weights());
+        let mut optimiser = AdamW::new(settings, &one);
+        let mut flat = AdamW { flat: Some(Flat::default()), ..AdamW::new(settings, &two) };
+        for step in 0..7 {
+            let a = optimiser.step(&one, &gradients(&one, &factors(step)), 1e-2).unwrap();
+            let b = flat.step(&two, &gradients(&two, &factors(step)), 1e-2).unwrap();
+            assert!((a - b).abs() < 1e-5);
+        }
+        assert!(values(&one).iter().zip(values(&two)).all(|(a, b)| (a - b).abs() < 1e-6));
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+        optimiser.write(&a).unwrap();
+        flat.write(&b).unwrap();
+        let moments = |path| candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+        let (a, b) = (moments(a), moments(b));
+        for (name, first) in &a {
+            let pairs = first.to_vec1::<f32>().unwrap().into_iter().zip(b[name].to_vec1::<f32>().unwrap());
+            pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{name}: {a} against {b}"));
         }
     }
 

@@ -4,7 +4,9 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use model::{Activation, AttentionKind, Config};
 
-use crate::ops::{DropoutKey, Ragged, Weighing, dropout, gelu, layer_norm, linear, mix, scores, weigh};
+use crate::ops::{
+    DropoutKey, Ragged, Weighing, activate, dropout, layer_norm, linear, linear_norm, mix, scores, weigh,
+};
 use crate::weights::Weights;
 
 /// A batch of texts, one below the other.
@@ -37,15 +39,23 @@ pub struct Trace {
     pub hidden: Vec<Tensor>,
     /// Each layer's attention scores before softmax or 2Quad, laid out as [`Ragged`] says.
     pub scores: Vec<Tensor>,
+    /// Each layer's attention weights after it, before dropout, laid out alike.
+    pub weights: Vec<Tensor>,
     /// Each layer's inputs to GeLU.
     pub gelu_inputs: Vec<Tensor>,
     /// The inputs to all LayerNorms, in order.
     pub norm_inputs: Vec<Tensor>,
+    /// How the scores are laid out.
+    pub ragged: Ragged,
 }
 
 impl Packed {
-    /// Packs texts of (token numbers, segment numbers).
-    pub fn new<'a>(texts: impl Iterator<Item = (&'a [u32], &'a [u32])>, heads: usize) -> Result<Packed> {
+    /// Packs texts of (token numbers, segment numbers) for a model on a device.
+    pub fn new<'a>(
+        texts: impl Iterator<Item = (&'a [u32], &'a [u32])>,
+        heads: usize,
+        device: &Device,
+    ) -> Result<Packed> {
         let (mut ids, mut type_ids, mut positions) = (Vec::new(), Vec::new(), Vec::new());
         let (mut lengths, mut first_rows) = (Vec::new(), Vec::new());
         for (tokens, segments) in texts {
@@ -55,13 +65,13 @@ impl Packed {
             ids.extend_from_slice(tokens);
             type_ids.extend_from_slice(segments);
         }
-        let vector = |numbers: Vec<u32>| Tensor::from_vec(numbers.clone(), numbers.len(), &Device::Cpu);
+        let vector = |numbers: Vec<u32>| Tensor::new(numbers, device);
         Ok(Packed {
             ids: vector(ids)?,
             type_ids: vector(type_ids)?,
             positions: vector(positions)?,
             first_rows: vector(first_rows)?,
-            ragged: Ragged::new(&lengths, heads),
+            ragged: Ragged::on(&lengths, heads, device)?,
         })
     }
 
@@ -94,6 +104,11 @@ impl Bert {
         &self.config
     }
 
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        self.words.device()
+    }
+
     /// Runs the encoder; with a key, with dropout.
     pub fn encode(&self, batch: &Packed, key: Option<DropoutKey>) -> Result<Trace> {
         let words = self.words.index_select(&batch.ids, 0)?;
@@ -101,8 +116,14 @@ impl Bert {
         let segments = self.segments.index_select(&batch.type_ids, 0)?;
         let sum = ((words + positions)? + segments)?;
         let out = drop_some(&self.norm.forward(&sum)?, self.config.hidden_dropout_prob, key, 0)?;
-        let mut trace =
-            Trace { hidden: vec![out.clone()], scores: Vec::new(), gelu_inputs: Vec::new(), norm_inputs: vec![sum] };
+        let mut trace = Trace {
+            hidden: vec![out.clone()],
+            scores: Vec::new(),
+            weights: Vec::new(),
+            gelu_inputs: Vec::new(),
+            norm_inputs: vec![sum],
+            ragged: batch.ragged.clone(),
+        };
         let mut hidden = out;
         for (number, layer) in self.layers.iter().enumerate() {
             hidden = layer.forward(&hidden, &batch.ragged, key, 1 + 3 * number as u64, &mut trace)?;
@@ -149,6 +170,7 @@ struct Norm {
     gamma: Tensor,
     beta: Tensor,
     eps: f64,
+    divides: bool,
 }
 
 impl Norm {
@@ -157,11 +179,15 @@ impl Norm {
             gamma: weights.tensor(&format!("{name}.LayerNorm.weight"))?.clone(),
             beta: weights.tensor(&format!("{name}.LayerNorm.bias"))?.clone(),
             eps: config.layer_norm_eps,
+            divides: true,
         })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(layer_norm(x, &self.gamma, &self.beta, self.eps)?)
+        Ok(match self.divides {
+            true => layer_norm(x, &self.gamma, &self.beta, self.eps)?,
+            false => linear_norm(x, &self.gamma, &self.beta)?,
+        })
     }
 }
 
@@ -185,7 +211,8 @@ impl Layer {
     fn new(config: &Config, weights: &Weights, layer: usize) -> Result<Layer> {
         let name = format!("bert.encoder.layer.{layer}");
         let dense = |part: &str| Dense::new(weights, &format!("{name}.{part}"));
-        let norm = |part: &str| Norm::new(config, weights, &format!("{name}.{part}"));
+        let divides = !config.linear_layer_norms.contains(&layer);
+        let norm = |part: &str| anyhow::Ok(Norm { divides, ..Norm::new(config, weights, &format!("{name}.{part}"))? });
         let shifts = || (0..config.num_attention_heads).map(|head| config.shift(layer, head)).collect();
         Ok(Layer {
             query: dense("attention.self.query")?,
@@ -199,6 +226,7 @@ impl Layer {
             weighing: match config.attention_softmax {
                 AttentionKind::Softmax => Weighing::Softmax,
                 AttentionKind::TwoQuad => Weighing::TwoQuad(shifts()),
+                AttentionKind::TwoRelu => Weighing::TwoRelu,
             },
             activation: config.activation(),
             attention_dropout: config.attention_probs_dropout_prob,
@@ -216,14 +244,16 @@ impl Layer {
     ) -> Result<Tensor> {
         let score = scores(&self.query.forward(x)?, &self.key.forward(x)?, ragged)?;
         trace.scores.push(score.clone());
-        let weights = drop_some(&weigh(&score, &self.weighing, ragged)?, self.attention_dropout, key, site)?;
+        let weights = weigh(&score, &self.weighing, ragged)?;
+        trace.weights.push(weights.clone());
+        let weights = drop_some(&weights, self.attention_dropout, key, site)?;
         let mixed = self.output.forward(&mix(&weights, &self.value.forward(x)?, ragged)?)?;
         let sum = (drop_some(&mixed, self.hidden_dropout, key, site + 1)? + x)?;
         let x = self.attention_norm.forward(&sum)?;
         trace.norm_inputs.push(sum);
         let inner = self.up.forward(&x)?;
         trace.gelu_inputs.push(inner.clone());
-        let out = self.down.forward(&gelu(&inner, self.activation)?)?;
+        let out = self.down.forward(&activate(&inner, self.activation)?)?;
         let sum = (drop_some(&out, self.hidden_dropout, key, site + 2)? + x)?;
         let out = self.norm.forward(&sum)?;
         trace.norm_inputs.push(sum);

@@ -16,10 +16,10 @@ const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 
 /// Writes `checkpoint-N` and then removes the older ones. The folder appears whole or not at all.
-pub fn write(out: &Path, state: &State, weights: &Weights, optimiser: &AdamW) -> Result<()> {
+pub fn write(out: &Path, state: &State, weights: &Weights, optimiser: &mut AdamW) -> Result<()> {
     let name = format!("checkpoint-{}", state.global_step);
     let (folder, temporary) = (out.join(&name), out.join(format!("{name}.tmp")));
-    let fill = || {
+    let mut fill = || {
         remove(&temporary)?;
         atomic::make_folder(&temporary)?;
         weights.write(&temporary.join(MODEL), false)?;

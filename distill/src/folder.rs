@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+use candle_core::Device;
 use datasets::{Target, Tokenizer};
 use model::Config;
 
@@ -39,6 +40,11 @@ impl Folder {
         }
         let has_head = !read.drawn.iter().any(|name| name == HEAD_WEIGHT);
         Ok(Folder { path: path.into(), config, weights: read.weights, has_head })
+    }
+
+    /// The same model on a device.
+    pub fn on(self, device: &Device) -> Result<Folder> {
+        Ok(Folder { weights: self.weights.on(device)?, ..self })
     }
 
     /// The names of its outputs; where `config.json` has none, those that transformers gives them.

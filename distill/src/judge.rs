@@ -12,7 +12,7 @@ use crate::samples::Samples;
 pub fn logits(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<Vec<Vec<f32>>> {
     let mut all = vec![Vec::new(); samples.len()];
     for group in samples.groups() {
-        let batch = samples.pack(&group, model.config().num_attention_heads)?;
+        let batch = samples.pack(&group, model.config().num_attention_heads, model.device())?;
         for (&sample, row) in group.iter().zip(model.logits(&batch, None)?.to_vec2::<f32>()?) {
             all[sample] = row;
         }

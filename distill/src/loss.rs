@@ -35,6 +35,14 @@ pub fn with_teacher(logits: &Tensor, teacher: &Tensor) -> Result<Tensor> {
     }
 }
 
+/// Cross-entropy of attention weights with a teacher's, for a mean row of `rows`.
+pub fn attention_entropy(weights: &Tensor, teacher: &Tensor, rows: usize) -> Result<Tensor> {
+    // what is 0 to 2Quad is not infinitely wrong
+    const LEAST: f64 = 1e-6;
+    let logs = weights.affine(1.0, LEAST)?.log()?;
+    (logs * teacher.detach())?.sum_all()?.affine(-1.0 / rows.max(1) as f64, 0.0)
+}
+
 /// Cross-entropy with a teacher's probabilities, at temperature 1.
 fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor) -> Result<Tensor> {
     let wanted = log_softmax(&teacher.detach(), D::Minus1)?.exp()?;
@@ -55,6 +63,8 @@ mod tests {
         check(&[numbers(&[2, 3], 1)], |v| cross_entropy(&v[0], &classes));
         check(&[numbers(&[2, 3], 1)], |v| soft_cross_entropy(&v[0], &teacher));
         check(&[numbers(&[2, 3], 1)], |v| mean_square(&v[0], &teacher));
+        let weights = (numbers(&[6], 3).abs().unwrap() + 0.5).unwrap();
+        check(&[weights], |v| attention_entropy(&v[0], &numbers(&[6], 4).abs().unwrap(), 2));
     }
 
     #[test]

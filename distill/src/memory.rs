@@ -94,7 +94,7 @@ fn graph(config: &Config, batch: usize, length: usize) -> u64 {
 
 /// What one pass without training keeps: what [`crate::bert::Trace`] holds, and one layer at work.
 fn traced(config: &Config, batch: usize, length: usize) -> u64 {
-    let layer = 3 * hidden(config) + config.intermediate_size as u64 + scores(config, length);
+    let layer = 3 * hidden(config) + config.intermediate_size as u64 + 2 * scores(config, length);
     NUMBER * (batch * length) as u64 * (config.num_hidden_layers as u64 + 2) * layer
 }
 

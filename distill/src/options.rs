@@ -8,6 +8,9 @@ use cli::memory::Memory;
 use datasets::{DataFlags, Length};
 use serde::Serialize;
 
+use crate::design::{Design, Device};
+use crate::lessons::Lessons;
+
 /// The special tokens of a pair, and a word of each text.
 const SHORTEST: usize = 5;
 
@@ -39,6 +42,13 @@ pub struct Options {
     /// Keep this many evenly spaced layers of what the student starts from.
     #[arg(long, value_name = "N")]
     pub student_layers: Option<usize>,
+    /// The student's functions.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub design: Design,
+    /// Where it is trained.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    pub device: Device,
     /// Where everything goes [default: outputs/TASK-STUDENT].
     #[arg(long, value_name = "FOLDER")]
     #[serde(skip)]
@@ -102,9 +112,10 @@ pub struct Options {
     /// Learning rate of stage 2 [default: 1e-5].
     #[arg(long, value_name = "RATE", value_parser = amount)]
     pub stage2_learning_rate: Option<f64>,
-    /// Weight of the loss with the true answers in stage 2, beside 1 for the one with the teacher's.
-    #[arg(long, default_value_t = 0.0, value_parser = amount)]
-    pub gold_weight: f64,
+    /// What the student is taught.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub lessons: Lessons,
     /// Weight of the penalty on values outside the range that private runs are made for.
     #[arg(long, default_value_t = 0.1, value_parser = amount)]
     pub range_penalty: f64,
@@ -132,6 +143,9 @@ pub struct Options {
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["teacher", "student", "output_dir"])]
     #[serde(skip)]
     pub evaluate_only: Option<PathBuf>,
+    /// Leave calibration.json out: `convert` then needs texts.
+    #[arg(long)]
+    pub no_calibration: bool,
     /// With --evaluate-only: observe the ranges of the stored model again, over training texts, and write its
     /// calibration.json (its format changes now and then).
     #[arg(long, action = ArgAction::SetTrue, requires = "evaluate_only")]
@@ -160,21 +174,21 @@ pub struct Options {
 }
 
 /// A number that is not negative: a rate, a weight.
-fn amount(text: &str) -> Result<f64, String> {
+pub(crate) fn amount(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(amount) if amount >= 0.0 && amount.is_finite() => Ok(amount),
         _ => Err("expected a number from 0 up".into()),
     }
 }
 
-fn share(text: &str) -> Result<f32, String> {
+pub(crate) fn share(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
         _ => Err("expected a number from 0 to below 1".into()),
     }
 }
 
-fn count(text: &str) -> Result<usize, String> {
+pub(crate) fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a number from 1 up".into())
 }
 

@@ -13,6 +13,7 @@ use crate::adamw::Settings;
 use crate::bert::Bert;
 use crate::calibration::write_calibration;
 use crate::card::Card;
+use crate::design::{Shift, Softmax};
 use crate::faults::bad_file;
 use crate::folder::{self, Folder};
 use crate::judge::{extend, judge, results};
@@ -26,7 +27,7 @@ use crate::schedule::{Schedule, Shape};
 use crate::state::Stage;
 use crate::student::{self, Student};
 use crate::training::{Loss, Plan, Run, train};
-use crate::{atomic, memory, output, place, stages};
+use crate::{atomic, memory, output, place, shifts, stages};
 
 /// Texts are cut to this many tokens where neither the user nor a model says otherwise.
 const LENGTH: usize = 128;
@@ -46,10 +47,21 @@ pub struct Data {
 pub fn run(options: &Options) -> Result<()> {
     let (teacher, start, data) = read(options)?;
     // What does not fit together is refused before the teacher learns for an hour.
-    student::start(&teacher, start.clone(), options.student_layers)?;
+    student::start(&teacher, start.clone(), options.student_layers, &options.design)?;
+    let lessons = &options.lessons;
+    let nothing = lessons.soft_weight + lessons.gold_weight == 0.0;
+    ensure!(!nothing, coded(USAGE, "--soft-weight and --gold-weight are both 0: stage 2 would teach nothing"));
+    let device = options.device.open(options.seed)?;
     let mut run = output::begin(options)?;
-    let teacher = fine_tuned(options, &mut run, teacher, &data)?;
-    let mut student = student::start(&teacher, start, options.student_layers)?;
+    let teacher = fine_tuned(options, &mut run, teacher.on(&device)?, &data)?;
+    let start = start.map(|start| start.on(&device)).transpose()?;
+    let mut student = student::start(&teacher, start, options.student_layers, &options.design)?;
+    if options.design.attention_shift == Shift::Fit && options.design.softmax == Softmax::TwoQuad {
+        let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
+        let path = run.out.join("attention_shift.json");
+        student.config.attention_shift = shifts::fit(&tutor, &data.train, &student.learns_from, &path)?;
+        student.config.check()?;
+    }
     stages::layers(options, &mut run, &teacher, &mut student, &data)?;
     stages::prediction(options, &mut run, &teacher, &mut student, &data)?;
     finish(options, &run, &teacher, &student, &data)
@@ -58,10 +70,10 @@ pub fn run(options: &Options) -> Result<()> {
 /// What [`run`] would do, in words.
 pub fn describe(options: &Options) -> Result<String> {
     let (teacher, start, data) = read(options)?;
-    let student = student::start(&teacher, start, options.student_layers)?;
+    let student = student::start(&teacher, start, options.student_layers, &options.design)?;
     let texts = data.train.len();
     let stage = |stage| {
-        let Plan { epochs, schedule, .. } = plan(options, stage, texts);
+        let Plan { epochs, schedule, .. } = plan(options, stage, &data.train);
         format!("{}: {epochs} epochs, {} steps, learning rate {:e}\n", stage.name(), schedule.steps, schedule.peak)
     };
     let first = if teacher.has_head { "teacher: has a head for the task\n".into() } else { stage(Stage::Teacher) };
@@ -201,7 +213,7 @@ fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, dat
     let stored = Folder::read(out, options.seed)?;
     let model = Bert::new(&stored.config, &stored.weights)?;
     let metrics = judged(options, &model, &data.question, &data.dev)?;
-    let taught = Bert::new(&teacher.config, &teacher.weights)?;
+    let taught = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let taught = judged(options, &taught, &data.question, &data.dev)?;
     let seen = seen(options, &model, &data.dev)?;
     let trained = json!({"train_samples": data.train.len(), "train_steps": run.state.global_step});
@@ -230,7 +242,11 @@ fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, dat
         ranges: &seen,
     };
     atomic::write(&out.join("README.md"), card.markdown().as_bytes())?;
-    write_calibration(&stored, &data.train, options.quiet)?;
+    match student.config.refusal() {
+        _ if options.no_calibration => {}
+        None => write_calibration(&stored, &data.train, options.quiet)?,
+        Some(why) => eprintln!("note: this student cannot be run privately: {why}"),
+    }
     if !options.quiet {
         let weights = if options.half { "half" } else { "single" };
         let (mine, its) = (metrics.words(), taught.words());
@@ -246,13 +262,13 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
         return Ok(teacher);
     }
     if run.state.stage > Stage::Teacher {
-        return Folder::read(&own, options.seed);
+        return Folder::read(&own, options.seed)?.on(teacher.weights.device()?);
     }
-    let plan = plan(options, Stage::Teacher, data.train.len());
+    let plan = plan(options, Stage::Teacher, &data.train);
     let weights = teacher.weights.trainable(|_| false)?;
     train(run, &plan, &teacher.config, &weights, data, |model, turn| {
         let logits = model.logits(turn.batch, Some(turn.key))?;
-        let total = with_truth(&logits, &data.train.answers(turn.chosen)?)?;
+        let total = with_truth(&logits, &data.train.answers(turn.chosen, model.device())?)?;
         Ok(Loss { total, parts: Vec::new() })
     })?;
     folder::write(&own, &teacher.config, &weights, &teacher.path, false)?;
@@ -265,7 +281,7 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
 }
 
 /// The numbers of a stage.
-pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
+pub(crate) fn plan(options: &Options, stage: Stage, texts: &Samples) -> Plan {
     let (epochs, rate, shape) = match stage {
         Stage::Teacher => (
             options.teacher_epochs.or(options.num_train_epochs).unwrap_or(3),
@@ -284,13 +300,22 @@ pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
         ),
     };
     let batches = Batches { size: usize::from(options.per_device_train_batch_size), pool: 1, seed: options.seed };
-    let steps = epochs.saturating_mul(batches.count(examples) as u64);
+    let per_epoch = batches.count(texts.len()) as u64;
+    let steps = match options.lessons.tokens(stage) {
+        None => epochs.saturating_mul(per_epoch),
+        Some(tokens) => {
+            let all: usize = texts.lengths().iter().sum();
+            (tokens as f64 * per_epoch as f64 / all.max(1) as f64).round() as u64
+        }
+    };
+    let epochs = steps.div_ceil(per_epoch.max(1));
     Plan {
         stage,
         batches,
         epochs,
         schedule: Schedule { peak: rate, shape, steps },
         optimiser: Settings { weight_decay: options.weight_decay as f32, ..Settings::default() },
+        augment: if stage == Stage::Teacher { 0.0 } else { options.lessons.augment },
         keep_best: stage != Stage::Layers,
         evaluate_every: options.eval_steps,
         log_every: options.logging_steps,

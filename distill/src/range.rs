@@ -6,7 +6,7 @@ use model::{AttentionKind, Config};
 use serde::Serialize;
 
 use crate::bert::{Bert, Trace};
-use crate::ops::{excess, log_variances, spread};
+use crate::ops::{excess, log_variances, score_excess, spread};
 use crate::samples::Samples;
 
 // The four numbers below are targets of the training, not limits of the private run: those are in the crate `model`
@@ -40,7 +40,7 @@ pub fn penalty(trace: &Trace, config: &Config) -> Result<Tensor> {
     if config.attention_softmax == AttentionKind::TwoQuad {
         for (layer, scores) in trace.scores.iter().enumerate() {
             let (low, high) = score_range(config, layer);
-            terms.push(excess(scores, low, high)?);
+            terms.push(score_excess(scores, low, high, &trace.ragged)?);
         }
     }
     for inputs in &trace.gelu_inputs {
@@ -48,9 +48,7 @@ pub fn penalty(trace: &Trace, config: &Config) -> Result<Tensor> {
     }
     // The first norm's input is the sum of the embeddings, which may be frozen.
     for inputs in trace.norm_inputs.iter().skip(1) {
-        let logs = log_variances(inputs)?;
-        let centre = logs.iter().sum::<f32>() / logs.len().max(1) as f32;
-        terms.push(spread(inputs, centre, LOG_VARIANCE)?);
+        terms.push(spread(inputs, LOG_VARIANCE)?);
     }
     Ok(Tensor::stack(&terms, 0)?.sum_all()?)
 }
@@ -98,9 +96,9 @@ pub fn ranges(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<V
     };
     let mut ranges = vec![NOTHING; model.config().num_hidden_layers];
     for group in samples.groups() {
-        let trace = model.encode(&samples.pack(&group, model.config().num_attention_heads)?, None)?;
+        let trace = model.encode(&samples.pack(&group, model.config().num_attention_heads, model.device())?, None)?;
         for (layer, seen) in ranges.iter_mut().enumerate() {
-            seen.scores.add(&trace.scores[layer].to_vec1::<f32>()?);
+            seen.scores.add(&trace.ragged.flat_scores(&trace.scores[layer])?);
             seen.gelu.add(&trace.gelu_inputs[layer].flatten_all()?.to_vec1::<f32>()?);
             let variances = |norm: usize| -> Result<Vec<f32>> {
                 Ok(log_variances(&trace.norm_inputs[norm])?.into_iter().map(f32::exp).collect())

@@ -3,9 +3,12 @@
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use datasets::{Encoding, Example, Label, Length, Tokenizer, encode_all};
+use rand_chacha::ChaCha8Rng;
+use rand_core::Rng;
 
 use crate::bert::Packed;
 use crate::loss::Answers;
+use crate::ops::DropoutKey;
 
 /// Texts that are evaluated in one pass.
 const GROUP: usize = 64;
@@ -86,13 +89,49 @@ impl Samples {
         self.texts.iter().flat_map(|text| &text.type_ids).copied().max().unwrap_or(0)
     }
 
-    /// Packs the chosen texts for a model with `heads` heads.
-    pub fn pack(&self, chosen: &[usize], heads: usize) -> Result<Packed> {
-        Packed::new(chosen.iter().map(|&i| self.text(i)), heads)
+    /// Packs the chosen texts for a model with `heads` heads on a device.
+    pub fn pack(&self, chosen: &[usize], heads: usize, device: &Device) -> Result<Packed> {
+        Packed::new(chosen.iter().map(|&i| self.text(i)), heads, device)
     }
 
-    /// The true answers of the chosen texts.
-    pub fn answers(&self, chosen: &[usize]) -> Result<Answers> {
+    /// The same with a share of the words of every other text replaced by words of other texts; `key` decides which.
+    pub fn pack_changed(
+        &self,
+        chosen: &[usize],
+        heads: usize,
+        device: &Device,
+        share: f32,
+        key: DropoutKey,
+    ) -> Result<Packed> {
+        let mut random = key.generator(b"augment");
+        let texts: Vec<Vec<u32>> = chosen.iter().map(|&text| self.changed(text, share, &mut random)).collect();
+        let pairs = texts.iter().zip(chosen).map(|(ids, &text)| (ids.as_slice(), self.text(text).1));
+        Packed::new(pairs, heads, device)
+    }
+
+    /// A text, or the same with other words. What begins and ends a text stays.
+    fn changed(&self, text: usize, share: f32, random: &mut ChaCha8Rng) -> Vec<u32> {
+        let mut ids = self.text(text).0.to_vec();
+        let (first, last) = (ids.first().copied(), ids.last().copied());
+        let is_word = |id: u32| Some(id) != first && Some(id) != last;
+        if random.next_u32().is_multiple_of(2) {
+            return ids;
+        }
+        for id in ids.iter_mut().filter(|id| is_word(**id)) {
+            if random.next_u32() as f32 / u32::MAX as f32 >= share {
+                continue;
+            }
+            let other = self.text(random.next_u32() as usize % self.len()).0;
+            let word = other[random.next_u32() as usize % other.len()];
+            if is_word(word) {
+                *id = word;
+            }
+        }
+        ids
+    }
+
+    /// The true answers of the chosen texts, on a device.
+    pub fn answers(&self, chosen: &[usize], device: &Device) -> Result<Answers> {
         let (mut classes, mut numbers) = (Vec::new(), Vec::new());
         for &text in chosen {
             match self.labels[text] {
@@ -101,8 +140,8 @@ impl Samples {
             }
         }
         Ok(match numbers.is_empty() {
-            true => Answers::Classes(Tensor::from_vec(classes, chosen.len(), &Device::Cpu)?),
-            false => Answers::Numbers(Tensor::from_vec(numbers, (chosen.len(), 1), &Device::Cpu)?),
+            true => Answers::Classes(Tensor::from_vec(classes, chosen.len(), device)?),
+            false => Answers::Numbers(Tensor::from_vec(numbers, (chosen.len(), 1), device)?),
         })
     }
 
@@ -125,6 +164,26 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_words_stand_in_some_texts_and_depend_on_the_key_alone() {
+        let encoding = |ids: Vec<u32>| Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+        let texts: Vec<Encoding> = (0..40).map(|i| encoding(vec![2, 10 + i, 60 + i, 110 + i, 3])).collect();
+        let samples = Samples { lengths: vec![5; 40], texts, ..Samples::default() };
+        let all = |step| {
+            let mut random = DropoutKey { seed: 1, step }.generator(b"augment");
+            (0..40).map(|text| samples.changed(text, 0.5, &mut random)).collect::<Vec<_>>()
+        };
+        let changed = all(7);
+        assert_eq!(changed, all(7));
+        assert_ne!(changed, all(8));
+        let same = (0..40).filter(|&i| changed[i] == samples.texts[i].ids).count();
+        assert!((10..35).contains(&same), "{same} of 40 texts stayed");
+        for ids in &changed {
+            assert_eq!((ids.len(), ids[0], ids[4]), (5, 2, 3));
+            assert!(ids[1..4].iter().all(|id| *id >= 10));
+        }
+    }
 
     #[test]
     fn groups_hold_every_text_once_and_not_too_many_tokens() {

@@ -4,13 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use model::Config;
+use model::{AttentionKind, Config};
 
 use crate::atomic;
 use crate::bert::{Bert, Trace};
 use crate::folder::Folder;
 use crate::judge;
-use crate::loss::{mean_square, with_teacher, with_truth};
+use crate::lessons::AttentionLoss;
+use crate::loss::{attention_entropy, mean_square, with_teacher, with_truth};
+use crate::ops::{clamp, score_distance};
 use crate::options::Options;
 use crate::pipeline::{Data, plan};
 use crate::progress::over;
@@ -25,7 +27,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     if run.state.stage > Stage::Layers {
         return Ok(());
     }
-    let plan = plan(options, Stage::Layers, data.train.len());
+    let plan = plan(options, Stage::Layers, &data.train);
     let frozen = student.shares_embeddings && !options.stage1_train_embeddings;
     // The pooler and the head have no part in this stage's loss, and weight decay must not touch them.
     let weights = student.weights.trainable(|name| {
@@ -37,24 +39,33 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     train(run, &plan, &config, &weights, data, |model, turn| {
         let wanted = tutor.encode(turn.batch, None)?;
         let trace = model.encode(turn.batch, Some(turn.key))?;
-        let (mut scores, mut hidden) = (Vec::new(), Vec::new());
+        let (mut attention, mut hidden) = (Vec::new(), Vec::new());
+        let ragged = turn.batch.ragged();
         if !frozen {
             hidden.push(mean_square(&trace.hidden[0], &wanted.hidden[0])?);
         }
         for (mine, &its) in learns_from.iter().enumerate() {
-            let mut target = wanted.scores[its].clone();
-            if options.range_penalty > 0.0 {
-                // To softmax a score of -8 is next to nothing, but to 2Quad it is as much as one of -2.
-                let (low, high) = score_range(&config, mine);
-                target = target.clamp(low, high)?;
-            }
-            scores.push(mean_square(&trace.scores[mine], &target)?);
+            attention.push(match options.lessons.attention_loss {
+                AttentionLoss::Scores => {
+                    let mut target = wanted.scores[its].clone();
+                    if options.range_penalty > 0.0 && config.attention_softmax == AttentionKind::TwoQuad {
+                        // To softmax a score of -8 is next to nothing, but to 2Quad it is as much as one of -2.
+                        let (low, high) = score_range(&config, mine);
+                        target = clamp(&target, low, high)?;
+                    }
+                    score_distance(&trace.scores[mine], &target, ragged)?
+                }
+                AttentionLoss::Weights => {
+                    let rows = ragged.tokens() * ragged.heads();
+                    attention_entropy(&trace.weights[mine], &wanted.weights[its], rows)?
+                }
+            });
             hidden.push(mean_square(&trace.hidden[mine + 1], &wanted.hidden[its + 1])?);
         }
-        let scores = Tensor::stack(&scores, 0)?.sum_all()?;
+        let attention = Tensor::stack(&attention, 0)?.sum_all()?;
         let hidden = Tensor::stack(&hidden, 0)?.sum_all()?;
-        let total = (&scores + &hidden)?;
-        let parts = vec![("scores", scores), ("hidden", hidden)];
+        let total = (&attention + &hidden)?;
+        let parts = vec![("attention", attention), ("hidden", hidden)];
         within_range(Loss { total, parts }, options, &trace, &config)
     })?;
     student.weights = weights.detached();
@@ -70,26 +81,37 @@ pub fn prediction(
     data: &Data,
 ) -> Result<()> {
     run.state.enter(Stage::Prediction);
-    let plan = plan(options, Stage::Prediction, data.train.len());
+    let plan = plan(options, Stage::Prediction, &data.train);
     if plan.schedule.steps == 0 {
         return Ok(());
     }
     let weights = student.weights.trainable(|_| false)?;
-    let answers = answers(options, &run.out.join("teacher_logits.safetensors"), teacher, data)?;
+    let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
+    let answers = answers(options, &run.out.join("teacher_logits.safetensors"), &tutor, data)?;
     let config = with_dropout(&student.config, options.stage2_dropout);
     train(run, &plan, &config, &weights, data, |model, turn| {
         let trace = model.encode(turn.batch, Some(turn.key))?;
         let logits = model.classify(&trace.hidden[config.num_hidden_layers], turn.batch, Some(turn.key))?;
-        let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
-        let wanted = answers.index_select(&Tensor::new(chosen, &Device::Cpu)?, 0)?;
-        let soft = with_teacher(&logits, &wanted)?;
-        let mut total = soft.clone();
-        let mut parts = vec![("soft", soft)];
-        if options.gold_weight > 0.0 {
-            let gold = with_truth(&logits, &data.train.answers(turn.chosen)?)?;
-            total = (total + (&gold * options.gold_weight)?)?;
+        let lessons = &options.lessons;
+        let (mut terms, mut parts) = (Vec::new(), Vec::new());
+        if lessons.soft_weight > 0.0 {
+            let wanted = match turn.changed {
+                true => tutor.logits(turn.batch, None)?,
+                false => {
+                    let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
+                    answers.index_select(&Tensor::new(chosen, answers.device())?, 0)?
+                }
+            };
+            let soft = with_teacher(&logits, &wanted)?;
+            terms.push((&soft * lessons.soft_weight)?);
+            parts.push(("soft", soft));
+        }
+        if lessons.gold_weight > 0.0 {
+            let gold = with_truth(&logits, &data.train.answers(turn.chosen, model.device())?)?;
+            terms.push((&gold * lessons.gold_weight)?);
             parts.push(("gold", gold));
         }
+        let total = Tensor::stack(&terms, 0)?.sum_all()?;
         within_range(Loss { total, parts }, options, &trace, &config)
     })?;
     student.weights = weights.detached();
@@ -116,20 +138,19 @@ fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
 }
 
 /// The teacher's logits for the training set, computed once a run.
-fn answers(options: &Options, path: &Path, teacher: &Folder, data: &Data) -> Result<Tensor> {
+fn answers(options: &Options, path: &Path, tutor: &Bert, data: &Data) -> Result<Tensor> {
     const NAME: &str = "logits";
     let size = (data.train.len(), data.question.target.outputs());
     if path.is_file()
         && let Some(stored) = candle_core::safetensors::load(path, &Device::Cpu)?.remove(NAME)
         && stored.dims() == [size.0, size.1]
     {
-        return Ok(stored);
+        return Ok(stored.to_device(tutor.device())?);
     }
-    let model = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let rows = over(options.quiet, "stage 2: asking the teacher", data.train.len(), |step| {
-        judge::logits(&model, &data.train, step)
+        judge::logits(tutor, &data.train, step)
     })?;
     let logits = Tensor::from_vec(rows.concat(), size, &Device::Cpu)?;
     atomic::write_tensors(path, [(NAME, logits.clone())], ("format", "pt".into()))?;
-    Ok(logits)
+    Ok(logits.to_device(tutor.device())?)
 }

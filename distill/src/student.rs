@@ -3,15 +3,16 @@
 use anyhow::{Result, ensure};
 use cli::coded;
 use cli::exit::{BAD_INPUT, USAGE};
-use model::{AttentionKind, AttentionShift, Config};
+use model::{AttentionShift, Config};
 
+use crate::design::Design;
 use crate::folder::Folder;
 use crate::weights::Weights;
 
 /// A student before its first step.
 #[derive(Debug)]
 pub struct Student {
-    /// Its configuration: 2Quad.
+    /// Its configuration, with its own functions.
     pub config: Config,
     /// Its weights.
     pub weights: Weights,
@@ -37,7 +38,7 @@ pub fn check_layers(wanted: Option<usize>, all: usize) -> Result<()> {
 }
 
 /// A student that starts from `start`, or from the teacher, with `layers` of its layers, or all.
-pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>) -> Result<Student> {
+pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>, design: &Design) -> Result<Student> {
     let (mut config, mut weights) = match &start {
         Some(folder) => (folder.config.clone(), folder.weights.clone()),
         None => (teacher.config.clone(), teacher.weights.clone()),
@@ -76,7 +77,7 @@ pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>) -> 
     }
     let shares_embeddings = weights.has_embeddings_of(&teacher.weights)?;
     config.num_hidden_layers = count;
-    config.attention_softmax = AttentionKind::TwoQuad;
+    design.apply(&mut config);
     config.check()?;
     let learns_from = evenly(teacher.config.num_hidden_layers, count);
     Ok(Student { config, weights, learns_from, shares_embeddings })

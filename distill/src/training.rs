@@ -64,6 +64,8 @@ pub struct Turn<'a> {
     pub batch: &'a Packed,
     /// What dropout is drawn from.
     pub key: DropoutKey,
+    /// Whether the texts are other ones than the chosen, which the teacher has not answered yet.
+    pub changed: bool,
 }
 
 /// A stage's numbers.
@@ -79,6 +81,8 @@ pub struct Plan {
     pub schedule: Schedule,
     /// The optimiser's.
     pub optimiser: Settings,
+    /// The share of words that are replaced in every other text.
+    pub augment: f32,
     /// Keep the model that does best on the development set, not the last one.
     pub keep_best: bool,
     /// Steps between two evaluations.
@@ -133,9 +137,13 @@ pub fn train(
         }
         let (_, batches) = order.as_ref().context("an epoch without batches")?;
         let chosen = &batches[place];
-        let batch = data.train.pack(chosen, config.num_attention_heads)?;
         let key = DropoutKey { seed: plan.batches.seed, step: run.state.global_step };
-        let loss = lesson(&model, &Turn { chosen, batch: &batch, key })?;
+        let (heads, changed) = (config.num_attention_heads, plan.augment > 0.0);
+        let batch = match changed {
+            true => data.train.pack_changed(chosen, heads, model.device(), plan.augment, key)?,
+            false => data.train.pack(chosen, heads, model.device())?,
+        };
+        let loss = lesson(&model, &Turn { chosen, batch: &batch, key, changed })?;
         let rate = plan.schedule.rate(step);
         let norm = optimiser.step(weights, &loss.total.backward()?, rate)?;
         let mut numbers = vec![("loss", scalar(&loss.total)?), ("grad_norm", norm)];
@@ -155,7 +163,7 @@ pub fn train(
         }
         let stop = STOP.load(Ordering::Relaxed);
         if done.is_multiple_of(plan.save_every) || done == steps || stop {
-            checkpoint::write(&run.out, &run.state, weights, &optimiser)?;
+            checkpoint::write(&run.out, &run.state, weights, &mut optimiser)?;
         }
         if stop {
             progress.finish();

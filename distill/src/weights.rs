@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Tensor, Var};
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CudaStorage, DType, Device, InplaceOp1, Layout, Storage, Tensor, Var};
 use model::{Config, Tensors};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -146,12 +147,23 @@ impl Weights {
         Ok(true)
     }
 
+    /// Where they are.
+    pub fn device(&self) -> Result<&Device> {
+        Ok(self.tensor(HEAD_WEIGHT)?.device())
+    }
+
+    /// The same weights on a device.
+    pub fn on(&self, device: &Device) -> Result<Weights> {
+        let moved = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), tensor.to_device(device)?));
+        self.0.iter().map(moved).collect::<Result<_>>().map(Weights)
+    }
+
     /// Overwrites the numbers with those of `other`, in place.
     pub fn assign(&self, other: &Weights) -> Result<()> {
         for (name, tensor) in &self.0 {
-            let source = other.tensor(name)?.copy()?;
+            let source = other.tensor(name)?;
             ensure!(source.dims() == tensor.dims(), "`{name}`: expected {:?}, got {:?}", tensor.dims(), source.dims());
-            tensor.inplace_op1(&Assign(Floats::of(&source)?))?;
+            assign(tensor, &source.to_device(tensor.device())?.copy()?)?;
         }
         Ok(())
     }
@@ -165,15 +177,28 @@ impl Weights {
     }
 }
 
-struct Assign(Floats);
+/// Overwrites a tensor's numbers with those of another on the same device.
+pub(crate) fn assign(tensor: &Tensor, source: &Tensor) -> candle_core::Result<()> {
+    tensor.inplace_op1(&Assign(source.contiguous()?))
+}
+
+struct Assign(Tensor);
 
 impl InplaceOp1 for Assign {
     fn name(&self) -> &'static str {
         "assign"
     }
 
+    fn cuda_fwd(&self, to: &mut CudaStorage, layout: &Layout) -> candle_core::Result<()> {
+        let (from, from_layout) = self.0.storage_and_layout();
+        match (&*from, layout.contiguous_offsets()) {
+            (Storage::Cuda(from), Some((start, _))) => from.copy_strided_src(to, start, from_layout),
+            _ => candle_core::bail!("expected contiguous numbers on the GPU"),
+        }
+    }
+
     fn cpu_fwd(&self, to: &mut CpuStorage, _: &Layout) -> candle_core::Result<()> {
-        self.0.read(|from| {
+        Floats::of(&self.0)?.read(|from| {
             match to {
                 CpuStorage::F32(to) if to.len() == from.len() => to.copy_from_slice(from),
                 _ => candle_core::bail!("expected {} numbers of f32", from.len()),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use model::{AttentionKind, Config, Part, Quantised, Shape, Spec, weight_mask};
+use model::{Config, Part, Quantised, Shape, Spec, weight_mask};
 use ring64::Key;
 use zeroize::Zeroizing;
 
@@ -142,7 +142,7 @@ fn check(contents: &Contents<'_>) -> Result<(), BundleError> {
     let config = std::str::from_utf8(contents.config_json).map_err(|e| e.to_string());
     let config = config.and_then(|text| Config::from_json(text).map_err(|e| e.to_string()));
     let config = config.map_err(|e| BundleError::contents("config.json", "the student's configuration", e))?;
-    if config.attention_softmax != AttentionKind::TwoQuad || Shape::of(&config) != spec.shape {
+    if config.refusal().is_some() || Shape::of(&config) != spec.shape {
         return Err(BundleError::contents("config.json", "that of the spec's model", "that of another model"));
     }
     match (contents.table, embedding) {

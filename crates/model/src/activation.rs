@@ -1,8 +1,8 @@
-//! GeLU, the exact one and the one by tanh.
+//! GeLU, the exact one and the one by tanh, and what students may have in its place.
 
 use serde::{Deserialize, Serialize};
 
-/// Which GeLU stands in the feed-forward parts.
+/// What stands in the feed-forward parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
@@ -11,19 +11,30 @@ pub enum Activation {
     Gelu,
     /// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`: `gelu_new` and `gelu_pytorch_tanh`.
     GeluTanh,
+    /// `0.125 x^2 + 0.25 x + 0.5` (MPCFormer): `quad`. Trained and read, never run privately.
+    Quad,
+    /// `max(x, 0)`: `relu`. Trained and read, never run privately.
+    Relu,
 }
 
 impl Activation {
-    /// Every name in `config.json` that can be run.
-    pub const NAMES: [&str; 3] = ["gelu", "gelu_new", "gelu_pytorch_tanh"];
+    /// Every name in `config.json` that is understood.
+    pub const NAMES: [&str; 5] = ["gelu", "gelu_new", "gelu_pytorch_tanh", "quad", "relu"];
 
     /// By its name in `config.json`.
     pub fn named(name: &str) -> Option<Activation> {
         match name {
             "gelu" => Some(Activation::Gelu),
             "gelu_new" | "gelu_pytorch_tanh" => Some(Activation::GeluTanh),
+            "quad" => Some(Activation::Quad),
+            "relu" => Some(Activation::Relu),
             _ => None,
         }
+    }
+
+    /// Whether a private run evaluates it.
+    pub fn is_private(self) -> bool {
+        matches!(self, Activation::Gelu | Activation::GeluTanh)
     }
 
     /// Whether this is the exact one, which specs do not mention.
@@ -36,10 +47,12 @@ impl Activation {
         match self {
             Activation::Gelu => gelu(x),
             Activation::GeluTanh => gelu_tanh(x),
+            Activation::Quad => 0.125 * x * x + 0.25 * x + 0.5,
+            Activation::Relu => x.max(0.0),
         }
     }
 
-    /// The function less `x / 2`: an even function for both, which a series of cosines and `|x| / 2` describe.
+    /// The function less `x / 2`: an even function for both GeLUs, which a series of cosines and `|x| / 2` describe.
     pub fn even_part(self, x: f64) -> f64 {
         self.value(x) - x / 2.0
     }

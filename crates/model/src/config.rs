@@ -33,7 +33,13 @@ pub enum AttentionKind {
     /// `(x + c)^2 / sum (x + c)^2`.
     #[serde(rename = "2quad")]
     TwoQuad,
+    /// `relu(x) / (sum relu(x) + e)` with [`TWO_RELU_EPSILON`]. Trained and read, never run privately.
+    #[serde(rename = "2relu")]
+    TwoRelu,
 }
+
+/// What 2ReLU adds to its sum, which is 0 where no score is above 0.
+pub const TWO_RELU_EPSILON: f32 = 1e-4;
 
 /// The shift `c`: one number for the model, or one per layer and head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,6 +132,9 @@ pub struct Config {
     /// The shift of 2Quad.
     #[serde(default)]
     pub attention_shift: AttentionShift,
+    /// Layers whose LayerNorms only subtract the mean (the privacy-computing-friendly transformer); never run privately.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linear_layer_norms: Vec<usize>,
     /// Label names, by class number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub id2label: BTreeMap<usize, String>,
@@ -194,6 +203,10 @@ impl Config {
         for (id, name) in &self.id2label {
             ensure(*id < self.id2label.len(), "id2label", format!("{id}: {name}"), "class numbers 0, 1, 2, ...")?;
         }
+        if let Some(layer) = self.linear_layer_norms.iter().find(|layer| **layer >= self.num_hidden_layers) {
+            let want = format!("layers below {}", self.num_hidden_layers);
+            ensure(false, "linear_layer_norms", layer, &want)?;
+        }
         if let AttentionShift::PerHead(rows) = &self.attention_shift {
             let fits = rows.len() == self.num_hidden_layers && rows.iter().all(|r| r.len() == heads);
             let want = format!("one number, or {} rows of {heads}", self.num_hidden_layers);
@@ -204,6 +217,27 @@ impl Config {
             ensure(false, "attention_shift", shift, &format!("-{MOST_SHIFT} to {MOST_SHIFT}"))?;
         }
         Ok(())
+    }
+
+    /// Why no private run evaluates its functions, if none does: which of them, and what would do.
+    pub fn refusal(&self) -> Option<String> {
+        let cure = "train a student with `--softmax 2quad --gelu gelu --layer-norm full`";
+        let comparisons = "needs comparisons, for which the masked engine has no protocol";
+        Some(match (self.attention_softmax, self.activation()) {
+            (AttentionKind::Softmax, _) => {
+                "`attention_softmax` is `softmax` (or absent); expected `2quad`: an exponential and a maximum are not run on shares, \
+                 and a model trained with softmax gives other labels without it; teach a student: distill --teacher FOLDER \
+                 --task TASK --output-dir OUT, then convert OUT"
+                    .into()
+            }
+            (AttentionKind::TwoRelu, _) => format!("`attention_softmax` is 2relu, which {comparisons}; {cure}"),
+            (_, Activation::Relu) => format!("`hidden_act` is relu, which {comparisons}; {cure}"),
+            (_, Activation::Quad) => format!("`hidden_act` is quad, for which no engine has a protocol; {cure}"),
+            _ if !self.linear_layer_norms.is_empty() => {
+                format!("`linear_layer_norms` names layers without the division, for which no engine has a protocol; {cure}")
+            }
+            _ => return None,
+        })
     }
 
     /// Which GeLU; the exact one for a name that [`Config::check`] refuses.

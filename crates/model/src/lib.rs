@@ -39,7 +39,10 @@ pub use clear::{
     Clear, ClearError, QuantiseError, Quantised, Words, assemble, clear_logits, clear_trace, copy_block, join_columns,
     quantise, split_columns,
 };
-pub use config::{AttentionKind, AttentionShift, Config, ConfigError, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR};
+pub use config::{
+    AttentionKind, AttentionShift, Config, ConfigError, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR,
+    TWO_RELU_EPSILON,
+};
 pub use engine::{Block, Engine, Function, Opened, Rhs, Site, Weight, norm_name};
 pub use fit::{Fit, Problem, Terms};
 pub use fixed::{

@@ -1,19 +1,34 @@
 //! The two products of attention, text by text and head by head.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_nn::loss::mse;
 use rayon::prelude::*;
 
-use super::{Floats, Ragged};
+use super::{Floats, Ragged, composed};
 
 /// `q k^T / sqrt d` for each text and head, as the flat vector that [`Ragged`] describes.
 pub fn scores(q: &Tensor, k: &Tensor, ragged: &Ragged) -> Result<Tensor> {
     let scale = 1.0 / ((q.dim(1)? / ragged.heads()) as f32).sqrt();
-    q.contiguous()?.apply_op2(&k.contiguous()?, Scores { ragged: ragged.clone(), scale })
+    match ragged.padded() {
+        None => q.contiguous()?.apply_op2(&k.contiguous()?, Scores { ragged: ragged.clone(), scale }),
+        Some(padded) => composed::scores(q, k, padded, scale),
+    }
+}
+
+/// The mean square of what the scores of a batch are away from others'.
+pub fn score_distance(scores: &Tensor, others: &Tensor, ragged: &Ragged) -> Result<Tensor> {
+    match ragged.padded() {
+        None => mse(scores, others),
+        Some(padded) => padded.masked(&(scores - others)?)?.sqr()?.sum_all()? / ragged.scores().max(1) as f64,
+    }
 }
 
 /// `p v` for each text and head: weights as [`scores`] lays them out, times the rows of `v`.
 pub fn mix(p: &Tensor, v: &Tensor, ragged: &Ragged) -> Result<Tensor> {
-    p.contiguous()?.apply_op2(&v.contiguous()?, Mix { ragged: ragged.clone() })
+    match ragged.padded() {
+        None => p.contiguous()?.apply_op2(&v.contiguous()?, Mix { ragged: ragged.clone() }),
+        Some(padded) => composed::mix(p, v, padded),
+    }
 }
 
 struct Scores {

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
-use super::Floats;
+use super::{Floats, composed};
 
 /// Numbers masked from one stream of the generator.
 const CHUNK: usize = 1 << 13;
@@ -19,17 +19,32 @@ pub struct DropoutKey {
     pub step: u64,
 }
 
+impl DropoutKey {
+    /// A generator for something else that is random in the step.
+    pub fn generator(self, name: &[u8; 7]) -> ChaCha8Rng {
+        ChaCha8Rng::from_seed(self.bytes(0, name))
+    }
+
+    fn bytes(self, site: u64, name: &[u8; 7]) -> [u8; 32] {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.seed.to_le_bytes());
+        seed[8..16].copy_from_slice(&self.step.to_le_bytes());
+        seed[16..24].copy_from_slice(&site.to_le_bytes());
+        seed[24..31].copy_from_slice(name);
+        seed
+    }
+}
+
 /// Sets a share `p` of the numbers to zero and scales the others, so that the mean stays. `site` tells the places of a
 /// network apart. The mask is drawn from (seed, step, site) in the forward pass and again in the backward pass.
 pub fn dropout(x: &Tensor, p: f32, key: DropoutKey, site: u64) -> Result<Tensor> {
     if p <= 0.0 {
         return Ok(x.clone());
     }
-    let mut seed = [0; 32];
-    seed[..8].copy_from_slice(&key.seed.to_le_bytes());
-    seed[8..16].copy_from_slice(&key.step.to_le_bytes());
-    seed[16..24].copy_from_slice(&site.to_le_bytes());
-    seed[24..31].copy_from_slice(b"dropout");
+    if !x.device().is_cpu() {
+        return composed::dropout(x, p, key, site);
+    }
+    let seed = key.bytes(site, b"dropout");
     // A number stays if 16 random bits reach the threshold.
     let threshold = (p * 65536.0).round().clamp(0.0, 65535.0) as u16;
     x.contiguous()?.apply_op1(Dropout { seed, threshold })

@@ -3,16 +3,36 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::Floats;
 use super::linear::ROWS;
 use super::norm::mean_and_variance;
+use super::{Floats, Ragged, composed};
 
 /// Numbers a thread takes at once; fixed, so that the sum does not depend on the number of threads.
 const CHUNK: usize = 1 << 14;
 
 /// The mean square of the distance to `low..high`: zero for what is inside.
 pub fn excess(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Excess { low, high })
+    match x.device().is_cpu() {
+        true => x.contiguous()?.apply_op1(Excess { low, high }),
+        false => composed::excess(x, low, high, x.elem_count()),
+    }
+}
+
+/// The same of attention scores, which may be padded.
+pub fn score_excess(scores: &Tensor, low: f32, high: f32, ragged: &Ragged) -> Result<Tensor> {
+    match ragged.padded() {
+        None => excess(scores, low, high),
+        // a place without a token holds 0, which must count as inside
+        Some(_) => composed::excess(scores, low.min(0.0), high.max(0.0), ragged.scores()),
+    }
+}
+
+/// The nearest numbers within `low..high`; not for gradients.
+pub fn clamp(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
+    match x.device().is_cpu() {
+        true => x.clamp(low, high),
+        false => composed::clamp(x, low, high),
+    }
 }
 
 /// The natural logarithm of each row's variance.
@@ -21,8 +41,13 @@ pub fn log_variances(x: &Tensor) -> Result<Vec<f32>> {
     Floats::of(x)?.read(|x| Ok(x.par_chunks(width).map(|row| log_variance(row).1).collect()))
 }
 
-/// The mean square of what the rows' logarithmic variances are more than `slack` away from `centre`.
-pub fn spread(x: &Tensor, centre: f32, slack: f32) -> Result<Tensor> {
+/// The mean square of what the rows' logarithmic variances are more than `slack` away from their mean.
+pub fn spread(x: &Tensor, slack: f32) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return composed::spread(x, slack);
+    }
+    let logs = log_variances(x)?;
+    let centre = logs.iter().sum::<f32>() / logs.len().max(1) as f32;
     x.contiguous()?.apply_op1(Spread { centre, slack })
 }
 
@@ -131,7 +156,9 @@ mod tests {
     #[test]
     fn the_gradients_agree_with_finite_differences() {
         check(&[(numbers(&[30], 1) * 4.0).unwrap()], |v| excess(&v[0], -1.0, 2.0));
-        check(&[(numbers(&[4, 6], 2) * 3.0).unwrap()], |v| spread(&v[0], -1.5, 0.5));
+        check(&[(numbers(&[4, 6], 2) * 3.0).unwrap()], |v| {
+            v[0].contiguous()?.apply_op1(Spread { centre: -1.5, slack: 0.5 })
+        });
     }
 
     #[test]
@@ -139,7 +166,7 @@ mod tests {
         let x = numbers(&[30], 1);
         assert_eq!(excess(&x, -1.0, 1.0).unwrap().to_scalar::<f32>().unwrap(), 0.0);
         let x = numbers(&[4, 6], 1);
-        assert_eq!(spread(&x, -1.0, 9.0).unwrap().to_scalar::<f32>().unwrap(), 0.0);
+        assert_eq!(spread(&x, 9.0).unwrap().to_scalar::<f32>().unwrap(), 0.0);
         assert_eq!(log_variances(&x).unwrap().len(), 4);
     }
 }

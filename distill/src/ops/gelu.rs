@@ -1,32 +1,38 @@
-//! GeLU: `x / 2 (1 + erf(x / sqrt 2))`, or `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`.
+//! GeLU: `x / 2 (1 + erf(x / sqrt 2))`, or `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`; and what stands for it.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use model::Activation;
 use rayon::prelude::*;
 
-use super::Floats;
+use super::{Floats, composed};
 
 /// Numbers a thread takes at once.
 const CHUNK: usize = 1 << 13;
 
-/// GeLU of every number.
-pub fn gelu(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Gelu(activation))
+/// The activation of every number.
+pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    let on_cpu = x.device().is_cpu();
+    match activation {
+        Activation::Gelu if on_cpu => x.contiguous()?.apply_op1(Gelu(normal)),
+        Activation::GeluTanh if on_cpu => x.contiguous()?.apply_op1(Gelu(logistic)),
+        Activation::Gelu => composed::gelu(x),
+        Activation::GeluTanh => x.gelu(),
+        Activation::Quad => (x * x.affine(0.125, 0.25)?)? + 0.5,
+        Activation::Relu => x.relu(),
+    }
 }
 
-struct Gelu(Activation);
+/// Every number times a share of it; the function gives the share and its slope.
+struct Gelu<F>(F);
 
-impl CustomOp1 for Gelu {
+impl<F: Fn(f32) -> (f32, f32) + Sync> CustomOp1 for Gelu<F> {
     fn name(&self) -> &'static str {
         "gelu"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let mut y = super::floats(x, layout)?.to_vec();
-        match self.0 {
-            Activation::Gelu => forward(&mut y, normal),
-            Activation::GeluTanh => forward(&mut y, logistic),
-        }
+        forward(&mut y, &self.0);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
@@ -35,10 +41,7 @@ impl CustomOp1 for Gelu {
         let (x_floats, grad_floats) = (Floats::of(x)?, Floats::of(grad)?);
         x_floats.read(|x| {
             grad_floats.read(|grad| {
-                match self.0 {
-                    Activation::Gelu => backward(&mut to_x, x, grad, normal),
-                    Activation::GeluTanh => backward(&mut to_x, x, grad, logistic),
-                }
+                backward(&mut to_x, x, grad, &self.0);
                 Ok(())
             })
         })?;
@@ -46,7 +49,6 @@ impl CustomOp1 for Gelu {
     }
 }
 
-/// Every number times `share` of it; `share` says the factor and its slope.
 fn forward(y: &mut [f32], share: impl Fn(f32) -> (f32, f32) + Sync) {
     y.par_chunks_mut(CHUNK).for_each(|chunk| {
         for x in chunk {
@@ -123,8 +125,8 @@ mod tests {
 
     #[test]
     fn the_gradient_agrees_with_finite_differences() {
-        for activation in [Activation::Gelu, Activation::GeluTanh] {
-            check(&[(numbers(&[64], 5) * 3.0).unwrap()], |v| gelu(&v[0], activation));
+        for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Quad, Activation::Relu] {
+            check(&[(numbers(&[64], 5) * 3.0).unwrap()], |v| activate(&v[0], activation));
         }
     }
 
@@ -136,7 +138,7 @@ mod tests {
         for x in [x, fine] {
             let pairs = [(Activation::Gelu, x.gelu_erf()), (Activation::GeluTanh, x.gelu())];
             for (activation, candles) in pairs {
-                let gap = (gelu(&x, activation).unwrap() - candles.unwrap()).unwrap().abs().unwrap();
+                let gap = (activate(&x, activation).unwrap() - candles.unwrap()).unwrap().abs().unwrap();
                 let largest = gap.max(0).unwrap().to_scalar::<f32>().unwrap();
                 assert!(largest < 2e-6, "{activation:?}: {largest}");
             }

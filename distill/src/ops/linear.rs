@@ -4,14 +4,17 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::Floats;
+use super::{Floats, composed};
 
 /// Rows whose sums are formed together; fixed, so that the sums do not depend on the number of threads.
 pub(super) const ROWS: usize = 64;
 
 /// A dense layer on the rows of `x`, with a weight of `[out, in]` as in PyTorch.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    x.apply_op3(weight, bias, Linear)
+    match x.device().is_cpu() {
+        true => x.apply_op3(weight, bias, Linear),
+        false => composed::linear(x, weight, bias),
+    }
 }
 
 struct Linear;

@@ -7,6 +7,7 @@
 
 mod access;
 mod attention;
+mod composed;
 mod dropout;
 mod excess;
 mod gelu;
@@ -15,12 +16,12 @@ mod norm;
 mod ragged;
 mod weigh;
 
-pub use attention::{mix, scores};
+pub use attention::{mix, score_distance, scores};
 pub use dropout::{DropoutKey, dropout};
-pub use excess::{excess, log_variances, spread};
-pub use gelu::gelu;
+pub use excess::{clamp, excess, log_variances, score_excess, spread};
+pub use gelu::activate;
 pub use linear::linear;
-pub use norm::layer_norm;
+pub use norm::{layer_norm, linear_norm};
 pub use ragged::Ragged;
 pub use weigh::{Weighing, weigh};
 

@@ -3,12 +3,20 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::Floats;
 use super::linear::{ROWS, add_up};
+use super::{Floats, composed};
 
 /// `(x - mean) / sqrt(variance + eps) * gamma + beta`, row by row.
 pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(gamma, beta, LayerNorm { eps: eps as f32 })
+    match x.device().is_cpu() {
+        true => x.contiguous()?.apply_op3(gamma, beta, LayerNorm { eps: eps as f32 }),
+        false => composed::layer_norm(x, gamma, beta, eps),
+    }
+}
+
+/// `(x - mean) * gamma + beta`: LayerNorm without the division, of the privacy-computing-friendly transformer.
+pub fn linear_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<Tensor> {
+    composed::linear_norm(x, gamma, beta)
 }
 
 struct LayerNorm {
@@ -137,7 +145,8 @@ mod tests {
     #[test]
     fn the_gradients_agree_with_finite_differences() {
         let (x, gamma, beta) = (numbers(&[3, 20], 1), numbers(&[20], 2), numbers(&[20], 3));
-        check(&[x, gamma, beta], |v| layer_norm(&v[0], &v[1], &v[2], 1e-12));
+        check(&[x.clone(), gamma.clone(), beta.clone()], |v| layer_norm(&v[0], &v[1], &v[2], 1e-12));
+        check(&[x, gamma, beta], |v| linear_norm(&v[0], &v[1], &v[2]));
     }
 
     #[test]

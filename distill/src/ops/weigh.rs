@@ -1,10 +1,10 @@
-//! From scores to weights that sum to one: softmax, or 2Quad.
+//! From scores to weights that sum to one: softmax, 2Quad or 2ReLU.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::gelu::exp;
-use super::{Floats, Ragged};
+use super::{Floats, Ragged, composed};
 
 /// How scores become weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +13,12 @@ pub enum Weighing {
     Softmax,
     /// `(x + c)^2 / sum (x + c)^2` with a shift `c` for each head.
     TwoQuad(Vec<f32>),
+    /// `relu(x) / (sum relu(x) + e)`.
+    TwoRelu,
 }
+
+/// What 2ReLU adds to the sum, which may be 0.
+pub(super) const EPSILON: f32 = model::TWO_RELU_EPSILON;
 
 /// Weights for each row of the scores of a batch, see [`Ragged`].
 pub fn weigh(scores: &Tensor, weighing: &Weighing, ragged: &Ragged) -> Result<Tensor> {
@@ -22,7 +27,10 @@ pub fn weigh(scores: &Tensor, weighing: &Weighing, ragged: &Ragged) -> Result<Te
     {
         bail!("2quad: {} shifts for {} heads", shifts.len(), ragged.heads());
     }
-    scores.contiguous()?.apply_op1(Weigh { ragged: ragged.clone(), weighing: weighing.clone() })
+    match ragged.padded() {
+        None => scores.contiguous()?.apply_op1(Weigh { ragged: ragged.clone(), weighing: weighing.clone() }),
+        Some(padded) => composed::weigh(scores, weighing, padded),
+    }
 }
 
 struct Weigh {
@@ -62,8 +70,9 @@ impl CustomOp1 for Weigh {
                         row.iter_mut().for_each(|x| *x = exp(*x - largest));
                     }
                     Weighing::TwoQuad(shifts) => row.iter_mut().for_each(|x| *x = (*x + shifts[head]).powi(2)),
+                    Weighing::TwoRelu => row.iter_mut().for_each(|x| *x = x.max(0.0)),
                 }
-                let scale = 1.0 / total(row);
+                let scale = 1.0 / self.weighing.total(row);
                 row.iter_mut().for_each(|x| *x *= scale);
             });
         });
@@ -108,14 +117,26 @@ impl Weigh {
                         to_x[i] = scale * (x[i] + shift) * (grad[i] - mean);
                     }
                 }
+                Weighing::TwoRelu => {
+                    let sum: f32 = x.iter().map(|x| x.max(0.0)).sum::<f32>() + EPSILON;
+                    for i in 0..to_x.len() {
+                        to_x[i] = if x[i] > 0.0 { (grad[i] - mean) / sum } else { 0.0 };
+                    }
+                }
             }
         });
     }
 }
 
-/// The sum of a row, never zero.
-fn total(row: &[f32]) -> f32 {
-    row.iter().sum::<f32>().max(f32::MIN_POSITIVE)
+impl Weighing {
+    /// What a row is divided by, never zero.
+    fn total(&self, row: &[f32]) -> f32 {
+        let sum = row.iter().sum::<f32>();
+        match self {
+            Weighing::TwoRelu => sum + EPSILON,
+            _ => sum.max(f32::MIN_POSITIVE),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,8 +147,10 @@ mod tests {
     #[test]
     fn the_gradients_agree_with_finite_differences() {
         let ragged = Ragged::new(&[2, 4], 2);
-        for weighing in [Weighing::Softmax, Weighing::TwoQuad(vec![5.0, 3.0])] {
-            check(&[numbers(&[40], 1)], |v| weigh(&v[0], &weighing, &ragged));
+        for weighing in [Weighing::Softmax, Weighing::TwoQuad(vec![5.0, 3.0]), Weighing::TwoRelu] {
+            // not so near 0 that a small step goes over the corner of a ramp
+            let x = ((numbers(&[40], 1) * 9.0).unwrap().round().unwrap() / 10.0).unwrap() + 0.05;
+            check(&[x.unwrap()], |v| weigh(&v[0], &weighing, &ragged));
         }
     }
 

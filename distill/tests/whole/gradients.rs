@@ -15,7 +15,7 @@ const KEY: DropoutKey = DropoutKey { seed: 1, step: 2 };
 fn batch(config: &Config) -> Packed {
     // Every word, position and segment of the tables' first rows appears, so that gradients reach the tables.
     let texts: [(&[u32], &[u32]); 2] = [(&[2, 4, 5, 6, 3], &[0, 0, 0, 1, 1]), (&[2, 8, 3], &[0, 0, 1])];
-    Packed::new(texts.into_iter(), config.num_attention_heads).unwrap()
+    Packed::new(texts.into_iter(), config.num_attention_heads, &Device::Cpu).unwrap()
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_text_is_answered_alike_alone_and_among_others() {
     let config = tiny::config(2);
     let model = Bert::new(&config, &Weights::draw(&config, 3).unwrap()).unwrap();
     let all = model.logits(&batch(&config), None).unwrap().to_vec2::<f32>().unwrap();
-    let alone = Packed::new([(&[2u32, 8, 3][..], &[0u32, 0, 1][..])].into_iter(), 4).unwrap();
+    let alone = Packed::new([(&[2u32, 8, 3][..], &[0u32, 0, 1][..])].into_iter(), 4, &Device::Cpu).unwrap();
     let alone = model.logits(&alone, None).unwrap().to_vec2::<f32>().unwrap();
     assert!(all[1].iter().zip(&alone[0]).all(|(a, b)| (a - b).abs() < 1e-5));
 }

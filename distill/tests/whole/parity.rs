@@ -18,7 +18,8 @@ type Text = (Vec<u32>, Vec<u32>);
 fn largest_gap(folder: &Folder, texts: &[Text]) -> f32 {
     let model = Bert::new(&folder.config, &folder.weights).unwrap();
     let heads = folder.config.num_attention_heads;
-    let batch = Packed::new(texts.iter().map(|(ids, types)| (&ids[..], &types[..])), heads).unwrap();
+    let batch =
+        Packed::new(texts.iter().map(|(ids, types)| (&ids[..], &types[..])), heads, &candle_core::Device::Cpu).unwrap();
     let got = model.logits(&batch, None).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let folded = folded(folder).unwrap();
     let lengths: Vec<usize> = texts.iter().map(|(ids, _)| ids.len()).collect();
@@ -110,7 +111,8 @@ fn the_shipped_student_is_the_same_to_transformers() {
         let encoding = tokenizer.encode(&text, None).unwrap();
         assert_eq!(encoding.ids, ids, "{text}");
         let texts = [(&encoding.ids[..], &encoding.type_ids[..])];
-        let batch = Packed::new(texts.into_iter(), folder.config.num_attention_heads).unwrap();
+        let batch =
+            Packed::new(texts.into_iter(), folder.config.num_attention_heads, &candle_core::Device::Cpu).unwrap();
         let got = model.logits(&batch, None).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         gap = got.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(gap, f32::max);
         assert_eq!(got.len(), logits.len());
