@@ -41,6 +41,12 @@ pub struct Lessons {
     /// The same for stage 2.
     #[arg(long, value_name = "N", value_parser = tokens)]
     pub stage2_tokens: Option<u64>,
+    /// With --layer-norm linear: train on so many tokens for every layer whose division is left out [default: an epoch].
+    #[arg(long, value_name = "N", value_parser = tokens)]
+    pub norm_tokens: Option<u64>,
+    /// With --layer-norm linear: a layer keeps its division where leaving it out costs this much of the score.
+    #[arg(long, value_name = "DROP", default_value_t = 0.02, value_parser = amount)]
+    pub norm_drop: f64,
 }
 
 /// A number of tokens; `_` may stand between its digits.
@@ -55,6 +61,7 @@ impl Lessons {
             Stage::Teacher => self.teacher_tokens,
             Stage::Layers => self.stage1_tokens,
             Stage::Prediction => self.stage2_tokens,
+            Stage::Norms => self.norm_tokens,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod design;
 pub mod environment;
 pub mod faults;
 pub mod folder;
+pub mod greedy;
 pub mod judge;
 pub mod lessons;
 pub mod loss;

@@ -13,7 +13,7 @@ use crate::adamw::Settings;
 use crate::bert::Bert;
 use crate::calibration::write_calibration;
 use crate::card::Card;
-use crate::design::{Shift, Softmax};
+use crate::design::{LayerNorm, Shift, Softmax};
 use crate::faults::bad_file;
 use crate::folder::{self, Folder};
 use crate::judge::{extend, judge, results};
@@ -27,7 +27,7 @@ use crate::schedule::{Schedule, Shape};
 use crate::state::Stage;
 use crate::student::{self, Student};
 use crate::training::{Loss, Plan, Run, train};
-use crate::{atomic, memory, output, place, shifts, stages};
+use crate::{atomic, greedy, memory, output, place, shifts, stages};
 
 /// Texts are cut to this many tokens where neither the user nor a model says otherwise.
 const LENGTH: usize = 128;
@@ -64,6 +64,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
     stages::layers(options, &mut run, &teacher, &mut student, &data)?;
     stages::prediction(options, &mut run, &teacher, &mut student, &data)?;
+    if options.design.layer_norm == LayerNorm::Linear {
+        greedy::norms(options, &mut run, &teacher, &mut student, &data)?;
+    }
     finish(options, &run, &teacher, &student, &data)
 }
 
@@ -211,7 +214,7 @@ fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, dat
     config.extra.insert(model::TEXT_PAIR.into(), data.train.are_pairs().into());
     folder::write(out, &config, &student.weights, &teacher.path, options.half)?;
     let stored = Folder::read(out, options.seed)?;
-    let model = Bert::new(&stored.config, &stored.weights)?;
+    let model = Bert::new(&stored.config, &stored.weights.on(teacher.weights.device()?)?)?;
     let metrics = judged(options, &model, &data.question, &data.dev)?;
     let taught = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let taught = judged(options, &taught, &data.question, &data.dev)?;
@@ -292,6 +295,11 @@ pub(crate) fn plan(options: &Options, stage: Stage, texts: &Samples) -> Plan {
             options.stage1_epochs.or(options.num_train_epochs).unwrap_or(10),
             options.stage1_learning_rate.or(options.learning_rate).unwrap_or(5e-5),
             if options.stage1_linear_decay { Shape::WarmUp(f64::from(options.warmup_ratio)) } else { Shape::Constant },
+        ),
+        Stage::Norms => (
+            1,
+            options.stage2_learning_rate.or(options.learning_rate).unwrap_or(1e-5),
+            Shape::WarmUp(f64::from(options.warmup_ratio)),
         ),
         Stage::Prediction => (
             options.stage2_epochs.or(options.num_train_epochs).unwrap_or(5),

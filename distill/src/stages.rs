@@ -19,7 +19,7 @@ use crate::progress::over;
 use crate::range::{penalty, score_range};
 use crate::state::Stage;
 use crate::student::Student;
-use crate::training::{Loss, Run, train};
+use crate::training::{Loss, Run, Turn, train};
 
 /// Stage 1: the teacher's hidden states and attention scores. The teacher runs without dropout.
 pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut Student, data: &Data) -> Result<()> {
@@ -81,6 +81,9 @@ pub fn prediction(
     data: &Data,
 ) -> Result<()> {
     run.state.enter(Stage::Prediction);
+    if run.state.stage > Stage::Prediction {
+        return Ok(());
+    }
     let plan = plan(options, Stage::Prediction, &data.train);
     if plan.schedule.steps == 0 {
         return Ok(());
@@ -88,18 +91,34 @@ pub fn prediction(
     let weights = student.weights.trainable(|_| false)?;
     let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let answers = answers(options, &run.out.join("teacher_logits.safetensors"), &tutor, data)?;
+    let lesson = Answering { options, tutor: &tutor, answers: &answers, data };
     let config = with_dropout(&student.config, options.stage2_dropout);
-    train(run, &plan, &config, &weights, data, |model, turn| {
+    train(run, &plan, &config, &weights, data, |model, turn| lesson.loss(model, turn))?;
+    student.weights = weights.detached();
+    Ok(())
+}
+
+/// Stage 2's lesson: the teacher's answers, the true ones, or both.
+pub(crate) struct Answering<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) tutor: &'a Bert,
+    /// The teacher's for the whole training set.
+    pub(crate) answers: &'a Tensor,
+    pub(crate) data: &'a Data,
+}
+
+impl Answering<'_> {
+    pub(crate) fn loss(&self, model: &Bert, turn: &Turn<'_>) -> Result<Loss> {
+        let (options, lessons, config) = (self.options, &self.options.lessons, model.config());
         let trace = model.encode(turn.batch, Some(turn.key))?;
         let logits = model.classify(&trace.hidden[config.num_hidden_layers], turn.batch, Some(turn.key))?;
-        let lessons = &options.lessons;
         let (mut terms, mut parts) = (Vec::new(), Vec::new());
         if lessons.soft_weight > 0.0 {
             let wanted = match turn.changed {
-                true => tutor.logits(turn.batch, None)?,
+                true => self.tutor.logits(turn.batch, None)?,
                 false => {
                     let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
-                    answers.index_select(&Tensor::new(chosen, answers.device())?, 0)?
+                    self.answers.index_select(&Tensor::new(chosen, self.answers.device())?, 0)?
                 }
             };
             let soft = with_teacher(&logits, &wanted)?;
@@ -107,15 +126,13 @@ pub fn prediction(
             parts.push(("soft", soft));
         }
         if lessons.gold_weight > 0.0 {
-            let gold = with_truth(&logits, &data.train.answers(turn.chosen, model.device())?)?;
+            let gold = with_truth(&logits, &self.data.train.answers(turn.chosen, model.device())?)?;
             terms.push((&gold * lessons.gold_weight)?);
             parts.push(("gold", gold));
         }
         let total = Tensor::stack(&terms, 0)?.sum_all()?;
-        within_range(Loss { total, parts }, options, &trace, &config)
-    })?;
-    student.weights = weights.detached();
-    Ok(())
+        within_range(Loss { total, parts }, options, &trace, config)
+    }
 }
 
 /// The loss with the penalty on values outside their range.
@@ -128,7 +145,7 @@ fn within_range(mut loss: Loss, options: &Options, trace: &Trace, config: &Confi
     Ok(loss)
 }
 
-fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
+pub(crate) fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
     let mut config = config.clone();
     if let Some(p) = dropout {
         config.hidden_dropout_prob = p;
@@ -138,7 +155,7 @@ fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
 }
 
 /// The teacher's logits for the training set, computed once a run.
-fn answers(options: &Options, path: &Path, tutor: &Bert, data: &Data) -> Result<Tensor> {
+pub(crate) fn answers(options: &Options, path: &Path, tutor: &Bert, data: &Data) -> Result<Tensor> {
     const NAME: &str = "logits";
     let size = (data.train.len(), data.question.target.outputs());
     if path.is_file()

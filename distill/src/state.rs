@@ -15,6 +15,8 @@ pub enum Stage {
     Layers,
     /// The student learns the teacher's answers.
     Prediction,
+    /// The student's LayerNorms lose their division, layer by layer.
+    Norms,
 }
 
 impl Stage {
@@ -24,6 +26,7 @@ impl Stage {
             Stage::Teacher => "teacher",
             Stage::Layers => "stage 1",
             Stage::Prediction => "stage 2",
+            Stage::Norms => "norms",
         }
     }
 }
@@ -37,6 +40,17 @@ pub struct Best {
     pub step: u64,
 }
 
+/// A layer without the division in its LayerNorms.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NormTrial {
+    /// The layer.
+    pub layer: usize,
+    /// The score on the development set.
+    pub metric: f64,
+    /// Whether it stayed so.
+    pub kept: bool,
+}
+
 /// Everything about a run but its weights and the optimiser's moments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -48,6 +62,9 @@ pub struct State {
     pub global_step: u64,
     /// The best model of this stage.
     pub best: Option<Best>,
+    /// What was tried in [`Stage::Norms`] so far, from the last layer on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub norms: Vec<NormTrial>,
     /// What decides the run's numbers; a run is resumed with the same only.
     pub settings: Value,
     /// Sums of what will be logged next, and the number of steps they are over.
@@ -66,6 +83,7 @@ impl State {
             stage_step: 0,
             global_step: 0,
             best: None,
+            norms: Vec::new(),
             settings,
             pending: BTreeMap::new(),
             pending_steps: 0,
@@ -77,11 +95,16 @@ impl State {
     pub fn enter(&mut self, stage: Stage) {
         if self.stage < stage {
             self.stage = stage;
-            self.stage_step = 0;
-            self.best = None;
-            self.pending.clear();
-            self.pending_steps = 0;
+            self.begin();
         }
+    }
+
+    /// Begins a stage, or the next part of one.
+    pub fn begin(&mut self) {
+        self.stage_step = 0;
+        self.best = None;
+        self.pending.clear();
+        self.pending_steps = 0;
     }
 
     /// Adds numbers to what will be logged.

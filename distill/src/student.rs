@@ -10,7 +10,7 @@ use crate::folder::Folder;
 use crate::weights::Weights;
 
 /// A student before its first step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Student {
     /// Its configuration, with its own functions.
     pub config: Config,

@@ -158,6 +158,13 @@ impl Weights {
         self.0.iter().map(moved).collect::<Result<_>>().map(Weights)
     }
 
+    /// The same weights with one of them multiplied by a number.
+    pub fn scaled(&self, name: &str, factor: f64) -> Result<Weights> {
+        let mut tensors = self.0.clone();
+        tensors.insert(name.into(), self.tensor(name)?.affine(factor, 0.0)?);
+        Ok(Weights(tensors))
+    }
+
     /// Overwrites the numbers with those of `other`, in place.
     pub fn assign(&self, other: &Weights) -> Result<()> {
         for (name, tensor) in &self.0 {

@@ -1,6 +1,6 @@
 //! Tensors on the CPU as plain slices.
 
-use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+use candle_core::{CpuStorage, Device, Layout, Result, Storage, Tensor, bail};
 
 /// The numbers of a contiguous f32 storage.
 pub(crate) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -15,9 +15,9 @@ pub(crate) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
 pub(crate) struct Floats(Tensor);
 
 impl Floats {
-    /// Makes `tensor` contiguous, which costs nothing where it is.
+    /// Brings `tensor` to the CPU and makes it contiguous, which costs nothing where it is both.
     pub(crate) fn of(tensor: &Tensor) -> Result<Floats> {
-        Ok(Floats(tensor.contiguous()?))
+        Ok(Floats(tensor.to_device(&Device::Cpu)?.contiguous()?))
     }
 
     /// Calls `read` with the numbers.

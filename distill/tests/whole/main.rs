@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot prepare its world fails")]
 
+mod designs;
 mod files;
 mod gradients;
 mod hub;

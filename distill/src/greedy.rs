@@ -1,0 +1,89 @@
+//! LayerNorm without its division, layer by layer from the last to the first, as far as the score allows: the greedy way
+//! of the privacy-computing-friendly transformer.
+//!
+//! A layer without the division starts from factors that hold the mean deviation its rows had, is trained with stage 2's
+//! lesson, and goes back to what it was if the score on the development set falls too far.
+
+use anyhow::Result;
+
+use crate::bert::Bert;
+use crate::folder::Folder;
+use crate::judge::judge;
+use crate::ops::log_variances;
+use crate::options::Options;
+use crate::pipeline::{Data, plan};
+use crate::stages::{Answering, answers, with_dropout};
+use crate::state::{NormTrial, Stage};
+use crate::student::Student;
+use crate::training::{Run, train};
+use crate::weights::Weights;
+
+/// Texts from which a layer's deviations are taken.
+const TEXTS: usize = 64;
+
+/// Leaves the division out where it costs little.
+pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut Student, data: &Data) -> Result<()> {
+    let run_out = run.out.clone();
+    // One file for every number of layers without the division: a run that is taken up finds the one its state speaks of.
+    let path =
+        |student: &Student| run_out.join(format!("norms-{}.safetensors", student.config.linear_layer_norms.len()));
+    let without = run.state.norms.iter().filter(|trial| trial.kept).map(|trial| trial.layer);
+    student.config.linear_layer_norms = without.collect();
+    if run.state.stage < Stage::Norms {
+        run.state.enter(Stage::Norms);
+        student.weights.write(&path(student), false)?;
+    } else {
+        let device = student.weights.device()?.clone();
+        student.weights = Weights::read_file(&path(student), &student.config)?.on(&device)?;
+    }
+    let plan = plan(options, Stage::Norms, &data.train);
+    let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
+    let answers = answers(options, &run.out.join("teacher_logits.safetensors"), &tutor, data)?;
+    let lesson = Answering { options, tutor: &tutor, answers: &answers, data };
+    let mut before = score(student, data)?;
+    for layer in (0..student.config.num_hidden_layers).rev() {
+        if run.state.norms.iter().any(|trial| trial.layer == layer) {
+            continue;
+        }
+        let mut trial = student.config.clone();
+        trial.linear_layer_norms.push(layer);
+        let weights = without_division(student, layer, data)?.trainable(|_| false)?;
+        let config = with_dropout(&trial, options.stage2_dropout);
+        train(run, &plan, &config, &weights, data, |model, turn| lesson.loss(model, turn))?;
+        let tried = Student { config: trial, weights: weights.detached(), ..student.clone() };
+        let metric = score(&tried, data)?;
+        let kept = metric > before - options.lessons.norm_drop;
+        run.state.norms.push(NormTrial { layer, metric, kept });
+        run.state.begin();
+        if !options.quiet {
+            let verdict = if kept { "stays without" } else { "keeps" };
+            eprintln!("layer {layer} {verdict} the division: {metric:.4}, before {before:.4}");
+        }
+        if kept {
+            *student = tried;
+            before = metric;
+            student.weights.write(&path(student), false)?;
+        }
+    }
+    Ok(())
+}
+
+fn score(student: &Student, data: &Data) -> Result<f64> {
+    let model = Bert::new(&student.config, &student.weights)?;
+    Ok(judge(&model, &data.dev, &data.question, &|_| ())?.main())
+}
+
+/// The student's weights with a layer's factors made smaller by the deviation that its rows have in the mean.
+fn without_division(student: &Student, layer: usize, data: &Data) -> Result<Weights> {
+    let model = Bert::new(&student.config, &student.weights)?;
+    let chosen: Vec<usize> = (0..data.train.len().min(TEXTS)).collect();
+    let batch = data.train.pack(&chosen, student.config.num_attention_heads, model.device())?;
+    let trace = model.encode(&batch, None)?;
+    let mut weights = student.weights.clone();
+    for (norm, place) in [("attention.output", 1), ("output", 2)] {
+        let logs = log_variances(&trace.norm_inputs[place + 2 * layer])?;
+        let mean = logs.iter().map(|log| f64::from(-log / 2.0).exp()).sum::<f64>() / logs.len().max(1) as f64;
+        weights = weights.scaled(&format!("bert.encoder.layer.{layer}.{norm}.LayerNorm.weight"), mean)?;
+    }
+    Ok(weights)
+}
