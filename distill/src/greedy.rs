@@ -47,7 +47,7 @@ pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut S
         }
         let mut trial = student.config.clone();
         trial.linear_layer_norms.push(layer);
-        let weights = without_division(student, layer, data)?.trainable(|_| false)?;
+        let weights = without_division(student, layer, data)?.trainable(|name| options.lessons.freezes(name))?;
         let config = with_dropout(&trial, options.stage2_dropout);
         train(run, &plan, &config, &weights, data, |model, turn| lesson.loss(model, turn))?;
         let tried = Student { config: trial, weights: weights.detached(), ..student.clone() };

@@ -32,6 +32,9 @@ pub struct Lessons {
     /// what it is shown.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub augment: f32,
+    /// Train no embedding tables, the teacher's neither: they are half of a small model's weights, and a step is shorter.
+    #[arg(long)]
+    pub freeze_embeddings: bool,
     /// Train the teacher on so many tokens, not for a number of epochs.
     #[arg(long, value_name = "N", value_parser = tokens)]
     pub teacher_tokens: Option<u64>,
@@ -55,6 +58,11 @@ fn tokens(text: &str) -> Result<u64, String> {
 }
 
 impl Lessons {
+    /// Whether a weight is left as it is.
+    pub fn freezes(&self, name: &str) -> bool {
+        self.freeze_embeddings && name.starts_with("bert.embeddings.")
+    }
+
     /// The tokens of a stage, where they are given.
     pub fn tokens(&self, stage: Stage) -> Option<u64> {
         match stage {

@@ -104,7 +104,7 @@ pub struct Options {
     #[arg(long)]
     pub stage1_linear_decay: bool,
     /// Train the embedding tables in stage 1 even where the student starts with the teacher's.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "freeze_embeddings")]
     pub stage1_train_embeddings: bool,
     /// Epochs of stage 2 [default: 5].
     #[arg(long, value_name = "N")]

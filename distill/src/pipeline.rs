@@ -268,7 +268,7 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
         return Folder::read(&own, options.seed)?.on(teacher.weights.device()?);
     }
     let plan = plan(options, Stage::Teacher, &data.train);
-    let weights = teacher.weights.trainable(|_| false)?;
+    let weights = teacher.weights.trainable(|name| options.lessons.freezes(name))?;
     train(run, &plan, &teacher.config, &weights, data, |model, turn| {
         let logits = model.logits(turn.batch, Some(turn.key))?;
         let total = with_truth(&logits, &data.train.answers(turn.chosen, model.device())?)?;

@@ -28,7 +28,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
         return Ok(());
     }
     let plan = plan(options, Stage::Layers, &data.train);
-    let frozen = student.shares_embeddings && !options.stage1_train_embeddings;
+    let frozen = options.lessons.freeze_embeddings || student.shares_embeddings && !options.stage1_train_embeddings;
     // The pooler and the head have no part in this stage's loss, and weight decay must not touch them.
     let weights = student.weights.trainable(|name| {
         (frozen && name.starts_with("bert.embeddings.")) || name.contains("pooler") || name.starts_with("classifier")
@@ -88,7 +88,7 @@ pub fn prediction(
     if plan.schedule.steps == 0 {
         return Ok(());
     }
-    let weights = student.weights.trainable(|_| false)?;
+    let weights = student.weights.trainable(|name| options.lessons.freezes(name))?;
     let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let answers = answers(options, &run.out.join("teacher_logits.safetensors"), &tutor, data)?;
     let lesson = Answering { options, tutor: &tutor, answers: &answers, data };
