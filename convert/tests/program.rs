@@ -86,6 +86,21 @@ fn a_softmax_model_is_refused_with_the_command_that_helps() {
 }
 
 #[test]
+fn functions_that_no_engine_evaluates_are_refused_by_name() {
+    const SHIFT: &str = "\"attention_shift\": 5.0";
+    for (from, to, name) in [
+        ("\"2quad\"", "\"2relu\"", "`2relu`"),
+        (SHIFT, &format!("{SHIFT}, \"hidden_act\": \"relu\"") as &str, "`relu`"),
+        (SHIFT, &format!("{SHIFT}, \"hidden_act\": \"quad\""), "`quad`"),
+        (SHIFT, &format!("{SHIFT}, \"linear_layer_norms\": [0]"), "linear_layer_norms"),
+    ] {
+        let place = Place::new();
+        place.edit("config.json", from, to);
+        refused(&convert(&place, &[]), 3, &[name, "expected", "distill --teacher"]);
+    }
+}
+
+#[test]
 fn a_student_without_ranges_is_refused_with_both_cures() {
     let place = Place::without_calibration();
     refused(&convert(&place, &[]), 3, &["no calibration.json", "--calibrate --task TASK", "distill"]);

@@ -219,22 +219,24 @@ impl Config {
         Ok(())
     }
 
-    /// Why no private run evaluates its functions, if none does: which of them, and what would do.
-    pub fn refusal(&self) -> Option<String> {
-        let cure = "train a student with `--softmax 2quad --gelu gelu --layer-norm full`";
-        let comparisons = "needs comparisons, for which the masked engine has no protocol";
+    /// Why no private run evaluates it: the function that none has a protocol for, if there is one.
+    pub fn refusal(&self) -> Option<&'static str> {
         Some(match (self.attention_softmax, self.activation()) {
             (AttentionKind::Softmax, _) => {
                 "`attention_softmax` is `softmax` (or absent); expected `2quad`: an exponential and a maximum are not run on shares, \
-                 and a model trained with softmax gives other labels without it; teach a student: distill --teacher FOLDER \
-                 --task TASK --output-dir OUT, then convert OUT"
-                    .into()
+                 and a model trained with softmax gives other labels without it"
             }
-            (AttentionKind::TwoRelu, _) => format!("`attention_softmax` is 2relu, which {comparisons}; {cure}"),
-            (_, Activation::Relu) => format!("`hidden_act` is relu, which {comparisons}; {cure}"),
-            (_, Activation::Quad) => format!("`hidden_act` is quad, for which no engine has a protocol; {cure}"),
+            (AttentionKind::TwoRelu, _) => {
+                "`attention_softmax` is `2relu`; expected `2quad`: the masked engine has no comparisons, and the beaver engine \
+                 compares for its own GeLU only"
+            }
+            (_, Activation::Relu) => {
+                "`hidden_act` is `relu`; expected `gelu`: the masked engine has no comparisons, and the beaver engine compares for \
+                 its own GeLU only"
+            }
+            (_, Activation::Quad) => "`hidden_act` is `quad`; expected `gelu`: no engine evaluates quad",
             _ if !self.linear_layer_norms.is_empty() => {
-                format!("`linear_layer_norms` names layers without the division, for which no engine has a protocol; {cure}")
+                "`linear_layer_norms` names layers; expected none: no engine leaves the division out"
             }
             _ => return None,
         })

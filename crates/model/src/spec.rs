@@ -267,6 +267,10 @@ impl Spec {
                 Err(SpecError::Shape { what: what.into(), got: got.to_string(), expected: format!("1 to {most}") })
             }
         };
+        if !s.activation.is_private() {
+            let (what, expected) = ("activation".into(), "gelu or gelu_tanh".into());
+            return Err(SpecError::Shape { what, got: format!("{:?}", s.activation), expected });
+        }
         within("number of layers", s.layers, 24)?;
         within("width", s.width, 8192)?;
         within("number of heads", s.heads, s.width)?;

@@ -125,18 +125,36 @@ fn an_attention_shift_is_a_number_of_ordinary_size() {
 }
 
 #[test]
-fn the_three_names_of_two_gelus_are_known_and_others_refused_with_all_three() {
+fn the_names_of_activations_are_known_and_others_refused_with_all_of_them() {
     let with =
         |act: &str| Config::from_json(&CONFIG.replace("\"2quad\"", &format!("\"2quad\",\"hidden_act\":\"{act}\"")));
     assert_eq!(with("gelu").unwrap().activation(), Activation::Gelu);
     for name in ["gelu_new", "gelu_pytorch_tanh"] {
         assert_eq!(with(name).unwrap().activation(), Activation::GeluTanh);
     }
-    for name in ["relu", "GELU", "gelu_fast", ""] {
+    for (name, activation) in [("quad", Activation::Quad), ("relu", Activation::Relu)] {
+        let config = with(name).unwrap();
+        assert_eq!(config.activation(), activation);
+        assert!(config.refusal().unwrap().contains(name), "{name}");
+    }
+    for name in ["silu", "GELU", "gelu_fast", ""] {
         let error = with(name).unwrap_err().to_string();
         assert!(error.contains(&format!("`hidden_act` is {name};")), "{error}");
-        assert!(error.ends_with("gelu, gelu_new, gelu_pytorch_tanh"), "{error}");
+        assert!(error.ends_with("gelu, gelu_new, gelu_pytorch_tanh, quad, relu"), "{error}");
     }
+}
+
+#[test]
+fn functions_that_no_engine_evaluates_are_named() {
+    let with = |from: &str, to: &str| Config::from_json(&CONFIG.replace(from, to));
+    assert_eq!(with("", "").unwrap().refusal(), None);
+    for (to, name) in [("\"softmax\"", "softmax"), ("\"2relu\"", "2relu")] {
+        assert!(with("\"2quad\"", to).unwrap().refusal().unwrap().contains(name));
+    }
+    let linear = with("\"2quad\"", "\"2quad\",\"linear_layer_norms\":[0]").unwrap();
+    assert!(linear.refusal().unwrap().contains("linear_layer_norms"));
+    let error = with("\"2quad\"", "\"2quad\",\"linear_layer_norms\":[99]").unwrap_err().to_string();
+    assert!(error.contains("linear_layer_norms"), "{error}");
 }
 
 #[test]
