@@ -35,9 +35,9 @@ PUBLISHED = "--range-penalty 0 --stage1-learning-rate 1e-4 --stage2-learning-rat
 OURS = {
     "range": ["--range-penalty", "0.1"],
     "weights": ["--attention-loss", "weights"],
-    "rates": "--stage1-linear-decay --stage1-learning-rate 5e-4 --stage2-learning-rate 1e-4".split(),
+    "rates": "--stage1-linear-decay --stage1-learning-rate 5e-4 --stage2-learning-rate 2e-5".split(),
     "dry": "--stage1-dropout 0 --stage2-dropout 0".split(),
-    "half": [],
+    "split": [],
 }
 # What was tried and is not part of "ours"; ours+shift, say, has it.
 TRIED = {"shift": ["--attention-shift", "fit"], "augment": ["--augment", "0.15"]}
@@ -60,8 +60,8 @@ def student(arm, task, tokens, share, base):
                 parts.add(part)
         for part in sorted(parts):
             flags += (OURS | TRIED)[part]
-        if "half" in parts:
-            share = 0.5
+        if "split" in parts:
+            share = 0.75
     elif arm != "secformer":
         sys.exit(f"no arm `{arm}`")
     # STS-B's published stage 2 is the true number's

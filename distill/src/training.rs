@@ -128,6 +128,10 @@ pub fn train(
     let mut order: Option<(u64, Vec<Vec<usize>>)> = None;
     let progress = Progress::new(plan.stage.name(), steps, run.state.stage_step, plan.quiet);
     let mut clock = (Instant::now(), run.state.stage_step);
+    // What a stage begins with may be better than anything it finds.
+    if plan.keep_best && run.state.stage_step == 0 && run.state.best.is_none() && steps > 0 {
+        evaluate(run, plan, &judged, weights, data, &progress)?;
+    }
     while run.state.stage_step < steps {
         let step = run.state.stage_step;
         let (epoch, place) = (step / per_epoch, (step % per_epoch) as usize);
