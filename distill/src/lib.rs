@@ -15,6 +15,7 @@ pub mod memory;
 pub mod ops;
 pub mod options;
 pub mod output;
+pub mod parallel;
 pub mod pipeline;
 pub mod place;
 pub mod progress;

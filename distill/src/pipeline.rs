@@ -1,6 +1,7 @@
 //! The whole recipe, from folders to a folder.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cli::coded;
@@ -14,10 +15,11 @@ use crate::bert::Bert;
 use crate::calibration::write_calibration;
 use crate::card::Card;
 use crate::faults::bad_file;
-use crate::folder::{self, Folder};
+use crate::folder::{self, CONFIG, Folder, WEIGHTS};
 use crate::judge::{extend, judge, results};
 use crate::loss::with_truth;
 use crate::options::Options;
+use crate::parallel::{Launch, Terms, World, digest};
 use crate::progress::over;
 use crate::question::Question;
 use crate::range::{LayerRanges, ranges};
@@ -42,26 +44,36 @@ pub struct Data {
     pub dev: Samples,
 }
 
-/// Does what the options ask for.
-pub fn run(options: &Options) -> Result<()> {
-    let (teacher, start, data) = read(options)?;
+/// Does what the options ask for, with the other processes that were launched.
+pub fn run(options: &Options, launch: &Launch) -> Result<()> {
+    // Rank 0 speaks for all.
+    let options = &Options { quiet: options.quiet || launch.rank > 0, ..options.clone() };
+    let (teacher, start, data) = read(options, launch.size)?;
     // What does not fit together is refused before the teacher learns for an hour.
     student::start(&teacher, start.clone(), options.student_layers)?;
-    let mut run = output::begin(options)?;
+    let terms = Terms { settings: serde_json::to_value(options)?, texts: digest::of_texts(&data.train) };
+    let world = World::join(launch, terms, Duration::from_secs(options.ddp_timeout))?;
+    let mut run = output::begin(options, world)?;
     let teacher = fine_tuned(options, &mut run, teacher, &data)?;
+    if launch.size > 1 {
+        run.world.agree("the teacher's weights", digest::of_weights(&teacher.weights)?)?;
+    }
     let mut student = student::start(&teacher, start, options.student_layers)?;
     stages::layers(options, &mut run, &teacher, &mut student, &data)?;
     stages::prediction(options, &mut run, &teacher, &mut student, &data)?;
+    if !run.world.leads() {
+        return Ok(());
+    }
     finish(options, &run, &teacher, &student, &data)
 }
 
 /// What [`run`] would do, in words.
-pub fn describe(options: &Options) -> Result<String> {
-    let (teacher, start, data) = read(options)?;
+pub fn describe(options: &Options, launch: &Launch) -> Result<String> {
+    let (teacher, start, data) = read(options, launch.size)?;
     let student = student::start(&teacher, start, options.student_layers)?;
     let texts = data.train.len();
     let stage = |stage| {
-        let Plan { epochs, schedule, .. } = plan(options, stage, texts);
+        let Plan { epochs, schedule, .. } = plan(options, stage, texts, launch.size);
         format!("{}: {epochs} epochs, {} steps, learning rate {:e}\n", stage.name(), schedule.steps, schedule.peak)
     };
     let first = if teacher.has_head { "teacher: has a head for the task\n".into() } else { stage(Stage::Teacher) };
@@ -79,7 +91,7 @@ pub fn describe(options: &Options) -> Result<String> {
 }
 
 /// Everything a run starts from: the teacher, what the student starts from unless that is the teacher, the texts.
-fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
+fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, Data)> {
     output::check(options)?;
     let source = options.data.needed()?;
     let name = options.teacher.as_deref().context("--teacher is needed")?;
@@ -91,7 +103,8 @@ fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
     let length = length(options, &[(&teacher, &config), (start.as_deref().unwrap_or(&teacher), &mine)])?;
     student::check_layers(options.student_layers, mine.num_hidden_layers)?;
     mine.num_hidden_layers = options.student_layers.unwrap_or(mine.num_hidden_layers);
-    memory::check(options.memory, &config, &mine, usize::from(options.per_device_train_batch_size), length)?;
+    let batch = usize::from(options.per_device_train_batch_size);
+    memory::check(options.memory, &config, &mine, batch, length, processes)?;
     let teacher = Folder::read(&teacher, options.seed)?;
     let (question, teacher) = Question::for_teacher(source, teacher, options.seed)?;
     let start = match &start {
@@ -246,26 +259,34 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
         return Ok(teacher);
     }
     if run.state.stage > Stage::Teacher {
-        return Folder::read(&own, options.seed);
+        return Folder::read(run.world.lend(&own, &[CONFIG, WEIGHTS])?.folder(), options.seed);
     }
-    let plan = plan(options, Stage::Teacher, data.train.len());
+    let plan = plan(options, Stage::Teacher, data.train.len(), run.world.size());
     let weights = teacher.weights.trainable(|_| false)?;
     train(run, &plan, &teacher.config, &weights, data, |model, turn| {
         let logits = model.logits(turn.batch, Some(turn.key))?;
-        let total = with_truth(&logits, &data.train.answers(turn.chosen)?)?;
+        let total = turn.share.over_texts(&with_truth(&logits, &data.train.answers(turn.chosen)?)?)?;
         Ok(Loss { total, parts: Vec::new() })
     })?;
-    folder::write(&own, &teacher.config, &weights, &teacher.path, false)?;
+    if run.world.leads() {
+        folder::write(&own, &teacher.config, &weights, &teacher.path, false)?;
+    }
     let teacher = Folder { path: own, weights: weights.detached(), has_head: true, ..teacher };
     if !options.quiet {
-        let metrics = judged(options, &Bert::new(&teacher.config, &teacher.weights)?, &data.question, &data.dev)?;
+        let model = Bert::new(&teacher.config, &teacher.weights)?;
+        let metrics = over(options.quiet, "judging", data.dev.len(), |step| {
+            judge(&model, &data.dev, &data.question, &|texts| {
+                step(texts);
+                run.world.alive();
+            })
+        })?;
         eprintln!("teacher: {}, written to {}", metrics.words(), teacher.path.display());
     }
     Ok(teacher)
 }
 
 /// The numbers of a stage.
-pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
+pub(crate) fn plan(options: &Options, stage: Stage, examples: usize, processes: usize) -> Plan {
     let (epochs, rate, shape) = match stage {
         Stage::Teacher => (
             options.teacher_epochs.or(options.num_train_epochs).unwrap_or(3),
@@ -283,7 +304,8 @@ pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
             Shape::WarmUp(f64::from(options.warmup_ratio)),
         ),
     };
-    let batches = Batches { size: usize::from(options.per_device_train_batch_size), pool: 1, seed: options.seed };
+    let size = usize::from(options.per_device_train_batch_size) * processes;
+    let batches = Batches { size, pool: 1, seed: options.seed };
     let steps = epochs.saturating_mul(batches.count(examples) as u64);
     Plan {
         stage,

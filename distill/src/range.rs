@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::bert::{Bert, Trace};
 use crate::ops::{excess, log_variances, spread};
+use crate::parallel::Share;
 use crate::samples::Samples;
 
 // The four numbers below are targets of the training, not limits of the private run: those are in the crate `model`
@@ -34,23 +35,24 @@ pub fn score_range(config: &Config, layer: usize) -> (f32, f32) {
     (NEAREST - shifts.fold(f32::INFINITY, f32::min), HIGHEST_SCORE)
 }
 
-/// The penalty on everything outside its range, per layer.
-pub fn penalty(trace: &Trace, config: &Config) -> Result<Tensor> {
+/// The penalty on everything outside its range, per layer; this process's share of the whole batch's.
+pub fn penalty(trace: &Trace, config: &Config, share: &Share<'_>) -> Result<Tensor> {
     let mut terms = Vec::new();
     if config.attention_softmax == AttentionKind::TwoQuad {
         for (layer, scores) in trace.scores.iter().enumerate() {
             let (low, high) = score_range(config, layer);
-            terms.push(excess(scores, low, high)?);
+            terms.push(share.over_scores(&excess(scores, low, high)?)?);
         }
     }
     for inputs in &trace.gelu_inputs {
-        terms.push(excess(inputs, -GELU, GELU)?);
+        terms.push(share.over_tokens(&excess(inputs, -GELU, GELU)?)?);
     }
     // The first norm's input is the sum of the embeddings, which may be frozen.
-    for inputs in trace.norm_inputs.iter().skip(1) {
-        let logs = log_variances(inputs)?;
-        let centre = logs.iter().sum::<f32>() / logs.len().max(1) as f32;
-        terms.push(spread(inputs, centre, LOG_VARIANCE)?);
+    let norms = &trace.norm_inputs[1..];
+    let sums =
+        norms.iter().map(|inputs| Ok(log_variances(inputs)?.iter().sum::<f32>())).collect::<Result<Vec<f32>>>()?;
+    for (inputs, centre) in norms.iter().zip(share.means(sums)?) {
+        terms.push(share.over_tokens(&spread(inputs, centre, LOG_VARIANCE)?)?);
     }
     Ok(Tensor::stack(&terms, 0)?.sum_all()?)
 }

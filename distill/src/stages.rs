@@ -12,6 +12,7 @@ use crate::folder::Folder;
 use crate::judge;
 use crate::loss::{mean_square, with_teacher, with_truth};
 use crate::options::Options;
+use crate::parallel::{Share, World};
 use crate::pipeline::{Data, plan};
 use crate::progress::over;
 use crate::range::{penalty, score_range};
@@ -25,7 +26,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     if run.state.stage > Stage::Layers {
         return Ok(());
     }
-    let plan = plan(options, Stage::Layers, data.train.len());
+    let plan = plan(options, Stage::Layers, data.train.len(), run.world.size());
     let frozen = student.shares_embeddings && !options.stage1_train_embeddings;
     // The pooler and the head have no part in this stage's loss, and weight decay must not touch them.
     let weights = student.weights.trainable(|name| {
@@ -51,11 +52,11 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
             scores.push(mean_square(&trace.scores[mine], &target)?);
             hidden.push(mean_square(&trace.hidden[mine + 1], &wanted.hidden[its + 1])?);
         }
-        let scores = Tensor::stack(&scores, 0)?.sum_all()?;
-        let hidden = Tensor::stack(&hidden, 0)?.sum_all()?;
+        let scores = turn.share.over_scores(&Tensor::stack(&scores, 0)?.sum_all()?)?;
+        let hidden = turn.share.over_tokens(&Tensor::stack(&hidden, 0)?.sum_all()?)?;
         let total = (&scores + &hidden)?;
         let parts = vec![("scores", scores), ("hidden", hidden)];
-        within_range(Loss { total, parts }, options, &trace, &config)
+        within_range(Loss { total, parts }, options, &trace, &config, turn.share)
     })?;
     student.weights = weights.detached();
     Ok(())
@@ -70,36 +71,36 @@ pub fn prediction(
     data: &Data,
 ) -> Result<()> {
     run.state.enter(Stage::Prediction);
-    let plan = plan(options, Stage::Prediction, data.train.len());
+    let plan = plan(options, Stage::Prediction, data.train.len(), run.world.size());
     if plan.schedule.steps == 0 {
         return Ok(());
     }
     let weights = student.weights.trainable(|_| false)?;
-    let answers = answers(options, &run.out.join("teacher_logits.safetensors"), teacher, data)?;
+    let answers = shared_answers(options, run, teacher, data)?;
     let config = with_dropout(&student.config, options.stage2_dropout);
     train(run, &plan, &config, &weights, data, |model, turn| {
         let trace = model.encode(turn.batch, Some(turn.key))?;
         let logits = model.classify(&trace.hidden[config.num_hidden_layers], turn.batch, Some(turn.key))?;
         let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
         let wanted = answers.index_select(&Tensor::new(chosen, &Device::Cpu)?, 0)?;
-        let soft = with_teacher(&logits, &wanted)?;
+        let soft = turn.share.over_texts(&with_teacher(&logits, &wanted)?)?;
         let mut total = soft.clone();
         let mut parts = vec![("soft", soft)];
         if options.gold_weight > 0.0 {
-            let gold = with_truth(&logits, &data.train.answers(turn.chosen)?)?;
+            let gold = turn.share.over_texts(&with_truth(&logits, &data.train.answers(turn.chosen)?)?)?;
             total = (total + (&gold * options.gold_weight)?)?;
             parts.push(("gold", gold));
         }
-        within_range(Loss { total, parts }, options, &trace, &config)
+        within_range(Loss { total, parts }, options, &trace, &config, turn.share)
     })?;
     student.weights = weights.detached();
     Ok(())
 }
 
 /// The loss with the penalty on values outside their range.
-fn within_range(mut loss: Loss, options: &Options, trace: &Trace, config: &Config) -> Result<Loss> {
+fn within_range(mut loss: Loss, options: &Options, trace: &Trace, config: &Config, share: &Share<'_>) -> Result<Loss> {
     if options.range_penalty > 0.0 {
-        let range = penalty(trace, config)?;
+        let range = penalty(trace, config, share)?;
         loss.total = (loss.total + (&range * options.range_penalty)?)?;
         loss.parts.push(("range", range));
     }
@@ -115,8 +116,22 @@ fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
     config
 }
 
+/// The teacher's logits for the training set, which rank 0 asks for.
+fn shared_answers(options: &Options, run: &Run, teacher: &Folder, data: &Data) -> Result<Tensor> {
+    const NAME: &str = "teacher_logits.safetensors";
+    let ask = |folder: &Path| answers(options, &run.world, &folder.join(NAME), teacher, data);
+    match run.world.leads() {
+        true => {
+            let logits = ask(&run.out)?;
+            run.world.lend(&run.out, &[NAME])?;
+            Ok(logits)
+        }
+        false => ask(run.world.lend(&run.out, &[NAME])?.folder()),
+    }
+}
+
 /// The teacher's logits for the training set, computed once a run.
-fn answers(options: &Options, path: &Path, teacher: &Folder, data: &Data) -> Result<Tensor> {
+fn answers(options: &Options, world: &World, path: &Path, teacher: &Folder, data: &Data) -> Result<Tensor> {
     const NAME: &str = "logits";
     let size = (data.train.len(), data.question.target.outputs());
     if path.is_file()
@@ -127,7 +142,10 @@ fn answers(options: &Options, path: &Path, teacher: &Folder, data: &Data) -> Res
     }
     let model = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let rows = over(options.quiet, "stage 2: asking the teacher", data.train.len(), |step| {
-        judge::logits(&model, &data.train, step)
+        judge::logits(&model, &data.train, &|texts| {
+            step(texts);
+            world.alive();
+        })
     })?;
     let logits = Tensor::from_vec(rows.concat(), size, &Device::Cpu)?;
     atomic::write_tensors(path, [(NAME, logits.clone())], ("format", "pt".into()))?;
