@@ -52,8 +52,10 @@ pub fn run(options: &Options, launch: &Launch) -> Result<()> {
     // What does not fit together is refused before the teacher learns for an hour.
     student::start(&teacher, start.clone(), options.student_layers)?;
     let terms = Terms { settings: serde_json::to_value(options)?, texts: digest::of_texts(&data.train) };
-    let world = World::join(launch, terms, Duration::from_secs(options.ddp_timeout))?;
-    let mut run = output::begin(options, world)?;
+    let waiting = cli::spinner(options.quiet || launch.size == 1, "waiting for the other processes");
+    let world = World::join(launch, terms, Duration::from_secs(options.ddp_timeout));
+    waiting.finish_and_clear();
+    let mut run = output::begin(options, world?)?;
     let teacher = fine_tuned(options, &mut run, teacher, &data)?;
     if launch.size > 1 {
         run.world.agree("the teacher's weights", digest::of_weights(&teacher.weights)?)?;

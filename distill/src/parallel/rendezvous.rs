@@ -117,24 +117,38 @@ pub(super) fn meet(launch: &Launch, terms: Terms, patience: Duration) -> Result<
 
 /// Rank 0: waits for all others, refuses those that are unlike, tells all where the others are.
 fn gather(listener: &Listener, size: usize, terms: &Terms, until: Instant) -> Result<Meeting> {
-    let mut found: BTreeMap<usize, (TcpLink, SocketAddr)> = BTreeMap::new();
-    while let Some(missing) = (1..size).find(|rank| !found.contains_key(rank)) {
-        let Some((mut link, address, hello)) = accept::<Hello>(listener, missing, until)? else { continue };
-        let rank = hello.rank;
-        let twice = || found.contains_key(&rank).then(|| format!("there are two processes of rank {rank}"));
-        if let Some(refusal) = unlike(&hello, size, terms).or_else(twice) {
-            let answer = Answer::Refusal(refusal.clone());
-            for link in found.values_mut().map(|(link, _)| link).chain([&mut link]) {
-                // whether it hears it or not, this process ends
-                let _ = say(link, &answer);
+    let mut came: Vec<(TcpLink, SocketAddr, usize)> = Vec::new();
+    let (mut refusal, mut until) = (None, until);
+    while came.len() + 1 < size {
+        let missing = (1..size).find(|rank| came.iter().all(|(_, _, there)| there != rank)).unwrap_or(0);
+        let (link, address, hello) = match accept::<Hello>(listener, missing, until) {
+            Ok(Some(somebody)) => somebody,
+            Ok(None) => continue,
+            Err(_) if refusal.is_some() => break,
+            Err(error) => return Err(error),
+        };
+        if refusal.is_none() {
+            let rank = hello.rank;
+            let twice = came.iter().any(|(_, _, there)| *there == rank);
+            let twice = || twice.then(|| format!("there are two processes of rank {rank}"));
+            refusal = unlike(&hello, size, terms).or_else(twice);
+            if refusal.is_some() {
+                // Those that come now still hear of it.
+                until = until.min(Instant::now() + HELLO);
             }
-            return Err(coded(REFUSED, refusal));
         }
-        found.insert(rank, (link, SocketAddr::new(address.ip().to_canonical(), hello.port)));
+        came.push((link, SocketAddr::new(address.ip().to_canonical(), hello.port), hello.rank));
     }
-    let places = found.iter().map(|(rank, (_, place))| (*rank, *place)).collect();
+    if let Some(refusal) = refusal {
+        for (link, _, _) in &mut came {
+            // whether it hears it or not, this process ends
+            let _ = say(link, &Answer::Refusal(refusal.clone()));
+        }
+        return Err(coded(REFUSED, refusal));
+    }
+    let places = came.iter().map(|(_, place, rank)| (*rank, *place)).collect();
     let meeting = Meeting { places, session: RandomState::new().build_hasher().finish() };
-    for (link, _) in found.values_mut() {
+    for (link, _, _) in &mut came {
         say(link, &Answer::Welcome(meeting.clone()))?;
     }
     Ok(meeting)

@@ -63,9 +63,10 @@ impl Share<'_> {
     }
 }
 
-/// Alone a mean is what it is, bit for bit.
+/// Alone a mean is what it is, bit for bit. The share is a tensor, for candle makes no gradients of what a number 0 multiplies,
+/// and all processes must have the same ones.
 fn part(mean: &Tensor, share: f64) -> candle_core::Result<Tensor> {
-    if share == 1.0 { Ok(mean.clone()) } else { mean * share }
+    if share == 1.0 { Ok(mean.clone()) } else { mean.mul(&Tensor::new(share as f32, mean.device())?) }
 }
 
 #[cfg(test)]

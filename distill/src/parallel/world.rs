@@ -1,7 +1,7 @@
 //! The processes that train one student together, as one of them sees them.
 
 use std::cell::RefCell;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Cursor, Read, Write, empty, sink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -113,7 +113,7 @@ impl World {
                 length = file.metadata().map_err(|error| bad_file(&path, error))?.len();
                 source = Box::new(file);
             } else {
-                target = Box::new(fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?);
+                target = Box::new(File::create(&path).with_context(|| format!("cannot write {}", path.display()))?);
             }
             ring.borrow_mut().broadcast(&mut *source, length, &mut *target, FILE)?;
         }
