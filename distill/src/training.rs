@@ -188,6 +188,10 @@ pub fn train(
         }
     }
     progress.finish();
+    if world.size() > 1 {
+        // All took the same steps; what a bug or another build did otherwise must not pass.
+        world.agree("the weights", digest::of_weights(weights)?)?;
+    }
     if plan.keep_best && run.state.best.is_some() {
         let lent = world.lend(&run.out, &[BEST])?;
         weights.assign(&Weights::read_file(&lent.folder().join(BEST), config)?)?;

@@ -125,8 +125,8 @@ impl World {
         if self.broadcast_u64(mine)? == mine {
             return Ok(());
         }
-        let rank = self.rank;
-        Err(coded(BAD_INPUT, format!("{what} of rank {rank} differ from rank 0's; give all processes the same models")))
+        let (rank, cure) = (self.rank, "give all processes the same models and the same build of distill");
+        Err(coded(BAD_INPUT, format!("{what} of rank {rank} differ from rank 0's; {cure}")))
     }
 
     /// Tells those who wait for this process that it is at work; what goes wrong is said by what they wait for.
@@ -139,5 +139,54 @@ impl World {
     /// This process's part of a batch whose texts have these lengths in the training set.
     pub fn share<'a>(&'a self, batch: &'a [usize], lengths: &[usize]) -> Share<'a> {
         Share::new(self, batch, segment(batch.len(), self.rank, self.size), lengths)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::{fs, thread};
+
+    use super::*;
+
+    /// What each of two processes makes of their world.
+    fn on_both<T: Send + 'static>(work: fn(&World, PathBuf) -> T, folder: &Path) -> Vec<T> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let start = |rank| {
+            let launch = Launch { rank, size: 2, local_rank: rank, master: Some(("127.0.0.1".into(), port)) };
+            let (terms, folder) = (Terms { settings: ().into(), texts: 0 }, folder.to_path_buf());
+            thread::spawn(move || work(&World::join(&launch, terms, Duration::from_secs(20)).unwrap(), folder))
+        };
+        [0, 1].map(start).map(|thread| thread.join().unwrap()).into()
+    }
+
+    #[test]
+    fn unlike_weights_are_refused() {
+        let folder = Path::new("");
+        assert!(on_both(|world, _| world.agree("the weights", 7), folder).iter().all(Result::is_ok));
+        let ends = on_both(|world, _| world.agree("the weights", 7 + world.rank() as u64), folder);
+        let error = ends[1].as_ref().unwrap_err();
+        assert_eq!(error.chain().find_map(cli::exit::code_in), Some(BAD_INPUT));
+        assert!(error.to_string().starts_with("the weights of rank 1 differ from rank 0's"), "{error}");
+    }
+
+    #[test]
+    fn what_rank_0_lends_is_a_copy_that_goes_when_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), "all of it").unwrap();
+        fs::write(folder.path().join("empty"), "").unwrap();
+        let got = on_both(
+            |world, folder| {
+                let lent = world.lend(&folder, &["a", "empty"]).unwrap();
+                let read = |name| fs::read_to_string(lent.folder().join(name)).unwrap();
+                (lent.folder().to_path_buf(), read("a"), read("empty"))
+            },
+            folder.path(),
+        );
+        for (place, a, empty) in &got {
+            assert_eq!((a.as_str(), empty.as_str()), ("all of it", ""));
+            assert_eq!(place.exists(), place == folder.path());
+        }
+        assert_ne!(got[0].0, got[1].0);
     }
 }
