@@ -14,6 +14,8 @@ use crate::weights::Weights;
 const STATE: &str = "trainer_state.json";
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
+/// The files with the weights and the optimiser's memory.
+pub const TENSORS: [&str; 2] = [MODEL, OPTIMIZER];
 
 /// Writes `checkpoint-N` and then removes the older ones. The folder appears whole or not at all.
 pub fn write(out: &Path, state: &State, weights: &Weights, optimiser: &mut AdamW) -> Result<()> {

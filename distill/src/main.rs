@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use cli::exit::{BAD_INPUT, INTERRUPTED, OTHER};
 use distill::options::Options;
+use distill::parallel::Launch;
 use distill::training::{STOP, TRAINING};
 
 fn main() -> ExitCode {
@@ -40,13 +41,18 @@ fn main() -> ExitCode {
 }
 
 fn act(options: &Options) -> anyhow::Result<()> {
+    let launch = Launch::from_env()?;
+    if launch.rank > 0 && (options.dry_run || options.evaluate_only.is_some()) {
+        // Rank 0 answers.
+        return Ok(());
+    }
     match &options.evaluate_only {
         Some(folder) => {
             let results = distill::pipeline::evaluate(options, folder)?;
             answer(&format!("{}\n", serde_json::to_string_pretty(&results)?))
         }
-        None if options.dry_run => answer(&distill::pipeline::describe(options)?),
-        None => distill::pipeline::run(options),
+        None if options.dry_run => answer(&distill::pipeline::describe(options, &launch)?),
+        None => distill::pipeline::run(options, &launch),
     }
 }
 

@@ -15,12 +15,23 @@ const NUMBER: u64 = 4;
 /// The program, its threads and its buffers.
 const PROGRAM: u64 = 40 << 20;
 
-/// Refuses a run that does not fit: the teacher's and the student's configurations, texts in a batch, tokens in a text.
-pub fn check(memory: Memory, teacher: &Config, student: &Config, batch: usize, length: usize) -> Result<()> {
+/// Refuses a run that does not fit: the teacher's and the student's configurations, texts in a batch, tokens in a text,
+/// processes that train together.
+pub fn check(
+    memory: Memory,
+    teacher: &Config,
+    student: &Config,
+    batch: usize,
+    length: usize,
+    processes: usize,
+) -> Result<()> {
     let total = |needs: &Needs| needs.iter().map(|(_, bytes)| bytes).sum::<u64>();
     let stages = [tuning(teacher, batch, length), taught(teacher, student, batch, length)];
     let mut needs = stages.into_iter().max_by_key(total).unwrap_or_default();
     needs.push(("observing what is opened", observed(student)));
+    if processes > 1 {
+        needs.push(("gradients to exchange", weights(teacher).max(weights(student))));
+    }
     let cure = format!(
         "lower --per-device-train-batch-size (now {batch}) or --max-seq-length (now {length}), or say with --memory how much \
          there is"

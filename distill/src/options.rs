@@ -139,6 +139,10 @@ pub struct Options {
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip)]
     pub save_steps: u64,
+    /// Seconds of silence after which a process that trains with this one (torchrun) counts as lost.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[serde(skip)]
+    pub ddp_timeout: u64,
     /// Only judge a model's folder on the development set, as stored, and print the result.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["teacher", "student", "output_dir"])]
     #[serde(skip)]

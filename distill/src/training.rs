@@ -1,7 +1,8 @@
 //! One stage: batches, losses, steps, evaluations, checkpoints.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -18,11 +19,15 @@ use crate::bert::{Bert, Packed};
 use crate::checkpoint;
 use crate::judge::{extend, judge, results};
 use crate::ops::DropoutKey;
+use crate::parallel::{Share, World, digest, exchange};
 use crate::pipeline::Data;
 use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::state::{Best, Stage, State};
 use crate::weights::Weights;
+
+/// The best weights of a stage, in the output folder.
+const BEST: &str = "best.safetensors";
 
 /// Set when the user asks to stop; looked at between two steps.
 pub static STOP: AtomicBool = AtomicBool::new(false);
@@ -60,6 +65,8 @@ pub struct Loss {
 pub struct Turn<'a> {
     /// The texts' numbers in the training set.
     pub chosen: &'a [usize],
+    /// What they are of the whole batch.
+    pub share: &'a Share<'a>,
     /// The texts.
     pub batch: &'a Packed,
     /// What dropout is drawn from.
@@ -104,6 +111,8 @@ pub struct Run {
     pub resume: Option<PathBuf>,
     /// The run's state.
     pub state: State,
+    /// The processes that train.
+    pub world: Rc<World>,
 }
 
 /// Trains `weights` in place until the stage is over; with `keep_best` they are the best ones then.
@@ -116,11 +125,16 @@ pub fn train(
     lesson: impl Fn(&Bert, &Turn<'_>) -> Result<Loss>,
 ) -> Result<()> {
     let _looking = Looking::new();
+    let world = Rc::clone(&run.world);
     let steps = plan.schedule.steps;
     let mut optimiser = AdamW::new(plan.optimiser, weights);
     if let Some(folder) = run.resume.take() {
-        checkpoint::read_weights(&folder, config, weights)?;
-        checkpoint::read_optimiser(&folder, &run.state, &mut optimiser)?;
+        let lent = world.lend(&folder, &checkpoint::TENSORS)?;
+        checkpoint::read_weights(lent.folder(), config, weights)?;
+        checkpoint::read_optimiser(lent.folder(), &run.state, &mut optimiser)?;
+    }
+    if world.size() > 1 {
+        world.agree("the weights", digest::of_weights(weights)?)?;
     }
     let model = Bert::new(config, weights)?;
     let judged = Bert::new(config, &weights.detached())?;
@@ -136,20 +150,31 @@ pub fn train(
             order = Some((epoch, plan.batches.epoch(epoch + 1000 * plan.stage as u64, data.train.lengths())));
         }
         let (_, batches) = order.as_ref().context("an epoch without batches")?;
-        let chosen = &batches[place];
-        let key = DropoutKey { seed: plan.batches.seed, step: run.state.global_step };
+        let share = world.share(&batches[place], data.train.lengths());
+        let chosen = share.texts;
+        // Every process drops others of its numbers.
+        let draw = run.state.global_step * world.size() as u64 + world.rank() as u64;
+        let key = DropoutKey { seed: plan.batches.seed, step: draw };
         let (heads, changed) = (config.num_attention_heads, plan.augment > 0.0);
         let batch = match changed {
             true => data.train.pack_changed(chosen, heads, model.device(), plan.augment, key)?,
             false => data.train.pack(chosen, heads, model.device())?,
         };
-        let loss = lesson(&model, &Turn { chosen, batch: &batch, key, changed })?;
+        let loss = lesson(&model, &Turn { chosen, share: &share, batch: &batch, key, changed })?;
         let rate = plan.schedule.rate(step);
-        let norm = optimiser.step(weights, &loss.total.backward()?, rate)?;
-        let mut numbers = vec![("loss", scalar(&loss.total)?), ("grad_norm", norm)];
-        for (name, part) in &loss.parts {
-            numbers.push((name, scalar(part)?));
+        let mut gradients = loss.total.backward()?;
+        let mut sums = vec![scalar(&loss.total)?];
+        for (_, part) in &loss.parts {
+            sums.push(scalar(part)?);
         }
+        // Whichever process is asked to stop, all hear of it in the same step.
+        sums.push(f64::from(u8::from(STOP.load(Ordering::Relaxed))));
+        exchange(&world, weights, &mut gradients, &mut sums)?;
+        let norm = optimiser.step(weights, &gradients, rate)?;
+        let asked = sums.pop().is_some_and(|processes| processes > 0.0);
+        let names = ["loss"].into_iter().chain(loss.parts.iter().map(|(name, _)| *name));
+        let mut numbers: Vec<(&str, f64)> = names.zip(sums).collect();
+        numbers.push(("grad_norm", norm));
         run.state.note(&numbers);
         run.state.stage_step += 1;
         run.state.global_step += 1;
@@ -161,8 +186,8 @@ pub fn train(
         if done.is_multiple_of(plan.evaluate_every) || done == steps {
             evaluate(run, plan, &judged, weights, data, &progress)?;
         }
-        let stop = STOP.load(Ordering::Relaxed);
-        if done.is_multiple_of(plan.save_every) || done == steps || stop {
+        let stop = asked || (world.size() == 1 && STOP.load(Ordering::Relaxed));
+        if world.leads() && (done.is_multiple_of(plan.save_every) || done == steps || stop) {
             checkpoint::write(&run.out, &run.state, weights, &mut optimiser)?;
         }
         if stop {
@@ -171,14 +196,15 @@ pub fn train(
         }
     }
     progress.finish();
+    if world.size() > 1 {
+        // All took the same steps; what a bug or another build did otherwise must not pass.
+        world.agree("the weights", digest::of_weights(weights)?)?;
+    }
     if plan.keep_best && run.state.best.is_some() {
-        weights.assign(&Weights::read_file(&best_path(&run.out), config)?)?;
+        let lent = world.lend(&run.out, &[BEST])?;
+        weights.assign(&Weights::read_file(&lent.folder().join(BEST), config)?)?;
     }
     Ok(())
-}
-
-fn best_path(out: &Path) -> PathBuf {
-    out.join("best.safetensors")
 }
 
 fn scalar(tensor: &Tensor) -> Result<f64> {
@@ -208,18 +234,24 @@ fn evaluate(
     progress: &Progress,
 ) -> Result<()> {
     let done = Cell::new(0);
-    let metrics = judge(judged, &data.dev, &data.question, &|texts| {
-        done.set(done.get() + texts);
-        progress.judging(done.get(), data.dev.len());
-    })?;
-    let metric = metrics.main();
+    let metrics = match run.world.leads() {
+        true => Some(judge(judged, &data.dev, &data.question, &|texts| {
+            done.set(done.get() + texts);
+            progress.judging(done.get(), data.dev.len());
+            run.world.alive();
+        })?),
+        false => None,
+    };
+    let metric = metrics.as_ref().map_or(0, |metrics| metrics.main().to_bits());
+    let metric = f64::from_bits(run.world.broadcast_u64(metric)?);
     let better = run.state.best.is_none_or(|best| metric > best.metric);
     if better {
-        if plan.keep_best {
-            weights.write(&best_path(&run.out), false)?;
+        if plan.keep_best && run.world.leads() {
+            weights.write(&run.out.join(BEST), false)?;
         }
         run.state.best = Some(Best { metric, step: run.state.stage_step });
     }
+    let Some(metrics) = metrics else { return Ok(()) };
     let mark = if better { ", the best so far" } else { "" };
     let name = plan.stage.name();
     let (step, words, texts) = (run.state.stage_step, metrics.words(), metrics.samples);

@@ -8,6 +8,7 @@ mod gradients;
 mod hub;
 mod kinds;
 mod machine;
+mod parallel;
 mod parity;
 mod program;
 #[path = "../../../datasets/tests/standin/mod.rs"]
