@@ -1,12 +1,16 @@
 //! Training: a teacher, a student whose functions can be computed on shares, and what carries one to the other.
 
+pub mod accumulation;
 pub mod adamw;
 pub mod atomic;
 pub mod bert;
 pub mod calibration;
 pub mod card;
 pub mod checkpoint;
+pub mod curves;
+pub mod effort;
 pub mod environment;
+pub mod events;
 pub mod faults;
 pub mod folder;
 pub mod judge;
@@ -17,13 +21,17 @@ pub mod options;
 pub mod output;
 pub mod pipeline;
 pub mod place;
+pub mod predictions;
 pub mod progress;
 pub mod question;
 pub mod range;
+pub mod results;
 pub mod samples;
 pub mod schedule;
 pub mod stages;
 pub mod state;
 pub mod student;
+pub mod trainer;
+pub mod trainer_state;
 pub mod training;
 pub mod weights;

@@ -8,6 +8,8 @@ use cli::memory::Memory;
 use datasets::{DataFlags, Length};
 use serde::Serialize;
 
+use crate::trainer::TrainerFlags;
+
 /// The special tokens of a pair, and a word of each text.
 const SHORTEST: usize = 5;
 
@@ -66,6 +68,10 @@ pub struct Options {
     /// Texts in a batch.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pub per_device_train_batch_size: u16,
+    /// How every stage is trained.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub trainer: TrainerFlags,
     /// Largest learning rate of every stage that has no flag of its own.
     #[arg(long, value_name = "RATE", value_parser = amount)]
     pub learning_rate: Option<f64>,
@@ -160,7 +166,7 @@ pub struct Options {
 }
 
 /// A number that is not negative: a rate, a weight.
-fn amount(text: &str) -> Result<f64, String> {
+pub(crate) fn amount(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(amount) if amount >= 0.0 && amount.is_finite() => Ok(amount),
         _ => Err("expected a number from 0 up".into()),

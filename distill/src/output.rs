@@ -9,6 +9,7 @@ use cli::coded;
 use cli::exit::{UNWRITABLE, USAGE};
 use serde_json::Value;
 
+use crate::events::Events;
 use crate::faults::{bad_file, unwritable};
 use crate::options::Options;
 use crate::state::State;
@@ -36,6 +37,7 @@ pub fn check(options: &Options) -> Result<()> {
         ("data folder", &data.data_dir),
         ("training file", &data.train_file),
         ("validation file", &data.validation_file),
+        ("test file", &options.trainer.test_file),
     ];
     for (name, input) in inputs {
         // What is not here is a model on the hub, or will be refused.
@@ -94,14 +96,17 @@ pub fn begin(options: &Options) -> Result<Run> {
         if !options.quiet {
             eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
         }
-        return Ok(Run { out, resume: Some(folder), state });
+        let events = Events::new(out.join(&state.logging_dir), Some(state.global_step));
+        return Ok(Run { out, resume: Some(folder), state, events });
     }
     if !is_empty(&out)? {
         let cure = "choose another --output-dir or pass --overwrite-output-dir";
         return Err(coded(USAGE, format!("{} is not empty and has no checkpoint; {cure}", out.display())));
     }
     atomic::make_folder(&out)?;
-    Ok(Run { out, resume: None, state: State::new(settings) })
+    let state = State::new(settings);
+    let events = Events::new(out.join(&state.logging_dir), None);
+    Ok(Run { out, resume: None, state, events })
 }
 
 /// Which settings differ, with both values.

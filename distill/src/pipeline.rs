@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use cli::coded;
 use cli::exit::USAGE;
-use datasets::{Batches, Metrics, Source, Split, Tokenizer};
+use datasets::{Batches, Source, Split, Tokenizer};
 use model::Config;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::calibration::write_calibration;
 use crate::card::Card;
 use crate::faults::bad_file;
 use crate::folder::{self, Folder};
-use crate::judge::{extend, judge, results};
+use crate::judge::{self, Judged, extend};
 use crate::loss::with_truth;
 use crate::options::Options;
 use crate::progress::over;
@@ -26,10 +26,14 @@ use crate::schedule::{Schedule, Shape};
 use crate::state::Stage;
 use crate::student::{self, Student};
 use crate::training::{Loss, Plan, Run, train};
-use crate::{atomic, memory, output, place, stages};
+use crate::{atomic, curves, memory, output, place, predictions, results, stages};
 
 /// Texts are cut to this many tokens where neither the user nor a model says otherwise.
 const LENGTH: usize = 128;
+/// Steps' texts that are sorted by length together with `--group-by-length`, and the share of all texts that they are at
+/// most, as in Trainer.
+const POOL: usize = 50;
+const POOL_SHARE: usize = 4;
 
 /// The texts of a run.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct Data {
     pub train: Samples,
     /// What the models are judged by.
     pub dev: Samples,
+    /// What is only answered.
+    pub test: Option<Samples>,
 }
 
 /// Does what the options ask for.
@@ -81,7 +87,10 @@ pub fn describe(options: &Options) -> Result<String> {
 /// Everything a run starts from: the teacher, what the student starts from unless that is the teacher, the texts.
 fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
     output::check(options)?;
-    let source = options.data.needed()?;
+    let mut source = options.data.needed()?;
+    if let Source::Files(files) = &mut source {
+        files.test.clone_from(&options.trainer.test_file);
+    }
     let name = options.teacher.as_deref().context("--teacher is needed")?;
     let teacher = place::find(name, options.revision.as_deref(), options.quiet)?;
     let start = options.student.as_deref().map(|name| place::find(name, None, options.quiet)).transpose()?;
@@ -91,7 +100,8 @@ fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
     let length = length(options, &[(&teacher, &config), (start.as_deref().unwrap_or(&teacher), &mine)])?;
     student::check_layers(options.student_layers, mine.num_hidden_layers)?;
     mine.num_hidden_layers = options.student_layers.unwrap_or(mine.num_hidden_layers);
-    memory::check(options.memory, &config, &mine, usize::from(options.per_device_train_batch_size), length)?;
+    let (batch, sum) = (options.per_device_train_batch_size, options.trainer.gradient_accumulation_steps);
+    memory::check(options.memory, &config, &mine, usize::from(batch), usize::from(sum), length)?;
     let teacher = Folder::read(&teacher, options.seed)?;
     let (question, teacher) = Question::for_teacher(source, teacher, options.seed)?;
     let start = match &start {
@@ -103,7 +113,15 @@ fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
     let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &models);
     let train = part(Split::Train, options.max_train_samples)?;
     let dev = part(Split::Dev, options.max_eval_samples)?;
-    Ok((teacher, start, Data { question, train, dev }))
+    let test = match options.trainer.predicts() {
+        true => {
+            let texts = question.source.load_test(options.quiet)?;
+            let encode = |step: &dyn Fn(usize)| Samples::unlabelled(&texts, &tokenizer, options.length, step);
+            Some(fitting(options, "to answer", texts.len(), &tokenizer, &models, encode)?)
+        }
+        false => None,
+    };
+    Ok((teacher, start, Data { question, train, dev, test }))
 }
 
 /// The most tokens of a text that all models can read.
@@ -130,18 +148,26 @@ fn encode(
     let load = if options.quiet { Source::load_quietly } else { Source::load };
     let mut loaded = load(&question.source, split, &question.target)?;
     loaded.examples.truncate(limit.unwrap_or(usize::MAX));
-    let part = match split {
-        Split::Train => "to learn from",
-        Split::Dev => "to judge by",
-    };
+    let part = if split == Split::Train { "to learn from" } else { "to judge by" };
     if loaded.skipped > 0 {
         eprintln!("warning: {} broken rows of the texts {part} are left out", loaded.skipped);
     }
+    let encode = |step: &dyn Fn(usize)| Samples::encode(&loaded.examples, tokenizer, options.length, step);
+    fitting(options, part, loaded.examples.len(), tokenizer, models, encode)
+}
+
+/// What `encode` makes of a part's texts, if `models` can read it.
+fn fitting(
+    options: &Options,
+    part: &str,
+    texts: usize,
+    tokenizer: &Tokenizer,
+    models: &[&Folder],
+    encode: impl FnOnce(&dyn Fn(usize)) -> Result<Samples, datasets::Error>,
+) -> Result<Samples> {
     let name = format!("reading the texts {part}");
-    let samples = over(options.quiet, &name, loaded.examples.len(), |step| {
-        Samples::encode(&loaded.examples, tokenizer, options.length, step)
-    })
-    .with_context(|| format!("of the texts {part}"))?;
+    let samples =
+        over(options.quiet, &name, texts, |step| encode(step)).with_context(|| format!("of the texts {part}"))?;
     if samples.truncated() > 0 {
         let (cut, most) = (samples.truncated(), tokenizer.max_length());
         eprintln!("warning: {cut} of {} texts {part} are cut to {most} tokens", samples.len());
@@ -171,7 +197,7 @@ pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
     let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &[&folder]);
     let samples = part(Split::Dev, options.max_eval_samples)?;
     let model = Bert::new(&folder.config, &folder.weights)?;
-    let metrics = judged(options, &model, &question, &samples)?;
+    let metrics = judged(options, &model, &question, &samples)?.metrics;
     if options.calibrate {
         write_calibration(&folder, &part(Split::Train, options.max_train_samples)?, options.quiet)?;
     }
@@ -180,12 +206,12 @@ pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
         "samples": metrics.samples,
         "ranges": seen(options, &model, &samples)?,
     });
-    extend(&mut answer, results("", &metrics));
+    extend(&mut answer, judge::results("", &metrics));
     Ok(answer)
 }
 
-fn judged(options: &Options, model: &Bert, question: &Question, samples: &Samples) -> Result<Metrics> {
-    over(options.quiet, "judging", samples.len(), |step| judge(model, samples, question, step))
+fn judged(options: &Options, model: &Bert, question: &Question, samples: &Samples) -> Result<Judged> {
+    over(options.quiet, "judging", samples.len(), |step| judge::judge(model, samples, question, step))
 }
 
 fn seen(options: &Options, model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {
@@ -200,21 +226,18 @@ fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, dat
     folder::write(out, &config, &student.weights, &teacher.path, options.half)?;
     let stored = Folder::read(out, options.seed)?;
     let model = Bert::new(&stored.config, &stored.weights)?;
-    let metrics = judged(options, &model, &data.question, &data.dev)?;
+    let mine = judged(options, &model, &data.question, &data.dev)?;
     let taught = Bert::new(&teacher.config, &teacher.weights)?;
     let taught = judged(options, &taught, &data.question, &data.dev)?;
     let seen = seen(options, &model, &data.dev)?;
-    let trained = json!({"train_samples": data.train.len(), "train_steps": run.state.global_step});
-    let mut judged = json!({"eval_samples": metrics.samples});
-    extend(&mut judged, results("eval_", &metrics));
-    extend(&mut judged, results("teacher_eval_", &taught));
-    let mut all = json!({"task": data.question.source.name(), "options": options, "ranges": seen});
-    for part in [&trained, &judged] {
-        extend(&mut all, part.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    results::write(out, options, &run.state, data, [&mine, &taught], &seen)?;
+    let (mine, taught) = (mine.metrics, taught.metrics);
+    curves::write(&out.join(curves::NAME), &run.state.log_history, &format!("eval_{}", mine.main_name()))?;
+    if let Some(test) = &data.test {
+        let logits = over(options.quiet, "answering", test.len(), |step| judge::logits(&model, test, step))?;
+        let name = format!("predict_results_{}.txt", data.question.source.name());
+        predictions::write(&out.join(name), &data.question.target, &logits)?;
     }
-    atomic::write_json(&out.join("train_results.json"), &trained)?;
-    atomic::write_json(&out.join("eval_results.json"), &judged)?;
-    atomic::write_json(&out.join("all_results.json"), &all)?;
     atomic::write_json(&out.join("trainer_state.json"), &run.state)?;
     let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let card = Card {
@@ -225,7 +248,7 @@ fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, dat
         config: &student.config,
         learns_from: &student.learns_from,
         teacher: &taught,
-        student: &metrics,
+        student: &mine,
         steps: run.state.global_step,
         ranges: &seen,
     };
@@ -233,7 +256,7 @@ fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, dat
     write_calibration(&stored, &data.train, options.quiet)?;
     if !options.quiet {
         let weights = if options.half { "half" } else { "single" };
-        let (mine, its) = (metrics.words(), taught.words());
+        let (mine, its) = (mine.words(), taught.words());
         eprintln!("student: {mine} in {weights} precision; teacher: {its}; written to {}", out.display());
     }
     Ok(())
@@ -258,7 +281,8 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
     folder::write(&own, &teacher.config, &weights, &teacher.path, false)?;
     let teacher = Folder { path: own, weights: weights.detached(), has_head: true, ..teacher };
     if !options.quiet {
-        let metrics = judged(options, &Bert::new(&teacher.config, &teacher.weights)?, &data.question, &data.dev)?;
+        let metrics =
+            judged(options, &Bert::new(&teacher.config, &teacher.weights)?, &data.question, &data.dev)?.metrics;
         eprintln!("teacher: {}, written to {}", metrics.words(), teacher.path.display());
     }
     Ok(teacher)
@@ -283,18 +307,62 @@ pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
             Shape::WarmUp(f64::from(options.warmup_ratio)),
         ),
     };
-    let batches = Batches { size: usize::from(options.per_device_train_batch_size), pool: 1, seed: options.seed };
+    let flags = &options.trainer;
+    let batch = usize::from(options.per_device_train_batch_size);
+    let size = batch * usize::from(flags.gradient_accumulation_steps);
+    let pool = if flags.group_by_length { (examples / (POOL_SHARE * size)).clamp(1, POOL) } else { 1 };
+    let batches = Batches { size, pool, seed: options.seed };
     let steps = epochs.saturating_mul(batches.count(examples) as u64);
     Plan {
         stage,
         batches,
+        batch,
         epochs,
         schedule: Schedule { peak: rate, shape, steps },
-        optimiser: Settings { weight_decay: options.weight_decay as f32, ..Settings::default() },
+        optimiser: Settings {
+            weight_decay: options.weight_decay as f32,
+            max_norm: if flags.max_grad_norm > 0.0 { flags.max_grad_norm as f32 } else { f32::INFINITY },
+            ..Settings::default()
+        },
         keep_best: stage != Stage::Layers,
+        patience: flags.early_stopping_patience.filter(|_| stage != Stage::Layers),
+        threshold: flags.early_stopping_threshold,
         evaluate_every: options.eval_steps,
         log_every: options.logging_steps,
         save_every: options.save_steps,
+        keep_checkpoints: usize::from(flags.save_total_limit),
         quiet: options.quiet,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(stage: Stage, examples: usize, more: &[&str]) -> Plan {
+        let args =
+            [&["distill", "--teacher", "t", "--task", "sst2", "--per-device-train-batch-size", "8"], more].concat();
+        plan(&Options::from_args(args.iter().map(Into::into)).unwrap(), stage, examples)
+    }
+
+    #[test]
+    fn steps_are_made_of_batches_as_trainer_makes_them() {
+        let one = of(Stage::Teacher, 1000, &["--num-train-epochs", "2"]);
+        assert_eq!((one.schedule.steps, one.batches.size, one.batches.pool), (250, 8, 1));
+        let more = ["--num-train-epochs", "2", "--gradient-accumulation-steps", "3", "--group-by-length"];
+        let three = of(Stage::Teacher, 1000, &more);
+        // 42 steps of up to 24 texts; a pool holds a quarter of all texts, or 50 steps' where those are fewer
+        assert_eq!((three.schedule.steps, three.batch, three.batches.size, three.batches.pool), (84, 8, 24, 10));
+        assert_eq!(of(Stage::Teacher, 100_000, &more).batches.pool, 50);
+        assert_eq!(of(Stage::Teacher, 10, &more).batches.pool, 1);
+    }
+
+    #[test]
+    fn a_stage_without_a_best_model_has_no_patience_and_no_norm_is_the_longest() {
+        let more = ["--early-stopping-patience", "3", "--max-grad-norm", "0"];
+        assert_eq!(of(Stage::Prediction, 10, &more).patience, Some(3));
+        let layers = of(Stage::Layers, 10, &more);
+        assert_eq!((layers.patience, layers.optimiser.max_norm), (None, f32::INFINITY));
+        assert_eq!(of(Stage::Layers, 10, &[]).optimiser.max_norm, 1.0);
     }
 }

@@ -5,6 +5,8 @@
 mod files;
 mod gradients;
 mod hub;
+#[cfg(unix)]
+mod killed;
 mod kinds;
 mod machine;
 mod parity;
@@ -13,3 +15,4 @@ mod program;
 mod standin;
 mod start;
 mod tiny;
+mod trainer;
