@@ -62,21 +62,27 @@ impl Events {
         file.write_all(&record(&event)).map_err(|error| unwritable("write", path, &error.into()))
     }
 
+    /// The file, made now if there is none yet.
     fn open(&mut self) -> Result<&mut (PathBuf, File)> {
-        if self.file.is_none() {
-            atomic::make_folder(&self.folder)?;
-            let name = format!("events.out.tfevents.{:010}.{}.{}.0", now() as u64, host(), std::process::id());
-            let path = self.folder.join(name);
-            let mut head = record(&event(None, &bytes(3, VERSION.as_bytes())));
-            if let Some(step) = self.resumes {
-                // a session's log whose status is "start": steps from here on count anew
-                head.extend(record(&event(Some(step), &bytes(7, &[0x08, 1]))));
-            }
-            let made = File::create_new(&path).and_then(|mut file| file.write_all(&head).map(|()| file));
-            let file = made.map_err(|error| unwritable("write", &path, &error.into()))?;
-            return Ok(self.file.insert((path, file)));
+        let open = match self.file.take() {
+            Some(open) => open,
+            None => self.create()?,
+        };
+        Ok(self.file.insert(open))
+    }
+
+    fn create(&self) -> Result<(PathBuf, File)> {
+        atomic::make_folder(&self.folder)?;
+        let name = format!("events.out.tfevents.{:010}.{}.{}.0", now() as u64, host(), std::process::id());
+        let path = self.folder.join(name);
+        let mut head = record(&event(None, &bytes(3, VERSION.as_bytes())));
+        if let Some(step) = self.resumes {
+            // a session's log whose status is "start": steps from here on count anew
+            head.extend(record(&event(Some(step), &bytes(7, &[0x08, 1]))));
         }
-        self.file.as_mut().ok_or_else(|| anyhow::anyhow!("{} has no file of events", self.folder.display()))
+        let made = File::create_new(&path).and_then(|mut file| file.write_all(&head).map(|()| file));
+        let file = made.map_err(|error| unwritable("write", &path, &error.into()))?;
+        Ok((path, file))
     }
 }
 

@@ -96,6 +96,8 @@ pub fn begin(options: &Options) -> Result<Run> {
         if !options.quiet {
             eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
         }
+        // another folder than the one that the checkpoint lies in may be new
+        atomic::make_folder(&out)?;
         let events = Events::new(out.join(&state.logging_dir), Some(state.global_step));
         return Ok(Run { out, resume: Some(folder), state, events });
     }
