@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result};
 use safetensors::View;
 
-use crate::faults::unwritable;
+use crate::faults::{bad_file, unwritable};
 
 /// What is being written, to be removed where the program ends in the midst of it.
 static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -24,6 +24,12 @@ pub fn abandon() {
 /// Writes a file under another name, makes it durable and renames it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |temporary| Ok(fs::write(temporary, bytes)?))
+}
+
+/// Copies a file.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut source = File::open(from).map_err(|error| bad_file(from, error))?;
+    write_with(to, |temporary| Ok(std::io::copy(&mut source, &mut File::create(temporary)?).map(drop)?))
 }
 
 /// Writes a safetensors file, one tensor after the other.
@@ -47,7 +53,7 @@ fn write_with(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()>
         fill(&temporary)?;
         File::options().write(true).open(&temporary)?.sync_all()?;
         fs::rename(&temporary, path)?;
-        Ok(())
+        sync_folder(path.parent().unwrap_or(Path::new(".")))
     };
     let done = attempt();
     note(None);
@@ -56,6 +62,15 @@ fn write_with(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()>
         let _ = fs::remove_file(&temporary);
         unwritable("write", path, &error)
     })
+}
+
+/// Makes the names in a folder durable, where a folder can be opened for that.
+pub fn sync_folder(path: &Path) -> Result<()> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    if cfg!(unix) {
+        File::open(path)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Makes a folder and those above it.

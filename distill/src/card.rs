@@ -5,6 +5,7 @@ use std::fmt::Write;
 use datasets::{Metrics, Target};
 use model::Config;
 
+use crate::curves;
 use crate::options::Options;
 use crate::question::Question;
 use crate::range::LayerRanges;
@@ -80,8 +81,10 @@ impl Card<'_> {
                 Target::Number => "mean squared error from the teacher's number",
             },
             self.steps,
-            self.options.per_device_train_batch_size
+            u32::from(self.options.per_device_train_batch_size)
+                * u32::from(self.options.trainer.gradient_accumulation_steps)
         )?;
+        writeln!(out, "![loss and score over the steps]({})\n", curves::NAME)?;
         writeln!(out, "```\n{}\n```\n", self.command)?;
         writeln!(out, "## Ranges over the development set\n")?;
         writeln!(out, "| layer | scores | GeLU inputs | variance after attention | variance after feed-forward |")?;

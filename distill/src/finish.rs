@@ -1,18 +1,18 @@
 //! The student's folder: weights, results, the card.
 
 use anyhow::Result;
-use serde_json::json;
 
-use crate::atomic;
 use crate::bert::Bert;
 use crate::calibration::write_calibration;
 use crate::card::Card;
 use crate::folder::{self, Folder};
-use crate::judge::{extend, results};
+use crate::judge;
 use crate::options::Options;
 use crate::pipeline::{Data, judged, seen};
+use crate::progress::over;
 use crate::student::Student;
 use crate::training::Run;
+use crate::{atomic, curves, predictions, results};
 
 /// Writes the student's folder and judges what was written.
 pub(crate) fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, data: &Data) -> Result<()> {
@@ -22,21 +22,18 @@ pub(crate) fn finish(options: &Options, run: &Run, teacher: &Folder, student: &S
     folder::write(out, &config, &student.weights, &teacher.path, options.half)?;
     let stored = Folder::read(out, options.seed)?;
     let model = Bert::new(&stored.config, &stored.weights.on(teacher.weights.device()?)?)?;
-    let metrics = judged(options, &model, &data.question, &data.dev)?;
+    let mine = judged(options, &model, &data.question, &data.dev)?;
     let taught = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let taught = judged(options, &taught, &data.question, &data.dev)?;
     let seen = seen(options, &model, &data.dev)?;
-    let trained = json!({"train_samples": data.train.len(), "train_steps": run.state.global_step});
-    let mut judged = json!({"eval_samples": metrics.samples});
-    extend(&mut judged, results("eval_", &metrics));
-    extend(&mut judged, results("teacher_eval_", &taught));
-    let mut all = json!({"task": data.question.source.name(), "options": options, "ranges": seen});
-    for part in [&trained, &judged] {
-        extend(&mut all, part.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    results::write(out, options, &run.state, data, [&mine, &taught], &seen)?;
+    let (mine, taught) = (mine.metrics, taught.metrics);
+    curves::write(&out.join(curves::NAME), &run.state.log_history, &format!("eval_{}", mine.main_name()))?;
+    if let Some(test) = &data.test {
+        let logits = over(options.quiet, "answering", test.len(), |step| judge::logits(&model, test, step))?;
+        let name = format!("predict_results_{}.txt", data.question.source.name());
+        predictions::write(&out.join(name), &data.question.target, &logits)?;
     }
-    atomic::write_json(&out.join("train_results.json"), &trained)?;
-    atomic::write_json(&out.join("eval_results.json"), &judged)?;
-    atomic::write_json(&out.join("all_results.json"), &all)?;
     atomic::write_json(&out.join("trainer_state.json"), &run.state)?;
     let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let card = Card {
@@ -47,7 +44,7 @@ pub(crate) fn finish(options: &Options, run: &Run, teacher: &Folder, student: &S
         config: &student.config,
         learns_from: &student.learns_from,
         teacher: &taught,
-        student: &metrics,
+        student: &mine,
         steps: run.state.global_step,
         ranges: &seen,
     };
@@ -59,7 +56,7 @@ pub(crate) fn finish(options: &Options, run: &Run, teacher: &Folder, student: &S
     }
     if !options.quiet {
         let weights = if options.half { "half" } else { "single" };
-        let (mine, its) = (metrics.words(), taught.words());
+        let (mine, its) = (mine.words(), taught.words());
         eprintln!("student: {mine} in {weights} precision; teacher: {its}; written to {}", out.display());
     }
     Ok(())

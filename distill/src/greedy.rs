@@ -83,7 +83,7 @@ fn score(world: &World, student: &Student, data: &Data) -> Result<f64> {
     let score = match world.leads() {
         true => {
             let model = Bert::new(&student.config, &student.weights)?;
-            judge(&model, &data.dev, &data.question, &|_| world.alive())?.main()
+            judge(&model, &data.dev, &data.question, &|_| world.alive())?.metrics.main()
         }
         false => 0.0,
     };

@@ -1,13 +1,17 @@
 //! Training: a teacher, a student whose functions can be computed on shares, and what carries one to the other.
 
+pub mod accumulation;
 pub mod adamw;
 pub mod atomic;
 pub mod bert;
 pub mod calibration;
 pub mod card;
 pub mod checkpoint;
+pub mod curves;
 pub mod design;
+pub mod effort;
 pub mod environment;
+pub mod events;
 pub mod faults;
 pub mod finish;
 pub mod folder;
@@ -23,14 +27,18 @@ pub mod parallel;
 pub mod pipeline;
 pub mod place;
 pub mod plan;
+pub mod predictions;
 pub mod progress;
 pub mod question;
 pub mod range;
+pub mod results;
 pub mod samples;
 pub mod schedule;
 pub mod shifts;
 pub mod stages;
 pub mod state;
 pub mod student;
+pub mod trainer;
+pub mod trainer_state;
 pub mod training;
 pub mod weights;

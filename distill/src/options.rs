@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::design::{Design, Device};
 use crate::lessons::Lessons;
+use crate::trainer::TrainerFlags;
 
 /// The special tokens of a pair, and a word of each text.
 const SHORTEST: usize = 5;
@@ -76,6 +77,10 @@ pub struct Options {
     /// Texts in a batch.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pub per_device_train_batch_size: u16,
+    /// How every stage is trained.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub trainer: TrainerFlags,
     /// Largest learning rate of every stage that has no flag of its own.
     #[arg(long, value_name = "RATE", value_parser = amount)]
     pub learning_rate: Option<f64>,

@@ -10,6 +10,7 @@ use cli::coded;
 use cli::exit::{UNWRITABLE, USAGE};
 use serde_json::Value;
 
+use crate::events::Events;
 use crate::faults::{bad_file, unwritable};
 use crate::options::Options;
 use crate::parallel::World;
@@ -38,6 +39,7 @@ pub fn check(options: &Options) -> Result<()> {
         ("data folder", &data.data_dir),
         ("training file", &data.train_file),
         ("validation file", &data.validation_file),
+        ("test file", &options.trainer.test_file),
     ];
     for (name, input) in inputs {
         // What is not here is a model on the hub, or will be refused.
@@ -75,14 +77,18 @@ pub fn begin(options: &Options, world: World) -> Result<Run> {
         true => take_up(options, world.size())?,
         false => (None, State::new(Value::Null)),
     };
-    if world.size() == 1 {
-        return Ok(Run { out, resume, state, world });
-    }
-    let said = world.broadcast(serde_json::to_vec(&(resume.is_some(), state))?)?;
-    let (resumed, state): (bool, State) =
-        serde_json::from_slice(&said).context("rank 0's state of the run is not understood")?;
-    // Where the checkpoint is, only rank 0 need know.
-    Ok(Run { resume: resumed.then(|| resume.unwrap_or_default()), out, state, world })
+    let (resume, state) = match world.size() {
+        1 => (resume, state),
+        _ => {
+            let said = world.broadcast(serde_json::to_vec(&(resume.is_some(), state))?)?;
+            let (resumed, state): (bool, State) =
+                serde_json::from_slice(&said).context("rank 0's state of the run is not understood")?;
+            // Where the checkpoint is, only rank 0 need know.
+            (resumed.then(|| resume.unwrap_or_default()), state)
+        }
+    };
+    let events = Events::new(out.join(&state.logging_dir), resume.is_some().then_some(state.global_step));
+    Ok(Run { out, resume, state, world, events })
 }
 
 /// Makes the folder, or finds the checkpoint to go on from.
@@ -122,6 +128,8 @@ fn take_up(options: &Options, processes: usize) -> Result<(Option<PathBuf>, Stat
         if !options.quiet {
             eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
         }
+        // another folder than the one that the checkpoint lies in may be new
+        atomic::make_folder(&out)?;
         return Ok((Some(folder), state));
     }
     if !is_empty(&out)? {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use cli::coded;
 use cli::exit::USAGE;
-use datasets::{Metrics, Source, Split, Tokenizer};
+use datasets::{Source, Split, Tokenizer};
 use model::Config;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::calibration::write_calibration;
 use crate::design::{LayerNorm, Shift, Softmax};
 use crate::faults::bad_file;
 use crate::folder::{self, CONFIG, Folder, WEIGHTS};
-use crate::judge::{extend, judge, results};
+use crate::judge::{self, Judged, extend};
 use crate::loss::with_truth;
 use crate::options::Options;
 use crate::parallel::{Launch, Terms, World, digest};
@@ -41,6 +41,8 @@ pub struct Data {
     pub train: Samples,
     /// What the models are judged by.
     pub dev: Samples,
+    /// What is only answered.
+    pub test: Option<Samples>,
 }
 
 /// Does what the options ask for, with the other processes that were launched.
@@ -108,7 +110,10 @@ pub fn describe(options: &Options, launch: &Launch) -> Result<String> {
 /// Everything a run starts from: the teacher, what the student starts from unless that is the teacher, the texts.
 fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, Data)> {
     output::check(options)?;
-    let source = options.data.needed()?;
+    let mut source = options.data.needed()?;
+    if let Source::Files(files) = &mut source {
+        files.test.clone_from(&options.trainer.test_file);
+    }
     let name = options.teacher.as_deref().context("--teacher is needed")?;
     let teacher = place::find(name, options.revision.as_deref(), options.quiet)?;
     let start = options.student.as_deref().map(|name| place::find(name, None, options.quiet)).transpose()?;
@@ -119,7 +124,8 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
     student::check_layers(options.student_layers, mine.num_hidden_layers)?;
     mine.num_hidden_layers = options.student_layers.unwrap_or(mine.num_hidden_layers);
     let batch = usize::from(options.per_device_train_batch_size);
-    memory::check(options.memory, &config, &mine, batch, length, processes)?;
+    let sum = usize::from(options.trainer.gradient_accumulation_steps);
+    memory::check(options.memory, &config, &mine, batch, sum, length, processes)?;
     let teacher = Folder::read(&teacher, options.seed)?;
     let (question, teacher) = Question::for_teacher(source, teacher, options.seed)?;
     let start = match &start {
@@ -131,7 +137,15 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
     let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &models);
     let train = part(Split::Train, options.max_train_samples)?;
     let dev = part(Split::Dev, options.max_eval_samples)?;
-    Ok((teacher, start, Data { question, train, dev }))
+    let test = match options.trainer.predicts() {
+        true => {
+            let texts = question.source.load_test(options.quiet)?;
+            let encode = |step: &dyn Fn(usize)| Samples::unlabelled(&texts, &tokenizer, options.length, step);
+            Some(fitting(options, "to answer", texts.len(), &tokenizer, &models, encode)?)
+        }
+        false => None,
+    };
+    Ok((teacher, start, Data { question, train, dev, test }))
 }
 
 /// The most tokens of a text that all models can read.
@@ -158,18 +172,26 @@ fn encode(
     let load = if options.quiet { Source::load_quietly } else { Source::load };
     let mut loaded = load(&question.source, split, &question.target)?;
     loaded.examples.truncate(limit.unwrap_or(usize::MAX));
-    let part = match split {
-        Split::Train => "to learn from",
-        Split::Dev => "to judge by",
-    };
+    let part = if split == Split::Train { "to learn from" } else { "to judge by" };
     if loaded.skipped > 0 {
         eprintln!("warning: {} broken rows of the texts {part} are left out", loaded.skipped);
     }
+    let encode = |step: &dyn Fn(usize)| Samples::encode(&loaded.examples, tokenizer, options.length, step);
+    fitting(options, part, loaded.examples.len(), tokenizer, models, encode)
+}
+
+/// What `encode` makes of a part's texts, if `models` can read it.
+fn fitting(
+    options: &Options,
+    part: &str,
+    texts: usize,
+    tokenizer: &Tokenizer,
+    models: &[&Folder],
+    encode: impl FnOnce(&dyn Fn(usize)) -> Result<Samples, datasets::Error>,
+) -> Result<Samples> {
     let name = format!("reading the texts {part}");
-    let samples = over(options.quiet, &name, loaded.examples.len(), |step| {
-        Samples::encode(&loaded.examples, tokenizer, options.length, step)
-    })
-    .with_context(|| format!("of the texts {part}"))?;
+    let samples =
+        over(options.quiet, &name, texts, |step| encode(step)).with_context(|| format!("of the texts {part}"))?;
     if samples.truncated() > 0 {
         let (cut, most) = (samples.truncated(), tokenizer.max_length());
         eprintln!("warning: {cut} of {} texts {part} are cut to {most} tokens", samples.len());
@@ -199,7 +221,7 @@ pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
     let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &[&folder]);
     let samples = part(Split::Dev, options.max_eval_samples)?;
     let model = Bert::new(&folder.config, &folder.weights)?;
-    let metrics = judged(options, &model, &question, &samples)?;
+    let metrics = judged(options, &model, &question, &samples)?.metrics;
     if options.calibrate {
         write_calibration(&folder, &part(Split::Train, options.max_train_samples)?, options.quiet)?;
     }
@@ -208,12 +230,12 @@ pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
         "samples": metrics.samples,
         "ranges": seen(options, &model, &samples)?,
     });
-    extend(&mut answer, results("", &metrics));
+    extend(&mut answer, judge::results("", &metrics));
     Ok(answer)
 }
 
-pub(crate) fn judged(options: &Options, model: &Bert, question: &Question, samples: &Samples) -> Result<Metrics> {
-    over(options.quiet, "judging", samples.len(), |step| judge(model, samples, question, step))
+pub(crate) fn judged(options: &Options, model: &Bert, question: &Question, samples: &Samples) -> Result<Judged> {
+    over(options.quiet, "judging", samples.len(), |step| judge::judge(model, samples, question, step))
 }
 
 pub(crate) fn seen(options: &Options, model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {
@@ -244,12 +266,13 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
     let teacher = Folder { path: own, weights: weights.detached(), has_head: true, ..teacher };
     if !options.quiet {
         let model = Bert::new(&teacher.config, &teacher.weights)?;
-        let metrics = over(options.quiet, "judging", data.dev.len(), |step| {
-            judge(&model, &data.dev, &data.question, &|texts| {
+        let judged = over(options.quiet, "judging", data.dev.len(), |step| {
+            judge::judge(&model, &data.dev, &data.question, &|texts| {
                 step(texts);
                 run.world.alive();
             })
         })?;
+        let metrics = judged.metrics;
         eprintln!("teacher: {}, written to {}", metrics.words(), teacher.path.display());
     }
     Ok(teacher)

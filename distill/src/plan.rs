@@ -8,6 +8,11 @@ use crate::schedule::{Schedule, Shape};
 use crate::state::Stage;
 use crate::training::Plan;
 
+/// Steps' texts that are sorted by length together with `--group-by-length`, and the share of all texts that they are at
+/// most, as in Trainer.
+const POOL: usize = 50;
+const POOL_SHARE: usize = 4;
+
 /// A stage's plan for texts of these lengths and so many processes.
 pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize) -> Plan {
     let (epochs, rate, shape) = match stage {
@@ -32,8 +37,11 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
             Shape::WarmUp(f64::from(options.warmup_ratio)),
         ),
     };
-    let size = usize::from(options.per_device_train_batch_size) * processes;
-    let batches = Batches { size, pool: 1, seed: options.seed };
+    let flags = &options.trainer;
+    let batch = usize::from(options.per_device_train_batch_size);
+    let size = batch * usize::from(flags.gradient_accumulation_steps) * processes;
+    let pool = if flags.group_by_length { (lengths.len() / (POOL_SHARE * size)).clamp(1, POOL) } else { 1 };
+    let batches = Batches { size, pool, seed: options.seed };
     let per_epoch = batches.count(lengths.len()) as u64;
     let steps = match options.lessons.tokens(stage) {
         None => epochs.saturating_mul(per_epoch),
@@ -46,14 +54,54 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
     Plan {
         stage,
         batches,
+        batch,
         epochs,
         schedule: Schedule { peak: rate, shape, steps },
-        optimiser: Settings { weight_decay: options.weight_decay as f32, ..Settings::default() },
+        optimiser: Settings {
+            weight_decay: options.weight_decay as f32,
+            max_norm: if flags.max_grad_norm > 0.0 { flags.max_grad_norm as f32 } else { f32::INFINITY },
+            ..Settings::default()
+        },
         augment: if stage == Stage::Teacher { 0.0 } else { options.lessons.augment },
         keep_best: stage != Stage::Layers,
+        patience: flags.early_stopping_patience.filter(|_| stage != Stage::Layers),
+        threshold: flags.early_stopping_threshold,
         evaluate_every: options.eval_steps,
         log_every: options.logging_steps,
         save_every: options.save_steps,
+        keep_checkpoints: usize::from(flags.save_total_limit),
         quiet: options.quiet,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(stage: Stage, examples: usize, more: &[&str]) -> Plan {
+        let args =
+            [&["distill", "--teacher", "t", "--task", "sst2", "--per-device-train-batch-size", "8"], more].concat();
+        plan(&Options::from_args(args.iter().map(Into::into)).unwrap(), stage, &vec![10; examples], 1)
+    }
+
+    #[test]
+    fn steps_are_made_of_batches_as_trainer_makes_them() {
+        let one = of(Stage::Teacher, 1000, &["--num-train-epochs", "2"]);
+        assert_eq!((one.schedule.steps, one.batches.size, one.batches.pool), (250, 8, 1));
+        let more = ["--num-train-epochs", "2", "--gradient-accumulation-steps", "3", "--group-by-length"];
+        let three = of(Stage::Teacher, 1000, &more);
+        // 42 steps of up to 24 texts; a pool holds a quarter of all texts, or 50 steps' where those are fewer
+        assert_eq!((three.schedule.steps, three.batch, three.batches.size, three.batches.pool), (84, 8, 24, 10));
+        assert_eq!(of(Stage::Teacher, 100_000, &more).batches.pool, 50);
+        assert_eq!(of(Stage::Teacher, 10, &more).batches.pool, 1);
+    }
+
+    #[test]
+    fn a_stage_without_a_best_model_has_no_patience_and_no_norm_is_the_longest() {
+        let more = ["--early-stopping-patience", "3", "--max-grad-norm", "0"];
+        assert_eq!(of(Stage::Prediction, 10, &more).patience, Some(3));
+        let layers = of(Stage::Layers, 10, &more);
+        assert_eq!((layers.patience, layers.optimiser.max_norm), (None, f32::INFINITY));
+        assert_eq!(of(Stage::Layers, 10, &[]).optimiser.max_norm, 1.0);
     }
 }

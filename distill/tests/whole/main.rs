@@ -6,6 +6,8 @@ mod designs;
 mod files;
 mod gradients;
 mod hub;
+#[cfg(unix)]
+mod killed;
 mod kinds;
 mod machine;
 mod parallel;
@@ -15,3 +17,4 @@ mod program;
 mod standin;
 mod start;
 mod tiny;
+mod trainer;
