@@ -73,14 +73,12 @@ impl Card<'_> {
         writeln!(
             out,
             "## Training\n\nTeacher fine-tuned on {title}; the student's layers learned from the teacher's layers {} (stage 1: mean \
-             squared error of pre-softmax scores and hidden states; stage 2: {}). The teacher ran without dropout, unlike in the published code. {} steps of {} texts.\n",
+             squared error of pre-softmax scores and hidden states; stage 2: {}). The teacher ran without dropout, unlike in the published code. {} steps of {} texts{}.\n",
             layers.join(", "),
-            match self.question.target {
-                Target::Classes(_) => "cross-entropy with the teacher's probabilities",
-                Target::Number => "mean squared error from the teacher's number",
-            },
+            self.answers().join(", "),
             self.steps,
-            self.options.per_device_train_batch_size
+            self.options.per_device_train_batch_size,
+            self.options.stage1_batch_size.map(|texts| format!(" (stage 1: {texts})")).unwrap_or_default(),
         )?;
         writeln!(out, "```\n{}\n```\n", self.command)?;
         writeln!(out, "## Ranges over the development set\n")?;
@@ -94,6 +92,21 @@ impl Card<'_> {
             writeln!(out, "|")?;
         }
         Ok(())
+    }
+
+    /// The losses of stage 2.
+    fn answers(&self) -> Vec<String> {
+        let (soft, gold) = match self.question.target {
+            Target::Classes(_) => {
+                ("cross-entropy with the teacher's probabilities", "cross-entropy with the true classes")
+            }
+            Target::Number => {
+                ("mean squared error from the teacher's number", "mean squared error from the true number")
+            }
+        };
+        let losses = [(soft, self.options.soft_weight), (gold, self.options.gold_weight)];
+        let named = |(loss, weight)| if weight == 1.0 { format!("{loss}") } else { format!("{weight} x {loss}") };
+        losses.into_iter().filter(|(_, weight)| *weight > 0.0).map(named).collect()
     }
 
     /// What the hub reads: which data set, which scores.

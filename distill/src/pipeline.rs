@@ -61,19 +61,21 @@ pub fn describe(options: &Options) -> Result<String> {
     let student = student::start(&teacher, start, options.student_layers)?;
     let texts = data.train.len();
     let stage = |stage| {
-        let Plan { epochs, schedule, .. } = plan(options, stage, texts);
-        format!("{}: {epochs} epochs, {} steps, learning rate {:e}\n", stage.name(), schedule.steps, schedule.peak)
+        let Plan { epochs, batches, schedule, .. } = plan(options, stage, texts);
+        let (name, steps, rate) = (stage.name(), schedule.steps, schedule.peak);
+        format!("{name}: {epochs} epochs, {steps} steps of {} texts, learning rate {rate:e}\n", batches.size)
     };
     let first = if teacher.has_head { "teacher: has a head for the task\n".into() } else { stage(Stage::Teacher) };
     let layers: Vec<String> = student.learns_from.iter().map(|layer| (layer + 1).to_string()).collect();
     Ok(format!(
-        "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}output: {}\n",
+        "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}{}output: {}\n",
         data.question.title(),
         data.dev.len(),
         layers.len(),
         layers.join(", "),
         stage(Stage::Layers),
         stage(Stage::Prediction),
+        options.precedence.describe(),
         output::folder(options).display(),
     ))
 }
@@ -91,7 +93,8 @@ fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
     let length = length(options, &[(&teacher, &config), (start.as_deref().unwrap_or(&teacher), &mine)])?;
     student::check_layers(options.student_layers, mine.num_hidden_layers)?;
     mine.num_hidden_layers = options.student_layers.unwrap_or(mine.num_hidden_layers);
-    memory::check(options.memory, &config, &mine, usize::from(options.per_device_train_batch_size), length)?;
+    let batch = batch(options, Stage::Layers).max(batch(options, Stage::Prediction));
+    memory::check(options.memory, &config, &mine, batch, length)?;
     let teacher = Folder::read(&teacher, options.seed)?;
     let (question, teacher) = Question::for_teacher(source, teacher, options.seed)?;
     let start = match &start {
@@ -264,6 +267,12 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
     Ok(teacher)
 }
 
+/// Texts in a batch of a stage.
+fn batch(options: &Options, stage: Stage) -> usize {
+    let own = options.stage1_batch_size.filter(|_| stage == Stage::Layers);
+    usize::from(own.unwrap_or(options.per_device_train_batch_size))
+}
+
 /// The numbers of a stage.
 pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
     let (epochs, rate, shape) = match stage {
@@ -283,7 +292,7 @@ pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
             Shape::WarmUp(f64::from(options.warmup_ratio)),
         ),
     };
-    let batches = Batches { size: usize::from(options.per_device_train_batch_size), pool: 1, seed: options.seed };
+    let batches = Batches { size: batch(options, stage), pool: 1, seed: options.seed };
     let steps = epochs.saturating_mul(batches.count(examples) as u64);
     Plan {
         stage,

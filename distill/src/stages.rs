@@ -61,7 +61,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     Ok(())
 }
 
-/// Stage 2: the teacher's answers.
+/// Stage 2: the teacher's answers, the true ones, or both.
 pub fn prediction(
     options: &Options,
     run: &mut Run,
@@ -75,21 +75,29 @@ pub fn prediction(
         return Ok(());
     }
     let weights = student.weights.trainable(|_| false)?;
-    let answers = answers(options, &run.out.join("teacher_logits.safetensors"), teacher, data)?;
+    let answers = match options.soft_weight > 0.0 {
+        true => Some(answers(options, &run.out.join("teacher_logits.safetensors"), teacher, data)?),
+        false => None,
+    };
     let config = with_dropout(&student.config, options.stage2_dropout);
     train(run, &plan, &config, &weights, data, |model, turn| {
         let trace = model.encode(turn.batch, Some(turn.key))?;
         let logits = model.classify(&trace.hidden[config.num_hidden_layers], turn.batch, Some(turn.key))?;
-        let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
-        let wanted = answers.index_select(&Tensor::new(chosen, &Device::Cpu)?, 0)?;
-        let soft = with_teacher(&logits, &wanted)?;
-        let mut total = soft.clone();
-        let mut parts = vec![("soft", soft)];
+        let mut parts = Vec::new();
+        let mut weighted = Vec::new();
+        if let Some(answers) = &answers {
+            let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
+            let wanted = answers.index_select(&Tensor::new(chosen, &Device::Cpu)?, 0)?;
+            let soft = with_teacher(&logits, &wanted)?;
+            weighted.push((&soft * options.soft_weight)?);
+            parts.push(("soft", soft));
+        }
         if options.gold_weight > 0.0 {
             let gold = with_truth(&logits, &data.train.answers(turn.chosen)?)?;
-            total = (total + (&gold * options.gold_weight)?)?;
+            weighted.push((&gold * options.gold_weight)?);
             parts.push(("gold", gold));
         }
+        let total = Tensor::stack(&weighted, 0)?.sum_all()?;
         within_range(Loss { total, parts }, options, &trace, &config)
     })?;
     student.weights = weights.detached();
