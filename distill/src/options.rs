@@ -148,6 +148,9 @@ pub struct Options {
     /// Steps between two evaluations.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     pub eval_steps: u64,
+    /// Steps between two evaluations in stage 2, where they differ.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub stage2_eval_steps: Option<u64>,
     /// Steps between two checkpoints.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip)]

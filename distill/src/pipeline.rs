@@ -301,7 +301,7 @@ pub(crate) fn plan(options: &Options, stage: Stage, examples: usize) -> Plan {
         schedule: Schedule { peak: rate, shape, steps },
         optimiser: Settings { weight_decay: options.weight_decay as f32, ..Settings::default() },
         keep_best: stage != Stage::Layers,
-        evaluate_every: options.eval_steps,
+        evaluate_every: options.stage2_eval_steps.filter(|_| stage == Stage::Prediction).unwrap_or(options.eval_steps),
         log_every: options.logging_steps,
         save_every: options.save_steps,
         quiet: options.quiet,

@@ -13,10 +13,11 @@ use crate::options::Options;
 use crate::recipe::{self, Choice, Setting, Value};
 
 /// Flags for every stage that has none of its own, with what the stages' flags end in.
-const GENERAL: [(&str, &str); 3] = [
+const GENERAL: [(&str, &str); 4] = [
     ("learning-rate", "-learning-rate"),
     ("num-train-epochs", "-epochs"),
     ("per-device-train-batch-size", "-batch-size"),
+    ("eval-steps", "-eval-steps"),
 ];
 const STAGES: [&str; 3] = ["teacher", "stage1", "stage2"];
 

@@ -198,11 +198,14 @@ fn is_for_recipes(arg: &Arg) -> bool {
 fn convert(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
     Ok(match (kind, value) {
         (Kind::Switch, DeValue::Boolean(given)) => Value::Switch(*given),
-        (Kind::Number, DeValue::Integer(number)) => match i128::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => Value::Given(number.to_string()),
-            Err(error) => return Err(format!("is {number}: {error}; write a smaller number")),
-        },
-        (Kind::Number, DeValue::Float(number)) => Value::Given(number.as_str().into()),
+        // a flag with values of its own kind may well take numbers: it will say
+        (Kind::Number | Kind::Text, DeValue::Integer(number)) => {
+            match i128::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Value::Given(number.to_string()),
+                Err(error) => return Err(format!("is {number}: {error}; write a smaller number")),
+            }
+        }
+        (Kind::Number | Kind::Text, DeValue::Float(number)) => Value::Given(number.as_str().into()),
         (Kind::Text, DeValue::String(text)) => Value::Given(text.as_ref().into()),
         (kind, value) => return Err(format!("is of type {}; {}", value.type_str(), kind.cure())),
     })

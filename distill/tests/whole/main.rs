@@ -9,6 +9,7 @@ mod kinds;
 mod machine;
 mod parity;
 mod program;
+mod recipes;
 #[path = "../../../datasets/tests/standin/mod.rs"]
 mod standin;
 mod start;
