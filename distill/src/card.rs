@@ -105,7 +105,8 @@ impl Card<'_> {
             }
         };
         let losses = [(soft, self.options.soft_weight), (gold, self.options.gold_weight)];
-        let named = |(loss, weight)| if weight == 1.0 { format!("{loss}") } else { format!("{weight} x {loss}") };
+        let named =
+            |(loss, weight): (&str, f64)| if weight == 1.0 { loss.to_string() } else { format!("{weight} x {loss}") };
         losses.into_iter().filter(|(_, weight)| *weight > 0.0).map(named).collect()
     }
 

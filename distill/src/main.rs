@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     };
     let on_signal = || {
         if STOP.swap(true, Ordering::SeqCst) || !TRAINING.load(Ordering::SeqCst) {
-            distill::atomic::abandon();
+            cli::atomic::abandon();
             std::process::exit(INTERRUPTED);
         }
         eprintln!("stopping after this step; once more to stop at once");

@@ -61,11 +61,11 @@ impl Precedence {
             let (program, given) = args.split_at(args.len().min(1));
             Options::command().try_get_matches_from(program.iter().chain(&more).chain(given))
         };
-        let more: Vec<OsString> = self.from_recipes().filter_map(argument).collect();
+        let more: Vec<OsString> = self.of_recipes().filter_map(argument).collect();
         match parse(more) {
             // each is right, and so is the command line: they do not go together
             Err(error) if error.use_stderr() && parse(Vec::new()).is_ok() => {
-                let mut origins: Vec<&str> = self.from_recipes().map(|setting| setting.origin.as_str()).collect();
+                let mut origins: Vec<&str> = self.of_recipes().map(|setting| setting.origin.as_str()).collect();
                 origins.dedup();
                 let (said, origins) = (recipe::said(&error), origins.join(" and "));
                 Err(coded(USAGE, format!("the command line with {origins}: {said}; change one or pass --recipe none")))
@@ -74,7 +74,7 @@ impl Precedence {
         }
     }
 
-    fn from_recipes(&self) -> impl Iterator<Item = &Setting> {
+    fn of_recipes(&self) -> impl Iterator<Item = &Setting> {
         self.settings.iter().filter(|setting| setting.origin != COMMAND_LINE)
     }
 
