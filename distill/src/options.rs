@@ -56,8 +56,8 @@ pub struct Options {
     #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
     #[serde(skip)]
     pub resume_from_checkpoint: Option<Option<PathBuf>>,
-    /// Hyper-parameters of another task of GLUE than --task, or of none. All of this goes over a recipe: --config, then
-    /// the command line, where a flag for every stage goes over a recipe's for one.
+    /// Take the published hyper-parameters of another task of GLUE than --task, or of none. --config goes over them, and
+    /// the command line over both: there a flag for every stage goes over a recipe's for one.
     #[arg(long, value_name = "TASK|none", value_parser = Choice::parse)]
     #[serde(skip)]
     pub recipe: Option<Choice>,
