@@ -45,7 +45,7 @@ pub fn write(out: &Path, limit: usize, state: &State, weights: &Weights, optimis
     }
     remove(&folder)?;
     fs::rename(&temporary, &folder).map_err(|error| unwritable("write", &folder, &error.into()))?;
-    atomic::sync_folder(out).map_err(|error| unwritable("write", &folder, &error))?;
+    cli::atomic::sync_folder(out).map_err(|error| unwritable("write", &folder, &error))?;
     rotate(out, &folder, limit)
 }
 

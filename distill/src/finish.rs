@@ -46,6 +46,7 @@ pub(crate) fn finish(options: &Options, run: &Run, teacher: &Folder, student: &S
         teacher: &taught,
         student: &mine,
         steps: run.state.global_step,
+        processes: run.world.size(),
         ranges: &seen,
     };
     atomic::write(&out.join("README.md"), card.markdown().as_bytes())?;

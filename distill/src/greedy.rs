@@ -16,7 +16,7 @@ use crate::options::Options;
 use crate::parallel::World;
 use crate::pipeline::Data;
 use crate::plan::plan;
-use crate::stages::{Answering, answers, with_dropout};
+use crate::stages::{Answering, with_dropout};
 use crate::state::{NormTrial, Stage};
 use crate::student::Student;
 use crate::training::{Run, train};
@@ -47,8 +47,7 @@ pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut S
     }
     let plan = plan(options, Stage::Norms, data.train.lengths(), world.size());
     let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
-    let answers = answers(options, run, &tutor, data)?;
-    let lesson = Answering { options, tutor: &tutor, answers: &answers, data };
+    let lesson = Answering::new(options, run, &tutor, data)?;
     let mut before = score(&world, student, data)?;
     for layer in (0..student.config.num_hidden_layers).rev() {
         if run.state.norms.iter().any(|trial| trial.layer == layer) {

@@ -19,7 +19,7 @@ use crate::judge::{self, Judged, extend};
 use crate::loss::with_truth;
 use crate::options::Options;
 use crate::parallel::{Launch, Terms, World, digest};
-use crate::plan::plan;
+use crate::plan::{batch, plan};
 use crate::progress::over;
 use crate::question::Question;
 use crate::range::{LayerRanges, ranges};
@@ -52,9 +52,6 @@ pub fn run(options: &Options, launch: &Launch) -> Result<()> {
     let (teacher, start, data) = read(options, launch.size)?;
     // What does not fit together is refused before the teacher learns for an hour.
     student::start(&teacher, start.clone(), options.student_layers, &options.design)?;
-    let lessons = &options.lessons;
-    let nothing = lessons.soft_weight + lessons.gold_weight == 0.0;
-    ensure!(!nothing, coded(USAGE, "--soft-weight and --gold-weight are both 0: stage 2 would teach nothing"));
     let device = options.device.open(options.seed, launch)?;
     let terms = Terms { settings: serde_json::to_value(options)?, texts: digest::of_texts(&data.train) };
     let waiting = cli::spinner(options.quiet || launch.size == 1, "waiting for the other processes");
@@ -90,19 +87,21 @@ pub fn describe(options: &Options, launch: &Launch) -> Result<String> {
     let student = student::start(&teacher, start, options.student_layers, &options.design)?;
     let texts = data.train.len();
     let stage = |stage| {
-        let Plan { epochs, schedule, .. } = plan(options, stage, data.train.lengths(), launch.size);
-        format!("{}: {epochs} epochs, {} steps, learning rate {:e}\n", stage.name(), schedule.steps, schedule.peak)
+        let Plan { epochs, batches, schedule, .. } = plan(options, stage, data.train.lengths(), launch.size);
+        let (name, steps, rate) = (stage.name(), schedule.steps, schedule.peak);
+        format!("{name}: {epochs} epochs, {steps} steps of {} texts, learning rate {rate:e}\n", batches.size)
     };
     let first = if teacher.has_head { "teacher: has a head for the task\n".into() } else { stage(Stage::Teacher) };
     let layers: Vec<String> = student.learns_from.iter().map(|layer| (layer + 1).to_string()).collect();
     Ok(format!(
-        "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}output: {}\n",
+        "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}{}output: {}\n",
         data.question.title(),
         data.dev.len(),
         layers.len(),
         layers.join(", "),
         stage(Stage::Layers),
         stage(Stage::Prediction),
+        options.precedence.describe(),
         output::folder(options).display(),
     ))
 }
@@ -123,7 +122,7 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
     let length = length(options, &[(&teacher, &config), (start.as_deref().unwrap_or(&teacher), &mine)])?;
     student::check_layers(options.student_layers, mine.num_hidden_layers)?;
     mine.num_hidden_layers = options.student_layers.unwrap_or(mine.num_hidden_layers);
-    let batch = usize::from(options.per_device_train_batch_size);
+    let batch = batch(options, Stage::Layers).max(batch(options, Stage::Prediction));
     let sum = usize::from(options.trainer.gradient_accumulation_steps);
     memory::check(options.memory, &config, &mine, batch, sum, length, processes)?;
     let teacher = Folder::read(&teacher, options.seed)?;

@@ -13,6 +13,17 @@ use crate::training::Plan;
 const POOL: usize = 50;
 const POOL_SHARE: usize = 4;
 
+/// Texts in a process's batch.
+pub fn batch(options: &Options, stage: Stage) -> usize {
+    let own = options.stage1_batch_size.filter(|_| stage == Stage::Layers);
+    usize::from(own.unwrap_or(options.per_device_train_batch_size))
+}
+
+/// Texts in a step of all processes.
+pub fn step(options: &Options, stage: Stage, processes: usize) -> usize {
+    batch(options, stage) * usize::from(options.trainer.gradient_accumulation_steps) * processes
+}
+
 /// A stage's plan for texts of these lengths and so many processes.
 pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize) -> Plan {
     let (epochs, rate, shape) = match stage {
@@ -38,8 +49,7 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
         ),
     };
     let flags = &options.trainer;
-    let batch = usize::from(options.per_device_train_batch_size);
-    let size = batch * usize::from(flags.gradient_accumulation_steps) * processes;
+    let size = step(options, stage, processes);
     let pool = if flags.group_by_length { (lengths.len() / (POOL_SHARE * size)).clamp(1, POOL) } else { 1 };
     let batches = Batches { size, pool, seed: options.seed };
     let per_epoch = batches.count(lengths.len()) as u64;
@@ -54,7 +64,7 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
     Plan {
         stage,
         batches,
-        batch,
+        batch: batch(options, stage),
         epochs,
         schedule: Schedule { peak: rate, shape, steps },
         optimiser: Settings {
@@ -66,7 +76,7 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
         keep_best: stage != Stage::Layers,
         patience: flags.early_stopping_patience.filter(|_| stage != Stage::Layers),
         threshold: flags.early_stopping_threshold,
-        evaluate_every: options.eval_steps,
+        evaluate_every: options.stage2_eval_steps.filter(|_| stage == Stage::Prediction).unwrap_or(options.eval_steps),
         log_every: options.logging_steps,
         save_every: options.save_steps,
         keep_checkpoints: usize::from(flags.save_total_limit),

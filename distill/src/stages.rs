@@ -78,7 +78,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     Ok(())
 }
 
-/// Stage 2: the teacher's answers.
+/// Stage 2: the teacher's answers, the true ones, or both.
 pub fn prediction(
     options: &Options,
     run: &mut Run,
@@ -96,8 +96,7 @@ pub fn prediction(
     }
     let weights = student.weights.trainable(|name| options.lessons.freezes(name))?;
     let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
-    let answers = answers(options, run, &tutor, data)?;
-    let lesson = Answering { options, tutor: &tutor, answers: &answers, data };
+    let lesson = Answering::new(options, run, &tutor, data)?;
     let config = with_dropout(&student.config, options.stage2_dropout);
     train(run, &plan, &config, &weights, data, |model, turn| lesson.loss(model, turn))?;
     student.weights = weights.detached();
@@ -106,25 +105,34 @@ pub fn prediction(
 
 /// Stage 2's lesson: the teacher's answers, the true ones, or both.
 pub(crate) struct Answering<'a> {
-    pub(crate) options: &'a Options,
-    pub(crate) tutor: &'a Bert,
-    /// The teacher's for the whole training set.
-    pub(crate) answers: &'a Tensor,
-    pub(crate) data: &'a Data,
+    options: &'a Options,
+    tutor: &'a Bert,
+    /// The teacher's for the whole training set, where they count.
+    answers: Option<Tensor>,
+    data: &'a Data,
 }
 
-impl Answering<'_> {
+impl<'a> Answering<'a> {
+    /// Asks the teacher, where its answers count.
+    pub(crate) fn new(options: &'a Options, run: &Run, tutor: &'a Bert, data: &'a Data) -> Result<Answering<'a>> {
+        let answers = match options.lessons.soft_weight > 0.0 {
+            true => Some(answers(options, run, tutor, data)?),
+            false => None,
+        };
+        Ok(Answering { options, tutor, answers, data })
+    }
+
     pub(crate) fn loss(&self, model: &Bert, turn: &Turn<'_>) -> Result<Loss> {
         let (options, lessons, config) = (self.options, &self.options.lessons, model.config());
         let trace = model.encode(turn.batch, Some(turn.key))?;
         let logits = model.classify(&trace.hidden[config.num_hidden_layers], turn.batch, Some(turn.key))?;
         let (mut terms, mut parts) = (Vec::new(), Vec::new());
-        if lessons.soft_weight > 0.0 {
+        if let Some(answers) = &self.answers {
             let wanted = match turn.changed {
                 true => self.tutor.logits(turn.batch, None)?,
                 false => {
                     let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
-                    self.answers.index_select(&Tensor::new(chosen, self.answers.device())?, 0)?
+                    answers.index_select(&Tensor::new(chosen, answers.device())?, 0)?
                 }
             };
             let soft = turn.share.over_texts(&with_teacher(&logits, &wanted)?)?;
@@ -162,7 +170,7 @@ pub(crate) fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
 }
 
 /// The teacher's logits for the training set, computed once a run.
-pub(crate) fn answers(options: &Options, run: &Run, tutor: &Bert, data: &Data) -> Result<Tensor> {
+fn answers(options: &Options, run: &Run, tutor: &Bert, data: &Data) -> Result<Tensor> {
     run.world.once(&run.out, "teacher_logits.safetensors", |path| answers_in(path, options, &run.world, tutor, data))
 }
 

@@ -13,6 +13,7 @@ mod machine;
 mod parallel;
 mod parity;
 mod program;
+mod recipes;
 #[path = "../../../datasets/tests/standin/mod.rs"]
 mod standin;
 mod start;
