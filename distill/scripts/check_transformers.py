@@ -70,7 +70,7 @@ class TwoQuad:
 class Judge:
     """A model with its tokenizer, and how its scores become weights."""
 
-    def __init__(self, folder, length):
+    def __init__(self, folder, length, softmax):
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             folder, attn_implementation="eager", output_loading_info=True
@@ -81,7 +81,8 @@ class Judge:
         kind = getattr(model.config, "attention_softmax", "softmax")
         if kind not in ("softmax", "2quad"):
             sys.exit(f"config.json: attention_softmax is {kind}; expected softmax or 2quad")
-        self.quad = TwoQuad(model.config) if kind == "2quad" else None
+        self.is_student = kind == "2quad"
+        self.quad = TwoQuad(model.config) if self.is_student and not softmax else None
 
     def encode(self, texts, **how):
         first, second = [text for text, _, _ in texts], [pair for _, pair, _ in texts]
@@ -145,6 +146,7 @@ def parse():
     arguments.add_argument("--text-pair-column")
     arguments.add_argument("--label-column")
     arguments.add_argument("--max-seq-length", type=int, default=128)
+    arguments.add_argument("--softmax", action="store_true", help="a student too under softmax, as transformers runs it by itself")
     arguments.add_argument("--count", type=int, help="texts, evenly spread (all)")
     arguments.add_argument("--save", metavar="FILE", help="where texts, token numbers and logits go")
     arguments.add_argument("--expect", metavar="FILE", help="all_results.json, to hold the scores against")
@@ -153,13 +155,13 @@ def parse():
 
 def main():
     options = parse()
-    judge = Judge(options.folder, options.max_seq_length)
+    judge = Judge(options.folder, options.max_seq_length, options.softmax)
     named = f"torch {torch.__version__}, transformers {transformers.__version__}: {type(judge.model).__name__}"
     print(f"{named}, {'2Quad' if judge.quad else 'softmax'}, {', '.join(judge.names)}", file=sys.stderr)
     print(f"keys missing, unexpected or of another shape: {judge.faults or 'none'}", file=sys.stderr)
     try:
         task, texts, broken = labelled_texts.read(options, judge.names)
-        wanted = expected(options.expect, judge.quad is not None) if options.expect else None
+        wanted = expected(options.expect, judge.is_student) if options.expect else None
     except labelled_texts.Unusable as error:
         print(error, file=sys.stderr)
         sys.exit(2)
