@@ -283,6 +283,7 @@ def main():
             well &= agree and ratio <= options.bar
     answer = {
         "step": "forward, backward, clipping, AdamW; 2Quad student of 6 layers x 384, 12 heads; dropout 0.1",
+        "program": options.program or "release, for this processor",
         "processor": processor(),
         "threads": options.threads,
         "load_before": round(load, 2),
