@@ -84,7 +84,7 @@ class Runs:
         tokens = round(tokens * options.scale)
         out = pathlib.Path(options.out, f"{task}-{seed}-{arm}")
         teacher = pathlib.Path(options.out, f"{task}-{seed}-teacher", "teacher")
-        command = [options.distill, "--task", task, "--data-dir", options.data, "--seed", str(seed), "--output-dir", str(out),
+        command = [options.distill, "--recipe", "none", "--task", task, "--data-dir", options.data, "--seed", str(seed), "--output-dir", str(out),
                    "--device", options.device, "--per-device-train-batch-size", str(batch), "--eval-steps", "100",
                    "--save-steps", "1000000", "--logging-steps", "100", "--overwrite-output-dir", "--no-calibration"]
         if arm == "teacher":

@@ -75,7 +75,7 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
         augment: if stage == Stage::Teacher { 0.0 } else { options.lessons.augment },
         keep_best: stage != Stage::Layers,
         patience: flags.early_stopping_patience.filter(|_| stage != Stage::Layers),
-        threshold: flags.early_stopping_threshold,
+        threshold: flags.early_stopping_threshold.unwrap_or(0.0),
         evaluate_every: options.stage2_eval_steps.filter(|_| stage == Stage::Prediction).unwrap_or(options.eval_steps),
         log_every: options.logging_steps,
         save_every: options.save_steps,

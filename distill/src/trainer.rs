@@ -24,10 +24,10 @@ pub struct TrainerFlags {
     /// End the teacher's fine-tuning and stage 2 after so many evaluations without a better score.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub early_stopping_patience: Option<u64>,
-    /// With --early-stopping-patience: by how much a score must be better to count.
-    #[arg(long, value_name = "SCORE", default_value_t = 0.0, requires = "early_stopping_patience",
+    /// With --early-stopping-patience: by how much a score must be better to count [default: 0].
+    #[arg(long, value_name = "SCORE", requires = "early_stopping_patience",
         value_parser = super::options::amount)]
-    pub early_stopping_threshold: f64,
+    pub early_stopping_threshold: Option<f64>,
     /// Answer the task's test set too: predict_results_TASK.txt.
     #[arg(long, conflicts_with = "evaluate_only")]
     #[serde(skip)]

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use candle_core::{Device, safetensors::load};
 
+#[cfg(unix)]
+use crate::program::lasting;
 use crate::program::{bare, json, refusal, succeed};
 use crate::tiny::World;
 
@@ -85,6 +87,29 @@ fn two_processes_give_the_student_of_one_with_twice_the_batch() {
 }
 
 #[test]
+fn steps_of_several_batches_and_other_designs_are_shared_too() {
+    let world = World::new();
+    let teacher = world.model("teacher", 2, true);
+    let learned = "--gradient-accumulation-steps 3 --attention-loss weights --learning-rate 1e-4";
+    let design = "--attention-shift fit --layer-norm linear --norm-drop 1 --early-stopping-patience 9";
+    let more: Vec<&str> =
+        NO_DROPOUT.into_iter().chain([learned, design].into_iter().flat_map(str::split_whitespace)).collect();
+    succeed(&mut distill(&world, &teacher, "one", "8", &more));
+    for output in ends(launched(2, |out| distill(&world, &teacher, out, "4", &more))) {
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let apart = distance(&world.path("one"), &world.path("out"));
+    assert!(apart < 1e-4, "{apart}");
+    let [one, two] = ["one", "out"].map(|out| json(&world.path(out).join("config.json")));
+    assert_eq!(
+        (&one["attention_shift"], &one["linear_layer_norms"]),
+        (&two["attention_shift"], &two["linear_layer_norms"])
+    );
+    assert_eq!(one["linear_layer_norms"], serde_json::json!([1, 0]));
+    assert!(!world.path("nothing").exists(), "only rank 0 writes");
+}
+
+#[test]
 fn a_teacher_learns_together_too_and_idle_processes_keep_step() {
     let world = World::new();
     let teacher = world.model("encoder", 2, false);
@@ -138,10 +163,10 @@ fn processes_interrupted_through_any_of_them_go_on_to_the_same_bits() {
     for output in ends(launch(true)) {
         assert!(output.status.success(), "{}", said(&output));
     }
-    for name in ["model.safetensors", "trainer_state.json"] {
-        let read = |run: &str| fs::read(world.path(run).join(name)).unwrap();
-        assert!(read("out") == read("parts"), "{name} differs");
-    }
+    let read = |run: &str| fs::read(world.path(run).join("model.safetensors")).unwrap();
+    assert!(read("out") == read("parts"));
+    let state = |run: &str| lasting(json(&world.path(run).join("trainer_state.json")));
+    assert_eq!(state("out"), state("parts"));
 }
 
 #[cfg(unix)]

@@ -84,7 +84,7 @@ fn the_whole_recipe_leaves_a_folder_that_other_tools_read() {
 
 /// What does not depend on the clock or the folder's name.
 #[cfg(unix)]
-fn lasting(value: serde_json::Value) -> serde_json::Value {
+pub(crate) fn lasting(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
     let fleeting = |name: &str| {
         ["logging_dir", "best_model_checkpoint", "seconds"].contains(&name)
