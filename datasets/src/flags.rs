@@ -51,6 +51,7 @@ impl DataFlags {
         Some(Source::Files(Files {
             train: self.train_file.clone(),
             validation: self.validation_file.clone(),
+            test: None,
             text: self.text_column.clone(),
             pair: self.text_pair_column.clone(),
             label: self.label_column.clone(),

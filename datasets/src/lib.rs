@@ -26,6 +26,7 @@ mod table;
 mod target;
 mod task;
 mod tokenizer;
+mod unlabelled;
 mod vocabulary;
 
 pub use batches::Batches;
@@ -38,6 +39,7 @@ pub use source::{Files, Source};
 pub use target::{Fit, Label, Target};
 pub use task::{Split, Task, UnknownTask};
 pub use tokenizer::{Encoding, Tokenizer};
+pub use unlabelled::Text;
 
 use std::path::PathBuf;
 

@@ -10,9 +10,9 @@ use crate::target::{Fit, Label, Target};
 use crate::{Error, Split, Task};
 
 /// Names that a column of texts usually has, the likelier first.
-const TEXTS: [&str; 5] = ["text", "sentence", "sentence1", "premise", "question"];
+pub(crate) const TEXTS: [&str; 5] = ["text", "sentence", "sentence1", "premise", "question"];
 /// Names that a column of second texts usually has.
-const PAIRS: [&str; 4] = ["text_pair", "sentence2", "hypothesis", "question2"];
+pub(crate) const PAIRS: [&str; 4] = ["text_pair", "sentence2", "hypothesis", "question2"];
 /// Names that a column of answers usually has.
 const LABELS: [&str; 3] = ["label", "labels", "score"];
 /// More classes than that are not classes.
@@ -41,6 +41,8 @@ pub struct Files {
     pub train: Option<PathBuf>,
     /// What it is judged by.
     pub validation: Option<PathBuf>,
+    /// What is only answered.
+    pub test: Option<PathBuf>,
     /// The column of the (first) text, where it has no usual name.
     pub text: Option<String>,
     /// The column of the second text.
@@ -147,37 +149,22 @@ impl Source {
 }
 
 impl Files {
-    fn of(&self, split: Split) -> Result<&Path, Error> {
+    pub(crate) fn of(&self, split: Split) -> Result<&Path, Error> {
         let (file, flag) = match split {
             Split::Train => (&self.train, "--train-file"),
             Split::Dev => (&self.validation, "--validation-file"),
+            Split::Test => (&self.test, "--test-file"),
         };
         file.as_deref().ok_or_else(|| Error::Usage(format!("{flag} is needed here")))
     }
 
     /// The columns that were named, or those with usual names.
     fn columns(&self, table: &Table) -> Result<Columns, Error> {
-        let there = |name: &str| table.columns.iter().any(|column| column == name);
-        let usual = |names: &[&str]| names.iter().find(|name| there(name)).map(ToString::to_string);
-        let missing = |what: &str, flag: &str, names: &[&str]| Error::Column {
-            path: table.path.clone(),
-            name: names.join("` or `"),
-            columns: format!("{}; {what} may be named with {flag}", table.named()),
-        };
-        let text = self.text.clone().or_else(|| usual(&TEXTS));
-        let pair = match (&self.pair, &self.text) {
-            (Some(pair), _) => Some(pair.clone()),
-            // who names one column means one text
-            (None, Some(_)) => None,
-            // QNLI's usual names: a question and a sentence
-            (None, None) => usual(&PAIRS),
-        };
-        let label = self.label.clone().or_else(|| usual(&LABELS));
-        Ok(Columns {
-            text: text.ok_or_else(|| missing("the text", "--text-column", &TEXTS))?,
-            pair,
-            label: label.ok_or_else(|| missing("the answer", "--label-column", &LABELS))?,
-        })
+        let (text, pair) = self.text_columns(table)?;
+        let there = |name: &&&str| table.columns.iter().any(|column| column == **name);
+        let label = self.label.clone().or_else(|| LABELS.iter().find(there).map(ToString::to_string));
+        let label = label.ok_or_else(|| table.lacks("the answer", "--label-column", &LABELS))?;
+        Ok(Columns { text, pair, label })
     }
 }
 
@@ -226,7 +213,7 @@ fn discover(files: &Files) -> Result<Target, Error> {
 
 /// The task's file, or the parts of one: in a folder below the given one that is called like the task, or in the given one
 /// itself.
-fn find(task: Task, folder: &Path, split: Split) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn find(task: Task, folder: &Path, split: Split) -> Result<Vec<PathBuf>, Error> {
     let read = |source| Error::Read { path: folder.into(), source };
     let mut below = Vec::new();
     for entry in fs::read_dir(folder).map_err(read)? {

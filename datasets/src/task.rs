@@ -39,6 +39,8 @@ pub enum Split {
     Train,
     /// What it is judged by.
     Dev,
+    /// What it is only asked about: [`crate::Source::load_test`].
+    Test,
 }
 
 /// A name that no task has.
@@ -200,6 +202,9 @@ impl Task {
             (Split::Dev, Task::Mnli) => ("dev_matched", "validation_matched"),
             (Split::Dev, Task::MnliMismatched) => ("dev_mismatched", "validation_mismatched"),
             (Split::Dev, _) => ("dev", "validation"),
+            (Split::Test, Task::Mnli) => ("test_matched", "test_matched"),
+            (Split::Test, Task::MnliMismatched) => ("test_mismatched", "test_mismatched"),
+            (Split::Test, _) => ("test", "test"),
         }
     }
 

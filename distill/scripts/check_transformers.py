@@ -1,21 +1,27 @@
 #!/usr/bin/env python3
-"""Reads a student's folder with Hugging Face transformers and runs it with 2Quad in place of softmax.
+"""Judges a model's folder with Hugging Face transformers: a teacher as it is, a student with 2Quad in place of softmax.
 
     pip install torch transformers safetensors
-    python distill/scripts/check_transformers.py FOLDER DEV.TSV [--count 20] [--save FILE]
+    python distill/scripts/check_transformers.py FOLDER glue/SST-2/dev.tsv [--expect FOLDER/all_results.json]
+    python distill/scripts/check_transformers.py FOLDER dev.csv --text-column review --label-column stars
 
-Exit codes: 0 all is well, 1 something is not, 3 torch or transformers is missing.
+The task of GLUE is --task or what the file's folder is called after; otherwise it is a file of your own (.tsv, .csv, .jsonl).
+The scores go to standard output as JSON, what was seen on the way to standard error.
 
-It shows that transformers reads the folder; scripts/student_logits.py, without transformers, that the equations are right.
+Exit codes: 0 all is well, 1 something is not (a weight is missing, padding changes the answers, the scores are not the
+expected ones), 2 wrong usage or a file that cannot be used, 3 torch or transformers is missing.
 
---save writes texts, token numbers and logits; distill/tests/whole/transformers.json was made so, and a test of
-`distill` holds its own logits against it.
+It shows that transformers reads the folder and comes to the same scores; scripts/student_logits.py, without transformers,
+that the equations are right. --save writes texts, token numbers and logits; distill/tests/whole/transformers.json was made so
+(--count 20), and a test of `distill` holds its own logits against it.
 """
 
 import argparse
-import csv
 import json
 import sys
+from pathlib import Path
+
+import labelled_texts
 
 try:
     import torch
@@ -24,6 +30,11 @@ try:
 except ImportError as error:
     print(f"not checked: {error}; pip install torch transformers safetensors", file=sys.stderr)
     sys.exit(3)
+
+# Texts in a batch, and those of the check that padding changes nothing.
+BATCH, PADDED = 32, 20
+# How far logits may be apart between a text alone and in a padded batch.
+GAP = 1e-3
 
 
 class TwoQuad:
@@ -48,8 +59,7 @@ class TwoQuad:
         usual, self.calls = torch.nn.functional.softmax, 0
         torch.nn.functional.softmax = self
         try:
-            with torch.no_grad():
-                logits = model(**inputs).logits
+            logits = model(**inputs).logits
         finally:
             torch.nn.functional.softmax = usual
         if self.calls != len(self.shifts):
@@ -57,53 +67,133 @@ class TwoQuad:
         return logits
 
 
-def main():
+class Judge:
+    """A model with its tokenizer, and how its scores become weights."""
+
+    def __init__(self, folder, length, softmax):
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            folder, attn_implementation="eager", output_loading_info=True
+        )
+        self.model, self.length = model.float().eval(), length
+        self.faults = {kind: sorted(map(str, names)) for kind, names in loading.items() if names}
+        self.names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        kind = getattr(model.config, "attention_softmax", "softmax")
+        if kind not in ("softmax", "2quad"):
+            sys.exit(f"config.json: attention_softmax is {kind}; expected softmax or 2quad")
+        self.is_student = kind == "2quad"
+        self.quad = TwoQuad(model.config) if self.is_student and not softmax else None
+
+    def encode(self, texts, **how):
+        first, second = [text for text, _, _ in texts], [pair for _, pair, _ in texts]
+        pairs = None if second[0] is None else second
+        return self.tokenizer(first, pairs, return_tensors="pt", truncation=True, max_length=self.length, **how)
+
+    def logits(self, texts):
+        """The logits of texts, padded to one batch."""
+        inputs = self.encode(texts, padding=True)
+        with torch.no_grad():
+            return self.quad.run(self.model, **inputs) if self.quad else self.model(**inputs).logits
+
+    def all_logits(self, texts):
+        """The logits of every text, in batches of nearly equal length."""
+        order = sorted(range(len(texts)), key=lambda i: sum(len(text or "") for text in texts[i][:2]))
+        rows = [None] * len(texts)
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            for i, row in zip(chosen, self.logits([texts[i] for i in chosen])):
+                rows[i] = row.tolist()
+            if sys.stderr.isatty():
+                end = "\n" if start + len(chosen) == len(texts) else ""
+                print(f"\r{start + len(chosen)} of {len(texts)} texts", end=end, file=sys.stderr, flush=True)
+        return rows
+
+
+def expected(path, student):
+    """The scores that a file of distill's holds: a student's `eval_*`, its teacher's `teacher_eval_*`, or those that
+    `distill --evaluate-only` prints."""
+    try:
+        stored = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise labelled_texts.Unusable(f"{path}: {error}") from error
+    prefix = "eval_" if student else "teacher_eval_"
+    found = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+    samples = stored.get("eval_samples", stored.get("samples"))
+    return (found or stored) | {"samples": samples}
+
+
+def differences(scores, wanted):
+    """What is not as it was expected: a share by more than two texts' worth, a correlation of numbers by more than 1e-3."""
+    found = []
+    if wanted["samples"] != scores["samples"]:
+        found.append(f"samples: {scores['samples']}, expected {wanted['samples']}")
+    for name, value in scores.items():
+        if not isinstance(value, float):
+            continue
+        share = name in ("accuracy", "f1", "matthews_correlation", "combined_score") and "pearson" not in scores
+        most = max(1e-3, 2 / scores["samples"]) if share else 1e-3
+        if wanted.get(name) is None or not abs(value - wanted[name]) <= most:
+            found.append(f"{name}: {value:.4f}, expected {wanted.get(name)} within {most:.4f}")
+    return found
+
+
+def parse():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("folder")
-    arguments.add_argument("tsv", help="a table with the columns sentence and label")
-    arguments.add_argument("--count", type=int, default=20, help="sentences, evenly spread (20)")
-    arguments.add_argument("--save", metavar="FILE")
-    options = arguments.parse_args()
+    arguments.add_argument("file", help="GLUE's development file or one of your own")
+    arguments.add_argument("--task", help="the task of GLUE")
+    arguments.add_argument("--text-column")
+    arguments.add_argument("--text-pair-column")
+    arguments.add_argument("--label-column")
+    arguments.add_argument("--max-seq-length", type=int, default=128)
+    arguments.add_argument("--softmax", action="store_true", help="a student too under softmax, as transformers runs it by itself")
+    arguments.add_argument("--count", type=int, help="texts, evenly spread (all)")
+    arguments.add_argument("--save", metavar="FILE", help="where texts, token numbers and logits go")
+    arguments.add_argument("--expect", metavar="FILE", help="all_results.json, to hold the scores against")
+    return arguments.parse_args()
 
-    with open(options.tsv, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    count = min(options.count, len(rows))
-    rows = [rows[i * len(rows) // count] for i in range(count)]
 
-    tokenizer = AutoTokenizer.from_pretrained(options.folder)
-    model, loading = AutoModelForSequenceClassification.from_pretrained(
-        options.folder, attn_implementation="eager", output_loading_info=True
-    )
-    model = model.float().eval()
-    wrong = {kind: sorted(map(str, names)) for kind, names in loading.items() if names}
-    labels = model.config.id2label
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}: {type(model).__name__}, {labels}")
-    print(f"keys missing, unexpected or of another shape: {wrong or 'none'}")
-    if getattr(model.config, "attention_softmax", None) != "2quad":
-        sys.exit("config.json has no `attention_softmax: 2quad`")
+def main():
+    options = parse()
+    judge = Judge(options.folder, options.max_seq_length, options.softmax)
+    named = f"torch {torch.__version__}, transformers {transformers.__version__}: {type(judge.model).__name__}"
+    print(f"{named}, {'2Quad' if judge.quad else 'softmax'}, {', '.join(judge.names)}", file=sys.stderr)
+    print(f"keys missing, unexpected or of another shape: {judge.faults or 'none'}", file=sys.stderr)
+    try:
+        task, texts, broken = labelled_texts.read(options, judge.names)
+        wanted = expected(options.expect, judge.is_student) if options.expect else None
+    except labelled_texts.Unusable as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    if broken:
+        print(f"{broken} broken rows are left out", file=sys.stderr)
+    count = min(options.count or len(texts), len(texts))
+    texts = [texts[i * len(texts) // count] for i in range(count)]
 
-    quad, lines, right, softmax_right = TwoQuad(model.config), [], 0, 0
-    for row in rows:
-        inputs = tokenizer(row["sentence"], return_tensors="pt", truncation=True, max_length=128)
-        logits = quad.run(model, **inputs)[0]
-        right += int(logits.argmax() == int(row["label"]))
-        with torch.no_grad():
-            softmax_right += int(model(**inputs).logits[0].argmax() == int(row["label"]))
-        lines.append({"text": row["sentence"], "ids": inputs["input_ids"][0].tolist(), "logits": logits.tolist()})
+    rows = judge.all_logits(texts)
+    regression = len(judge.names) == 1
+    answers = [row[0] if regression else max(range(len(row)), key=row.__getitem__) for row in rows]
+    scores = {"task": task or Path(options.file).name, "samples": count}
+    scores |= labelled_texts.scores(task, judge.names, answers, [answer for _, _, answer in texts])
+    print(json.dumps(scores))
 
-    # The same in one padded batch: the mask is part of 2Quad.
-    texts = [line["text"] for line in lines]
-    inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=128)
-    together = quad.run(model, **inputs)
-    gap = (together - torch.tensor([line["logits"] for line in lines])).abs().max().item()
-    print(f"2Quad: {right} of {count} right; the same weights under softmax: {softmax_right}")
-    print(f"largest difference between texts alone and padded to one batch: {gap:.1e}")
+    # Alone and padded to one batch: the mask is part of 2Quad.
+    sample = texts[:: -(-count // PADDED)]
+    alone = torch.cat([judge.logits([text]) for text in sample])
+    gap = (judge.logits(sample) - alone).abs().max().item()
+    print(f"largest difference between texts alone and padded to one batch: {gap:.1e}", file=sys.stderr)
     if options.save:
-        with open(options.save, "w", encoding="utf-8") as file:
-            file.write("[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]\n")
-        print(f"written to {options.save}")
-    if wrong or not gap <= 1e-3 or list(labels.values()) != ["NEGATIVE", "POSITIVE"]:
-        sys.exit(1)
+        lines = []
+        for text in texts:
+            said = {"text": text[0]} if text[1] is None else {"text": text[0], "text_pair": text[1]}
+            ids = judge.encode([text])["input_ids"][0].tolist()
+            lines.append(json.dumps(said | {"ids": ids, "logits": judge.logits([text])[0].tolist()}))
+        Path(options.save).write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+        print(f"written to {options.save}", file=sys.stderr)
+    found = differences(scores, wanted) if wanted else []
+    for line in found:
+        print(line, file=sys.stderr)
+    sys.exit(1 if judge.faults or not gap <= GAP or found else 0)
 
 
 if __name__ == "__main__":

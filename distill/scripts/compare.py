@@ -87,8 +87,9 @@ class Runs:
         tokens, batch = round(tokens * options.scale), round(batch * options.batches)
         out = pathlib.Path(options.out, f"{task}-{seed}-{arm}")
         teacher = pathlib.Path(options.out, f"{task}-{seed}-teacher", "teacher")
-        command = [options.distill, "--task", task, "--data-dir", options.data, "--seed", str(seed), "--output-dir", str(out),
-                   "--device", options.device, "--per-device-train-batch-size", str(batch), "--eval-steps", "100", "--freeze-embeddings",
+        command = [options.distill, "--recipe", "none", "--task", task, "--data-dir", options.data, "--seed", str(seed),
+                   "--output-dir", str(out), "--device", options.device, "--per-device-train-batch-size", str(batch),
+                   "--eval-steps", "100", "--freeze-embeddings",
                    "--save-steps", "1000000", "--logging-steps", "100", "--overwrite-output-dir", "--no-calibration"]
         if arm == "teacher":
             command += ["--teacher", options.base, "--teacher-tokens", str(tokens), "--stage1-tokens", "0",

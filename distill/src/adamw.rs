@@ -23,6 +23,9 @@ use flat::Flat;
 /// Numbers a thread takes at once; fixed, so that the norm does not depend on the number of threads.
 const CHUNK: usize = 1 << 15;
 
+/// Numbers of a weight that are passed over together while nothing but decay has moved them; divides [`CHUNK`].
+const BLOCK: usize = 1 << 9;
+
 /// What does not change from step to step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
@@ -66,6 +69,24 @@ pub struct AdamW {
 struct Moments {
     first: Vec<f32>,
     second: Vec<f32>,
+    /// The blocks that ever had a gradient; of others both moments are zero. Most words of an embedding's table never have.
+    moved: Vec<bool>,
+}
+
+impl Moments {
+    fn zeros(count: usize) -> Moments {
+        Moments { first: vec![0.0; count], second: vec![0.0; count], moved: vec![false; count.div_ceil(BLOCK)] }
+    }
+
+    /// Finds the blocks that have moved.
+    fn look(&mut self) {
+        let blocks = self.first.par_chunks(BLOCK).zip(self.second.par_chunks(BLOCK));
+        self.moved = blocks.map(|(first, second)| !(is_zero(first) && is_zero(second))).collect();
+    }
+}
+
+fn is_zero(numbers: &[f32]) -> bool {
+    numbers.iter().fold(0, |bits, x| bits | x.to_bits() << 1) == 0
 }
 
 impl AdamW {
@@ -73,9 +94,10 @@ impl AdamW {
     pub fn new(settings: Settings, weights: &Weights) -> AdamW {
         let variables: Vec<_> = weights.iter().filter(|(_, tensor)| tensor.is_variable()).collect();
         let flat = variables.iter().any(|(_, tensor)| !tensor.device().is_cpu()).then(Flat::default);
-        let zeros = |count: usize| Moments { first: vec![0.0; count], second: vec![0.0; count] };
-        let moments =
-            variables.into_iter().map(|(name, tensor)| (name.to_string(), zeros(tensor.elem_count()))).collect();
+        let moments = variables
+            .into_iter()
+            .map(|(name, tensor)| (name.to_string(), Moments::zeros(tensor.elem_count())))
+            .collect();
         AdamW { settings, steps: 0, moments, flat }
     }
 
@@ -143,6 +165,7 @@ impl AdamW {
                 );
                 *numbers = stored;
             }
+            moments.look();
         }
         self.steps = steps;
         Ok(())
@@ -230,6 +253,17 @@ impl Rule {
         }
     }
 
+    /// A block that has never moved has moments of zero, so that decay is all there is to do, to the same bits.
+    fn apply_to_block(self, moved: bool, weight: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
+        if moved {
+            for (((w, g), m), v) in weight.iter_mut().zip(gradient).zip(first).zip(second) {
+                self.apply(w, *g, m, v);
+            }
+        } else if self.keep != 1.0 {
+            weight.iter_mut().for_each(|w| *w *= self.keep);
+        }
+    }
+
     #[inline(always)]
     fn apply(self, weight: &mut f32, gradient: f32, first: &mut f32, second: &mut f32) {
         let gradient = gradient * self.shorten;
@@ -256,18 +290,23 @@ impl InplaceOp1 for Update<'_> {
         };
         let weight = &mut weight[start..end];
         let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        let Moments { first, second } = &mut **moments;
+        let Moments { first, second, moved } = &mut **moments;
         self.gradient.read(|gradient| {
             if gradient.len() != weight.len() || first.len() != weight.len() {
                 candle_core::bail!("{} weights, {} gradients", weight.len(), gradient.len());
             }
             let chunks = weight.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
             let chunks = chunks.zip(first.par_chunks_mut(CHUNK)).zip(second.par_chunks_mut(CHUNK));
-            chunks.for_each(|(((weight, gradient), first), second)| {
-                for (((w, g), m), v) in weight.iter_mut().zip(gradient).zip(first).zip(second) {
-                    self.rule.apply(w, *g, m, v);
-                }
-            });
+            chunks.zip(moved.par_chunks_mut(CHUNK / BLOCK)).for_each(
+                |((((weight, gradient), first), second), moved)| {
+                    let blocks = weight.chunks_mut(BLOCK).zip(gradient.chunks(BLOCK)).zip(moved);
+                    let blocks = blocks.zip(first.chunks_mut(BLOCK)).zip(second.chunks_mut(BLOCK));
+                    for ((((weight, gradient), moved), first), second) in blocks {
+                        *moved |= !is_zero(gradient);
+                        self.rule.apply_to_block(*moved, weight, gradient, first, second);
+                    }
+                },
+            );
             Ok(())
         })
     }
@@ -358,6 +397,36 @@ mod tests {
             let pairs = first.to_vec1::<f32>().unwrap().into_iter().zip(b[name].to_vec1::<f32>().unwrap());
             pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{name}: {a} against {b}"));
         }
+    }
+
+    #[test]
+    fn a_weight_that_never_moved_decays_to_the_same_bits() {
+        let settings = Settings { weight_decay: 0.1, ..Settings::default() };
+        let count = 3 * BLOCK + 7;
+        let table = Tensor::arange(0f32, count as f32, &Device::Cpu).unwrap();
+        let weights = Weights::of([("a.weight", (table / 100.0).unwrap())]).trainable(|_| false).unwrap();
+        let mut optimiser = AdamW::new(settings, &weights);
+        let mut want = values(&weights);
+        let (mut first, mut second) = (vec![0.0; count], vec![0.0; count]);
+        // Blocks begin to move one after the other, and stand still for a step afterwards.
+        for step in 0..6u64 {
+            let mut gradient = vec![0.0f32; count];
+            if step != 4 {
+                gradient[step as usize * BLOCK % count] = 0.5;
+            }
+            let factors = Tensor::new(gradient.as_slice(), &Device::Cpu).unwrap();
+            let loss = (weights.tensor("a.weight").unwrap() * factors).unwrap().sum_all().unwrap();
+            optimiser.step(&weights, &loss.backward().unwrap(), 1e-2).unwrap();
+            let rule = Rule::new(&settings, "a.weight", step + 1, 1e-2, 1.0);
+            for (((w, g), m), v) in want.iter_mut().zip(&gradient).zip(&mut first).zip(&mut second) {
+                rule.apply(w, *g, m, v);
+            }
+            assert_eq!(values(&weights), want, "step {step}");
+        }
+        assert_eq!(optimiser.moments["a.weight"].moved, [true; 4]);
+        let mut still = AdamW::new(settings, &weights);
+        still.moments.get_mut("a.weight").unwrap().look();
+        assert_eq!(still.moments["a.weight"].moved, [false; 4]);
     }
 
     #[test]

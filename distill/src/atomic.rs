@@ -1,29 +1,23 @@
-//! Files that are there whole or not at all.
+//! Outputs that are there whole or not at all.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use safetensors::View;
 
-use crate::faults::unwritable;
-
-/// What is being written, to be removed where the program ends in the midst of it.
-static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
-
-/// Removes what is being written. The program must end then.
-pub fn abandon() {
-    if let Some(path) = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        // there is nobody left to tell
-        let _ = fs::remove_file(path);
-    }
-}
+use crate::faults::{bad_file, unwritable};
 
 /// Writes a file under another name, makes it durable and renames it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |temporary| Ok(fs::write(temporary, bytes)?))
+}
+
+/// Copies a file.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut source = File::open(from).map_err(|error| bad_file(from, error))?;
+    write_with(to, |temporary| Ok(std::io::copy(&mut source, &mut File::create(temporary)?).map(drop)?))
 }
 
 /// Writes a safetensors file, one tensor after the other.
@@ -36,26 +30,9 @@ pub fn write_tensors<'a, V: View>(
     write_with(path, |temporary| Ok(safetensors::serialize_to_file(tensors, Some(metadata), temporary)?))
 }
 
-/// Like [`write()`], for what `fill` writes to the place it is given.
+/// What `fill` writes to the place it is given.
 fn write_with(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let mut name = path.file_name().context("a file needs a name")?.to_os_string();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
-    let note = |path| *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) = path;
-    note(Some(temporary.clone()));
-    let attempt = || -> Result<()> {
-        fill(&temporary)?;
-        File::options().write(true).open(&temporary)?.sync_all()?;
-        fs::rename(&temporary, path)?;
-        Ok(())
-    };
-    let done = attempt();
-    note(None);
-    done.map_err(|error| {
-        // What failed half-way must not stay behind; the first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-        unwritable("write", path, &error)
-    })
+    cli::atomic::write(path, fill).map_err(|error| unwritable("write", path, &error))
 }
 
 /// Makes a folder and those above it.
@@ -68,25 +45,4 @@ pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     write(path, text.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
-        write(&path, b"old").unwrap();
-        let failed = write_with(&path, |temporary| {
-            fs::write(temporary, b"half")?;
-            anyhow::bail!("power cut")
-        });
-        assert!(failed.is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        write(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-    }
 }

@@ -5,9 +5,13 @@ use std::fmt::Write;
 use datasets::{Metrics, Target};
 use model::Config;
 
+use crate::curves;
+use crate::lessons::AttentionLoss;
 use crate::options::Options;
+use crate::plan::step;
 use crate::question::Question;
 use crate::range::LayerRanges;
+use crate::state::Stage;
 
 /// What a card says.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct Card<'a> {
     pub student: &'a Metrics,
     /// Steps in all stages.
     pub steps: u64,
+    /// Processes that took them together.
+    pub processes: usize,
     /// The ranges over the development set.
     pub ranges: &'a [LayerRanges],
 }
@@ -72,16 +78,22 @@ impl Card<'_> {
         let layers: Vec<String> = self.learns_from.iter().map(|layer| (layer + 1).to_string()).collect();
         writeln!(
             out,
-            "## Training\n\nTeacher fine-tuned on {title}; the student's layers learned from the teacher's layers {} (stage 1: mean \
-             squared error of pre-softmax scores and hidden states; stage 2: {}). The teacher ran without dropout, unlike in the published code. {} steps of {} texts.\n",
+            "## Training\n\nTeacher fine-tuned on {title}; the student's layers learned from the teacher's layers {} (stage 1: \
+             {}; stage 2: {}). The teacher ran without dropout, unlike in the published code. {} steps of {} texts{}.\n",
             layers.join(", "),
-            match self.question.target {
-                Target::Classes(_) => "cross-entropy with the teacher's probabilities",
-                Target::Number => "mean squared error from the teacher's number",
+            match self.options.lessons.attention_loss {
+                AttentionLoss::Scores => "mean squared error of pre-softmax scores and hidden states",
+                AttentionLoss::Weights => "cross-entropy of attention weights, mean squared error of hidden states",
             },
+            self.answers().join(", "),
             self.steps,
-            self.options.per_device_train_batch_size
+            step(self.options, Stage::Prediction, self.processes),
+            match self.options.stage1_batch_size {
+                Some(_) => format!(" (stage 1: {})", step(self.options, Stage::Layers, self.processes)),
+                None => String::new(),
+            },
         )?;
+        writeln!(out, "![loss and score over the steps]({})\n", curves::NAME)?;
         writeln!(out, "```\n{}\n```\n", self.command)?;
         writeln!(out, "## Ranges over the development set\n")?;
         writeln!(out, "| layer | scores | GeLU inputs | variance after attention | variance after feed-forward |")?;
@@ -94,6 +106,22 @@ impl Card<'_> {
             writeln!(out, "|")?;
         }
         Ok(())
+    }
+
+    /// The losses of stage 2.
+    fn answers(&self) -> Vec<String> {
+        let (soft, gold) = match self.question.target {
+            Target::Classes(_) => {
+                ("cross-entropy with the teacher's probabilities", "cross-entropy with the true classes")
+            }
+            Target::Number => {
+                ("mean squared error from the teacher's number", "mean squared error from the true number")
+            }
+        };
+        let losses = [(soft, self.options.lessons.soft_weight), (gold, self.options.lessons.gold_weight)];
+        let named =
+            |(loss, weight): (&str, f64)| if weight == 1.0 { loss.to_string() } else { format!("{weight} x {loss}") };
+        losses.into_iter().filter(|(_, weight)| *weight > 0.0).map(named).collect()
     }
 
     /// What the hub reads: which data set, which scores.

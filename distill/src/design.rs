@@ -8,6 +8,8 @@ use cli::exit::USAGE;
 use model::{AttentionKind, AttentionShift, Config, DEFAULT_ATTENTION_SHIFT};
 use serde::Serialize;
 
+use crate::parallel::Launch;
+
 /// What turns attention scores into weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,16 +129,16 @@ pub enum Device {
 
 impl Device {
     /// The device; an error where this program or machine has none.
-    pub fn open(self, seed: u64) -> Result<Place> {
+    pub fn open(self, seed: u64, launch: &Launch) -> Result<Place> {
         match self {
             Device::Cpu => Ok(Place::Cpu),
             Device::Cuda => {
-                let rank = std::env::var("LOCAL_RANK").ok().and_then(|rank| rank.parse().ok()).unwrap_or(0);
-                let place = Place::new_cuda(rank).map_err(|error| {
+                let place = Place::new_cuda(launch.local_rank).map_err(|error| {
                     let cure = "build with `--features cuda` where an NVIDIA driver is, or use --device cpu";
                     coded(USAGE, format!("--device cuda: {error}; {cure}"))
                 })?;
-                place.set_seed(seed).context("--device cuda")?;
+                // Every process drops others of its numbers.
+                place.set_seed(seed.wrapping_add(launch.rank as u64)).context("--device cuda")?;
                 Ok(place)
             }
         }

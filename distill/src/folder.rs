@@ -14,6 +14,10 @@ use crate::question::problem_type;
 use crate::weights::{HEAD_WEIGHT, Weights};
 
 const TOKENIZER: &str = "tokenizer.json";
+/// The file with the configuration.
+pub const CONFIG: &str = "config.json";
+/// The file with the weights.
+pub const WEIGHTS: &str = "model.safetensors";
 /// Other files of a tokenizer, which go along where they are.
 const BESIDE: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
 
@@ -102,6 +106,6 @@ pub fn write(out: &Path, config: &Config, weights: &Weights, tokenizer: &Path, h
             atomic::write(&out.join(name), &read(&path)?)?;
         }
     }
-    atomic::write_json(&out.join("config.json"), &config)?;
-    weights.write(&out.join("model.safetensors"), half)
+    atomic::write_json(&out.join(CONFIG), &config)?;
+    weights.write(&out.join(WEIGHTS), half)
 }

@@ -4,6 +4,8 @@
 //! A layer without the division starts from factors that hold the mean deviation its rows had, is trained with stage 2's
 //! lesson, and goes back to what it was if the score on the development set falls too far.
 
+use std::rc::Rc;
+
 use anyhow::Result;
 
 use crate::bert::Bert;
@@ -11,8 +13,10 @@ use crate::folder::Folder;
 use crate::judge::judge;
 use crate::ops::log_variances;
 use crate::options::Options;
-use crate::pipeline::{Data, plan};
-use crate::stages::{Answering, answers, with_dropout};
+use crate::parallel::World;
+use crate::pipeline::Data;
+use crate::plan::plan;
+use crate::stages::{Answering, with_dropout};
 use crate::state::{NormTrial, Stage};
 use crate::student::Student;
 use crate::training::{Run, train};
@@ -23,35 +27,40 @@ const TEXTS: usize = 64;
 
 /// Leaves the division out where it costs little.
 pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut Student, data: &Data) -> Result<()> {
-    let run_out = run.out.clone();
+    let (out, world) = (run.out.clone(), Rc::clone(&run.world));
     // One file for every number of layers without the division: a run that is taken up finds the one its state speaks of.
-    let path =
-        |student: &Student| run_out.join(format!("norms-{}.safetensors", student.config.linear_layer_norms.len()));
+    let name = |student: &Student| format!("norms-{}.safetensors", student.config.linear_layer_norms.len());
+    let write = |student: &Student| match world.leads() {
+        true => student.weights.write(&out.join(name(student)), false),
+        false => Ok(()),
+    };
     let without = run.state.norms.iter().filter(|trial| trial.kept).map(|trial| trial.layer);
     student.config.linear_layer_norms = without.collect();
     if run.state.stage < Stage::Norms {
         run.state.enter(Stage::Norms);
-        student.weights.write(&path(student), false)?;
+        write(student)?;
     } else {
         let device = student.weights.device()?.clone();
-        student.weights = Weights::read_file(&path(student), &student.config)?.on(&device)?;
+        let (name, config) = (name(student), &student.config);
+        let lent = world.lend(&out, &[&name])?;
+        student.weights = Weights::read_file(&lent.folder().join(name), config)?.on(&device)?;
     }
-    let plan = plan(options, Stage::Norms, &data.train);
+    let plan = plan(options, Stage::Norms, data.train.lengths(), world.size());
     let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
-    let answers = answers(options, &run.out.join("teacher_logits.safetensors"), &tutor, data)?;
-    let lesson = Answering { options, tutor: &tutor, answers: &answers, data };
-    let mut before = score(student, data)?;
+    let lesson = Answering::new(options, run, &tutor, data)?;
+    let mut before = score(&world, student, data)?;
     for layer in (0..student.config.num_hidden_layers).rev() {
         if run.state.norms.iter().any(|trial| trial.layer == layer) {
             continue;
         }
         let mut trial = student.config.clone();
         trial.linear_layer_norms.push(layer);
-        let weights = without_division(student, layer, data)?.trainable(|name| options.lessons.freezes(name))?;
+        let weights =
+            without_division(&world, student, layer, data)?.trainable(|name| options.lessons.freezes(name))?;
         let config = with_dropout(&trial, options.stage2_dropout);
         train(run, &plan, &config, &weights, data, |model, turn| lesson.loss(model, turn))?;
         let tried = Student { config: trial, weights: weights.detached(), ..student.clone() };
-        let metric = score(&tried, data)?;
+        let metric = score(&world, &tried, data)?;
         let kept = metric > before - options.lessons.norm_drop;
         run.state.norms.push(NormTrial { layer, metric, kept });
         run.state.begin();
@@ -62,19 +71,26 @@ pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut S
         if kept {
             *student = tried;
             before = metric;
-            student.weights.write(&path(student), false)?;
+            write(student)?;
         }
     }
     Ok(())
 }
 
-fn score(student: &Student, data: &Data) -> Result<f64> {
-    let model = Bert::new(&student.config, &student.weights)?;
-    Ok(judge(&model, &data.dev, &data.question, &|_| ())?.main())
+/// What rank 0 finds.
+fn score(world: &World, student: &Student, data: &Data) -> Result<f64> {
+    let score = match world.leads() {
+        true => {
+            let model = Bert::new(&student.config, &student.weights)?;
+            judge(&model, &data.dev, &data.question, &|_| world.alive())?.metrics.main()
+        }
+        false => 0.0,
+    };
+    Ok(f64::from_bits(world.broadcast_u64(score.to_bits())?))
 }
 
 /// The student's weights with a layer's factors made smaller by the deviation that its rows have in the mean.
-fn without_division(student: &Student, layer: usize, data: &Data) -> Result<Weights> {
+fn without_division(world: &World, student: &Student, layer: usize, data: &Data) -> Result<Weights> {
     let model = Bert::new(&student.config, &student.weights)?;
     let chosen: Vec<usize> = (0..data.train.len().min(TEXTS)).collect();
     let batch = data.train.pack(&chosen, student.config.num_attention_heads, model.device())?;
@@ -83,6 +99,7 @@ fn without_division(student: &Student, layer: usize, data: &Data) -> Result<Weig
     for (norm, place) in [("attention.output", 1), ("output", 2)] {
         let logs = log_variances(&trace.norm_inputs[place + 2 * layer])?;
         let mean = logs.iter().map(|log| f64::from(-log / 2.0).exp()).sum::<f64>() / logs.len().max(1) as f64;
+        let mean = f64::from_bits(world.broadcast_u64(mean.to_bits())?);
         weights = weights.scaled(&format!("bert.encoder.layer.{layer}.{norm}.LayerNorm.weight"), mean)?;
     }
     Ok(weights)

@@ -1,7 +1,10 @@
 //! A model's answers on a set, and how good they are.
 
+use std::cell::Cell;
+use std::time::Instant;
+
 use anyhow::Result;
-use datasets::Metrics;
+use datasets::{Label, Metrics};
 use serde_json::Value;
 
 use crate::bert::Bert;
@@ -21,10 +24,63 @@ pub fn logits(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<V
     Ok(all)
 }
 
-/// The scores of a model on a set.
-pub fn judge(model: &Bert, samples: &Samples, question: &Question, step: &dyn Fn(usize)) -> Result<Metrics> {
-    let logits = logits(model, samples, step)?;
-    Ok(question.source.judge(&question.target, &logits, samples.labels()))
+/// A model's scores on a set, its mean loss with the true answers, and the time that took.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The scores.
+    pub metrics: Metrics,
+    /// Mean cross-entropy, or mean squared error.
+    pub loss: f64,
+    /// Wall-clock time.
+    pub seconds: f64,
+    /// Passes of some texts each.
+    pub passes: usize,
+}
+
+impl Judged {
+    /// Everything as Trainer names it: `eval_accuracy`, `eval_loss`, `eval_runtime`, ...
+    pub fn entries(&self) -> impl Iterator<Item = (String, Value)> {
+        let second = |count: usize| count as f64 / self.seconds;
+        let more = [
+            ("eval_loss", self.loss),
+            ("eval_runtime", self.seconds),
+            ("eval_samples_per_second", second(self.metrics.samples)),
+            ("eval_steps_per_second", second(self.passes)),
+        ];
+        let more = more.into_iter().map(|(name, number)| (name.to_string(), number.into()));
+        results("eval_", &self.metrics).chain(more)
+    }
+}
+
+/// Judges a model on a set.
+pub fn judge(model: &Bert, samples: &Samples, question: &Question, step: &dyn Fn(usize)) -> Result<Judged> {
+    let (begun, passes) = (Instant::now(), Cell::new(0));
+    let logits = logits(model, samples, &|texts| {
+        passes.set(passes.get() + 1);
+        step(texts);
+    })?;
+    Ok(Judged {
+        metrics: question.source.judge(&question.target, &logits, samples.labels()),
+        loss: loss(&logits, samples.labels()),
+        seconds: begun.elapsed().as_secs_f64(),
+        passes: passes.get(),
+    })
+}
+
+/// The mean of [`crate::loss::with_truth`] over all texts.
+fn loss(logits: &[Vec<f32>], truth: &[Label]) -> f64 {
+    let of = |(row, label): (&Vec<f32>, &Label)| {
+        let logit = |place: usize| row.get(place).map_or(f64::NAN, |&logit| f64::from(logit));
+        match *label {
+            Label::Number(number) => (logit(0) - f64::from(number)).powi(2),
+            Label::Class(class) => {
+                let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f64 = row.iter().map(|&x| f64::from(x - largest).exp()).sum();
+                f64::from(largest) + sum.ln() - logit(class)
+            }
+        }
+    };
+    logits.iter().zip(truth).map(of).sum::<f64>() / logits.len() as f64
 }
 
 /// Scores under the names that result files have for them: `eval_accuracy`.
@@ -36,5 +92,18 @@ pub fn results(prefix: &str, metrics: &Metrics) -> impl Iterator<Item = (String,
 pub fn extend(object: &mut Value, entries: impl IntoIterator<Item = (String, Value)>) {
     if let Some(object) = object.as_object_mut() {
         object.extend(entries);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loss_is_the_mean_over_the_texts() {
+        let rows = [vec![1000.0, 1000.0, 1000.0], vec![2.0, 0.0, 0.0]];
+        let wanted = (3f64.ln() + (1.0 + 2.0 * (-2f64).exp()).ln()) / 2.0;
+        assert!((loss(&rows, &[Label::Class(2), Label::Class(0)]) - wanted).abs() < 1e-9);
+        assert_eq!(loss(&[vec![1.5], vec![3.0]], &[Label::Number(0.5), Label::Number(5.0)]), 2.5);
     }
 }

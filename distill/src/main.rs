@@ -6,22 +6,19 @@ use std::sync::atomic::Ordering;
 
 use cli::exit::{BAD_INPUT, INTERRUPTED, OTHER};
 use distill::options::Options;
+use distill::parallel::Launch;
 use distill::training::{STOP, TRAINING};
 
 fn main() -> ExitCode {
+    // First of all: what --config names may be a pipe, which is read once.
+    distill::environment::settle();
     let options = match Options::from_args(std::env::args_os()) {
         Ok(options) => options,
-        Err(error) => {
-            let code = if error.use_stderr() { 2 } else { 0 };
-            // Nothing can be done about a closed terminal.
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+        Err(error) => return refused(&error),
     };
-    distill::environment::settle();
     let on_signal = || {
         if STOP.swap(true, Ordering::SeqCst) || !TRAINING.load(Ordering::SeqCst) {
-            distill::atomic::abandon();
+            cli::atomic::abandon();
             std::process::exit(INTERRUPTED);
         }
         eprintln!("stopping after this step; once more to stop at once");
@@ -31,22 +28,38 @@ fn main() -> ExitCode {
     }
     match act(&options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", cli::describe(&error));
-            // every code is below 256
-            ExitCode::from(exit_code(&error) as u8)
-        }
+        Err(error) => refused(&error),
     }
 }
 
+/// Says what is wrong; of the command line, as clap says it.
+fn refused(error: &anyhow::Error) -> ExitCode {
+    if let Some(error) = error.downcast_ref::<clap::Error>() {
+        // Nothing can be done about a closed terminal.
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+    }
+    eprintln!("error: {}", cli::describe(error));
+    // every code is below 256
+    ExitCode::from(exit_code(error) as u8)
+}
+
 fn act(options: &Options) -> anyhow::Result<()> {
+    if options.print_recipe {
+        return answer(&options.recipe_text);
+    }
+    let launch = Launch::from_env()?;
+    if launch.rank > 0 && (options.dry_run || options.evaluate_only.is_some()) {
+        // Rank 0 answers.
+        return Ok(());
+    }
     match &options.evaluate_only {
         Some(folder) => {
             let results = distill::pipeline::evaluate(options, folder)?;
             answer(&format!("{}\n", serde_json::to_string_pretty(&results)?))
         }
-        None if options.dry_run => answer(&distill::pipeline::describe(options)?),
-        None => distill::pipeline::run(options),
+        None if options.dry_run => answer(&distill::pipeline::describe(options, &launch)?),
+        None => distill::pipeline::run(options, &launch),
     }
 }
 

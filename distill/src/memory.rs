@@ -15,12 +15,26 @@ const NUMBER: u64 = 4;
 /// The program, its threads and its buffers.
 const PROGRAM: u64 = 40 << 20;
 
-/// Refuses a run that does not fit: the teacher's and the student's configurations, texts in a batch, tokens in a text.
-pub fn check(memory: Memory, teacher: &Config, student: &Config, batch: usize, length: usize) -> Result<()> {
+/// Refuses a run that does not fit: the teacher's and the student's configurations, texts in a batch, batches in a step,
+/// tokens in a text, processes that train together.
+pub fn check(
+    memory: Memory,
+    teacher: &Config,
+    student: &Config,
+    batch: usize,
+    accumulation: usize,
+    length: usize,
+    processes: usize,
+) -> Result<()> {
+    // a step's sum, and the gradients of one of several batches
+    let sums = accumulation.min(2) as u64;
     let total = |needs: &Needs| needs.iter().map(|(_, bytes)| bytes).sum::<u64>();
-    let stages = [tuning(teacher, batch, length), taught(teacher, student, batch, length)];
+    let stages = [tuning(teacher, sums, batch, length), taught(teacher, student, sums, batch, length)];
     let mut needs = stages.into_iter().max_by_key(total).unwrap_or_default();
     needs.push(("observing what is opened", observed(student)));
+    if processes > 1 {
+        needs.push(("gradients to exchange", weights(teacher).max(weights(student))));
+    }
     let cure = format!(
         "lower --per-device-train-batch-size (now {batch}) or --max-seq-length (now {length}), or say with --memory how much \
          there is"
@@ -44,12 +58,12 @@ fn with_holes(needs: Needs) -> Needs {
 }
 
 /// Fine-tuning: the weights as they were read and as they are trained.
-fn tuning(model: &Config, batch: usize, length: usize) -> Needs {
+fn tuning(model: &Config, sums: u64, batch: usize, length: usize) -> Needs {
     let weights = weights(model);
     let step = graph(model, batch, length).max(traced(model, group_of(length), length));
     vec![
         ("weights", 2 * weights + PROGRAM),
-        ("gradients", weights),
+        ("gradients", sums * weights),
         ("AdamW's moments", 2 * weights),
         ("a batch", step),
     ]
@@ -57,7 +71,7 @@ fn tuning(model: &Config, batch: usize, length: usize) -> Needs {
 
 /// Stage 1, which asks for more than stage 2: beside the student's graph there are the teacher's values, the differences
 /// between both and their gradients.
-fn taught(teacher: &Config, student: &Config, batch: usize, length: usize) -> Needs {
+fn taught(teacher: &Config, student: &Config, sums: u64, batch: usize, length: usize) -> Needs {
     let mine = weights(student);
     let (tokens, layers) = ((batch * length) as u64, student.num_hidden_layers as u64);
     let differences = 5 * NUMBER * tokens * layers * (hidden(student) + scores(student, length));
@@ -65,7 +79,7 @@ fn taught(teacher: &Config, student: &Config, batch: usize, length: usize) -> Ne
     vec![
         ("teacher", weights(teacher) + PROGRAM),
         ("student", 2 * mine),
-        ("gradients", mine),
+        ("gradients", sums * mine),
         ("AdamW's moments", 2 * mine),
         ("a batch", step.max(traced(student, group_of(length), length))),
     ]

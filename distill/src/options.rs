@@ -3,13 +3,18 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use cli::coded;
+use cli::exit::USAGE;
 use cli::memory::Memory;
 use datasets::{DataFlags, Length};
 use serde::Serialize;
 
 use crate::design::{Design, Device};
 use crate::lessons::Lessons;
+use crate::precedence::Precedence;
+use crate::recipe::{self, Choice};
+use crate::trainer::TrainerFlags;
 
 /// The special tokens of a pair, and a word of each text.
 const SHORTEST: usize = 5;
@@ -31,7 +36,7 @@ const EXAMPLES: &str = r"Examples:
 #[command(name = "distill", version, args_override_self = true, after_help = format!("{EXAMPLES}\n\n{}", cli::EXIT_CODES))]
 pub struct Options {
     /// The teacher: a folder, as Hugging Face tools leave it, or a model on the hub (bert-base-uncased, owner/name).
-    #[arg(long, value_name = "MODEL", required_unless_present = "evaluate_only")]
+    #[arg(long, value_name = "MODEL", required_unless_present_any = ["evaluate_only", "print_recipe"])]
     pub teacher: Option<PathBuf>,
     /// The teacher's revision on the hub: a branch, a tag or a commit.
     #[arg(long, value_name = "REV", requires = "teacher")]
@@ -61,6 +66,19 @@ pub struct Options {
     #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
     #[serde(skip)]
     pub resume_from_checkpoint: Option<Option<PathBuf>>,
+    /// Take the published hyper-parameters of another task of GLUE than --task, or of none. --config goes over them, and
+    /// the command line over both: there a flag for every stage goes over a recipe's for one.
+    #[arg(long, value_name = "TASK|none", value_parser = Choice::parse)]
+    #[serde(skip)]
+    pub recipe: Option<Choice>,
+    /// A recipe of your own, in TOML: flags of this program that say how to train, such as `stage1-epochs = 5`.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Print what recipes and command line come to, as --config takes it, and do nothing.
+    #[arg(long)]
+    #[serde(skip)]
+    pub print_recipe: bool,
     /// What everything random is drawn from.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
@@ -76,6 +94,13 @@ pub struct Options {
     /// Texts in a batch.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pub per_device_train_batch_size: u16,
+    /// Texts in a batch of stage 1, where it differs.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub stage1_batch_size: Option<u16>,
+    /// How every stage is trained.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub trainer: TrainerFlags,
     /// Largest learning rate of every stage that has no flag of its own.
     #[arg(long, value_name = "RATE", value_parser = amount)]
     pub learning_rate: Option<f64>,
@@ -135,10 +160,17 @@ pub struct Options {
     /// Steps between two evaluations.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     pub eval_steps: u64,
+    /// Steps between two evaluations in stage 2, where they differ.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub stage2_eval_steps: Option<u64>,
     /// Steps between two checkpoints.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     #[serde(skip)]
     pub save_steps: u64,
+    /// Seconds of silence after which a process that trains with this one (torchrun) counts as lost.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[serde(skip)]
+    pub ddp_timeout: u64,
     /// Only judge a model's folder on the development set, as stored, and print the result.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["teacher", "student", "output_dir"])]
     #[serde(skip)]
@@ -171,6 +203,14 @@ pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     pub data: DataFlags,
+    /// Where the values come from.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub precedence: Precedence,
+    /// What --print-recipe prints.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub recipe_text: String,
 }
 
 /// A number that is not negative: a rate, a weight.
@@ -198,9 +238,18 @@ fn length(text: &str) -> Result<usize, String> {
 }
 
 impl Options {
-    /// Parses the command line; `--max_seq_length` is `--max-seq-length`.
-    pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
-        Options::try_parse_from(cli::dashed(args))
+    /// Parses the command line over the recipes that it asks for; `--max_seq_length` is `--max-seq-length`.
+    pub fn from_args(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Options> {
+        let args: Vec<OsString> = cli::dashed(args).collect();
+        let precedence = Precedence::of(&args)?;
+        let matches = precedence.parse(&args)?;
+        let recipe_text = recipe::print(&Options::command(), &matches);
+        let options = Options { precedence, recipe_text, ..Options::from_arg_matches(&matches)? };
+        if options.lessons.soft_weight == 0.0 && options.lessons.gold_weight == 0.0 {
+            let message = "--soft-weight and --gold-weight are both 0, so stage 2 has nothing to learn; give one of them a weight";
+            return Err(coded(USAGE, message));
+        }
+        Ok(options)
     }
 }
 
@@ -208,7 +257,7 @@ impl Options {
 mod tests {
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<Options, clap::Error> {
+    fn parse(args: &[&str]) -> anyhow::Result<Options> {
         Options::from_args(args.iter().map(OsString::from))
     }
 

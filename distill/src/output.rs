@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use cli::coded;
 use cli::exit::{UNWRITABLE, USAGE};
 use serde_json::Value;
 
+use crate::events::Events;
 use crate::faults::{bad_file, unwritable};
 use crate::options::Options;
+use crate::parallel::World;
 use crate::state::State;
 use crate::training::Run;
 use crate::{atomic, checkpoint};
@@ -36,6 +39,7 @@ pub fn check(options: &Options) -> Result<()> {
         ("data folder", &data.data_dir),
         ("training file", &data.train_file),
         ("validation file", &data.validation_file),
+        ("test file", &options.trainer.test_file),
     ];
     for (name, input) in inputs {
         // What is not here is a model on the hub, or will be refused.
@@ -63,11 +67,38 @@ pub fn check(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The output folder, new or taken up.
-pub fn begin(options: &Options) -> Result<Run> {
+/// Beside the options, what decides a run's numbers.
+const WORLD_SIZE: &str = "WORLD_SIZE";
+
+/// The output folder, new or taken up: by rank 0, from which the others hear how far the run is.
+pub fn begin(options: &Options, world: World) -> Result<Run> {
+    let (out, world) = (folder(options), Rc::new(world));
+    let (resume, state) = match world.leads() {
+        true => take_up(options, world.size())?,
+        false => (None, State::new(Value::Null)),
+    };
+    let (resume, state) = match world.size() {
+        1 => (resume, state),
+        _ => {
+            let said = world.broadcast(serde_json::to_vec(&(resume.is_some(), state))?)?;
+            let (resumed, state): (bool, State) =
+                serde_json::from_slice(&said).context("rank 0's state of the run is not understood")?;
+            // Where the checkpoint is, only rank 0 need know.
+            (resumed.then(|| resume.unwrap_or_default()), state)
+        }
+    };
+    let events = Events::new(out.join(&state.logging_dir), resume.is_some().then_some(state.global_step));
+    Ok(Run { out, resume, state, world, events })
+}
+
+/// Makes the folder, or finds the checkpoint to go on from.
+fn take_up(options: &Options, processes: usize) -> Result<(Option<PathBuf>, State)> {
     check(options)?;
     let out = folder(options);
-    let settings = serde_json::to_value(options)?;
+    let mut settings = serde_json::to_value(options)?;
+    if let (Some(settings), true) = (settings.as_object_mut(), processes > 1) {
+        settings.insert(WORLD_SIZE.into(), processes.into());
+    }
     let resume = match &options.resume_from_checkpoint {
         Some(Some(folder)) => Some(folder.clone()),
         Some(None) => match checkpoint::newest(&out)? {
@@ -87,32 +118,38 @@ pub fn begin(options: &Options) -> Result<Run> {
         let state = checkpoint::read_state(&folder)?;
         if state.settings != settings {
             let path = folder.join("trainer_state.json");
-            let message = format!("the run was begun with other options: {}", changes(&state.settings, &settings));
+            let message = format!(
+                "the run was begun with other options: {}",
+                changes(&state.settings, &settings, ["was", "is now"])
+            );
             let cure = "give those again, another --output-dir, or --overwrite-output-dir";
             return Err(bad_file(&path, format!("{message}; {cure}")));
         }
         if !options.quiet {
             eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
         }
-        return Ok(Run { out, resume: Some(folder), state });
+        // another folder than the one that the checkpoint lies in may be new
+        atomic::make_folder(&out)?;
+        return Ok((Some(folder), state));
     }
     if !is_empty(&out)? {
         let cure = "choose another --output-dir or pass --overwrite-output-dir";
         return Err(coded(USAGE, format!("{} is not empty and has no checkpoint; {cure}", out.display())));
     }
     atomic::make_folder(&out)?;
-    Ok(Run { out, resume: None, state: State::new(settings) })
+    Ok((None, State::new(settings)))
 }
 
-/// Which settings differ, with both values.
-fn changes(before: &Value, now: &Value) -> String {
+/// Which settings differ, with both values and a word for each: `--seed was 42, is now 43`.
+pub(crate) fn changes(before: &Value, now: &Value, words: [&str; 2]) -> String {
     let none = serde_json::Map::new();
     let (before, now) = (before.as_object().unwrap_or(&none), now.as_object().unwrap_or(&none));
     let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let shown = |value: Option<&Value>| value.map_or("nothing".to_string(), Value::to_string);
     let change = |name: &String| {
         let (was, is) = (before.get(name), now.get(name));
-        (was != is).then(|| format!("--{} was {}, is now {}", name.replace('_', "-"), shown(was), shown(is)))
+        let flag = || if name == WORLD_SIZE { name.clone() } else { format!("--{}", name.replace('_', "-")) };
+        (was != is).then(|| format!("{} {} {}, {} {}", flag(), words[0], shown(was), words[1], shown(is)))
     };
     names.into_iter().filter_map(change).collect::<Vec<_>>().join(", ")
 }

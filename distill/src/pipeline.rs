@@ -1,33 +1,33 @@
 //! The whole recipe, from folders to a folder.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cli::coded;
 use cli::exit::USAGE;
-use datasets::{Batches, Metrics, Source, Split, Tokenizer};
+use datasets::{Source, Split, Tokenizer};
 use model::Config;
 use serde_json::{Value, json};
 
-use crate::adamw::Settings;
 use crate::bert::Bert;
 use crate::calibration::write_calibration;
-use crate::card::Card;
 use crate::design::{LayerNorm, Shift, Softmax};
 use crate::faults::bad_file;
-use crate::folder::{self, Folder};
-use crate::judge::{extend, judge, results};
+use crate::folder::{self, CONFIG, Folder, WEIGHTS};
+use crate::judge::{self, Judged, extend};
 use crate::loss::with_truth;
 use crate::options::Options;
+use crate::parallel::{Launch, Terms, World, digest};
+use crate::plan::{batch, plan};
 use crate::progress::over;
 use crate::question::Question;
 use crate::range::{LayerRanges, ranges};
 use crate::samples::Samples;
-use crate::schedule::{Schedule, Shape};
 use crate::state::Stage;
-use crate::student::{self, Student};
+use crate::student;
 use crate::training::{Loss, Plan, Run, train};
-use crate::{atomic, greedy, memory, output, place, shifts, stages};
+use crate::{finish, greedy, memory, output, place, shifts, stages};
 
 /// Texts are cut to this many tokens where neither the user nor a model says otherwise.
 const LENGTH: usize = 128;
@@ -41,25 +41,33 @@ pub struct Data {
     pub train: Samples,
     /// What the models are judged by.
     pub dev: Samples,
+    /// What is only answered.
+    pub test: Option<Samples>,
 }
 
-/// Does what the options ask for.
-pub fn run(options: &Options) -> Result<()> {
-    let (teacher, start, data) = read(options)?;
+/// Does what the options ask for, with the other processes that were launched.
+pub fn run(options: &Options, launch: &Launch) -> Result<()> {
+    // Rank 0 speaks for all.
+    let options = &Options { quiet: options.quiet || launch.rank > 0, ..options.clone() };
+    let (teacher, start, data) = read(options, launch.size)?;
     // What does not fit together is refused before the teacher learns for an hour.
     student::start(&teacher, start.clone(), options.student_layers, &options.design)?;
-    let lessons = &options.lessons;
-    let nothing = lessons.soft_weight + lessons.gold_weight == 0.0;
-    ensure!(!nothing, coded(USAGE, "--soft-weight and --gold-weight are both 0: stage 2 would teach nothing"));
-    let device = options.device.open(options.seed)?;
-    let mut run = output::begin(options)?;
+    let device = options.device.open(options.seed, launch)?;
+    let terms = Terms { settings: serde_json::to_value(options)?, texts: digest::of_texts(&data.train) };
+    let waiting = cli::spinner(options.quiet || launch.size == 1, "waiting for the other processes");
+    let world = World::join(launch, terms, Duration::from_secs(options.ddp_timeout));
+    waiting.finish_and_clear();
+    let mut run = output::begin(options, world?)?;
     let teacher = fine_tuned(options, &mut run, teacher.on(&device)?, &data)?;
+    if launch.size > 1 {
+        run.world.agree("the teacher's weights", digest::of_weights(&teacher.weights)?)?;
+    }
     let start = start.map(|start| start.on(&device)).transpose()?;
     let mut student = student::start(&teacher, start, options.student_layers, &options.design)?;
     if options.design.attention_shift == Shift::Fit && options.design.softmax == Softmax::TwoQuad {
         let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
-        let path = run.out.join("attention_shift.json");
-        student.config.attention_shift = shifts::fit(&tutor, &data.train, &student.learns_from, &path)?;
+        let fit = |path: &Path| shifts::fit(&tutor, &data.train, &student.learns_from, path);
+        student.config.attention_shift = run.world.once(&run.out, "attention_shift.json", fit)?;
         student.config.check()?;
     }
     stages::layers(options, &mut run, &teacher, &mut student, &data)?;
@@ -67,36 +75,44 @@ pub fn run(options: &Options) -> Result<()> {
     if options.design.layer_norm == LayerNorm::Linear {
         greedy::norms(options, &mut run, &teacher, &mut student, &data)?;
     }
-    finish(options, &run, &teacher, &student, &data)
+    if !run.world.leads() {
+        return Ok(());
+    }
+    finish::finish(options, &run, &teacher, &student, &data)
 }
 
 /// What [`run`] would do, in words.
-pub fn describe(options: &Options) -> Result<String> {
-    let (teacher, start, data) = read(options)?;
+pub fn describe(options: &Options, launch: &Launch) -> Result<String> {
+    let (teacher, start, data) = read(options, launch.size)?;
     let student = student::start(&teacher, start, options.student_layers, &options.design)?;
     let texts = data.train.len();
     let stage = |stage| {
-        let Plan { epochs, schedule, .. } = plan(options, stage, &data.train);
-        format!("{}: {epochs} epochs, {} steps, learning rate {:e}\n", stage.name(), schedule.steps, schedule.peak)
+        let Plan { epochs, batches, schedule, .. } = plan(options, stage, data.train.lengths(), launch.size);
+        let (name, steps, rate) = (stage.name(), schedule.steps, schedule.peak);
+        format!("{name}: {epochs} epochs, {steps} steps of {} texts, learning rate {rate:e}\n", batches.size)
     };
     let first = if teacher.has_head { "teacher: has a head for the task\n".into() } else { stage(Stage::Teacher) };
     let layers: Vec<String> = student.learns_from.iter().map(|layer| (layer + 1).to_string()).collect();
     Ok(format!(
-        "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}output: {}\n",
+        "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}{}output: {}\n",
         data.question.title(),
         data.dev.len(),
         layers.len(),
         layers.join(", "),
         stage(Stage::Layers),
         stage(Stage::Prediction),
+        options.precedence.describe(),
         output::folder(options).display(),
     ))
 }
 
 /// Everything a run starts from: the teacher, what the student starts from unless that is the teacher, the texts.
-fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
+fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, Data)> {
     output::check(options)?;
-    let source = options.data.needed()?;
+    let mut source = options.data.needed()?;
+    if let Source::Files(files) = &mut source {
+        files.test.clone_from(&options.trainer.test_file);
+    }
     let name = options.teacher.as_deref().context("--teacher is needed")?;
     let teacher = place::find(name, options.revision.as_deref(), options.quiet)?;
     let start = options.student.as_deref().map(|name| place::find(name, None, options.quiet)).transpose()?;
@@ -106,7 +122,9 @@ fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
     let length = length(options, &[(&teacher, &config), (start.as_deref().unwrap_or(&teacher), &mine)])?;
     student::check_layers(options.student_layers, mine.num_hidden_layers)?;
     mine.num_hidden_layers = options.student_layers.unwrap_or(mine.num_hidden_layers);
-    memory::check(options.memory, &config, &mine, usize::from(options.per_device_train_batch_size), length)?;
+    let batch = batch(options, Stage::Layers).max(batch(options, Stage::Prediction));
+    let sum = usize::from(options.trainer.gradient_accumulation_steps);
+    memory::check(options.memory, &config, &mine, batch, sum, length, processes)?;
     let teacher = Folder::read(&teacher, options.seed)?;
     let (question, teacher) = Question::for_teacher(source, teacher, options.seed)?;
     let start = match &start {
@@ -118,7 +136,15 @@ fn read(options: &Options) -> Result<(Folder, Option<Folder>, Data)> {
     let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &models);
     let train = part(Split::Train, options.max_train_samples)?;
     let dev = part(Split::Dev, options.max_eval_samples)?;
-    Ok((teacher, start, Data { question, train, dev }))
+    let test = match options.trainer.predicts() {
+        true => {
+            let texts = question.source.load_test(options.quiet)?;
+            let encode = |step: &dyn Fn(usize)| Samples::unlabelled(&texts, &tokenizer, options.length, step);
+            Some(fitting(options, "to answer", texts.len(), &tokenizer, &models, encode)?)
+        }
+        false => None,
+    };
+    Ok((teacher, start, Data { question, train, dev, test }))
 }
 
 /// The most tokens of a text that all models can read.
@@ -145,18 +171,26 @@ fn encode(
     let load = if options.quiet { Source::load_quietly } else { Source::load };
     let mut loaded = load(&question.source, split, &question.target)?;
     loaded.examples.truncate(limit.unwrap_or(usize::MAX));
-    let part = match split {
-        Split::Train => "to learn from",
-        Split::Dev => "to judge by",
-    };
+    let part = if split == Split::Train { "to learn from" } else { "to judge by" };
     if loaded.skipped > 0 {
         eprintln!("warning: {} broken rows of the texts {part} are left out", loaded.skipped);
     }
+    let encode = |step: &dyn Fn(usize)| Samples::encode(&loaded.examples, tokenizer, options.length, step);
+    fitting(options, part, loaded.examples.len(), tokenizer, models, encode)
+}
+
+/// What `encode` makes of a part's texts, if `models` can read it.
+fn fitting(
+    options: &Options,
+    part: &str,
+    texts: usize,
+    tokenizer: &Tokenizer,
+    models: &[&Folder],
+    encode: impl FnOnce(&dyn Fn(usize)) -> Result<Samples, datasets::Error>,
+) -> Result<Samples> {
     let name = format!("reading the texts {part}");
-    let samples = over(options.quiet, &name, loaded.examples.len(), |step| {
-        Samples::encode(&loaded.examples, tokenizer, options.length, step)
-    })
-    .with_context(|| format!("of the texts {part}"))?;
+    let samples =
+        over(options.quiet, &name, texts, |step| encode(step)).with_context(|| format!("of the texts {part}"))?;
     if samples.truncated() > 0 {
         let (cut, most) = (samples.truncated(), tokenizer.max_length());
         eprintln!("warning: {cut} of {} texts {part} are cut to {most} tokens", samples.len());
@@ -186,7 +220,7 @@ pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
     let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &[&folder]);
     let samples = part(Split::Dev, options.max_eval_samples)?;
     let model = Bert::new(&folder.config, &folder.weights)?;
-    let metrics = judged(options, &model, &question, &samples)?;
+    let metrics = judged(options, &model, &question, &samples)?.metrics;
     if options.calibrate {
         write_calibration(&folder, &part(Split::Train, options.max_train_samples)?, options.quiet)?;
     }
@@ -195,67 +229,16 @@ pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
         "samples": metrics.samples,
         "ranges": seen(options, &model, &samples)?,
     });
-    extend(&mut answer, results("", &metrics));
+    extend(&mut answer, judge::results("", &metrics));
     Ok(answer)
 }
 
-fn judged(options: &Options, model: &Bert, question: &Question, samples: &Samples) -> Result<Metrics> {
-    over(options.quiet, "judging", samples.len(), |step| judge(model, samples, question, step))
+pub(crate) fn judged(options: &Options, model: &Bert, question: &Question, samples: &Samples) -> Result<Judged> {
+    over(options.quiet, "judging", samples.len(), |step| judge::judge(model, samples, question, step))
 }
 
-fn seen(options: &Options, model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {
+pub(crate) fn seen(options: &Options, model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {
     over(options.quiet, "looking at ranges", samples.len(), |step| ranges(model, samples, step))
-}
-
-/// Writes the student's folder and judges what was written.
-fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, data: &Data) -> Result<()> {
-    let out = &run.out;
-    let mut config = student.config.clone();
-    config.extra.insert(model::TEXT_PAIR.into(), data.train.are_pairs().into());
-    folder::write(out, &config, &student.weights, &teacher.path, options.half)?;
-    let stored = Folder::read(out, options.seed)?;
-    let model = Bert::new(&stored.config, &stored.weights.on(teacher.weights.device()?)?)?;
-    let metrics = judged(options, &model, &data.question, &data.dev)?;
-    let taught = Bert::new(&teacher.config, &teacher.weights.detached())?;
-    let taught = judged(options, &taught, &data.question, &data.dev)?;
-    let seen = seen(options, &model, &data.dev)?;
-    let trained = json!({"train_samples": data.train.len(), "train_steps": run.state.global_step});
-    let mut judged = json!({"eval_samples": metrics.samples});
-    extend(&mut judged, results("eval_", &metrics));
-    extend(&mut judged, results("teacher_eval_", &taught));
-    let mut all = json!({"task": data.question.source.name(), "options": options, "ranges": seen});
-    for part in [&trained, &judged] {
-        extend(&mut all, part.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
-    }
-    atomic::write_json(&out.join("train_results.json"), &trained)?;
-    atomic::write_json(&out.join("eval_results.json"), &judged)?;
-    atomic::write_json(&out.join("all_results.json"), &all)?;
-    atomic::write_json(&out.join("trainer_state.json"), &run.state)?;
-    let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let card = Card {
-        name: &out.file_name().unwrap_or_default().to_string_lossy(),
-        command: &words.join(" "),
-        options,
-        question: &data.question,
-        config: &student.config,
-        learns_from: &student.learns_from,
-        teacher: &taught,
-        student: &metrics,
-        steps: run.state.global_step,
-        ranges: &seen,
-    };
-    atomic::write(&out.join("README.md"), card.markdown().as_bytes())?;
-    match student.config.refusal() {
-        _ if options.no_calibration => {}
-        None => write_calibration(&stored, &data.train, options.quiet)?,
-        Some(why) => eprintln!("note: this student cannot be run privately: {why}"),
-    }
-    if !options.quiet {
-        let weights = if options.half { "half" } else { "single" };
-        let (mine, its) = (metrics.words(), taught.words());
-        eprintln!("student: {mine} in {weights} precision; teacher: {its}; written to {}", out.display());
-    }
-    Ok(())
 }
 
 /// The teacher with a head for the task: as it was read, or fine-tuned now, or by the run that is taken up.
@@ -265,69 +248,31 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
         return Ok(teacher);
     }
     if run.state.stage > Stage::Teacher {
-        return Folder::read(&own, options.seed)?.on(teacher.weights.device()?);
+        let folder = run.world.lend(&own, &[CONFIG, WEIGHTS])?;
+        return Folder::read(folder.folder(), options.seed)?.on(teacher.weights.device()?);
     }
-    let plan = plan(options, Stage::Teacher, &data.train);
+    let plan = plan(options, Stage::Teacher, data.train.lengths(), run.world.size());
     let weights = teacher.weights.trainable(|name| options.lessons.freezes(name))?;
     train(run, &plan, &teacher.config, &weights, data, |model, turn| {
         let logits = model.logits(turn.batch, Some(turn.key))?;
         let total = with_truth(&logits, &data.train.answers(turn.chosen, model.device())?)?;
+        let total = turn.share.over_texts(&total)?;
         Ok(Loss { total, parts: Vec::new() })
     })?;
-    folder::write(&own, &teacher.config, &weights, &teacher.path, false)?;
+    if run.world.leads() {
+        folder::write(&own, &teacher.config, &weights, &teacher.path, false)?;
+    }
     let teacher = Folder { path: own, weights: weights.detached(), has_head: true, ..teacher };
     if !options.quiet {
-        let metrics = judged(options, &Bert::new(&teacher.config, &teacher.weights)?, &data.question, &data.dev)?;
+        let model = Bert::new(&teacher.config, &teacher.weights)?;
+        let judged = over(options.quiet, "judging", data.dev.len(), |step| {
+            judge::judge(&model, &data.dev, &data.question, &|texts| {
+                step(texts);
+                run.world.alive();
+            })
+        })?;
+        let metrics = judged.metrics;
         eprintln!("teacher: {}, written to {}", metrics.words(), teacher.path.display());
     }
     Ok(teacher)
-}
-
-/// The numbers of a stage.
-pub(crate) fn plan(options: &Options, stage: Stage, texts: &Samples) -> Plan {
-    let (epochs, rate, shape) = match stage {
-        Stage::Teacher => (
-            options.teacher_epochs.or(options.num_train_epochs).unwrap_or(3),
-            options.teacher_learning_rate.or(options.learning_rate).unwrap_or(5e-5),
-            Shape::WarmUp(f64::from(options.warmup_ratio)),
-        ),
-        Stage::Layers => (
-            options.stage1_epochs.or(options.num_train_epochs).unwrap_or(10),
-            options.stage1_learning_rate.or(options.learning_rate).unwrap_or(5e-5),
-            if options.stage1_linear_decay { Shape::WarmUp(f64::from(options.warmup_ratio)) } else { Shape::Constant },
-        ),
-        Stage::Norms => (
-            1,
-            options.stage2_learning_rate.or(options.learning_rate).unwrap_or(1e-5),
-            Shape::WarmUp(f64::from(options.warmup_ratio)),
-        ),
-        Stage::Prediction => (
-            options.stage2_epochs.or(options.num_train_epochs).unwrap_or(5),
-            options.stage2_learning_rate.or(options.learning_rate).unwrap_or(1e-5),
-            Shape::WarmUp(f64::from(options.warmup_ratio)),
-        ),
-    };
-    let batches = Batches { size: usize::from(options.per_device_train_batch_size), pool: 1, seed: options.seed };
-    let per_epoch = batches.count(texts.len()) as u64;
-    let steps = match options.lessons.tokens(stage) {
-        None => epochs.saturating_mul(per_epoch),
-        Some(tokens) => {
-            let all: usize = texts.lengths().iter().sum();
-            (tokens as f64 * per_epoch as f64 / all.max(1) as f64).round() as u64
-        }
-    };
-    let epochs = steps.div_ceil(per_epoch.max(1));
-    Plan {
-        stage,
-        batches,
-        epochs,
-        schedule: Schedule { peak: rate, shape, steps },
-        optimiser: Settings { weight_decay: options.weight_decay as f32, ..Settings::default() },
-        augment: if stage == Stage::Teacher { 0.0 } else { options.lessons.augment },
-        keep_best: stage != Stage::Layers,
-        evaluate_every: options.eval_steps,
-        log_every: options.logging_steps,
-        save_every: options.save_steps,
-        quiet: options.quiet,
-    }
 }

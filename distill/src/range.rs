@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::bert::{Bert, Trace};
 use crate::ops::{excess, log_variances, score_excess, spread};
+use crate::parallel::Share;
 use crate::samples::Samples;
 
 // The four numbers below are targets of the training, not limits of the private run: those are in the crate `model`
@@ -34,21 +35,25 @@ pub fn score_range(config: &Config, layer: usize) -> (f32, f32) {
     (NEAREST - shifts.fold(f32::INFINITY, f32::min), HIGHEST_SCORE)
 }
 
-/// The penalty on everything outside its range, per layer.
-pub fn penalty(trace: &Trace, config: &Config) -> Result<Tensor> {
+/// The penalty on everything outside its range, per layer; this process's share of the whole batch's.
+pub fn penalty(trace: &Trace, config: &Config, share: &Share<'_>) -> Result<Tensor> {
     let mut terms = Vec::new();
     if config.attention_softmax == AttentionKind::TwoQuad {
         for (layer, scores) in trace.scores.iter().enumerate() {
             let (low, high) = score_range(config, layer);
-            terms.push(score_excess(scores, low, high, &trace.ragged)?);
+            terms.push(share.over_scores(&score_excess(scores, low, high, &trace.ragged)?)?);
         }
     }
     for inputs in &trace.gelu_inputs {
-        terms.push(excess(inputs, -GELU, GELU)?);
+        terms.push(share.over_tokens(&excess(inputs, -GELU, GELU)?)?);
     }
     // The first norm's input is the sum of the embeddings, which may be frozen.
-    for inputs in trace.norm_inputs.iter().skip(1) {
-        terms.push(spread(inputs, LOG_VARIANCE)?);
+    let norms = &trace.norm_inputs[1..];
+    let sum = |inputs| Ok(log_variances(inputs)?.iter().sum());
+    let centres = share.means(|| norms.iter().map(sum).collect())?;
+    for (place, inputs) in norms.iter().enumerate() {
+        let centre = centres.as_ref().map(|centres| centres[place]);
+        terms.push(share.over_tokens(&spread(inputs, centre, LOG_VARIANCE)?)?);
     }
     Ok(Tensor::stack(&terms, 0)?.sum_all()?)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use datasets::{Encoding, Example, Label, Length, Tokenizer, encode_all};
+use datasets::{Encoding, Example, Label, Length, Text, Tokenizer, encode_all};
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
@@ -38,14 +38,35 @@ impl Samples {
         length: Length,
         step: &dyn Fn(usize),
     ) -> Result<Samples, datasets::Error> {
-        let texts = examples.iter().map(|example| (example.text.as_str(), example.text_pair.as_deref()));
+        let labels = examples.iter().map(|example| example.label).collect();
+        let texts = examples.iter().map(Example::texts);
+        Ok(Samples { labels, ..Samples::of(texts, tokenizer, length, step)? })
+    }
+
+    /// Encodes texts that are only to be answered.
+    pub fn unlabelled(
+        texts: &[Text],
+        tokenizer: &Tokenizer,
+        length: Length,
+        step: &dyn Fn(usize),
+    ) -> Result<Samples, datasets::Error> {
+        Samples::of(texts.iter().map(|(text, pair)| (text.as_str(), pair.as_deref())), tokenizer, length, step)
+    }
+
+    fn of<'a>(
+        texts: impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone,
+        tokenizer: &Tokenizer,
+        length: Length,
+        step: &dyn Fn(usize),
+    ) -> Result<Samples, datasets::Error> {
+        let pairs = texts.clone().any(|(_, pair)| pair.is_some());
         let encoded = encode_all(tokenizer, texts, length, &|| step(1))?;
         Ok(Samples {
-            labels: examples.iter().map(|example| example.label).collect(),
+            labels: Vec::new(),
             lengths: encoded.texts.iter().map(|text| text.ids.len()).collect(),
             texts: encoded.texts,
             truncated: encoded.truncated,
-            pairs: examples.iter().any(|example| example.text_pair.is_some()),
+            pairs,
         })
     }
 

@@ -14,7 +14,9 @@ use crate::lessons::AttentionLoss;
 use crate::loss::{attention_entropy, mean_square, with_teacher, with_truth};
 use crate::ops::{clamp, score_distance};
 use crate::options::Options;
-use crate::pipeline::{Data, plan};
+use crate::parallel::{Share, World};
+use crate::pipeline::Data;
+use crate::plan::plan;
 use crate::progress::over;
 use crate::range::{penalty, score_range};
 use crate::state::Stage;
@@ -27,7 +29,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     if run.state.stage > Stage::Layers {
         return Ok(());
     }
-    let plan = plan(options, Stage::Layers, &data.train);
+    let plan = plan(options, Stage::Layers, data.train.lengths(), run.world.size());
     let frozen = options.lessons.freeze_embeddings || student.shares_embeddings && !options.stage1_train_embeddings;
     // The pooler and the head have no part in this stage's loss, and weight decay must not touch them.
     let weights = student.weights.trainable(|name| {
@@ -63,16 +65,20 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
             hidden.push(mean_square(&trace.hidden[mine + 1], &wanted.hidden[its + 1])?);
         }
         let attention = Tensor::stack(&attention, 0)?.sum_all()?;
-        let hidden = Tensor::stack(&hidden, 0)?.sum_all()?;
+        let attention = match options.lessons.attention_loss {
+            AttentionLoss::Scores => turn.share.over_scores(&attention)?,
+            AttentionLoss::Weights => turn.share.over_tokens(&attention)?,
+        };
+        let hidden = turn.share.over_tokens(&Tensor::stack(&hidden, 0)?.sum_all()?)?;
         let total = (&attention + &hidden)?;
         let parts = vec![("attention", attention), ("hidden", hidden)];
-        within_range(Loss { total, parts }, options, &trace, &config)
+        within_range(Loss { total, parts }, options, &trace, &config, turn.share)
     })?;
     student.weights = weights.detached();
     Ok(())
 }
 
-/// Stage 2: the teacher's answers.
+/// Stage 2: the teacher's answers, the true ones, or both.
 pub fn prediction(
     options: &Options,
     run: &mut Run,
@@ -84,14 +90,13 @@ pub fn prediction(
     if run.state.stage > Stage::Prediction {
         return Ok(());
     }
-    let plan = plan(options, Stage::Prediction, &data.train);
+    let plan = plan(options, Stage::Prediction, data.train.lengths(), run.world.size());
     if plan.schedule.steps == 0 {
         return Ok(());
     }
     let weights = student.weights.trainable(|name| options.lessons.freezes(name))?;
     let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
-    let answers = answers(options, &run.out.join("teacher_logits.safetensors"), &tutor, data)?;
-    let lesson = Answering { options, tutor: &tutor, answers: &answers, data };
+    let lesson = Answering::new(options, run, &tutor, data)?;
     let config = with_dropout(&student.config, options.stage2_dropout);
     train(run, &plan, &config, &weights, data, |model, turn| lesson.loss(model, turn))?;
     student.weights = weights.detached();
@@ -100,45 +105,55 @@ pub fn prediction(
 
 /// Stage 2's lesson: the teacher's answers, the true ones, or both.
 pub(crate) struct Answering<'a> {
-    pub(crate) options: &'a Options,
-    pub(crate) tutor: &'a Bert,
-    /// The teacher's for the whole training set.
-    pub(crate) answers: &'a Tensor,
-    pub(crate) data: &'a Data,
+    options: &'a Options,
+    tutor: &'a Bert,
+    /// The teacher's for the whole training set, where they count.
+    answers: Option<Tensor>,
+    data: &'a Data,
 }
 
-impl Answering<'_> {
+impl<'a> Answering<'a> {
+    /// Asks the teacher, where its answers count.
+    pub(crate) fn new(options: &'a Options, run: &Run, tutor: &'a Bert, data: &'a Data) -> Result<Answering<'a>> {
+        let answers = match options.lessons.soft_weight > 0.0 {
+            true => Some(answers(options, run, tutor, data)?),
+            false => None,
+        };
+        Ok(Answering { options, tutor, answers, data })
+    }
+
     pub(crate) fn loss(&self, model: &Bert, turn: &Turn<'_>) -> Result<Loss> {
         let (options, lessons, config) = (self.options, &self.options.lessons, model.config());
         let trace = model.encode(turn.batch, Some(turn.key))?;
         let logits = model.classify(&trace.hidden[config.num_hidden_layers], turn.batch, Some(turn.key))?;
         let (mut terms, mut parts) = (Vec::new(), Vec::new());
-        if lessons.soft_weight > 0.0 {
+        if let Some(answers) = &self.answers {
             let wanted = match turn.changed {
                 true => self.tutor.logits(turn.batch, None)?,
                 false => {
                     let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
-                    self.answers.index_select(&Tensor::new(chosen, self.answers.device())?, 0)?
+                    answers.index_select(&Tensor::new(chosen, answers.device())?, 0)?
                 }
             };
-            let soft = with_teacher(&logits, &wanted)?;
+            let soft = turn.share.over_texts(&with_teacher(&logits, &wanted)?)?;
             terms.push((&soft * lessons.soft_weight)?);
             parts.push(("soft", soft));
         }
         if lessons.gold_weight > 0.0 {
             let gold = with_truth(&logits, &self.data.train.answers(turn.chosen, model.device())?)?;
+            let gold = turn.share.over_texts(&gold)?;
             terms.push((&gold * lessons.gold_weight)?);
             parts.push(("gold", gold));
         }
         let total = Tensor::stack(&terms, 0)?.sum_all()?;
-        within_range(Loss { total, parts }, options, &trace, config)
+        within_range(Loss { total, parts }, options, &trace, config, turn.share)
     }
 }
 
 /// The loss with the penalty on values outside their range.
-fn within_range(mut loss: Loss, options: &Options, trace: &Trace, config: &Config) -> Result<Loss> {
+fn within_range(mut loss: Loss, options: &Options, trace: &Trace, config: &Config, share: &Share<'_>) -> Result<Loss> {
     if options.range_penalty > 0.0 {
-        let range = penalty(trace, config)?;
+        let range = penalty(trace, config, share)?;
         loss.total = (loss.total + (&range * options.range_penalty)?)?;
         loss.parts.push(("range", range));
     }
@@ -155,7 +170,11 @@ pub(crate) fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
 }
 
 /// The teacher's logits for the training set, computed once a run.
-pub(crate) fn answers(options: &Options, path: &Path, tutor: &Bert, data: &Data) -> Result<Tensor> {
+fn answers(options: &Options, run: &Run, tutor: &Bert, data: &Data) -> Result<Tensor> {
+    run.world.once(&run.out, "teacher_logits.safetensors", |path| answers_in(path, options, &run.world, tutor, data))
+}
+
+fn answers_in(path: &Path, options: &Options, world: &World, tutor: &Bert, data: &Data) -> Result<Tensor> {
     const NAME: &str = "logits";
     let size = (data.train.len(), data.question.target.outputs());
     if path.is_file()
@@ -165,7 +184,10 @@ pub(crate) fn answers(options: &Options, path: &Path, tutor: &Bert, data: &Data)
         return Ok(stored.to_device(tutor.device())?);
     }
     let rows = over(options.quiet, "stage 2: asking the teacher", data.train.len(), |step| {
-        judge::logits(tutor, &data.train, step)
+        judge::logits(tutor, &data.train, &|texts| {
+            step(texts);
+            world.alive();
+        })
     })?;
     let logits = Tensor::from_vec(rows.concat(), size, &Device::Cpu)?;
     atomic::write_tensors(path, [(NAME, logits.clone())], ("format", "pt".into()))?;

@@ -1,9 +1,14 @@
 //! Where a run stands, as `trainer_state.json` keeps it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::effort::Effort;
+use crate::events;
+use crate::trainer_state::TrainerState;
 
 /// The parts of a run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,15 +36,6 @@ impl Stage {
     }
 }
 
-/// The best model of a stage so far.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Best {
-    /// Its score on the development set.
-    pub metric: f64,
-    /// The step after which it was judged.
-    pub step: u64,
-}
-
 /// A layer without the division in its LayerNorms.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NormTrial {
@@ -60,8 +56,12 @@ pub struct State {
     pub stage_step: u64,
     /// Steps taken in all stages.
     pub global_step: u64,
-    /// The best model of this stage.
-    pub best: Option<Best>,
+    /// The best score of this stage on the development set.
+    pub best_metric: Option<f64>,
+    /// The step after which the model had it.
+    pub best_global_step: Option<u64>,
+    /// Evaluations since the score was last better by the threshold.
+    pub early_stopping_patience_counter: u64,
     /// What was tried in [`Stage::Norms`] so far, from the last layer on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub norms: Vec<NormTrial>,
@@ -73,6 +73,15 @@ pub struct State {
     pub pending_steps: u64,
     /// Everything that was logged.
     pub log_history: Vec<Value>,
+    /// Where TensorBoard's files are, below the output folder.
+    pub logging_dir: PathBuf,
+    /// What this stage took until now.
+    pub stage_effort: Effort,
+    /// What all stages took that are over.
+    pub run_effort: Effort,
+    /// For other tools.
+    #[serde(flatten)]
+    pub trainer: TrainerState,
 }
 
 impl State {
@@ -82,12 +91,18 @@ impl State {
             stage: Stage::Teacher,
             stage_step: 0,
             global_step: 0,
-            best: None,
+            best_metric: None,
+            best_global_step: None,
+            early_stopping_patience_counter: 0,
             norms: Vec::new(),
             settings,
             pending: BTreeMap::new(),
             pending_steps: 0,
             log_history: Vec::new(),
+            logging_dir: events::new_folder(),
+            stage_effort: Effort::default(),
+            run_effort: Effort::default(),
+            trainer: TrainerState::default(),
         }
     }
 
@@ -102,7 +117,11 @@ impl State {
     /// Begins a stage, or the next part of one.
     pub fn begin(&mut self) {
         self.stage_step = 0;
-        self.best = None;
+        self.best_metric = None;
+        self.best_global_step = None;
+        self.early_stopping_patience_counter = 0;
+        self.stage_effort = Effort::default();
+        self.trainer.best_model_checkpoint = None;
         self.pending.clear();
         self.pending_steps = 0;
     }

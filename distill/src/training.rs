@@ -1,7 +1,8 @@
 //! One stage: batches, losses, steps, evaluations, checkpoints.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -11,17 +12,21 @@ use cli::coded;
 use cli::exit::INTERRUPTED;
 use datasets::Batches;
 use model::Config;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::accumulation::gradients;
 use crate::adamw::{AdamW, Settings};
 use crate::bert::{Bert, Packed};
 use crate::checkpoint;
-use crate::judge::{extend, judge, results};
+use crate::events::Events;
+use crate::judge::{extend, judge};
 use crate::ops::DropoutKey;
+use crate::parallel::{Share, World, digest, exchange};
 use crate::pipeline::Data;
 use crate::progress::Progress;
+use crate::results::TRAIN_LOSS;
 use crate::schedule::Schedule;
-use crate::state::{Best, Stage, State};
+use crate::state::{Stage, State};
 use crate::weights::Weights;
 
 /// Set when the user asks to stop; looked at between two steps.
@@ -60,6 +65,8 @@ pub struct Loss {
 pub struct Turn<'a> {
     /// The texts' numbers in the training set.
     pub chosen: &'a [usize],
+    /// What they are of the whole batch.
+    pub share: &'a Share<'a>,
     /// The texts.
     pub batch: &'a Packed,
     /// What dropout is drawn from.
@@ -73,8 +80,10 @@ pub struct Turn<'a> {
 pub struct Plan {
     /// Which stage.
     pub stage: Stage,
-    /// How the training set is cut.
+    /// How the training set is cut into the texts of each step.
     pub batches: Batches,
+    /// Texts of a step that a process learns from at once.
+    pub batch: usize,
     /// Passes over the training set.
     pub epochs: u64,
     /// The learning rate.
@@ -85,14 +94,28 @@ pub struct Plan {
     pub augment: f32,
     /// Keep the model that does best on the development set, not the last one.
     pub keep_best: bool,
+    /// Evaluations without a better score that end the stage.
+    pub patience: Option<u64>,
+    /// By how much a better score must be so.
+    pub threshold: f64,
     /// Steps between two evaluations.
     pub evaluate_every: u64,
     /// Steps between two lines of log.
     pub log_every: u64,
     /// Steps between two checkpoints.
     pub save_every: u64,
+    /// Checkpoints that are kept.
+    pub keep_checkpoints: usize,
     /// Neither a bar nor a log on standard error.
     pub quiet: bool,
+}
+
+impl Plan {
+    /// Whether the stage ends here.
+    fn is_over(&self, state: &State) -> bool {
+        let tired = |patience| state.early_stopping_patience_counter >= patience;
+        state.stage_step >= self.schedule.steps || self.patience.is_some_and(tired)
+    }
 }
 
 /// Where a run works, and how far it is.
@@ -104,6 +127,21 @@ pub struct Run {
     pub resume: Option<PathBuf>,
     /// The run's state.
     pub state: State,
+    /// The processes that train.
+    pub world: Rc<World>,
+    /// What TensorBoard reads.
+    pub events: Events,
+}
+
+impl Run {
+    /// Adds an entry to the log, which rank 0 writes.
+    fn record(&mut self, entry: Value) -> Result<()> {
+        if self.world.leads() {
+            self.events.write(self.state.global_step, &entry)?;
+        }
+        self.state.log_history.push(entry);
+        Ok(())
+    }
 }
 
 /// Trains `weights` in place until the stage is over; with `keep_best` they are the best ones then.
@@ -116,23 +154,34 @@ pub fn train(
     lesson: impl Fn(&Bert, &Turn<'_>) -> Result<Loss>,
 ) -> Result<()> {
     let _looking = Looking::new();
+    let world = Rc::clone(&run.world);
     let steps = plan.schedule.steps;
     let mut optimiser = AdamW::new(plan.optimiser, weights);
     if let Some(folder) = run.resume.take() {
-        checkpoint::read_weights(&folder, config, weights)?;
-        checkpoint::read_optimiser(&folder, &run.state, &mut optimiser)?;
+        let lent = world.lend(&folder, &checkpoint::TENSORS)?;
+        checkpoint::read_weights(lent.folder(), config, weights)?;
+        checkpoint::read_optimiser(lent.folder(), &run.state, &mut optimiser)?;
+        if world.leads() {
+            checkpoint::read_best(&folder, &run.out, &run.state)?;
+        }
+    }
+    if world.size() > 1 {
+        world.agree("the weights", digest::of_weights(weights)?)?;
     }
     let model = Bert::new(config, weights)?;
     let judged = Bert::new(config, &weights.detached())?;
     let per_epoch = plan.batches.count(data.train.len()) as u64;
+    let together = plan.batch * world.size();
     let mut order: Option<(u64, Vec<Vec<usize>>)> = None;
     let progress = Progress::new(plan.stage.name(), steps, run.state.stage_step, plan.quiet);
     let mut clock = (Instant::now(), run.state.stage_step);
+    let mut since = Instant::now();
+    run.state.trainer.begin(plan, run.state.global_step - run.state.stage_step);
     // What a stage begins with may be better than anything it finds.
-    if plan.keep_best && run.state.stage_step == 0 && run.state.best.is_none() && steps > 0 {
+    if plan.keep_best && run.state.stage_step == 0 && run.state.best_metric.is_none() && steps > 0 {
         evaluate(run, plan, &judged, weights, data, &progress)?;
     }
-    while run.state.stage_step < steps {
+    while !plan.is_over(&run.state) {
         let step = run.state.stage_step;
         let (epoch, place) = (step / per_epoch, (step % per_epoch) as usize);
         if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
@@ -141,33 +190,54 @@ pub fn train(
         }
         let (_, batches) = order.as_ref().context("an epoch without batches")?;
         let chosen = &batches[place];
-        let key = DropoutKey { seed: plan.batches.seed, step: run.state.global_step };
-        let (heads, changed) = (config.num_attention_heads, plan.augment > 0.0);
-        let batch = match changed {
-            true => data.train.pack_changed(chosen, heads, model.device(), plan.augment, key)?,
-            false => data.train.pack(chosen, heads, model.device())?,
-        };
-        let loss = lesson(&model, &Turn { chosen, batch: &batch, key, changed })?;
+        let first = run.state.global_step * plan.batches.size.div_ceil(together) as u64;
+        let (mut gradients, means) = gradients(weights, chosen, together, |number, texts| {
+            let share = world.share(texts, data.train.lengths());
+            // Every process drops others of its numbers.
+            let draw = (first + number as u64) * world.size() as u64 + world.rank() as u64;
+            let key = DropoutKey { seed: plan.batches.seed, step: draw };
+            let (heads, changed) = (config.num_attention_heads, plan.augment > 0.0);
+            let batch = match changed {
+                true => data.train.pack_changed(share.texts, heads, model.device(), plan.augment, key)?,
+                false => data.train.pack(share.texts, heads, model.device())?,
+            };
+            lesson(&model, &Turn { chosen: share.texts, share: &share, batch: &batch, key, changed })
+        })?;
         let rate = plan.schedule.rate(step);
-        let norm = optimiser.step(weights, &loss.total.backward()?, rate)?;
-        let mut numbers = vec![("loss", scalar(&loss.total)?), ("grad_norm", norm)];
-        for (name, part) in &loss.parts {
-            numbers.push((name, scalar(part)?));
-        }
+        let mut sums: Vec<f64> = means.iter().map(|(_, mean)| *mean).collect();
+        // Whichever process is asked to stop, all hear of it in the same step.
+        sums.push(f64::from(u8::from(STOP.load(Ordering::Relaxed))));
+        exchange(&world, weights, &mut gradients, &mut sums)?;
+        let asked = sums.pop().is_some_and(|processes| processes > 0.0);
+        let mut numbers: Vec<(&str, f64)> = means.iter().map(|(name, _)| *name).zip(sums).collect();
+        let loss = numbers[0].1;
+        numbers.push(("grad_norm", optimiser.step(weights, &gradients, rate)?));
+        drop(gradients);
         run.state.note(&numbers);
         run.state.stage_step += 1;
         run.state.global_step += 1;
-        progress.advance(numbers[0].1);
+        run.state.stage_effort.step(chosen.len(), loss);
+        progress.advance(loss);
         let done = run.state.stage_step;
+        run.state.trainer.epoch = done as f64 / per_epoch as f64;
         if done.is_multiple_of(plan.log_every) || done == steps {
-            log(run, plan, rate, done as f64 / per_epoch as f64, &mut clock, &progress);
+            log(run, plan, rate, &mut clock, &progress)?;
         }
         if done.is_multiple_of(plan.evaluate_every) || done == steps {
             evaluate(run, plan, &judged, weights, data, &progress)?;
         }
-        let stop = STOP.load(Ordering::Relaxed);
-        if done.is_multiple_of(plan.save_every) || done == steps || stop {
-            checkpoint::write(&run.out, &run.state, weights, &mut optimiser)?;
+        let over = plan.is_over(&run.state);
+        if over && run.state.pending_steps > 0 {
+            log(run, plan, rate, &mut clock, &progress)?;
+        }
+        run.state.stage_effort.took(since.elapsed());
+        since = Instant::now();
+        if over {
+            end(run, plan, &progress)?;
+        }
+        let stop = asked || (world.size() == 1 && STOP.load(Ordering::Relaxed));
+        if world.leads() && (done.is_multiple_of(plan.save_every) || over || stop) {
+            checkpoint::write(&run.out, plan.keep_checkpoints, &run.state, weights, &mut optimiser)?;
         }
         if stop {
             progress.finish();
@@ -175,21 +245,18 @@ pub fn train(
         }
     }
     progress.finish();
-    if plan.keep_best && run.state.best.is_some() {
-        weights.assign(&Weights::read_file(&best_path(&run.out), config)?)?;
+    if world.size() > 1 {
+        // All took the same steps; what a bug or another build did otherwise must not pass.
+        world.agree("the weights", digest::of_weights(weights)?)?;
+    }
+    if plan.keep_best && run.state.best_metric.is_some() {
+        let lent = world.lend(&run.out, &[checkpoint::BEST])?;
+        weights.assign(&Weights::read_file(&checkpoint::best(lent.folder()), config)?)?;
     }
     Ok(())
 }
 
-fn best_path(out: &Path) -> PathBuf {
-    out.join("best.safetensors")
-}
-
-fn scalar(tensor: &Tensor) -> Result<f64> {
-    Ok(f64::from(tensor.to_scalar::<f32>()?))
-}
-
-fn log(run: &mut Run, plan: &Plan, rate: f64, epoch: f64, clock: &mut (Instant, u64), progress: &Progress) {
+fn log(run: &mut Run, plan: &Plan, rate: f64, clock: &mut (Instant, u64), progress: &Progress) -> Result<()> {
     let done = run.state.stage_step;
     let seconds = clock.0.elapsed().as_secs_f64() / done.saturating_sub(clock.1).max(1) as f64;
     *clock = (Instant::now(), done);
@@ -197,10 +264,30 @@ fn log(run: &mut Run, plan: &Plan, rate: f64, epoch: f64, clock: &mut (Instant, 
     let mut text: Vec<String> = means.iter().map(|(name, mean)| format!("{name} {mean:.4}")).collect();
     text.push(format!("rate {rate:.2e}, {seconds:.3} s a step"));
     progress.say(&format!("{} {done}/{}: {}", plan.stage.name(), plan.schedule.steps, text.join(", ")));
-    let mut entry =
-        json!({"stage": plan.stage.name(), "step": run.state.global_step, "epoch": epoch, "learning_rate": rate});
+    let mut entry = entry(&run.state, plan);
+    extend(&mut entry, [("learning_rate".into(), rate.into())]);
     extend(&mut entry, means.into_iter().map(|(name, mean)| (name, mean.into())));
-    run.state.log_history.push(entry);
+    run.record(entry)
+}
+
+/// What every entry of the log says.
+fn entry(state: &State, plan: &Plan) -> Value {
+    json!({"stage": plan.stage.name(), "step": state.global_step, "epoch": state.trainer.epoch})
+}
+
+/// The last entry of a stage, and what became of it.
+fn end(run: &mut Run, plan: &Plan, progress: &Progress) -> Result<()> {
+    let state = &mut run.state;
+    if state.stage_step < plan.schedule.steps {
+        let evaluations = state.early_stopping_patience_counter;
+        let name = plan.stage.name();
+        progress.say(&format!("{name} ends early: {evaluations} evaluations without a better score"));
+    }
+    state.run_effort.add(state.stage_effort);
+    let mut entry = entry(state, plan);
+    extend(&mut entry, [(TRAIN_LOSS.to_string(), state.stage_effort.mean_loss().into())]);
+    extend(&mut entry, state.stage_effort.speeds());
+    run.record(entry)
 }
 
 fn evaluate(
@@ -212,24 +299,37 @@ fn evaluate(
     progress: &Progress,
 ) -> Result<()> {
     let done = Cell::new(0);
-    let metrics = judge(judged, &data.dev, &data.question, &|texts| {
-        done.set(done.get() + texts);
-        progress.judging(done.get(), data.dev.len());
-    })?;
-    let metric = metrics.main();
-    let better = run.state.best.is_none_or(|best| metric > best.metric);
+    let judged = match run.world.leads() {
+        true => Some(judge(judged, &data.dev, &data.question, &|texts| {
+            done.set(done.get() + texts);
+            progress.judging(done.get(), data.dev.len());
+            run.world.alive();
+        })?),
+        false => None,
+    };
+    let metric = judged.as_ref().map_or(0, |judged| judged.metrics.main().to_bits());
+    let metric = f64::from_bits(run.world.broadcast_u64(metric)?);
+    let state = &mut run.state;
+    let enough = state.best_metric.is_none_or(|best| metric - best > plan.threshold);
+    state.early_stopping_patience_counter = if enough { 0 } else { state.early_stopping_patience_counter + 1 };
+    let better = state.best_metric.is_none_or(|best| metric > best);
     if better {
         if plan.keep_best {
-            weights.write(&best_path(&run.out), false)?;
+            let path = checkpoint::best(&run.out);
+            if run.world.leads() {
+                weights.write(&path, false)?;
+            }
+            state.trainer.best_model_checkpoint = Some(path);
         }
-        run.state.best = Some(Best { metric, step: run.state.stage_step });
+        state.best_metric = Some(metric);
+        state.best_global_step = Some(state.global_step);
     }
+    let Some(judged) = judged else { return Ok(()) };
     let mark = if better { ", the best so far" } else { "" };
-    let name = plan.stage.name();
+    let (name, metrics) = (plan.stage.name(), &judged.metrics);
     let (step, words, texts) = (run.state.stage_step, metrics.words(), metrics.samples);
     progress.say(&format!("{name} {step}: {words} on {texts} texts{mark}"));
-    let mut entry = json!({"stage": name, "step": run.state.global_step});
-    extend(&mut entry, results("eval_", &metrics));
-    run.state.log_history.push(entry);
-    Ok(())
+    let mut entry = entry(&run.state, plan);
+    extend(&mut entry, judged.entries());
+    run.record(entry)
 }

@@ -31,6 +31,7 @@ pub fn interrupt() {
     }
     ENDING.store(true, Ordering::SeqCst);
     crate::children::kill_all();
+    cli::atomic::abandon();
     std::process::exit(INTERRUPTED);
 }
 

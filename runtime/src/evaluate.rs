@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::client::Measured;
 use crate::infer::{cost, say_engine, security};
 use crate::options::{Evaluate, Source as Flags};
+use crate::results;
 use crate::session::Session;
 
 /// How often the metric so far is worked out again.
@@ -25,6 +26,8 @@ const NEWS: Duration = Duration::from_secs(1);
 pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let begin = Instant::now();
     let source = texts(options)?;
+    // what will be refused at the end is refused before the work
+    options.results.as_deref().map(results::read).transpose()?;
     let bar = cli::bar(options.source.quiet, "", 0);
     let mut session = Session::open(&options.source, &bar)?;
     let target = target(&source, &session)?;
@@ -79,6 +82,9 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         crate::log(&warning);
     }
     report["seconds"]["total"] = json!(begin.elapsed().as_secs_f64());
+    if let Some(path) = &options.results {
+        results::merge(path, tally.results(&report, engine.describe()))?;
+    }
     match options.source.json {
         true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
         false => {
@@ -201,10 +207,14 @@ impl<'a> Tally<'a> {
         self.source.judge(self.target, logits, &self.truth)
     }
 
-    /// Each way to compute the logits with the ending of its keys; those that were not computed are left out.
+    /// Each way to compute the logits with the ending of its keys.
+    fn all_ways(&self) -> [(&'static str, &Vec<Vec<f64>>); 3] {
+        [("", &self.private), ("_float", &self.float), ("_clear", &self.clear)]
+    }
+
+    /// The same; those that were not computed are left out.
     fn ways(&self) -> impl Iterator<Item = (&'static str, &Vec<Vec<f64>>)> {
-        let ways = [("", &self.private), ("_float", &self.float), ("_clear", &self.clear)];
-        ways.into_iter().filter(|(_, logits)| !logits.is_empty())
+        self.all_ways().into_iter().filter(|(_, logits)| !logits.is_empty())
     }
 
     fn report(&self) -> Value {
@@ -231,6 +241,27 @@ impl<'a> Tally<'a> {
             }
         }
         report
+    }
+
+    /// What a file of results says of this run.
+    fn results(&self, report: &Value, engine: Value) -> Vec<(String, Value)> {
+        let mut entries = Vec::new();
+        for (prefix, (_, logits)) in results::PREFIXES.into_iter().zip(self.all_ways()) {
+            if logits.is_empty() {
+                continue;
+            }
+            let mut scores: Vec<(&str, Value)> =
+                self.judge(logits).named().into_iter().map(|(name, score)| (name, score.into())).collect();
+            scores.push(("samples", logits.len().into()));
+            entries.extend(scores.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)));
+        }
+        let private = results::PREFIXES[0];
+        for key in ["restarts", "security"] {
+            entries.push((format!("{private}{key}"), report[key].clone()));
+        }
+        let engine = engine.as_object().cloned().unwrap_or_default();
+        entries.extend(engine.into_iter().map(|(key, value)| (format!("{private}{key}"), value)));
+        entries
     }
 
     /// What a person reads first.

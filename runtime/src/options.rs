@@ -181,6 +181,10 @@ pub struct Evaluate {
     /// The student that the bundle was made from, for comparing.
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub student: Option<PathBuf>,
+    /// The student's all_results.json, to put this run's scores into: private_eval_accuracy and so on, float_eval_... and
+    /// clear_eval_... (fixed point) where they are compared, in place of an earlier run's; nothing else in it changes.
+    #[arg(long, value_name = "FILE")]
+    pub results: Option<PathBuf>,
     /// Evaluate the first N examples only.
     #[arg(long, alias = "max-eval-samples", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_samples: Option<u32>,

@@ -17,7 +17,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("mpc", &["ring64", "model", "net"]),
     ("bundle", &["ring64", "model"]),
     ("checkpoint", &["model"]),
-    ("distill", &["checkpoint", "cli", "datasets", "model"]),
+    ("distill", &["checkpoint", "cli", "datasets", "model", "net"]),
     ("convert", &["checkpoint", "cli", "datasets", "model", "ring64", "bundle"]),
     ("runtime", &["bundle", "checkpoint", "cli", "convert", "datasets", "model", "mpc", "net", "ring64"]),
 ];

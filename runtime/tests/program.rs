@@ -72,6 +72,39 @@ fn evaluate_compares_with_float_and_with_clear_fixed_point() {
 }
 
 #[test]
+fn evaluate_puts_its_scores_into_the_students_results() {
+    let place = Place::new();
+    let (model, glue) = (place.student().display().to_string(), place.glue().display().to_string());
+    let file = place.root.path().join("all_results.json");
+    let results = file.display().to_string();
+    let kept = serde_json::json!({"eval_accuracy": 0.893348623853211, "options": {"task": "sst2", "gold_weight": 0.0}});
+    std::fs::write(&file, kept.to_string()).unwrap();
+    let args = ["evaluate", "--task", "sst2", "--data-dir", &glue, "--model", &model, "--max-samples", "5", "--json"];
+    let output = runtime(&place, &[&args[..], &["--results", &results]].concat(), b"");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    for (way, ending) in [("private", ""), ("float", "_float"), ("clear", "_clear")] {
+        assert!(report[format!("accuracy{ending}")].is_f64());
+        assert_eq!(all[format!("{way}_eval_accuracy")], report[format!("accuracy{ending}")], "{way}");
+        assert_eq!(all[format!("{way}_eval_samples")], 5);
+    }
+    for key in ["restarts", "security", "engine", "functions"] {
+        assert!(!report[key].is_null());
+        assert_eq!(all[format!("private_eval_{key}")], report[key]);
+    }
+    for (key, value) in kept.as_object().unwrap() {
+        assert_eq!(all[key], *value);
+    }
+    // what is no object is refused before the work, and left
+    std::fs::write(&file, "[1, 2]").unwrap();
+    let output = runtime(&place, &[&args[..], &["--results", &results]].concat(), b"");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("not a JSON object"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "[1, 2]");
+}
+
+#[test]
 fn evaluate_takes_a_bundle_and_the_student_that_it_was_made_from() {
     let place = Place::new();
     let (model, glue) = (place.student().display().to_string(), place.glue().display().to_string());

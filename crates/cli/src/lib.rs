@@ -1,5 +1,6 @@
-//! What the three programs have in common towards their users: exit codes, the spelling of flags, progress, memory.
+//! What the three programs have in common towards their users: exit codes, the spelling of flags, progress, memory, files.
 
+pub mod atomic;
 pub mod exit;
 pub mod memory;
 mod output;

@@ -10,7 +10,7 @@
 //! - [`Shaped`] slows a link down to a given network, for measuring.
 //! - `testing` (a feature) has links that record or break what passes.
 //!
-//! Links do not authenticate their peer yet, which is why [`Listener`] binds to loopback only. A TLS link will be
+//! Links do not authenticate their peer yet, which is why what carries secrets listens with [`Listener::loopback`]. A TLS link will be
 //! another implementor of [`Link`] over the same two threads.
 //!
 //! Payloads are secrets or halves of secrets: nothing in this crate prints one, not in `Debug` and not in errors.

@@ -11,7 +11,7 @@ use crate::error::NetError;
 /// Between two looks for a connection.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Waits for connections on loopback: links do not authenticate their peer yet.
+/// Waits for connections. Links do not authenticate their peer yet, so what carries secrets listens on loopback only.
 #[derive(Debug)]
 pub struct Listener {
     inner: TcpListener,
@@ -21,7 +21,11 @@ pub struct Listener {
 impl Listener {
     /// Listens on `127.0.0.1:port`; port 0 takes any free one, see [`local_addr`](Self::local_addr).
     pub fn loopback(port: u16) -> Result<Self, NetError> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self::on(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    /// Listens on any address, for whoever can reach it: only what everybody on that network may see and send.
+    pub fn on(address: SocketAddr) -> Result<Self, NetError> {
         let listen = || {
             let inner = TcpListener::bind(address)?;
             // The standard library's accept has no deadline, so `accept` looks again and again instead.

@@ -75,6 +75,15 @@ impl Table {
         })
     }
 
+    /// None of the usual columns for something is there, and no flag names another.
+    pub(crate) fn lacks(&self, what: &str, flag: &str, names: &[&str]) -> Error {
+        Error::Column {
+            path: self.path.clone(),
+            name: names.join("` or `"),
+            columns: format!("{}; {what} may be named with {flag}", self.named()),
+        }
+    }
+
     /// The names of the columns. Where the first line is no header it holds a text, which is not told.
     pub(crate) fn named(&self) -> String {
         let is_name = |name: &String| name.chars().count() <= 32 && name.split_whitespace().count() <= 2;

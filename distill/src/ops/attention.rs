@@ -1,7 +1,9 @@
 //! The two products of attention, text by text and head by head.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor, bail};
 use candle_nn::loss::mse;
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, s};
 use rayon::prelude::*;
 
 use super::{Floats, Ragged, composed};
@@ -48,62 +50,65 @@ fn check(ragged: &Ragged, numbers: usize, per_row: usize) -> Result<usize> {
     Ok(per_row)
 }
 
-/// `out[i, j] = scale * a[i] . b[j]` within each head of one text.
-fn dots(out: &mut [f32], a: &[f32], b: &[f32], width: usize, heads: usize, scale: f32) {
-    let (n, d) = (a.len() / width, width / heads);
-    for head in 0..heads {
-        for i in 0..n {
-            let row = &a[i * width + head * d..][..d];
-            for j in 0..n {
-                out[(head * n + i) * n + j] = scale * dot(row, &b[j * width + head * d..][..d]);
-            }
-        }
-    }
+/// A text's rows.
+fn rows(numbers: &[f32], width: usize) -> Result<ArrayView2<'_, f32>> {
+    ArrayView2::from_shape((numbers.len() / width, width), numbers).map_err(Error::wrap)
 }
 
-/// `out[i] += scale * sum_j p[i, j] b[j]` within each head of one text; with `transposed`, `p[j, i]`.
-fn blend(out: &mut [f32], p: &[f32], b: &[f32], width: usize, heads: usize, scale: f32, transposed: bool) {
-    let (n, d) = (b.len() / width, width / heads);
-    for head in 0..heads {
-        for i in 0..n {
-            let row = &mut out[i * width + head * d..][..d];
-            for j in 0..n {
-                let weight = scale * if transposed { p[(head * n + j) * n + i] } else { p[(head * n + i) * n + j] };
-                let other = &b[j * width + head * d..][..d];
-                row.iter_mut().zip(other).for_each(|(y, x)| *y += weight * x);
-            }
-        }
-    }
+/// A text's scores: for each head a square.
+fn squares(numbers: &[f32], heads: usize, n: usize) -> Result<ArrayView3<'_, f32>> {
+    ArrayView3::from_shape((heads, n, n), numbers).map_err(Error::wrap)
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..16 {
-            lanes[lane] += a[lane] * b[lane];
-        }
+/// `out = scale * a b^T` within each head of one text.
+fn dots(out: &mut [f32], a: &[f32], b: &[f32], width: usize, heads: usize, scale: f32) -> Result<()> {
+    let (a, b, d) = (rows(a, width)?, rows(b, width)?, width / heads);
+    let mut out = ArrayViewMut3::from_shape((heads, a.nrows(), a.nrows()), out).map_err(Error::wrap)?;
+    for (head, mut out) in out.outer_iter_mut().enumerate() {
+        let part = s![.., head * d..(head + 1) * d];
+        general_mat_mul(scale, &a.slice(part), &b.slice(part).t(), 0.0, &mut out);
     }
-    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    Ok(())
+}
+
+/// `out = scale * p b` within each head of one text; with `transposed`, `p^T`.
+fn blend(
+    out: &mut [f32],
+    p: &[f32],
+    b: &[f32],
+    width: usize,
+    heads: usize,
+    scale: f32,
+    transposed: bool,
+) -> Result<()> {
+    let (b, d) = (rows(b, width)?, width / heads);
+    let p = squares(p, heads, b.nrows())?;
+    let mut out = ArrayViewMut2::from_shape((b.nrows(), width), out).map_err(Error::wrap)?;
+    for (head, p) in p.outer_iter().enumerate() {
+        let part = s![.., head * d..(head + 1) * d];
+        let p = if transposed { p.reversed_axes() } else { p };
+        general_mat_mul(scale, &p, &b.slice(part), 0.0, &mut out.slice_mut(part));
+    }
+    Ok(())
 }
 
 impl Ragged {
-    fn all_dots(&self, a: &[f32], b: &[f32], width: usize, scale: f32) -> Vec<f32> {
+    fn all_dots(&self, a: &[f32], b: &[f32], width: usize, scale: f32) -> Result<Vec<f32>> {
         let mut out = vec![0.0; self.scores()];
-        self.split_squares(&mut out).into_par_iter().enumerate().for_each(|(text, out)| {
+        self.split_squares(&mut out).into_par_iter().enumerate().try_for_each(|(text, out)| {
             let rows = self.rows(text).start * width..self.rows(text).end * width;
-            dots(out, &a[rows.clone()], &b[rows], width, self.heads(), scale);
-        });
-        out
+            dots(out, &a[rows.clone()], &b[rows], width, self.heads(), scale)
+        })?;
+        Ok(out)
     }
 
-    fn all_blends(&self, p: &[f32], b: &[f32], width: usize, scale: f32, transposed: bool) -> Vec<f32> {
+    fn all_blends(&self, p: &[f32], b: &[f32], width: usize, scale: f32, transposed: bool) -> Result<Vec<f32>> {
         let mut out = vec![0.0; self.tokens() * width];
-        self.split_rows(&mut out, width).into_par_iter().enumerate().for_each(|(text, out)| {
+        self.split_rows(&mut out, width).into_par_iter().enumerate().try_for_each(|(text, out)| {
             let rows = self.rows(text).start * width..self.rows(text).end * width;
-            blend(out, &p[self.squares(text)], &b[rows], width, self.heads(), scale, transposed);
-        });
-        out
+            blend(out, &p[self.squares(text)], &b[rows], width, self.heads(), scale, transposed)
+        })?;
+        Ok(out)
     }
 }
 
@@ -116,15 +121,15 @@ impl CustomOp2 for Scores {
         let (q, k) = (super::floats(q, ql)?, super::floats(k, kl)?);
         let width = check(&self.ragged, q.len(), ql.shape().dims2()?.1)?;
         check(&self.ragged, k.len(), width)?;
-        let out = self.ragged.all_dots(q, k, width, self.scale);
+        let out = self.ragged.all_dots(q, k, width, self.scale)?;
         Ok((CpuStorage::F32(out), self.ragged.scores().into()))
     }
 
     fn bwd(&self, q: &Tensor, k: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let width = q.dim(1)?;
         let (to_q, to_k) = Floats::of(grad)?.read(|grad| {
-            let to_q = Floats::of(k)?.read(|k| Ok(self.ragged.all_blends(grad, k, width, self.scale, false)))?;
-            let to_k = Floats::of(q)?.read(|q| Ok(self.ragged.all_blends(grad, q, width, self.scale, true)))?;
+            let to_q = Floats::of(k)?.read(|k| self.ragged.all_blends(grad, k, width, self.scale, false))?;
+            let to_k = Floats::of(q)?.read(|q| self.ragged.all_blends(grad, q, width, self.scale, true))?;
             Ok((to_q, to_k))
         })?;
         let device = q.device();
@@ -143,15 +148,15 @@ impl CustomOp2 for Mix {
         if p.len() != self.ragged.scores() {
             bail!("attention: expected {} weights, got {}", self.ragged.scores(), p.len());
         }
-        let out = self.ragged.all_blends(p, v, width, 1.0, false);
+        let out = self.ragged.all_blends(p, v, width, 1.0, false)?;
         Ok((CpuStorage::F32(out), (self.ragged.tokens(), width).into()))
     }
 
     fn bwd(&self, p: &Tensor, v: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let width = v.dim(1)?;
         let (to_p, to_v) = Floats::of(grad)?.read(|grad| {
-            let to_p = Floats::of(v)?.read(|v| Ok(self.ragged.all_dots(grad, v, width, 1.0)))?;
-            let to_v = Floats::of(p)?.read(|p| Ok(self.ragged.all_blends(p, grad, width, 1.0, true)))?;
+            let to_p = Floats::of(v)?.read(|v| self.ragged.all_dots(grad, v, width, 1.0))?;
+            let to_v = Floats::of(p)?.read(|p| self.ragged.all_blends(p, grad, width, 1.0, true))?;
             Ok((to_p, to_v))
         })?;
         let device = p.device();

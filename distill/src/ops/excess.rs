@@ -41,13 +41,19 @@ pub fn log_variances(x: &Tensor) -> Result<Vec<f32>> {
     Floats::of(x)?.read(|x| Ok(x.par_chunks(width).map(|row| log_variance(row).1).collect()))
 }
 
-/// The mean square of what the rows' logarithmic variances are more than `slack` away from their mean.
-pub fn spread(x: &Tensor, slack: f32) -> Result<Tensor> {
+/// The mean square of what the rows' logarithmic variances are more than `slack` away from a centre; without one, from their
+/// mean.
+pub fn spread(x: &Tensor, centre: Option<f32>, slack: f32) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return composed::spread(x, slack);
+        return composed::spread(x, centre, slack);
     }
-    let logs = log_variances(x)?;
-    let centre = logs.iter().sum::<f32>() / logs.len().max(1) as f32;
+    let centre = match centre {
+        Some(centre) => centre,
+        None => {
+            let logs = log_variances(x)?;
+            logs.iter().sum::<f32>() / logs.len().max(1) as f32
+        }
+    };
     x.contiguous()?.apply_op1(Spread { centre, slack })
 }
 
@@ -166,7 +172,7 @@ mod tests {
         let x = numbers(&[30], 1);
         assert_eq!(excess(&x, -1.0, 1.0).unwrap().to_scalar::<f32>().unwrap(), 0.0);
         let x = numbers(&[4, 6], 1);
-        assert_eq!(spread(&x, 9.0).unwrap().to_scalar::<f32>().unwrap(), 0.0);
+        assert_eq!(spread(&x, None, 9.0).unwrap().to_scalar::<f32>().unwrap(), 0.0);
         assert_eq!(log_variances(&x).unwrap().len(), 4);
     }
 }

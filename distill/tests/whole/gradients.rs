@@ -4,6 +4,7 @@ use candle_core::{Device, Tensor};
 use distill::bert::{Bert, Packed};
 use distill::loss::{cross_entropy, mean_square};
 use distill::ops::DropoutKey;
+use distill::parallel::World;
 use distill::range::penalty;
 use distill::weights::Weights;
 use model::{AttentionKind, Config};
@@ -49,7 +50,9 @@ fn scores_and_hidden_states_carry_gradients_of_their_own() {
     let name = |part: &str| weights.tensor(&format!("bert.encoder.layer.1.{part}")).unwrap();
     assert!(from_scores.get(name("attention.self.key.bias")).is_some());
     assert!(from_scores.get(name("attention.self.value.weight")).is_none());
-    assert!(penalty(&trace, &config).unwrap().backward().unwrap().get(name("output.dense.weight")).is_some());
+    let world = World::alone();
+    let share = world.share(&[0, 1], &[5, 3]);
+    assert!(penalty(&trace, &config, &share).unwrap().backward().unwrap().get(name("output.dense.weight")).is_some());
 }
 
 #[test]

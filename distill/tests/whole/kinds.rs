@@ -55,7 +55,7 @@ fn a_number_is_learned_and_judged_by_its_correlations() {
     let world = World::new().with_numbers();
     let teacher = world.model("encoder", 2, false);
     let mut command = bare(&world, &teacher, "out");
-    let log = glue(command.args(["--gold-weight", "0.5"]), "sts-b", &world);
+    let log = glue(command.args(["--soft-weight", "1", "--gold-weight", "0.5"]), "sts-b", &world);
     let out = world.path("out");
     assert!(score(&out, "eval_pearson") > 0.9 && score(&out, "eval_spearmanr") > 0.85, "{log}");
     let config = json(&out.join("config.json"));

@@ -6,11 +6,16 @@ mod designs;
 mod files;
 mod gradients;
 mod hub;
+#[cfg(unix)]
+mod killed;
 mod kinds;
 mod machine;
+mod parallel;
 mod parity;
 mod program;
+mod recipes;
 #[path = "../../../datasets/tests/standin/mod.rs"]
 mod standin;
 mod start;
 mod tiny;
+mod trainer;

@@ -80,12 +80,16 @@ pub(in crate::ops) fn clamp(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
     x - beyond(x, low, high)?
 }
 
-pub(in crate::ops) fn spread(x: &Tensor, slack: f32) -> Result<Tensor> {
+pub(in crate::ops) fn spread(x: &Tensor, centre: Option<f32>, slack: f32) -> Result<Tensor> {
     let rows = x.detach();
     let centred = rows.broadcast_sub(&rows.mean_keepdim(D::Minus1)?)?;
     let variances = centred.sqr()?.mean_keepdim(D::Minus1)?.affine(1.0, 1e-12)?;
     let logs = variances.log()?;
-    let outside = beyond(&logs.broadcast_sub(&logs.mean_all()?)?, -slack, slack)?;
+    let away = match centre {
+        Some(centre) => logs.affine(1.0, -f64::from(centre))?,
+        None => logs.broadcast_sub(&logs.mean_all()?)?,
+    };
+    let outside = beyond(&away, -slack, slack)?;
     let count = rows.dim(0)?.max(1) as f64;
     let value = outside.sqr()?.sum_all()?.affine(1.0 / count, 0.0)?;
     let factor = 4.0 / (count * rows.dim(1)? as f64);

@@ -60,7 +60,9 @@ fn the_penalties_are_the_same() {
     let x = numbers(&[4, 6], 2).broadcast_mul(&wide).unwrap();
     assert!(log_variances(&x).unwrap().iter().any(|log| log.abs() > 2.0));
     // the centre moves with the rows, but no gradient goes through it
-    alike(&[x], |v| spread(&v[0], 0.5), |v| super::spread(&v[0], 0.5));
+    for centre in [None, Some(0.75)] {
+        alike(std::slice::from_ref(&x), |v| spread(&v[0], centre, 0.5), |v| super::spread(&v[0], centre, 0.5));
+    }
     let x = numbers(&[9], 3);
     let (low, high) = (-0.25f32, 0.5f32);
     near(

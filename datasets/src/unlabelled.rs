@@ -1,0 +1,77 @@
+//! Test sets: texts to be answered, whose answers are nobody's business here.
+
+use crate::source::{PAIRS, TEXTS, find};
+use crate::table::Table;
+use crate::{Error, Files, Source, Split, Task};
+
+/// A text, and the second one of a pair.
+pub type Text = (String, Option<String>);
+
+impl Source {
+    /// Reads the texts of the test set, every row of it, in order: answers are told by their rows' numbers.
+    pub fn load_test(&self, quiet: bool) -> Result<Vec<Text>, Error> {
+        let (task, paths) = match self {
+            Source::Glue { task, folder: Some(folder) } => (*task, find(*task, folder, Split::Test)?),
+            Source::Glue { task, folder: None } => (*task, crate::hub_files(*task, Split::Test, quiet)?),
+            Source::Files(files) => {
+                let table = Table::read(files.of(Split::Test)?)?;
+                let (text, pair) = files.text_columns(&table)?;
+                return texts(&table, &text, pair.as_deref(), None);
+            }
+        };
+        let mut all = Vec::new();
+        for path in paths {
+            let parquet = path.extension().is_some_and(|ending| ending == "parquet");
+            // CoLA's test set has a header, unlike its other parts, and the hub's name for the text
+            let table = if parquet { Table::read(&path)? } else { Table::glue(&path, true)? };
+            let layout = if parquet || task == Task::Cola { task.parquet_layout() } else { task.tsv_layout() };
+            all.append(&mut texts(&table, layout.text, layout.pair, Some(task))?);
+        }
+        Ok(all)
+    }
+}
+
+impl Files {
+    /// The columns of texts that were named, or those with usual names.
+    pub(crate) fn text_columns(&self, table: &Table) -> Result<(String, Option<String>), Error> {
+        let usual = |names: &[&str]| {
+            names.iter().find(|name| table.columns.iter().any(|c| c == *name)).map(ToString::to_string)
+        };
+        let text = self.text.clone().or_else(|| usual(&TEXTS));
+        let pair = match (&self.pair, &self.text) {
+            (Some(pair), _) => Some(pair.clone()),
+            // who names one column means one text
+            (None, Some(_)) => None,
+            // QNLI's usual names: a question and a sentence
+            (None, None) => usual(&PAIRS),
+        };
+        Ok((text.ok_or_else(|| table.lacks("the text", "--text-column", &TEXTS))?, pair))
+    }
+}
+
+/// The texts of a table. In a task an empty text is one, for no row may be left out.
+fn texts(table: &Table, text: &str, pair: Option<&str>, task: Option<Task>) -> Result<Vec<Text>, Error> {
+    let columns = [Some(text), pair];
+    let mut places = Vec::new();
+    for name in columns.into_iter().flatten() {
+        places.push(table.column(name)?);
+    }
+    let mut all = Vec::new();
+    for row in &table.rows {
+        if row.cells.len() != table.columns.len() {
+            let expected = format!("{} fields ({})", table.columns.len(), table.named());
+            return Err(table.wrong(row.line, expected, row.cells.len().to_string()));
+        }
+        let mut cells = places.iter().map(|&place| (place, row.cells[place].trim()));
+        if let Some((place, _)) = cells.clone().find(|(_, cell)| cell.is_empty() && task.is_none()) {
+            let expected = format!("a text in column `{}`", table.columns[place]);
+            return Err(table.wrong(row.line, expected, "nothing"));
+        }
+        let mut next = || cells.next().map(|(_, cell)| cell.to_string());
+        all.push((next().unwrap_or_default(), next()));
+    }
+    match all.is_empty() {
+        true => Err(table.wrong(table.first_line(), "at least one text", "none")),
+        false => Ok(all),
+    }
+}

@@ -1,0 +1,64 @@
+//! The student's folder: weights, results, the card.
+
+use anyhow::Result;
+
+use crate::bert::Bert;
+use crate::calibration::write_calibration;
+use crate::card::Card;
+use crate::folder::{self, Folder};
+use crate::judge;
+use crate::options::Options;
+use crate::pipeline::{Data, judged, seen};
+use crate::progress::over;
+use crate::student::Student;
+use crate::training::Run;
+use crate::{atomic, curves, predictions, results};
+
+/// Writes the student's folder and judges what was written.
+pub(crate) fn finish(options: &Options, run: &Run, teacher: &Folder, student: &Student, data: &Data) -> Result<()> {
+    let out = &run.out;
+    let mut config = student.config.clone();
+    config.extra.insert(model::TEXT_PAIR.into(), data.train.are_pairs().into());
+    folder::write(out, &config, &student.weights, &teacher.path, options.half)?;
+    let stored = Folder::read(out, options.seed)?;
+    let model = Bert::new(&stored.config, &stored.weights.on(teacher.weights.device()?)?)?;
+    let mine = judged(options, &model, &data.question, &data.dev)?;
+    let taught = Bert::new(&teacher.config, &teacher.weights.detached())?;
+    let taught = judged(options, &taught, &data.question, &data.dev)?;
+    let seen = seen(options, &model, &data.dev)?;
+    results::write(out, options, &run.state, data, [&mine, &taught], &seen)?;
+    let (mine, taught) = (mine.metrics, taught.metrics);
+    curves::write(&out.join(curves::NAME), &run.state.log_history, &format!("eval_{}", mine.main_name()))?;
+    if let Some(test) = &data.test {
+        let logits = over(options.quiet, "answering", test.len(), |step| judge::logits(&model, test, step))?;
+        let name = format!("predict_results_{}.txt", data.question.source.name());
+        predictions::write(&out.join(name), &data.question.target, &logits)?;
+    }
+    atomic::write_json(&out.join("trainer_state.json"), &run.state)?;
+    let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let card = Card {
+        name: &out.file_name().unwrap_or_default().to_string_lossy(),
+        command: &words.join(" "),
+        options,
+        question: &data.question,
+        config: &student.config,
+        learns_from: &student.learns_from,
+        teacher: &taught,
+        student: &mine,
+        steps: run.state.global_step,
+        processes: run.world.size(),
+        ranges: &seen,
+    };
+    atomic::write(&out.join("README.md"), card.markdown().as_bytes())?;
+    match student.config.refusal() {
+        _ if options.no_calibration => {}
+        None => write_calibration(&stored, &data.train, options.quiet)?,
+        Some(why) => eprintln!("note: this student cannot be run privately: {why}"),
+    }
+    if !options.quiet {
+        let weights = if options.half { "half" } else { "single" };
+        let (mine, its) = (mine.words(), taught.words());
+        eprintln!("student: {mine} in {weights} precision; teacher: {its}; written to {}", out.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! What goes over what: the task's recipe over the defaults, `--config` over that, the command line over all.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{ArgMatches, CommandFactory};
+use cli::coded;
+use cli::exit::USAGE;
+use datasets::Task;
+
+use crate::options::Options;
+use crate::recipe::{self, Choice, Setting, Value};
+
+/// Flags for every stage that has none of its own, with what the stages' flags end in.
+const GENERAL: [(&str, &str); 5] = [
+    ("learning-rate", "-learning-rate"),
+    ("num-train-epochs", "-epochs"),
+    ("num-train-epochs", "-tokens"),
+    ("per-device-train-batch-size", "-batch-size"),
+    ("eval-steps", "-eval-steps"),
+];
+const STAGES: [&str; 3] = ["teacher", "stage1", "stage2"];
+
+/// The origin that goes over all others.
+const COMMAND_LINE: &str = "the command line";
+
+/// Everything that is said of what a recipe can say, each thing once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Precedence {
+    settings: Vec<Setting>,
+}
+
+impl Precedence {
+    /// Reads the recipes that a command line asks for.
+    pub fn of(args: &[OsString]) -> Result<Precedence> {
+        let command = Options::command();
+        // What is wrong with the command line is said when all of it is parsed; help and version are said at once.
+        let matches = command.clone().ignore_errors(true).try_get_matches_from(args)?;
+        let task = match matches.get_one::<Choice>("recipe") {
+            Some(Choice::Nothing) => None,
+            Some(Choice::Of(task)) => Some(*task),
+            None => matches.get_one::<Task>("task").copied(),
+        };
+        let mut precedence = Precedence { settings: task.map_or_else(|| Ok(Vec::new()), recipe::of_task)? };
+        if let Some(path) = matches.get_one::<PathBuf>("config") {
+            precedence.cover(recipe::read(path)?);
+        }
+        precedence.cover(recipe::on_command_line(&command, &matches, COMMAND_LINE));
+        Ok(precedence)
+    }
+
+    /// Lays settings over those that are there.
+    fn cover(&mut self, over: Vec<Setting>) {
+        self.settings.retain(|under| !over.iter().any(|over| covers(&over.flag, &under.flag)));
+        self.settings.extend(over);
+    }
+
+    /// The command line with the recipes' part before the user's.
+    pub fn parse(&self, args: &[OsString]) -> Result<ArgMatches> {
+        let parse = |more: Vec<OsString>| {
+            let (program, given) = args.split_at(args.len().min(1));
+            Options::command().try_get_matches_from(program.iter().chain(&more).chain(given))
+        };
+        let more: Vec<OsString> = self.of_recipes().filter_map(argument).collect();
+        match parse(more) {
+            // each is right, and so is the command line: they do not go together
+            Err(error) if error.use_stderr() && parse(Vec::new()).is_ok() => {
+                let mut origins: Vec<&str> = self.of_recipes().map(|setting| setting.origin.as_str()).collect();
+                origins.dedup();
+                let (said, origins) = (recipe::said(&error), origins.join(" and "));
+                Err(coded(USAGE, format!("the command line with {origins}: {said}; change one or pass --recipe none")))
+            }
+            parsed => Ok(parsed?),
+        }
+    }
+
+    fn of_recipes(&self) -> impl Iterator<Item = &Setting> {
+        self.settings.iter().filter(|setting| setting.origin != COMMAND_LINE)
+    }
+
+    /// Where each setting comes from, a line for every origin.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for group in self.settings.chunk_by(|a, b| a.origin == b.origin) {
+            let settings: Vec<String> = group.iter().map(ToString::to_string).collect();
+            text.push_str(&format!("from {}: {}\n", group[0].origin, settings.join(", ")));
+        }
+        text + "everything else: default\n"
+    }
+}
+
+/// Whether a flag leaves nothing of what another said before.
+fn covers(over: &str, under: &str) -> bool {
+    let of_stage = |ending: &str| STAGES.iter().any(|stage| under.strip_prefix(stage) == Some(ending));
+    // a stage's length is said in epochs or in tokens
+    let length = |flag: &str| flag.strip_suffix("-epochs").or(flag.strip_suffix("-tokens")).map(str::to_string);
+    let same = over == under || length(over).is_some_and(|stage| length(under) == Some(stage));
+    same || GENERAL.iter().any(|(general, ending)| over == *general && of_stage(ending))
+}
+
+fn argument(setting: &Setting) -> Option<OsString> {
+    match &setting.value {
+        Value::Switch(given) => given.then(|| format!("--{}", setting.flag).into()),
+        Value::Given(value) => Some(format!("--{}={value}", setting.flag).into()),
+    }
+}
