@@ -177,8 +177,9 @@ pub fn train(
     let mut clock = (Instant::now(), run.state.stage_step);
     let mut since = Instant::now();
     run.state.trainer.begin(plan, run.state.global_step - run.state.stage_step);
-    // What a stage begins with may be better than anything it finds.
-    if plan.keep_best && run.state.stage_step == 0 && run.state.best_metric.is_none() && steps > 0 {
+    // What a student's stage begins with may be better than anything it finds; a teacher begins with a head that is drawn.
+    let taught = plan.keep_best && plan.stage != Stage::Teacher;
+    if taught && run.state.stage_step == 0 && run.state.best_metric.is_none() && steps > 0 {
         evaluate(run, plan, &judged, weights, data, &progress)?;
     }
     while !plan.is_over(&run.state) {
