@@ -37,12 +37,12 @@ impl Precedence {
         let command = Options::command();
         // What is wrong with the command line is said when all of it is parsed; help and version are said at once.
         let matches = command.clone().ignore_errors(true).try_get_matches_from(args)?;
-        let task = match matches.get_one::<Choice>("recipe") {
-            Some(Choice::Nothing) => None,
-            Some(Choice::Of(task)) => Some(*task),
-            None => matches.get_one::<Task>("task").copied(),
+        let settings = match (matches.get_one::<Choice>("recipe"), matches.get_one::<Task>("task")) {
+            (Some(Choice::Nothing), _) | (None, None) => Vec::new(),
+            (Some(Choice::Ours), _) => recipe::ours()?,
+            (Some(Choice::Of(task)), _) | (None, Some(task)) => recipe::of_task(*task)?,
         };
-        let mut precedence = Precedence { settings: task.map_or_else(|| Ok(Vec::new()), recipe::of_task)? };
+        let mut precedence = Precedence { settings };
         if let Some(path) = matches.get_one::<PathBuf>("config") {
             precedence.cover(recipe::read(path)?);
         }

@@ -1,4 +1,5 @@
-//! Recipes: hyper-parameters as TOML, with the flags' names for keys. One for every task of GLUE is compiled in.
+//! Recipes: hyper-parameters as TOML, with the flags' names for keys. The published one of every task of GLUE is compiled in,
+//! and ours, which is one for all tasks.
 
 use std::any::TypeId;
 use std::fmt;
@@ -27,6 +28,9 @@ const RECIPES: [(&str, &str); 9] = [
     ("wnli", include_str!("../recipes/wnli.toml")),
 ];
 
+/// The name of ours, and the recipe.
+const OURS: (&str, &str) = ("ours", include_str!("../recipes/ours.toml"));
+
 /// Flags that say from what and to where, not how; those that say which texts are of their number too.
 const NOT_FOR_RECIPES: [&str; 18] = [
     "teacher",
@@ -54,18 +58,22 @@ const NOT_FOR_RECIPES: [&str; 18] = [
 pub enum Choice {
     /// Only the defaults.
     Nothing,
+    /// Ours, for any task.
+    Ours,
     /// That of a task.
     Of(Task),
 }
 
 impl Choice {
-    /// `none`, or a task in any usual spelling.
+    /// `none`, `ours`, or a task in any usual spelling.
     pub fn parse(name: &str) -> Result<Choice, String> {
-        if name == "none" {
-            return Ok(Choice::Nothing);
+        match name {
+            "none" => return Ok(Choice::Nothing),
+            name if name == OURS.0 => return Ok(Choice::Ours),
+            _ => {}
         }
         let names = || RECIPES.map(|(key, _)| key).join(", ");
-        let unknown = |_| format!("there are {} and none; one of your own is given with --config", names());
+        let unknown = |_| format!("there are {}, ours and none; one of your own is given with --config", names());
         name.parse().map(Choice::Of).map_err(unknown)
     }
 }
@@ -127,6 +135,11 @@ impl Kind {
             Kind::Text => "write a text, in quotes",
         }
     }
+}
+
+/// Our recipe.
+pub fn ours() -> Result<Vec<Setting>> {
+    parse(Path::new("recipes/ours.toml"), "recipe ours", OURS.1)
 }
 
 /// The recipe of a task of GLUE.

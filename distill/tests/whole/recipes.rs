@@ -47,6 +47,17 @@ fn every_task_has_the_published_numbers() {
 }
 
 #[test]
+fn ours_is_one_for_all_tasks() {
+    for task in ["sst2", "stsb"] {
+        let options = options(&format!("--task {task} --recipe ours --stage1-epochs 2"));
+        assert_eq!(options.lessons.attention_loss, distill::lessons::AttentionLoss::Weights);
+        assert_eq!((options.stage1_epochs, options.stage1_learning_rate), (Some(2), Some(5e-4)));
+        assert_eq!((options.stage1_dropout, options.stage2_dropout), (Some(0.0), Some(0.0)));
+        assert_eq!((options.lessons.soft_weight, options.lessons.gold_weight), (1.0, 0.0));
+    }
+}
+
+#[test]
 fn the_command_line_goes_over_a_file_over_the_tasks_recipe_over_the_defaults() {
     let world = World::new();
     let file = world.write("own.toml", "stage1_epochs = 7\nstage2-epochs = 2\nhalf = true\nseed = 0x10\n");
