@@ -180,6 +180,7 @@ pub fn train(
     // What a student's stage begins with may be better than anything it finds; a teacher begins with a head that is drawn.
     let taught = plan.keep_best && plan.stage != Stage::Teacher;
     if taught && run.state.stage_step == 0 && run.state.best_metric.is_none() && steps > 0 {
+        run.state.trainer.epoch = 0.0;
         evaluate(run, plan, &judged, weights, data, &progress)?;
     }
     while !plan.is_over(&run.state) {

@@ -355,7 +355,7 @@ fn distill_cases() -> Vec<Case> {
         ),
         case(
             "an activation that is no GeLU",
-            |w| edit(&w.path("teacher/config.json"), "\"vocab_size\"", "\"hidden_act\": \"relu\", \"vocab_size\""),
+            |w| edit(&w.path("teacher/config.json"), "\"vocab_size\"", "\"hidden_act\": \"silu\", \"vocab_size\""),
             TEACH,
             3,
             &["hidden_act", "gelu_new"],
