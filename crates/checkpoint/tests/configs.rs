@@ -53,7 +53,7 @@ fn what_makes_it_another_function_is_refused_with_key_and_value() {
         (r#""is_decoder": true"#, "`is_decoder` is true; supported: false"),
         (r#""add_cross_attention": true"#, "`add_cross_attention` is true"),
         (r#""embedding_size": 6"#, "`embedding_size` is 6; supported: the same as hidden_size, 12"),
-        (r#""hidden_act": "relu""#, "`hidden_act` is relu; supported: gelu, gelu_new, gelu_pytorch_tanh"),
+        (r#""hidden_act": "silu""#, "`hidden_act` is silu; supported: gelu, gelu_new, gelu_pytorch_tanh, quad, relu"),
     ];
     for (key, words) in cases {
         let error = with(r#""model_type": "bert","#, &format!(r#""model_type": "bert", {key},"#)).unwrap_err();

@@ -121,7 +121,7 @@ fn what_is_wrong_with_a_recipe_is_said_with_its_line() {
     let (code, said) = refusal(bare(&world, &world.path("t"), "out").args(["--task", "sst2", "--config"]).arg(nowhere));
     assert!(code == 3 && said.contains("nowhere.toml"), "{said}");
     let (code, said) = refusal(bare(&world, &world.path("t"), "out").args(["--task", "sst2", "--recipe", "imdb"]));
-    assert!(code == 2 && said.contains("wnli and none"), "{said}");
+    assert!(code == 2 && said.contains("wnli, ours and none"), "{said}");
     let (code, said) = refusal(bare(&world, &world.path("t"), "out").args(["--task", "stsb", "--gold-weight", "0"]));
     assert!(code == 2 && said.contains("--soft-weight"), "{said}");
 }
