@@ -250,8 +250,9 @@ def main():
         save_file(model.named_as_hugging_face_does(), Path(folder, "model.safetensors"))
         ours, theirs = Distill(program, folder, options.threads), PyTorch(model, **{kind: True})
         for name, (texts, teacher) in batches.items():
-            pair = [side.steps(1, texts, teacher, dropout=False) for side in (ours, theirs)]
-            agree = same(*pair)
+            # After the first case both have trained, with other masks: their weights are no longer the same.
+            pair = [] if cases else [side.steps(1, texts, teacher, dropout=False) for side in (ours, theirs)]
+            agree = not pair or same(*pair)
             times = {"distill": [], "distill_with_range_penalty": [], "pytorch": []}
             for number in range(options.rounds):
                 turns = {
@@ -275,11 +276,12 @@ def main():
                 "least_seconds": {who: round(min(sum(turns, [])), 4) for who, turns in times.items()},
                 "ratio": round(ratio, 3),
                 "ratio_of_each_round": [round(each, 3) for each in rounds],
-                "first_step_without_dropout": {
+            }
+            if pair:
+                cases[name]["first_step_without_dropout"] = {
                     who: {"loss": one["losses"][0], "gradient_norm": one["norms"][0]}
                     for who, one in zip(("distill", "pytorch"), pair)
-                },
-            }
+                }
             well &= agree and ratio <= options.bar
     answer = {
         "step": "forward, backward, clipping, AdamW; 2Quad student of 6 layers x 384, 12 heads; dropout 0.1",
