@@ -10,7 +10,7 @@ use super::composed::Padded;
 /// The texts of a batch in one matrix of tokens: text `b` is the rows `starts[b]..starts[b + 1]`.
 ///
 /// Attention scores of such a batch are one flat vector: for each text, for each head, a square of `n x n`. On other devices
-/// than the CPU, whose products want equal sizes, they are padded: see [`Padded`].
+/// than the CPU, whose products want equal sizes, they are padded to the longest text.
 #[derive(Clone, Debug)]
 pub struct Ragged(Arc<Inner>);
 
