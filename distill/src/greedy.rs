@@ -86,7 +86,7 @@ fn score(world: &World, student: &Student, data: &Data) -> Result<f64> {
         }
         false => 0.0,
     };
-    Ok(f64::from_bits(world.broadcast_u64(score.to_bits())?))
+    world.broadcast_f64(score)
 }
 
 /// The student's weights with a layer's factors made smaller by the deviation that its rows have in the mean.
@@ -99,8 +99,8 @@ fn without_division(world: &World, student: &Student, layer: usize, data: &Data)
     for (norm, place) in [("attention.output", 1), ("output", 2)] {
         let logs = log_variances(&trace.norm_inputs[place + 2 * layer])?;
         let mean = logs.iter().map(|log| f64::from(-log / 2.0).exp()).sum::<f64>() / logs.len().max(1) as f64;
-        let mean = f64::from_bits(world.broadcast_u64(mean.to_bits())?);
-        weights = weights.scaled(&format!("bert.encoder.layer.{layer}.{norm}.LayerNorm.weight"), mean)?;
+        let name = format!("bert.encoder.layer.{layer}.{norm}.LayerNorm.weight");
+        weights = weights.scaled(&name, world.broadcast_f64(mean)?)?;
     }
     Ok(weights)
 }

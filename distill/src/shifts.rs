@@ -11,7 +11,6 @@ use rayon::prelude::*;
 use crate::atomic;
 use crate::bert::Bert;
 use crate::faults::bad_file;
-use crate::ops::Ragged;
 use crate::samples::Samples;
 
 /// Texts that are looked at.
@@ -34,11 +33,10 @@ pub fn fit(teacher: &Bert, samples: &Samples, learns_from: &[usize], path: &Path
     let count = samples.len().min(TEXTS);
     let chosen: Vec<usize> = (0..count).map(|i| i * samples.len() / count).collect();
     for group in chosen.chunks(32) {
-        let lengths: Vec<usize> = group.iter().map(|&text| samples.lengths()[text]).collect();
-        let ragged = Ragged::new(&lengths, heads);
         let trace = teacher.encode(&samples.pack(group, heads, teacher.device())?, None)?;
+        let ragged = &trace.ragged;
         for (layer, losses) in learns_from.iter().zip(&mut losses) {
-            let scores = trace.ragged.flat_scores(&trace.scores[*layer])?;
+            let scores = ragged.flat_scores(&trace.scores[*layer])?;
             losses.par_iter_mut().enumerate().for_each(|(head, losses)| {
                 for text in 0..ragged.texts() {
                     let n = ragged.length(text);

@@ -309,8 +309,7 @@ fn evaluate(
         })?),
         false => None,
     };
-    let metric = judged.as_ref().map_or(0, |judged| judged.metrics.main().to_bits());
-    let metric = f64::from_bits(run.world.broadcast_u64(metric)?);
+    let metric = run.world.broadcast_f64(judged.as_ref().map_or(0.0, |judged| judged.metrics.main()))?;
     let state = &mut run.state;
     let enough = state.best_metric.is_none_or(|best| metric - best > plan.threshold);
     state.early_stopping_patience_counter = if enough { 0 } else { state.early_stopping_patience_counter + 1 };

@@ -88,6 +88,11 @@ impl World {
         Ok(u64::from_le_bytes(bytes))
     }
 
+    /// The same of a number with a point, to the bit.
+    pub fn broadcast_f64(&self, number: f64) -> Result<f64> {
+        Ok(f64::from_bits(self.broadcast_u64(number.to_bits())?))
+    }
+
     /// Rank 0's bytes.
     pub fn broadcast(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
         let Some(ring) = &self.ring else { return Ok(bytes) };
