@@ -359,12 +359,17 @@ fn a_cache_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn two_at_once_fetch_a_file_once() {
+fn many_at_once_fetch_a_file_once() {
     let (hub, _cache, settings) = world();
     hub.fault("model.safetensors", 1, Fault::Slow(600_000));
-    let other = settings.clone();
-    let thread = std::thread::spawn(move || model(&other).unwrap());
-    assert_eq!(model(&settings).unwrap(), thread.join().unwrap());
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let settings = settings.clone();
+            std::thread::spawn(move || model(&settings).unwrap())
+        })
+        .collect();
+    let folders: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(folders.iter().all(|folder| *folder == folders[0]), "{folders:?}");
     assert_eq!(hub.bodies("model.safetensors").len(), 1);
 }
 

@@ -6,6 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hf_hub::CacheRepo;
 
@@ -126,8 +127,10 @@ impl Cache {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(write_error(folder))?;
         }
-        // whole or not at all
-        let new = path.with_file_name(format!(".{commit}.{}.new", std::process::id()));
+        // whole or not at all, whoever else writes it now, in this process or in another
+        static NAMES: AtomicU64 = AtomicU64::new(0);
+        let number = NAMES.fetch_add(1, Ordering::Relaxed);
+        let new = path.with_file_name(format!(".{commit}.{}.{number}.new", std::process::id()));
         fs::write(&new, commit).and_then(|()| fs::rename(&new, &path)).map_err(write_error(&path))
     }
 }
