@@ -151,8 +151,10 @@ impl Ranges {
     }
 }
 
-/// Observes the network over the samples. Sample texts rarely have one token or five hundred: prefixes of the first few
-/// samples and samples set end to end stand in for those, so that the ranges hold for every length.
+/// Observes the network over the samples. Sample texts rarely have two tokens or five hundred: the first few samples, cut short
+/// before the token that ends them, and samples set end to end stand in for those, so that the ranges hold for every length. They
+/// do not for beginnings without an end, the lone first token among them, which no tokenizer makes: a student was never shown
+/// any, and their attention sums alone would widen the domains of the reciprocals ten times.
 pub fn calibrate(folded: &Folded, samples: &[Sample], progress: &(dyn Fn() + Sync)) -> Result<Ranges, SampleError> {
     samples.iter().try_for_each(|sample| sample.check(&folded.shape))?;
     let stretched = stretch(samples, folded.shape.positions);
@@ -173,10 +175,12 @@ pub fn stretched_count(samples: &[Sample], positions: usize) -> usize {
 }
 
 fn stretch(samples: &[Sample], positions: usize) -> Vec<Sample> {
-    let first = |of: &[u32], n: usize| of.iter().take(n).copied().collect();
-    let cut = |s: &Sample, n: usize| Sample { ids: first(&s.ids, n), segments: first(&s.segments, n) };
-    let prefixes = samples.iter().take(4).flat_map(|s| (1..=3).filter(|n| *n < s.ids.len()).map(|n| cut(s, n)));
-    let mut all: Vec<Sample> = prefixes.collect();
+    let cut = |s: &Sample, n: usize| -> Sample {
+        let ids = s.ids[..n - 1].iter().chain(s.ids.last()).copied().collect();
+        Sample { ids, segments: s.segments[..n].to_vec() }
+    };
+    let short = samples.iter().take(4).flat_map(|s| (2..=4).filter(|n| *n < s.ids.len()).map(|n| cut(s, n)));
+    let mut all: Vec<Sample> = short.collect();
     let mut words = samples.iter().flat_map(|s| s.ids.iter().copied().zip(s.segments.iter().copied())).cycle();
     for length in [positions / 8, positions / 4, positions / 2, positions / 2, positions, positions] {
         let (ids, segments) = words.by_ref().take(length).unzip();
@@ -246,4 +250,28 @@ impl Observer for Watch {
 
 fn largest(value: &Array2<f32>) -> f32 {
     value.iter().fold(0.0, |most, v| most.max(v.abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_texts_end_as_the_samples_do_and_long_ones_fill_the_positions() {
+        let text = |ids: std::ops::Range<u32>| {
+            let ids: Vec<u32> = ids.chain([102]).collect();
+            Sample { segments: (0..ids.len() as u32).map(|i| i / 4).collect(), ids }
+        };
+        let samples = [text(1..7), text(11..13)];
+        let all = stretch(&samples, 32);
+        let shown = |s: &Sample| (s.ids.clone(), s.segments.clone());
+        let short = [vec![1, 102], vec![1, 2, 102], vec![1, 2, 3, 102], vec![11, 102]];
+        for (sample, want) in all.iter().zip(&short) {
+            assert_eq!(shown(sample), (want.clone(), vec![0; want.len()]));
+        }
+        let lengths: Vec<usize> = all[short.len()..].iter().map(|s| s.ids.len()).collect();
+        assert_eq!(lengths, [4, 8, 16, 16, 32, 32]);
+        assert_eq!(all[short.len() + 1].ids, [5, 6, 102, 11, 12, 102, 1, 2]);
+        assert_eq!(stretched_count(&samples, 32), all.len());
+    }
 }
