@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use datasets::{Metrics, Target};
-use model::Config;
+use model::{AttentionKind, Config};
 
 use crate::curves;
 use crate::lessons::AttentionLoss;
@@ -54,12 +54,11 @@ impl Card<'_> {
         let title = self.question.title();
         self.write_head(out, &title)?;
         writeln!(out, "# {}\n", self.name)?;
+        let (layers, width, heads) = (config.num_hidden_layers, config.hidden_size, config.num_attention_heads);
         writeln!(
             out,
-            "A BERT classifier ({} layers, hidden size {}, {} heads) for {title}, made to be run on shares: its attention is \
-             **2Quad**, `(x + c)^2 / sum (x + c)^2`, instead of softmax. The weights have the usual names and shapes, but a \
-             program that ignores `attention_softmax` in `config.json` computes softmax attention and gets other answers.\n",
-            config.num_hidden_layers, config.hidden_size, config.num_attention_heads
+            "A BERT classifier ({layers} layers, hidden size {width}, {heads} heads) for {title}. {}\n",
+            self.design()
         )?;
         let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
         let names = self.student.named();
@@ -108,6 +107,29 @@ impl Card<'_> {
         Ok(())
     }
 
+    /// Its functions, and whether they can be computed on shares.
+    fn design(&self) -> String {
+        let config = self.config;
+        let attention = match config.attention_softmax {
+            AttentionKind::Softmax => "softmax",
+            AttentionKind::TwoQuad => "**2Quad**, `(x + c)^2 / sum (x + c)^2`, instead of softmax",
+            AttentionKind::TwoRelu => "**2ReLU**, `relu(x) / (sum relu(x) + e)`, instead of softmax",
+        };
+        let mut text = format!("Its attention is {attention}; its activation is `{}`", config.hidden_act);
+        if !config.linear_layer_norms.is_empty() {
+            text += &format!("; LayerNorm does not divide in the layers {:?}", config.linear_layer_norms);
+        }
+        text += match config.refusal() {
+            None => ". It is made to be run on shares.",
+            Some(_) => ". It **cannot be run privately**: `convert` refuses these functions.",
+        };
+        if config.attention_softmax != AttentionKind::Softmax || !config.linear_layer_norms.is_empty() {
+            text += " The weights have the usual names and shapes, but a program that ignores `attention_softmax` (and \
+                     `linear_layer_norms`) in `config.json` computes other functions and gets other answers.";
+        }
+        text
+    }
+
     /// The losses of stage 2.
     fn answers(&self) -> Vec<String> {
         let (soft, gold) = match self.question.target {
@@ -130,6 +152,11 @@ impl Card<'_> {
         let scores = named.iter().map(|(name, score)| format!("    - type: {name}\n      value: {score:.4}\n"));
         let scores: String = scores.collect();
         let metrics: String = named.keys().map(|name| format!("- {name}\n")).collect();
+        let tags = match (self.config.refusal(), self.config.attention_softmax) {
+            (None, _) => "- 2quad\n- private-inference\n",
+            (Some(_), AttentionKind::TwoQuad) => "- 2quad\n",
+            (Some(_), _) => "",
+        };
         // a JSON string is a YAML string, whatever a file may be called
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let (datasets, dataset) = match self.question.source.task() {
@@ -142,7 +169,7 @@ impl Card<'_> {
         write!(
             out,
             "---\nlanguage: en\nlibrary_name: transformers\npipeline_tag: text-classification\n\
-             tags:\n- text-classification\n- distillation\n- 2quad\n- private-inference\n{datasets}metrics:\n{metrics}\
+             tags:\n- text-classification\n- distillation\n{tags}{datasets}metrics:\n{metrics}\
              model-index:\n- name: {}\n  results:\n  - task:\n      type: text-classification\n    dataset:\n{dataset}      \
              split: validation\n    metrics:\n{scores}---\n\n",
             quoted(self.name),

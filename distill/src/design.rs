@@ -5,7 +5,7 @@ use candle_core::Device as Place;
 use clap::{Args, ValueEnum};
 use cli::coded;
 use cli::exit::USAGE;
-use model::{AttentionKind, AttentionShift, Config, DEFAULT_ATTENTION_SHIFT};
+use model::{AttentionKind, AttentionShift, Config};
 use serde::Serialize;
 
 use crate::parallel::Launch;
@@ -80,19 +80,14 @@ pub struct Design {
     /// The student's normalisation.
     #[arg(long, value_enum, default_value_t = LayerNorm::Full)]
     pub layer_norm: LayerNorm,
-    /// The shift c of 2Quad: a number, or `fit` for one a head, near the teacher's softmax.
-    #[arg(long, value_name = "C", value_parser = shift, default_value = "5")]
-    pub attention_shift: Shift,
+    /// The shift c of 2Quad: a number, or `fit` for one a head, near the teacher's softmax [default: that of --student, or 5].
+    #[arg(long, value_name = "C", value_parser = shift)]
+    pub attention_shift: Option<Shift>,
 }
 
 impl Default for Design {
     fn default() -> Design {
-        Design {
-            softmax: Softmax::TwoQuad,
-            gelu: Gelu::Gelu,
-            layer_norm: LayerNorm::Full,
-            attention_shift: Shift::All(DEFAULT_ATTENTION_SHIFT),
-        }
+        Design { softmax: Softmax::TwoQuad, gelu: Gelu::Gelu, layer_norm: LayerNorm::Full, attention_shift: None }
     }
 }
 
@@ -109,10 +104,8 @@ impl Design {
             Gelu::Quad => config.hidden_act = "quad".into(),
             Gelu::Relu => config.hidden_act = "relu".into(),
         }
-        match self.attention_shift {
-            // a start with shifts of its own keeps them unless another number is asked for
-            Shift::All(c) if c != DEFAULT_ATTENTION_SHIFT => config.attention_shift = AttentionShift::Uniform(c),
-            Shift::All(_) | Shift::Fit => {}
+        if let Some(Shift::All(c)) = self.attention_shift {
+            config.attention_shift = AttentionShift::Uniform(c);
         }
     }
 }

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::atomic;
 use crate::faults::unwritable;
+use crate::output::LOG;
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// The version of the format, in the first record of a file.
@@ -37,7 +38,7 @@ impl fmt::Debug for Events {
 
 /// Where a new run's events go, below its output folder, as Trainer names it: `runs/Nov27_14-39-01_host`.
 pub fn new_folder() -> PathBuf {
-    Path::new("runs").join(format!("{}_{}", Local::now().format("%b%d_%H-%M-%S"), host()))
+    Path::new(LOG).join(format!("{}_{}", Local::now().format("%b%d_%H-%M-%S"), host()))
 }
 
 /// The machine's name, as far as it may be part of a file's name.

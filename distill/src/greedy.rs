@@ -13,6 +13,7 @@ use crate::folder::Folder;
 use crate::judge::judge;
 use crate::ops::log_variances;
 use crate::options::Options;
+use crate::output::NORMS;
 use crate::parallel::World;
 use crate::pipeline::Data;
 use crate::plan::plan;
@@ -29,7 +30,7 @@ const TEXTS: usize = 64;
 pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut Student, data: &Data) -> Result<()> {
     let (out, world) = (run.out.clone(), Rc::clone(&run.world));
     // One file for every number of layers without the division: a run that is taken up finds the one its state speaks of.
-    let name = |student: &Student| format!("norms-{}.safetensors", student.config.linear_layer_norms.len());
+    let name = |student: &Student| format!("{NORMS}{}.safetensors", student.config.linear_layer_norms.len());
     let write = |student: &Student| match world.leads() {
         true => student.weights.write(&out.join(name(student)), false),
         false => Ok(()),

@@ -31,7 +31,7 @@ pub struct Lessons {
     /// Replace this share of the words in every other text of a batch by others of the training set; the teacher answers
     /// what it is shown.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
-    pub augment: f32,
+    pub augment: f64,
     /// Train no embedding tables, the teacher's neither: they are half of a small model's weights, and a step is shorter.
     #[arg(long)]
     pub freeze_embeddings: bool,

@@ -28,6 +28,19 @@ pub fn folder(options: &Options) -> PathBuf {
     options.output_dir.clone().unwrap_or_else(default)
 }
 
+/// The folder of the teacher that a run fine-tunes.
+pub const TEACHER: &str = "teacher";
+/// The file with the shifts that a run has fitted.
+pub const SHIFTS: &str = "attention_shift.json";
+/// The file with the teacher's answers.
+pub const ANSWERS: &str = "teacher_logits.safetensors";
+/// What the names of files with students of fewer divisions begin with.
+pub const NORMS: &str = "norms-";
+/// The folder of the log for TensorBoard.
+pub const LOG: &str = "runs";
+/// What a run can leave before it has a checkpoint; a teacher, which takes long, is not of it.
+const BEGINNINGS: [&str; 4] = [LOG, checkpoint::BEST, SHIFTS, ANSWERS];
+
 /// Refuses an output that would harm what the run reads, or that `--overwrite-output-dir` must not empty. Changes nothing.
 pub fn check(options: &Options) -> Result<()> {
     let out = folder(options);
@@ -40,6 +53,7 @@ pub fn check(options: &Options) -> Result<()> {
         ("training file", &data.train_file),
         ("validation file", &data.validation_file),
         ("test file", &options.trainer.test_file),
+        ("recipe", &options.config),
     ];
     for (name, input) in inputs {
         // What is not here is a model on the hub, or will be refused.
@@ -59,7 +73,7 @@ pub fn check(options: &Options) -> Result<()> {
         let message = format!("the output folder {out} {relation} the {name} {input}, which this run reads");
         return Err(coded(USAGE, format!("{message}; choose another --output-dir{also}")));
     }
-    if empties(options) && !is_empty(&out)? && !holds_a_run(&out)? {
+    if empties(options) && held(&out)? == Held::Other {
         let what = "was not made by a run (it holds neither trainer_state.json nor checkpoint-*) and is left alone";
         let cure = "empty it yourself or choose another --output-dir";
         return Err(coded(USAGE, format!("--overwrite-output-dir: {} {what}; {cure}", out.display())));
@@ -109,7 +123,9 @@ fn take_up(options: &Options, processes: usize) -> Result<(Option<PathBuf>, Stat
             }
         },
         None if empties(options) => {
-            checkpoint::remove(&out)?;
+            if held(&out)? == Held::Run {
+                checkpoint::remove(&out)?;
+            }
             None
         }
         None => checkpoint::newest(&out)?,
@@ -130,11 +146,24 @@ fn take_up(options: &Options, processes: usize) -> Result<(Option<PathBuf>, Stat
         }
         // another folder than the one that the checkpoint lies in may be new
         atomic::make_folder(&out)?;
+        bring(folder.parent().unwrap_or(Path::new("..")), &out)?;
         return Ok((Some(folder), state));
     }
-    if !is_empty(&out)? {
-        let cure = "choose another --output-dir or pass --overwrite-output-dir";
-        return Err(coded(USAGE, format!("{} is not empty and has no checkpoint; {cure}", out.display())));
+    match held(&out)? {
+        Held::Nothing => {}
+        // a run that was killed before its first checkpoint begins anew; logs may be of others too, and stay
+        Held::Beginning => {
+            for name in BEGINNINGS.into_iter().filter(|name| *name != LOG) {
+                let path = out.join(name);
+                if path.exists() {
+                    fs::remove_file(&path).map_err(|error| unwritable("remove", &path, &error.into()))?;
+                }
+            }
+        }
+        Held::Run | Held::Other => {
+            let cure = "choose another --output-dir or pass --overwrite-output-dir";
+            return Err(coded(USAGE, format!("{} is not empty and has no checkpoint; {cure}", out.display())));
+        }
     }
     atomic::make_folder(&out)?;
     Ok((None, State::new(settings)))
@@ -159,29 +188,62 @@ fn empties(options: &Options) -> bool {
     options.overwrite_output_dir && options.resume_from_checkpoint.is_none()
 }
 
-/// A folder that is not there is empty.
-fn is_empty(folder: &Path) -> Result<bool> {
+/// What an output folder holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// Nothing; a folder that is not there holds nothing.
+    Nothing,
+    /// Only what a run leaves before its first checkpoint.
+    Beginning,
+    /// A run's state, or a checkpoint.
+    Run,
+    /// Something else.
+    Other,
+}
+
+fn held(folder: &Path) -> Result<Held> {
     if !folder.exists() {
-        return Ok(true);
+        return Ok(Held::Nothing);
     }
     if !folder.is_dir() {
         let folder = folder.display();
         let message = format!("{folder} is a file, where the output folder should be; choose another --output-dir");
         return Err(coded(UNWRITABLE, message));
     }
-    let mut entries = fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
-    Ok(entries.next().is_none())
-}
-
-fn holds_a_run(folder: &Path) -> Result<bool> {
-    for entry in fs::read_dir(folder)? {
+    let mut held = Held::Nothing;
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    for entry in entries {
         let name = entry?.file_name();
         let name = name.to_string_lossy();
         if name == "trainer_state.json" || name.starts_with("checkpoint-") {
-            return Ok(true);
+            return Ok(Held::Run);
+        }
+        let finished = name.strip_suffix(".tmp").unwrap_or(&name);
+        let begun = BEGINNINGS.contains(&finished) && held != Held::Other;
+        held = if begun { Held::Beginning } else { Held::Other };
+    }
+    Ok(held)
+}
+
+/// Copies what a run has beside its checkpoints and needs after one, where another folder goes on from a checkpoint.
+fn bring(from: &Path, out: &Path) -> Result<()> {
+    let missing = |name: &Path| from.join(name).is_file() && !out.join(name).exists();
+    let teacher = from.join(TEACHER);
+    let mut names = vec![PathBuf::from(SHIFTS)];
+    for (folder, start) in [(from, ""), (teacher.as_path(), TEACHER)] {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let name = entry?.file_name();
+            if start == TEACHER || name.to_string_lossy().starts_with(NORMS) {
+                names.push(Path::new(start).join(name));
+            }
         }
     }
-    Ok(false)
+    for name in names.iter().filter(|name| missing(name)) {
+        let to = out.join(name);
+        atomic::make_folder(to.parent().unwrap_or(out))?;
+        atomic::copy(&from.join(name), &to)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -247,5 +309,25 @@ mod tests {
         assert!(refusal.contains("left alone") && refusal.contains("out"), "{refusal}");
         fs::write(root.join("out/trainer_state.json"), "{}").unwrap();
         verdict(root, names, OVER).unwrap();
+        // a recipe that the run is told by would go with it
+        let recipe = root.join("out/mine.toml");
+        fs::write(&recipe, "").unwrap();
+        let more = ["--overwrite-output-dir", "--config", recipe.to_str().unwrap()];
+        assert!(verdict(root, names, &more).unwrap_err().contains("holds the recipe"));
+    }
+
+    #[test]
+    fn what_a_run_leaves_before_its_first_checkpoint_is_told_from_what_others_left() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        assert_eq!(held(&out).unwrap(), Held::Nothing);
+        fs::create_dir_all(out.join(LOG)).unwrap();
+        fs::write(out.join(checkpoint::BEST), "").unwrap();
+        fs::write(out.join("best.safetensors.tmp"), "").unwrap();
+        assert_eq!(held(&out).unwrap(), Held::Beginning);
+        for (name, what) in [("a.txt", Held::Other), ("checkpoint-4", Held::Run)] {
+            fs::write(out.join(name), "").unwrap();
+            assert_eq!(held(&out).unwrap(), what);
+        }
     }
 }

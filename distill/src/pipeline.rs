@@ -64,10 +64,10 @@ pub fn run(options: &Options, launch: &Launch) -> Result<()> {
     }
     let start = start.map(|start| start.on(&device)).transpose()?;
     let mut student = student::start(&teacher, start, options.student_layers, &options.design)?;
-    if options.design.attention_shift == Shift::Fit && options.design.softmax == Softmax::TwoQuad {
+    if options.design.attention_shift == Some(Shift::Fit) && options.design.softmax == Softmax::TwoQuad {
         let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
         let fit = |path: &Path| shifts::fit(&tutor, &data.train, &student.learns_from, path);
-        student.config.attention_shift = run.world.once(&run.out, "attention_shift.json", fit)?;
+        student.config.attention_shift = run.world.once(&run.out, output::SHIFTS, fit)?;
         student.config.check()?;
     }
     stages::layers(options, &mut run, &teacher, &mut student, &data)?;
@@ -93,8 +93,12 @@ pub fn describe(options: &Options, launch: &Launch) -> Result<String> {
     };
     let first = if teacher.has_head { "teacher: has a head for the task\n".into() } else { stage(Stage::Teacher) };
     let layers: Vec<String> = student.learns_from.iter().map(|layer| (layer + 1).to_string()).collect();
+    let norms = match options.design.layer_norm {
+        LayerNorm::Full => String::new(),
+        LayerNorm::Linear => format!("for each of {} layers, {}", layers.len(), stage(Stage::Norms)),
+    };
     Ok(format!(
-        "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}{}output: {}\n",
+        "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}{norms}{}output: {}\n",
         data.question.title(),
         data.dev.len(),
         layers.len(),
@@ -243,7 +247,7 @@ pub(crate) fn seen(options: &Options, model: &Bert, samples: &Samples) -> Result
 
 /// The teacher with a head for the task: as it was read, or fine-tuned now, or by the run that is taken up.
 fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) -> Result<Folder> {
-    let own = run.out.join("teacher");
+    let own = run.out.join(output::TEACHER);
     if teacher.has_head {
         return Ok(teacher);
     }

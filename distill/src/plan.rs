@@ -30,22 +30,22 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
         Stage::Teacher => (
             options.teacher_epochs.or(options.num_train_epochs).unwrap_or(3),
             options.teacher_learning_rate.or(options.learning_rate).unwrap_or(5e-5),
-            Shape::WarmUp(f64::from(options.warmup_ratio)),
+            Shape::WarmUp(options.warmup_ratio),
         ),
         Stage::Layers => (
             options.stage1_epochs.or(options.num_train_epochs).unwrap_or(10),
             options.stage1_learning_rate.or(options.learning_rate).unwrap_or(5e-5),
-            if options.stage1_linear_decay { Shape::WarmUp(f64::from(options.warmup_ratio)) } else { Shape::Constant },
+            if options.stage1_linear_decay { Shape::WarmUp(options.warmup_ratio) } else { Shape::Constant },
         ),
         Stage::Norms => (
             1,
             options.stage2_learning_rate.or(options.learning_rate).unwrap_or(1e-5),
-            Shape::WarmUp(f64::from(options.warmup_ratio)),
+            Shape::WarmUp(options.warmup_ratio),
         ),
         Stage::Prediction => (
             options.stage2_epochs.or(options.num_train_epochs).unwrap_or(5),
             options.stage2_learning_rate.or(options.learning_rate).unwrap_or(1e-5),
-            Shape::WarmUp(f64::from(options.warmup_ratio)),
+            Shape::WarmUp(options.warmup_ratio),
         ),
     };
     let flags = &options.trainer;
@@ -57,7 +57,9 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
         None => epochs.saturating_mul(per_epoch),
         Some(tokens) => {
             let all: usize = lengths.iter().sum();
-            (tokens as f64 * per_epoch as f64 / all.max(1) as f64).round() as u64
+            let steps = (tokens as f64 * per_epoch as f64 / all.max(1) as f64).round() as u64;
+            // fewer tokens than half a step's are a step, none are none
+            steps.max(u64::from(tokens > 0))
         }
     };
     let epochs = steps.div_ceil(per_epoch.max(1));
@@ -72,7 +74,7 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
             max_norm: if flags.max_grad_norm > 0.0 { flags.max_grad_norm as f32 } else { f32::INFINITY },
             ..Settings::default()
         },
-        augment: if stage == Stage::Teacher { 0.0 } else { options.lessons.augment },
+        augment: if stage == Stage::Teacher { 0.0 } else { options.lessons.augment as f32 },
         keep_best: stage != Stage::Layers,
         patience: flags.early_stopping_patience.filter(|_| stage != Stage::Layers),
         threshold: flags.early_stopping_threshold.unwrap_or(0.0),
@@ -104,6 +106,21 @@ mod tests {
         assert_eq!((three.schedule.steps, three.batch, three.batches.size, three.batches.pool), (84, 8, 24, 10));
         assert_eq!(of(Stage::Teacher, 100_000, &more).batches.pool, 50);
         assert_eq!(of(Stage::Teacher, 10, &more).batches.pool, 1);
+    }
+
+    #[test]
+    fn a_budget_of_tokens_makes_the_steps_that_have_them() {
+        // 1000 texts of 10 tokens: 125 steps of 80
+        let of = |tokens: &str| of(Stage::Layers, 1000, &["--stage1-tokens", tokens]).schedule.steps;
+        assert_eq!(["0", "1", "119", "120", "10_000", "15_000"].map(of), [0, 1, 1, 2, 125, 188]);
+    }
+
+    #[test]
+    fn a_tenth_of_a_hundred_steps_is_ten() {
+        let shape = of(Stage::Teacher, 800, &["--num-train-epochs", "1"]).schedule;
+        // the last of the climb and the first of the fall
+        let at_peak = |step: u64| (shape.rate(step) / shape.peak - 1.0).abs() < 1e-12;
+        assert_eq!((shape.steps, [8, 9, 10, 11].map(at_peak)), (100, [false, true, true, false]));
     }
 
     #[test]

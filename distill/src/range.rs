@@ -6,7 +6,7 @@ use model::{AttentionKind, Config};
 use serde::Serialize;
 
 use crate::bert::{Bert, Trace};
-use crate::ops::{excess, log_variances, score_excess, spread};
+use crate::ops::{excess, log_square_sums, log_variances, score_excess, spread, square_spread};
 use crate::parallel::Share;
 use crate::samples::Samples;
 
@@ -25,9 +25,13 @@ const HIGHEST_SCORE: f32 = 15.0;
 /// Where GeLU's inputs are to end, on both sides. A run holds neurons of up to 124, head-room included, each in the narrowest of
 /// five classes that takes it; up to 11 the third class (up to 28) is enough.
 const GELU: f32 = 11.0;
-/// Half the width, in natural logarithms, that a LayerNorm's variances may take at no cost: a ratio of 16 in all. The series of
-/// 1/sqrt is dearer the larger the largest variance is over the smallest; how large they are costs nothing, hence no centre.
-const LOG_VARIANCE: f32 = 1.386;
+/// Half the width, in natural logarithms, that a LayerNorm's variances may take at no cost, and a head's mean squares: a ratio
+/// of 16 in all. The series of 1/sqrt and 1/D are dearer the larger the largest argument is over the smallest, and beyond some
+/// 150 there is none for 1/D; how large they are costs nothing, hence no centre.
+const LOG_SPREAD: f32 = 1.386;
+/// How much more a row's mean square counts than a value elsewhere. Rows beyond the spread are one in hundreds (SST-2: words of
+/// praise in texts of three tokens), and the widest alone decides whether there is a series.
+const ROWS: f64 = 20.0;
 
 /// The scores that a layer's 2Quad is at ease with; one range for all heads, that of the smallest shift.
 pub fn score_range(config: &Config, layer: usize) -> (f32, f32) {
@@ -39,10 +43,7 @@ pub fn score_range(config: &Config, layer: usize) -> (f32, f32) {
 pub fn penalty(trace: &Trace, config: &Config, share: &Share<'_>) -> Result<Tensor> {
     let mut terms = Vec::new();
     if config.attention_softmax == AttentionKind::TwoQuad {
-        for (layer, scores) in trace.scores.iter().enumerate() {
-            let (low, high) = score_range(config, layer);
-            terms.push(share.over_scores(&score_excess(scores, low, high, &trace.ragged)?)?);
-        }
+        attention_penalty(&mut terms, trace, config, share)?;
     }
     for inputs in &trace.gelu_inputs {
         terms.push(share.over_tokens(&excess(inputs, -GELU, GELU)?)?);
@@ -53,9 +54,30 @@ pub fn penalty(trace: &Trace, config: &Config, share: &Share<'_>) -> Result<Tens
     let centres = share.means(|| norms.iter().map(sum).collect())?;
     for (place, inputs) in norms.iter().enumerate() {
         let centre = centres.as_ref().map(|centres| centres[place]);
-        terms.push(share.over_tokens(&spread(inputs, centre, LOG_VARIANCE)?)?);
+        terms.push(share.over_tokens(&spread(inputs, centre, LOG_SPREAD)?)?);
     }
     Ok(Tensor::stack(&terms, 0)?.sum_all()?)
+}
+
+/// Of scores, and of what 2Quad makes of them and divides by; a head counts as a LayerNorm does.
+fn attention_penalty(terms: &mut Vec<Tensor>, trace: &Trace, config: &Config, share: &Share<'_>) -> Result<()> {
+    let ragged = &trace.ragged;
+    let shifts = |layer: usize| -> Vec<f32> { (0..ragged.heads()).map(|head| config.shift(layer, head)).collect() };
+    let layers: Vec<(&Tensor, Vec<f32>)> =
+        (0..).map(shifts).zip(&trace.scores).map(|(c, scores)| (scores, c)).collect();
+    let sums = || -> Result<Vec<f32>> {
+        let of_layers: Vec<_> = layers.iter().map(|(s, c)| log_square_sums(s, c, ragged)).collect::<Result<_, _>>()?;
+        Ok(of_layers.concat())
+    };
+    let centres = share.means(sums)?;
+    for (layer, (scores, shifts)) in layers.iter().enumerate() {
+        let (low, high) = score_range(config, layer);
+        terms.push(share.over_scores(&score_excess(scores, low, high, ragged)?)?);
+        let centres = centres.as_ref().map(|centres| &centres[layer * ragged.heads()..][..ragged.heads()]);
+        let spread = square_spread(scores, shifts, centres, LOG_SPREAD, ragged)?;
+        terms.push((share.over_tokens(&spread)? * ROWS)?);
+    }
+    Ok(())
 }
 
 /// The smallest and the largest value seen at one place.

@@ -14,6 +14,7 @@ use crate::lessons::AttentionLoss;
 use crate::loss::{attention_entropy, mean_square, with_teacher, with_truth};
 use crate::ops::{clamp, score_distance};
 use crate::options::Options;
+use crate::output;
 use crate::parallel::{Share, World};
 use crate::pipeline::Data;
 use crate::plan::plan;
@@ -160,9 +161,9 @@ fn within_range(mut loss: Loss, options: &Options, trace: &Trace, config: &Confi
     Ok(loss)
 }
 
-pub(crate) fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
+pub(crate) fn with_dropout(config: &Config, dropout: Option<f64>) -> Config {
     let mut config = config.clone();
-    if let Some(p) = dropout {
+    if let Some(p) = dropout.map(|p| p as f32) {
         config.hidden_dropout_prob = p;
         config.attention_probs_dropout_prob = p;
     }
@@ -171,7 +172,7 @@ pub(crate) fn with_dropout(config: &Config, dropout: Option<f32>) -> Config {
 
 /// The teacher's logits for the training set, computed once a run.
 fn answers(options: &Options, run: &Run, tutor: &Bert, data: &Data) -> Result<Tensor> {
-    run.world.once(&run.out, "teacher_logits.safetensors", |path| answers_in(path, options, &run.world, tutor, data))
+    run.world.once(&run.out, output::ANSWERS, |path| answers_in(path, options, &run.world, tutor, data))
 }
 
 fn answers_in(path: &Path, options: &Options, world: &World, tutor: &Bert, data: &Data) -> Result<Tensor> {

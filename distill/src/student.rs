@@ -70,6 +70,11 @@ pub fn start(teacher: &Folder, start: Option<Folder>, layers: Option<usize>, des
         count <= most,
         coded(USAGE, format!("a student of {count} layers cannot learn from a teacher of {most}; {cure}"))
     );
+    let linear = &config.linear_layer_norms;
+    ensure!(
+        linear.is_empty(),
+        unlike(format!("a student must start with whole LayerNorms, those of the layers {linear:?} have no division"))
+    );
     let kept = evenly(all, count);
     weights = weights.keep_layers(&kept);
     if let AttentionShift::PerHead(rows) = &config.attention_shift {

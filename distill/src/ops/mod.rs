@@ -14,6 +14,7 @@ mod gelu;
 mod linear;
 mod norm;
 mod ragged;
+mod sums;
 mod weigh;
 
 pub use attention::{mix, score_distance, scores};
@@ -23,6 +24,7 @@ pub use gelu::activate;
 pub use linear::linear;
 pub use norm::{layer_norm, linear_norm};
 pub use ragged::Ragged;
+pub use sums::{log_square_sums, square_spread};
 pub use weigh::{Weighing, weigh};
 
 pub(crate) use access::{Floats, floats};

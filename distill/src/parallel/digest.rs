@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use anyhow::Result;
+use datasets::Label;
 
 use crate::samples::Samples;
 use crate::weights::Weights;
@@ -18,9 +19,15 @@ pub fn of_weights(weights: &Weights) -> Result<u64> {
     Ok(hasher.finish())
 }
 
-/// A digest of every text's tokens and segments.
+/// A digest of every text's tokens, segments and answer.
 pub fn of_texts(samples: &Samples) -> u64 {
     let mut hasher = DefaultHasher::new();
     (0..samples.len()).for_each(|index| samples.text(index).hash(&mut hasher));
+    for label in samples.labels() {
+        match label {
+            Label::Class(class) => class.hash(&mut hasher),
+            Label::Number(number) => number.to_bits().hash(&mut hasher),
+        }
+    }
     hasher.finish()
 }

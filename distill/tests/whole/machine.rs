@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::program::{bare, refusal};
+use crate::program::{bare, refusal, succeed};
 use crate::tiny::{self, World};
 
 /// A run on a model that is large enough to be measured, with full texts.
@@ -93,6 +93,9 @@ fn a_full_disk_has_its_exit_code_and_leaves_nothing_half_written() {
         assert!(said.contains(&format!("{wrote}: ")) && said.contains(cure), "{said}");
         assert_eq!(files(&world.path(out)), ["runs"], "{said}");
     }
+    // what ended before its first checkpoint begins anew
+    world.write("two/best.safetensors", "half");
+    succeed(&mut on_sst2("teacher", "two"));
 }
 
 #[test]

@@ -112,6 +112,12 @@ fn a_stage_that_keeps_its_best_ends_when_nothing_gets_better() {
     let again = [&more[..], &["--resume-from-checkpoint", older.to_str().unwrap()]].concat();
     succeed(&mut on_sst2(&world, &teacher, "again", &again));
     assert_eq!(numbers(&logged(&world.path("again"), "train_loss"), "step"), [6.0, 22.0, 26.0]);
+    // a checkpoint of a later stage finds the teacher that its run had made
+    let weights = |out: &str| std::fs::read(world.path(out).join("model.safetensors")).unwrap();
+    let later = world.path("kept/checkpoint-10");
+    let elsewhere = [&more[..], &["--resume-from-checkpoint", later.to_str().unwrap()]].concat();
+    succeed(&mut on_sst2(&world, &teacher, "elsewhere", &elsewhere));
+    assert_eq!(weights("elsewhere"), weights("kept"));
     // a threshold that no score can pass counts every evaluation after the first
     let strict = ["--num-train-epochs", "2", "--eval-steps", "4", "--early-stopping-patience", "1"];
     let strict = [&strict[..], &["--early-stopping-threshold", "1"]].concat();

@@ -3,6 +3,7 @@
 use candle_core::{D, Device, Result, Tensor};
 
 use super::super::weigh::{EPSILON, Weighing};
+use super::dense::beyond;
 use super::node::{node1, node2};
 
 /// Where the rows of a batch stand once every text is padded to the longest, head by head.
@@ -145,4 +146,33 @@ pub(in crate::ops) fn weigh(scores: &Tensor, weighing: &Weighing, padded: &Padde
             })
         }
     }
+}
+
+pub(in crate::ops) fn square_spread(
+    scores: &Tensor,
+    shifts: &[f32],
+    centres: Option<&[f32]>,
+    slack: f32,
+    padded: &Padded,
+) -> Result<Tensor> {
+    let (x, heads) = (scores.detach(), shifts.len());
+    let per_head = |numbers: &[f32]| Tensor::new(numbers, x.device())?.reshape((1, heads, 1, 1));
+    let shifted = padded.masked(&x.broadcast_add(&per_head(shifts)?)?)?;
+    // 1 for a row with a token; a row without one has no square and counts as a mean of 1
+    let live = padded.pairs.narrow(D::Minus1, 0, 1)?;
+    let dead = live.affine(-1.0, 1.0)?;
+    let lengths = padded.pairs.sum_keepdim(D::Minus1)?.add(&dead)?;
+    let sums = shifted.sqr()?.sum_keepdim(D::Minus1)?.broadcast_add(&dead)?;
+    let logs = sums.broadcast_div(&lengths)?.affine(1.0, 1e-12)?.log()?;
+    let tokens = (padded.places.elem_count() / heads).max(1) as f64;
+    let centres = match centres {
+        Some(centres) => per_head(centres)?,
+        None => logs.broadcast_mul(&live)?.sum_keepdim((0, 2, 3))?.affine(1.0 / tokens, 0.0)?,
+    };
+    let outside = beyond(&logs.broadcast_sub(&centres)?, -slack, slack)?.broadcast_mul(&live)?;
+    let value = outside.sqr()?.sum_all()?.affine(1.0 / tokens, 0.0)?;
+    node1("square-spread", scores, value, move |grad| {
+        let scale = (&outside / &sums)?.broadcast_mul(&grad.affine(4.0 / tokens, 0.0)?)?;
+        shifted.broadcast_mul(&scale)
+    })
 }

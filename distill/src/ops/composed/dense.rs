@@ -64,7 +64,7 @@ pub(in crate::ops) fn dropout(x: &Tensor, p: f32, _: DropoutKey, _: u64) -> Resu
 }
 
 /// How far above `high`, or below `low`, with its sign.
-fn beyond(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
+pub(super) fn beyond(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
     x.affine(1.0, -f64::from(high))?.relu()? - x.affine(-1.0, f64::from(low))?.relu()?
 }
 

@@ -6,7 +6,7 @@ mod attention;
 mod dense;
 mod node;
 
-pub(super) use attention::{Padded, mix, scores, weigh};
+pub(super) use attention::{Padded, mix, scores, square_spread, weigh};
 pub(super) use dense::{clamp, dropout, excess, gelu, layer_norm, linear, linear_norm, spread};
 
 #[cfg(test)]

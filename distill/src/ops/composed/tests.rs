@@ -4,7 +4,9 @@ use candle_core::{Device, Result, Tensor, Var};
 use model::Activation;
 
 use super::super::finite_differences::{check, numbers};
-use super::super::{Ragged, Weighing, activate, excess, layer_norm, linear, log_variances, mix, scores, spread, weigh};
+use super::super::{
+    Ragged, Weighing, activate, excess, layer_norm, linear, log_variances, mix, scores, spread, square_spread, weigh,
+};
 use super::Padded;
 
 const LENGTHS: [usize; 3] = [2, 4, 3];
@@ -96,6 +98,22 @@ fn attention_over_padded_texts_is_attention_over_each() {
             let scores = super::scores(&v[0], &v[1], &padded, scale)?;
             super::mix(&super::weigh(&scores, &weighing, &padded)?, &v[2], &padded)
         };
+        alike(&inputs, whole, composed);
+    }
+}
+
+#[test]
+fn the_spread_of_sums_over_padded_texts_is_that_over_each() {
+    let ragged = Ragged::new(&LENGTHS, HEADS);
+    let padded = Padded::new(&LENGTHS, HEADS, &Device::Cpu).unwrap();
+    let inputs = [(numbers(&[9, 8], 1) * 3.0).unwrap(), numbers(&[9, 8], 2)];
+    let (shifts, scale) = ([1.0, 0.5], 0.5);
+    for centres in [None, Some([0.25f32, -0.5].as_slice())] {
+        let whole = |v: &[Tensor]| square_spread(&scores(&v[0], &v[1], &ragged)?, &shifts, centres, 0.3, &ragged);
+        let composed = |v: &[Tensor]| {
+            super::square_spread(&super::scores(&v[0], &v[1], &padded, scale)?, &shifts, centres, 0.3, &padded)
+        };
+        assert!(whole(&inputs).unwrap().to_scalar::<f32>().unwrap() > 0.1);
         alike(&inputs, whole, composed);
     }
 }
