@@ -98,7 +98,7 @@ fn files_of_ones_own_are_learned_from_with_columns_of_any_name() {
     };
     let log = succeed(&mut with("out", &["--text_column", "review", "--label_column", "stars"]));
     let out = world.path("out");
-    assert!(score(&out, "eval_accuracy") > 0.9, "{}", String::from_utf8_lossy(&log.stderr));
+    assert!(score(&out, "eval_accuracy") > 0.8, "{}", String::from_utf8_lossy(&log.stderr));
     assert_eq!(json(&out.join("config.json"))["id2label"], serde_json::json!({"0": "poor", "1": "rich"}));
     assert_eq!(json(&out.join("all_results.json"))["task"], "mood");
     let card = fs::read_to_string(out.join("README.md")).unwrap();
