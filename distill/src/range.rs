@@ -27,7 +27,7 @@ const HIGHEST_SCORE: f32 = 15.0;
 const GELU: f32 = 11.0;
 /// Half the width, in natural logarithms, that a LayerNorm's variances may take at no cost, and a head's mean squares: a ratio
 /// of 16 in all. The series of 1/sqrt and 1/D are dearer the larger the largest argument is over the smallest, and beyond some
-/// 150 there is none for 1/D; how large they are costs nothing, hence no centre.
+/// 120 there is none for 1/D; how large they are costs nothing, hence no centre.
 const LOG_SPREAD: f32 = 1.386;
 /// How much more a row's mean square counts than a value elsewhere. Rows beyond the spread are one in hundreds (SST-2: words of
 /// praise in texts of three tokens), and the widest alone decides whether there is a series.

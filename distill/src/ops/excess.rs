@@ -57,16 +57,21 @@ pub fn spread(x: &Tensor, centre: Option<f32>, slack: f32) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Spread { centre, slack })
 }
 
+/// Signed: how far above `high`, or below `low`.
+#[inline(always)]
+pub(super) fn beyond(x: f32, low: f32, high: f32) -> f32 {
+    (x - high).max(0.0) + (x - low).min(0.0)
+}
+
 struct Excess {
     low: f32,
     high: f32,
 }
 
 impl Excess {
-    /// Signed: how far above `high`, or below `low`.
     #[inline(always)]
     fn beyond(&self, x: f32) -> f32 {
-        (x - self.high).max(0.0) + (x - self.low).min(0.0)
+        beyond(x, self.low, self.high)
     }
 }
 
@@ -110,8 +115,7 @@ struct Spread {
 impl Spread {
     /// Signed: how much more than `slack` a row is away from the centre.
     fn beyond(&self, log_variance: f32) -> f32 {
-        let away = log_variance - self.centre;
-        (away - self.slack).max(0.0) + (away + self.slack).min(0.0)
+        beyond(log_variance - self.centre, -self.slack, self.slack)
     }
 }
 

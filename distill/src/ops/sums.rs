@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::excess::beyond;
 use super::{Floats, Ragged, composed};
 
 /// The sums of each head's natural logarithms of its rows' mean `(x + c)^2`, over all rows of a batch; one shift `c` a head.
@@ -75,8 +76,7 @@ struct SquareSpread {
 impl SquareSpread {
     /// Signed: how much more than the slack a row is away from its head's centre.
     fn beyond(&self, head: usize, log: f32) -> f32 {
-        let away = log - self.centres[head];
-        (away - self.slack).max(0.0) + (away + self.slack).min(0.0)
+        beyond(log - self.centres[head], -self.slack, self.slack)
     }
 }
 
