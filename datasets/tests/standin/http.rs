@@ -119,36 +119,35 @@ fn reply(world: &World, mut stream: &TcpStream, asked: &Asked, content: bool) ->
     if asked.method == "HEAD" {
         return true;
     }
-    let (sent, goes_on) = send(world, stream, &answer.body, fault);
-    if let Some(seen) = world.state().seen.get_mut(number) {
-        seen.sent = sent;
-    }
-    goes_on
+    send(world, stream, &answer.body, fault, number)
 }
 
-fn send(world: &World, mut stream: &TcpStream, body: &[u8], fault: Option<Fault>) -> (u64, bool) {
+/// Sends a body, as the answer to request `number`; whether the connection goes on.
+fn send(world: &World, mut stream: &TcpStream, body: &[u8], fault: Option<Fault>, number: usize) -> bool {
     let (most, piece) = match fault {
         Some(Fault::BreakOff(most) | Fault::Stall(most)) => (body.len().min(most as usize), 1 << 16),
         Some(Fault::Slow(rate)) => (body.len(), (rate as usize / 20).max(1)),
         _ => (body.len(), 1 << 16),
     };
-    let mut sent = 0;
     for piece in body[..most].chunks(piece) {
-        if world.ended() || stream.write_all(piece).is_err() {
-            return (sent, false);
+        // Counted before it goes: who has read it all looks at the count at once.
+        if let Some(seen) = world.state().seen.get_mut(number) {
+            seen.sent += piece.len() as u64;
         }
-        sent += piece.len() as u64;
+        if world.ended() || stream.write_all(piece).is_err() {
+            return false;
+        }
         if matches!(fault, Some(Fault::Slow(_))) {
             sleep(Duration::from_millis(50));
         }
     }
     match fault {
-        Some(Fault::BreakOff(_)) => (sent, false),
+        Some(Fault::BreakOff(_)) => false,
         Some(Fault::Stall(_)) => {
             wait(world);
-            (sent, false)
+            false
         }
-        _ => (sent, true),
+        _ => true,
     }
 }
 
