@@ -36,6 +36,7 @@ OURS = {
     "range": ["--range-penalty", "0.1"],
     "weights": ["--attention-loss", "weights"],
     "rates": "--stage1-linear-decay --stage1-learning-rate 5e-4 --stage2-learning-rate 2e-5".split(),
+    "short": ["--short-texts", "0.1"],
     "dry": "--stage1-dropout 0 --stage2-dropout 0".split(),
     "split": [],
 }

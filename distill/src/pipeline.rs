@@ -33,7 +33,7 @@ use crate::{finish, greedy, memory, output, place, shifts, stages};
 const LENGTH: usize = 128;
 
 /// The texts of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Data {
     /// What is asked about them.
     pub question: Question,
@@ -86,8 +86,10 @@ pub fn describe(options: &Options, launch: &Launch) -> Result<String> {
     let (teacher, start, data) = read(options, launch.size)?;
     let student = student::start(&teacher, start, options.student_layers, &options.design)?;
     let texts = data.train.len();
+    let shown = stages::shown(options, &data);
     let stage = |stage| {
-        let Plan { epochs, batches, schedule, .. } = plan(options, stage, data.train.lengths(), launch.size);
+        let samples = if stage == Stage::Layers { &shown.train } else { &data.train };
+        let Plan { epochs, batches, schedule, .. } = plan(options, stage, samples.lengths(), launch.size);
         let (name, steps, rate) = (stage.name(), schedule.steps, schedule.peak);
         format!("{name}: {epochs} epochs, {steps} steps of {} texts, learning rate {rate:e}\n", batches.size)
     };

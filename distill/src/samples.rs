@@ -3,6 +3,7 @@
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use datasets::{Encoding, Example, Label, Length, Text, Tokenizer, encode_all};
+use model::{SHORT, shortened};
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
@@ -68,6 +69,24 @@ impl Samples {
             truncated: encoded.truncated,
             pairs,
         })
+    }
+
+    /// These, and a share of them once more as the shortest texts there are.
+    pub fn with_short(&self, share: f64) -> Samples {
+        let mut all = self.clone();
+        let count = (self.len() as f64 * share).ceil() as usize;
+        for (number, tokens) in (0..count).zip(SHORT.cycle()) {
+            let text = number * self.len() / count;
+            let long = &self.texts[text];
+            if long.ids.len() <= tokens {
+                continue;
+            }
+            let short = shortened(&long.ids, &long.type_ids, tokens);
+            all.texts.push(Encoding { ids: short.ids, type_ids: short.segments, truncated: true });
+            all.labels.extend(self.labels.get(text));
+            all.lengths.push(tokens);
+        }
+        all
     }
 
     /// Whether they are pairs of texts.
@@ -204,6 +223,26 @@ mod tests {
             assert_eq!((ids.len(), ids[0], ids[4]), (5, 2, 3));
             assert!(ids[1..4].iter().all(|id| *id >= 10));
         }
+    }
+
+    #[test]
+    fn a_share_of_the_texts_comes_again_as_short_ones() {
+        let encoding = |n: u32| Encoding { ids: (0..n).collect(), type_ids: vec![0; n as usize], truncated: false };
+        let texts: Vec<Encoding> = (0..10).map(|i| encoding(2 + i)).collect();
+        let labels = (0..10).map(Label::Class).collect();
+        let samples =
+            Samples { lengths: texts.iter().map(|text| text.ids.len()).collect(), texts, labels, ..Samples::default() };
+        let all = samples.with_short(0.35);
+        assert_eq!(
+            all.lengths[10..],
+            [3, 4, 2],
+            "of the texts with 4, 7 and 9 tokens; that with 2 is as short already"
+        );
+        let ids: Vec<&[u32]> = all.texts[10..].iter().map(|text| text.ids.as_slice()).collect();
+        assert_eq!(ids, [&[0, 1, 3][..], &[0, 1, 2, 6], &[0, 8]]);
+        assert_eq!(all.labels[10..], [2, 5, 7].map(Label::Class));
+        assert!(all.texts.iter().zip(&all.lengths).all(|(text, n)| text.type_ids.len() == *n));
+        assert_eq!((samples.with_short(0.99).len(), samples.with_short(0.0).len()), (10 + 7, 10));
     }
 
     #[test]

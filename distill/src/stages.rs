@@ -24,12 +24,18 @@ use crate::state::Stage;
 use crate::student::Student;
 use crate::training::{Loss, Run, Turn, train};
 
+/// What stage 1 learns from: the training set, and short texts where there are to be some.
+pub fn shown(options: &Options, data: &Data) -> Data {
+    Data { train: data.train.with_short(options.lessons.short_texts), ..data.clone() }
+}
+
 /// Stage 1: the teacher's hidden states and attention scores. The teacher runs without dropout.
 pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut Student, data: &Data) -> Result<()> {
     run.state.enter(Stage::Layers);
     if run.state.stage > Stage::Layers {
         return Ok(());
     }
+    let data = &shown(options, data);
     let plan = plan(options, Stage::Layers, data.train.lengths(), run.world.size());
     let frozen = options.lessons.freeze_embeddings || student.shares_embeddings && !options.stage1_train_embeddings;
     // The pooler and the head have no part in this stage's loss, and weight decay must not touch them.
@@ -97,30 +103,49 @@ pub fn prediction(
     }
     let weights = student.weights.trainable(|name| options.lessons.freezes(name))?;
     let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
-    let lesson = Answering::new(options, run, &tutor, data)?;
+    let lesson = Answering::new(options, run, &tutor, data, plan.texts())?;
     let config = with_dropout(&student.config, options.stage2_dropout);
     train(run, &plan, &config, &weights, data, |model, turn| lesson.loss(model, turn))?;
     student.weights = weights.detached();
     Ok(())
 }
 
+/// When the teacher is asked.
+enum Asked {
+    /// Its answers do not count.
+    Never,
+    /// About each batch: it answers fewer texts than the training set has, or texts that nobody has seen before.
+    EachBatch,
+    /// It was asked about the whole training set.
+    Before(Tensor),
+}
+
 /// Stage 2's lesson: the teacher's answers, the true ones, or both.
 pub(crate) struct Answering<'a> {
     options: &'a Options,
     tutor: &'a Bert,
-    /// The teacher's for the whole training set, where they count.
-    answers: Option<Tensor>,
+    asked: Asked,
     data: &'a Data,
 }
 
 impl<'a> Answering<'a> {
-    /// Asks the teacher, where its answers count.
-    pub(crate) fn new(options: &'a Options, run: &Run, tutor: &'a Bert, data: &'a Data) -> Result<Answering<'a>> {
-        let answers = match options.lessons.soft_weight > 0.0 {
-            true => Some(answers(options, run, tutor, data)?),
-            false => None,
+    /// For a training of so many texts, those that come again counted again.
+    pub(crate) fn new(
+        options: &'a Options,
+        run: &Run,
+        tutor: &'a Bert,
+        data: &'a Data,
+        texts: u64,
+    ) -> Result<Answering<'a>> {
+        let lessons = &options.lessons;
+        let asked = if lessons.soft_weight == 0.0 {
+            Asked::Never
+        } else if lessons.augment > 0.0 || texts < data.train.len() as u64 {
+            Asked::EachBatch
+        } else {
+            Asked::Before(answers(options, run, tutor, data)?)
         };
-        Ok(Answering { options, tutor, answers, data })
+        Ok(Answering { options, tutor, asked, data })
     }
 
     pub(crate) fn loss(&self, model: &Bert, turn: &Turn<'_>) -> Result<Loss> {
@@ -128,14 +153,15 @@ impl<'a> Answering<'a> {
         let trace = model.encode(turn.batch, Some(turn.key))?;
         let logits = model.classify(&trace.hidden[config.num_hidden_layers], turn.batch, Some(turn.key))?;
         let (mut terms, mut parts) = (Vec::new(), Vec::new());
-        if let Some(answers) = &self.answers {
-            let wanted = match turn.changed {
-                true => self.tutor.logits(turn.batch, None)?,
-                false => {
-                    let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
-                    answers.index_select(&Tensor::new(chosen, answers.device())?, 0)?
-                }
-            };
+        let wanted = match &self.asked {
+            Asked::Never => None,
+            Asked::EachBatch => Some(self.tutor.logits(turn.batch, None)?),
+            Asked::Before(answers) => {
+                let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
+                Some(answers.index_select(&Tensor::new(chosen, answers.device())?, 0)?)
+            }
+        };
+        if let Some(wanted) = wanted {
             let soft = turn.share.over_texts(&with_teacher(&logits, &wanted)?)?;
             terms.push((&soft * lessons.soft_weight)?);
             parts.push(("soft", soft));

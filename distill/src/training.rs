@@ -71,8 +71,6 @@ pub struct Turn<'a> {
     pub batch: &'a Packed,
     /// What dropout is drawn from.
     pub key: DropoutKey,
-    /// Whether the texts are other ones than the chosen, which the teacher has not answered yet.
-    pub changed: bool,
 }
 
 /// A stage's numbers.
@@ -111,6 +109,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Texts that the stage is trained on, those that come again counted again.
+    pub fn texts(&self) -> u64 {
+        self.schedule.steps * self.batches.size as u64
+    }
+
     /// Whether the stage ends here.
     fn is_over(&self, state: &State) -> bool {
         let tired = |patience| state.early_stopping_patience_counter >= patience;
@@ -198,12 +201,12 @@ pub fn train(
             // Every process drops others of its numbers.
             let draw = (first + number as u64) * world.size() as u64 + world.rank() as u64;
             let key = DropoutKey { seed: plan.batches.seed, step: draw };
-            let (heads, changed) = (config.num_attention_heads, plan.augment > 0.0);
-            let batch = match changed {
+            let heads = config.num_attention_heads;
+            let batch = match plan.augment > 0.0 {
                 true => data.train.pack_changed(share.texts, heads, model.device(), plan.augment, key)?,
                 false => data.train.pack(share.texts, heads, model.device())?,
             };
-            lesson(&model, &Turn { chosen: share.texts, share: &share, batch: &batch, key, changed })
+            lesson(&model, &Turn { chosen: share.texts, share: &share, batch: &batch, key })
         })?;
         let rate = plan.schedule.rate(step);
         let mut sums: Vec<f64> = means.iter().map(|(_, mean)| *mean).collect();

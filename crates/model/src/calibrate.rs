@@ -1,5 +1,7 @@
 //! Ranges of every opened value over sample texts: what `convert` needs to choose scales, without a data set.
 
+use std::ops::RangeInclusive;
+
 use ndarray::Array2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -174,12 +176,18 @@ pub fn stretched_count(samples: &[Sample], positions: usize) -> usize {
     stretch(samples, positions).len()
 }
 
+/// Tokens of the shortest texts that a run is made for.
+pub const SHORT: RangeInclusive<usize> = 2..=4;
+
+/// A text cut to so many tokens, at least one and at most its own: its beginning, and the token that ends it.
+pub fn shortened(ids: &[u32], segments: &[u32], tokens: usize) -> Sample {
+    let ids = ids[..tokens - 1].iter().chain(ids.last()).copied().collect();
+    Sample { ids, segments: segments[..tokens].to_vec() }
+}
+
 fn stretch(samples: &[Sample], positions: usize) -> Vec<Sample> {
-    let cut = |s: &Sample, n: usize| -> Sample {
-        let ids = s.ids[..n - 1].iter().chain(s.ids.last()).copied().collect();
-        Sample { ids, segments: s.segments[..n].to_vec() }
-    };
-    let short = samples.iter().take(4).flat_map(|s| (2..=4).filter(|n| *n < s.ids.len()).map(|n| cut(s, n)));
+    let cut = |s: &Sample, n: usize| (n < s.ids.len()).then(|| shortened(&s.ids, &s.segments, n));
+    let short = samples.iter().take(4).flat_map(|s| SHORT.filter_map(move |n| cut(s, n)));
     let mut all: Vec<Sample> = short.collect();
     let mut words = samples.iter().flat_map(|s| s.ids.iter().copied().zip(s.segments.iter().copied())).cycle();
     for length in [positions / 8, positions / 4, positions / 2, positions / 2, positions, positions] {

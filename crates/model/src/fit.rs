@@ -117,7 +117,7 @@ impl Problem<'_> {
         for count in counts {
             let fit = self.fit(*count, bits.0, bits.1);
             let noise = self.noise(&fit, bits.0, bits.1);
-            let enough = fit.error <= noise.max(tolerance) / 2.0 && noise <= 4.0 * tolerance;
+            let enough = fit.error <= noise.max(tolerance) / 2.0;
             let error = fit.error + noise;
             if best.as_ref().is_none_or(|(_, least)| error < *least) {
                 best = Some((fit, error));

@@ -32,7 +32,8 @@ mod synthetic;
 pub use activation::{Activation, gelu, gelu_tanh};
 pub use bert::{Head, InputKind, classify, two_quad};
 pub use calibrate::{
-    CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, Span, calibrate, stretched_count,
+    CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, SHORT, Span, calibrate, shortened,
+    stretched_count,
 };
 pub use choose::{Choice, ChooseError, choose};
 pub use clear::{

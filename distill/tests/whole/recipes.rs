@@ -181,3 +181,38 @@ fn stage_2_can_learn_from_the_true_answers_alone() {
     assert!(card.contains("true number") && !card.contains("teacher's number"), "{card}");
     assert!(card.contains("48 steps of 8 texts (stage 1: 4)"), "{card}");
 }
+
+#[test]
+fn the_teacher_is_asked_about_no_more_texts_than_are_learned_from() {
+    let world = World::new();
+    let teacher = world.model("teacher", 1, true);
+    let student = |out: &str, more: &[&str]| {
+        let mut command = bare(&world, &teacher, out);
+        command.args(["--task", "sst2", "--recipe", "none", "--stage1-tokens", "0", "--data-dir"]).arg(world.data());
+        succeed(command.args(["--eval-steps", "1000"]).args(more));
+        fs::exists(world.path(out).join("teacher_logits.safetensors")).unwrap()
+    };
+    // 8 steps of 8 of the 64 texts are an epoch
+    assert!(student("epoch", &["--stage2-epochs", "1"]));
+    assert!(!student("part", &["--stage2-tokens", "150"]));
+    let steps = json(&world.path("part").join("all_results.json"))["train_steps"].as_u64().unwrap();
+    assert!((1..8).contains(&steps), "{steps}");
+    // texts with other words are asked about as they are then
+    assert!(!student("changed", &["--stage2-epochs", "2", "--augment", "0.2"]));
+}
+
+#[test]
+fn a_dry_run_counts_the_short_texts_of_stage_1() {
+    let world = World::new();
+    let teacher = world.model("encoder", 2, false);
+    let mut command = bare(&world, &teacher, "out");
+    command.args(["--task", "sst2", "--recipe", "none", "--short-texts", "0.5", "--dry-run", "--data-dir"]);
+    let text = String::from_utf8(succeed(command.arg(world.data())).stdout).unwrap();
+    let steps = |stage: &str| {
+        let line = text.lines().find(|line| line.starts_with(stage)).unwrap_or_else(|| panic!("{text}"));
+        line.split(", ").find_map(|part| part.split_once(" steps")).unwrap().0.parse::<usize>().unwrap()
+    };
+    // 10 epochs of 64 texts and of the longer of 32 more, 5 of the 64
+    assert!(steps("stage 1: ") > 80 && steps("stage 1: ") <= 120, "{text}");
+    assert_eq!(steps("stage 2: "), 40, "{text}");
+}
