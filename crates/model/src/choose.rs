@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::activation::Activation;
 use crate::bert::InputKind;
 use crate::calibrate::{HeadRanges, LayerRanges, NormRanges, Ranges};
@@ -90,15 +92,12 @@ pub enum ChooseError {
 /// Chooses scales and fits series for texts of 1 token up to all positions.
 pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     check(shape, ranges)?;
-    let norms: Vec<NormSpec> =
-        ranges.norms.iter().enumerate().map(|(n, r)| norm(shape, n, r)).collect::<Result<_, _>>()?;
-    let mut layers = Vec::new();
-    let mut orders = Vec::new();
-    for (l, r) in ranges.layers.iter().enumerate() {
+    let norms = all(&ranges.norms, |n, r| norm(shape, n, r))?;
+    let layers = all(&ranges.layers, |l, r| {
         let (gelu, order) = gelu_curve(l, r, shape.activation)?;
-        layers.push(layer(l, r, gelu)?);
-        orders.push(order);
-    }
+        Ok((layer(l, r, gelu)?, order))
+    })?;
+    let (layers, orders) = layers.into_iter().unzip();
     let most = f64::from(ranges.pooler) * NEURON_HEADROOM + 1.0;
     let logits = bits(f64::from(ranges.logits), WIRE_FRAC);
     let spec = Spec {
@@ -139,6 +138,15 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     Ok(Choice { spec: Arc::unwrap_or_clone(spec), orders })
 }
 
+/// What each place comes to, fits taking all cores; the error is that of the first place that has one.
+fn all<R: Sync, T: Send>(
+    places: &[R],
+    of: impl Fn(usize, &R) -> Result<T, ChooseError> + Sync,
+) -> Result<Vec<T>, ChooseError> {
+    let found: Vec<_> = places.par_iter().enumerate().map(|(place, ranges)| of(place, ranges)).collect();
+    found.into_iter().collect()
+}
+
 fn norm(shape: &Shape, n: usize, ranges: &NormRanges) -> Result<NormSpec, ChooseError> {
     let width = shape.width as f64;
     let domain = (f64::from(ranges.square_sum.lo) / DOMAIN_HEADROOM, f64::from(ranges.square_sum.hi) * DOMAIN_HEADROOM);
@@ -156,7 +164,7 @@ fn norm(shape: &Shape, n: usize, ranges: &NormRanges) -> Result<NormSpec, Choose
 
 fn layer(l: usize, r: &LayerRanges, gelu: Curve) -> Result<LayerSpec, ChooseError> {
     let wire = |most: f32| Opening { frac: WIRE_FRAC, bits: bits(f64::from(most), WIRE_FRAC) };
-    let heads = r.heads.iter().enumerate().map(|(h, r)| head(l, h, r)).collect::<Result<_, _>>()?;
+    let heads = all(&r.heads, |h, r| head(l, h, r))?;
     Ok(LayerSpec {
         query: wire(r.query),
         key: wire(r.key),
@@ -210,7 +218,7 @@ fn positive_curve(
     let fewest = counts.partition_point(|c| (*c as f64) < ratio.sqrt()).min(counts.len() - 1);
     let (fit, error) = problem.smallest(&counts[fewest..], POSITIVE_BITS, RELATIVE_TOLERANCE);
     if error.is_nan() || error > RELATIVE_LIMIT || modulus_bits > 32 {
-        let cure = "its largest argument is too many times its smallest: train with the range penalty, or calibrate on other texts";
+        let cure = "its largest argument is too many times its smallest: train with distill's --range-penalty and --short-texts, or calibrate on other texts";
         let place = format!("{place}, between {:.4} and {:.4}", domain.0, domain.1);
         let what = "relative error of the best series";
         return Err(ChooseError::Range { place, what, value: error, limit: RELATIVE_LIMIT, cure });

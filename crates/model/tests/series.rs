@@ -72,6 +72,18 @@ fn a_period_of_twice_the_domain_does_not_explode() {
     }
 }
 
+/// Where the noise alone is above what is aimed at, terms that lower nothing any more are not tried.
+#[test]
+fn a_fit_ends_where_more_terms_no_longer_help() {
+    let function = |v: f64| 0.5 / v;
+    let problem =
+        Problem { function: &function, domain: (1.0, 140.0), period: 256.0, terms: Terms::All, relative: true };
+    let (fit, error) = problem.smallest(&[128, 192, 256], (22, 18), 2e-4);
+    let (_, most) = problem.smallest(&[256], (22, 18), 2e-4);
+    assert!(error > 8e-4 && error < 1.1 * most, "{error}, with more terms {most}");
+    assert_eq!(fit.rounded(20, 22, 18, 0).harmonics.len(), 192);
+}
+
 #[test]
 fn tanh_is_a_plateau_with_two_flanks() {
     let problem =
