@@ -4,10 +4,12 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use anyhow::Result;
-use datasets::{Label, Metrics};
+use candle_core::{Device, Tensor};
+use datasets::Metrics;
 use serde_json::Value;
 
 use crate::bert::Bert;
+use crate::loss::with_truth;
 use crate::question::Question;
 use crate::samples::Samples;
 
@@ -61,26 +63,18 @@ pub fn judge(model: &Bert, samples: &Samples, question: &Question, step: &dyn Fn
     })?;
     Ok(Judged {
         metrics: question.source.judge(&question.target, &logits, samples.labels()),
-        loss: loss(&logits, samples.labels()),
+        loss: loss(&logits, samples)?,
         seconds: begun.elapsed().as_secs_f64(),
         passes: passes.get(),
     })
 }
 
-/// The mean of [`crate::loss::with_truth`] over all texts.
-fn loss(logits: &[Vec<f32>], truth: &[Label]) -> f64 {
-    let of = |(row, label): (&Vec<f32>, &Label)| {
-        let logit = |place: usize| row.get(place).map_or(f64::NAN, |&logit| f64::from(logit));
-        match *label {
-            Label::Number(number) => (logit(0) - f64::from(number)).powi(2),
-            Label::Class(class) => {
-                let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let sum: f64 = row.iter().map(|&x| f64::from(x - largest).exp()).sum();
-                f64::from(largest) + sum.ln() - logit(class)
-            }
-        }
-    };
-    logits.iter().zip(truth).map(of).sum::<f64>() / logits.len() as f64
+/// [`with_truth`] of all texts.
+fn loss(logits: &[Vec<f32>], samples: &Samples) -> Result<f64> {
+    let all: Vec<usize> = (0..samples.len()).collect();
+    let shape = (logits.len(), logits.first().map_or(0, Vec::len));
+    let logits = Tensor::from_vec(logits.concat(), shape, &Device::Cpu)?;
+    Ok(with_truth(&logits, &samples.answers(&all, &Device::Cpu)?)?.to_scalar::<f32>()?.into())
 }
 
 /// Scores under the names that result files have for them: `eval_accuracy`.
@@ -92,18 +86,5 @@ pub fn results(prefix: &str, metrics: &Metrics) -> impl Iterator<Item = (String,
 pub fn extend(object: &mut Value, entries: impl IntoIterator<Item = (String, Value)>) {
     if let Some(object) = object.as_object_mut() {
         object.extend(entries);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_loss_is_the_mean_over_the_texts() {
-        let rows = [vec![1000.0, 1000.0, 1000.0], vec![2.0, 0.0, 0.0]];
-        let wanted = (3f64.ln() + (1.0 + 2.0 * (-2f64).exp()).ln()) / 2.0;
-        assert!((loss(&rows, &[Label::Class(2), Label::Class(0)]) - wanted).abs() < 1e-9);
-        assert_eq!(loss(&[vec![1.5], vec![3.0]], &[Label::Number(0.5), Label::Number(5.0)]), 2.5);
     }
 }
