@@ -184,7 +184,7 @@ fn a_stalled_and_a_silent_server_are_not_waited_for_for_ever() {
     let start = Instant::now();
     model(&settings).unwrap();
     assert!(start.elapsed() < Duration::from_secs(10));
-    assert_eq!(hub.bodies("model.safetensors").last().unwrap().from, 50_000);
+    assert!(hub.bodies("model.safetensors").iter().any(|piece| piece.from == 50_000));
     let (hub, _cache, settings) = world();
     hub.fault("", OFTEN, Fault::Silent);
     let error = refused(model(&soon(settings)), 8);
@@ -194,11 +194,11 @@ fn a_stalled_and_a_silent_server_are_not_waited_for_for_ever() {
 #[test]
 fn a_slow_server_is_no_stalled_one() {
     let (hub, _cache, mut settings) = world();
-    settings.timeout = Duration::from_millis(1000);
-    hub.fault("model.safetensors", 1, Fault::Slow(120_000));
+    settings.timeout = Duration::from_secs(3);
+    hub.fault("model.safetensors", 1, Fault::Slow(80_000));
     let start = Instant::now();
     model(&settings).unwrap();
-    assert!(start.elapsed() > Duration::from_millis(1000), "slower than the timeout");
+    assert!(start.elapsed() > Duration::from_secs(3), "slower than the timeout");
     assert_eq!(hub.bodies("model.safetensors").len(), 1);
 }
 

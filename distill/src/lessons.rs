@@ -32,8 +32,8 @@ pub struct Lessons {
     /// what it is shown.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub augment: f64,
-    /// Show stage 1 this share of texts more, cut to two to four tokens: nothing a user types is shorter, training texts
-    /// seldom are as short, and `convert` wants ranges that hold for them too.
+    /// Show stage 1 up to this share of texts more, cut to two to four tokens: nothing a user types is shorter, training
+    /// texts seldom are as short, and `convert` wants ranges that hold for them too.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub short_texts: f64,
     /// Train no embedding tables, the teacher's neither: they are half of a small model's weights, and a step is shorter.

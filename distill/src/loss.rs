@@ -78,6 +78,17 @@ mod tests {
     }
 
     #[test]
+    fn the_loss_with_the_truth_is_the_mean_over_the_texts() {
+        let of = |logits: Tensor, truth| with_truth(&logits, &truth).unwrap().to_scalar::<f32>().unwrap();
+        let classes = Answers::Classes(Tensor::new(&[2u32, 0], &Device::Cpu).unwrap());
+        let wanted = (3f32.ln() + (1.0 + 2.0 * (-2f32).exp()).ln()) / 2.0;
+        let logits = Tensor::new(&[[1000f32, 1000.0, 1000.0], [2.0, 0.0, 0.0]], &Device::Cpu).unwrap();
+        assert!((of(logits, classes) - wanted).abs() < 1e-6);
+        let numbers = Answers::Numbers(Tensor::new(&[[0.5f32], [5.0]], &Device::Cpu).unwrap());
+        assert_eq!(of(Tensor::new(&[[1.5f32], [3.0]], &Device::Cpu).unwrap(), numbers), 2.5);
+    }
+
+    #[test]
     fn a_sure_teacher_counts_like_the_true_class() {
         let logits = numbers(&[2, 3], 1);
         let sure = Tensor::new(&[[40f32, 0.0, 0.0], [0.0, 0.0, 40.0]], &Device::Cpu).unwrap();

@@ -1,5 +1,6 @@
 //! The student's two stages.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::Result;
@@ -25,8 +26,16 @@ use crate::student::Student;
 use crate::training::{Loss, Run, Turn, train};
 
 /// What stage 1 learns from: the training set, and short texts where there are to be some.
-pub fn shown(options: &Options, data: &Data) -> Data {
-    Data { train: data.train.with_short(options.lessons.short_texts), ..data.clone() }
+pub fn shown<'a>(options: &Options, data: &'a Data) -> Cow<'a, Data> {
+    match options.lessons.short_texts {
+        0.0 => Cow::Borrowed(data),
+        share => Cow::Owned(Data {
+            train: data.train.with_short(share),
+            question: data.question.clone(),
+            dev: data.dev.clone(),
+            test: None,
+        }),
+    }
 }
 
 /// Stage 1: the teacher's hidden states and attention scores. The teacher runs without dropout.
@@ -35,7 +44,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     if run.state.stage > Stage::Layers {
         return Ok(());
     }
-    let data = &shown(options, data);
+    let data = &*shown(options, data);
     let plan = plan(options, Stage::Layers, data.train.lengths(), run.world.size());
     let frozen = options.lessons.freeze_embeddings || student.shares_embeddings && !options.stage1_train_embeddings;
     // The pooler and the head have no part in this stage's loss, and weight decay must not touch them.

@@ -111,7 +111,7 @@ pub struct Plan {
 impl Plan {
     /// Texts that the stage is trained on, those that come again counted again.
     pub fn texts(&self) -> u64 {
-        self.schedule.steps * self.batches.size as u64
+        self.schedule.steps.saturating_mul(self.batches.size as u64)
     }
 
     /// Whether the stage ends here.

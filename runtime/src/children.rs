@@ -25,7 +25,7 @@ const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
 /// Time between two looks at children that may have ended.
 const GLANCE: Duration = Duration::from_millis(2);
 /// How long a child gets to end where something else says that it must have.
-const SETTLE: Duration = Duration::from_millis(500);
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Every child of this process, for its end by a signal.
 static RUNNING: Mutex<Vec<Shared>> = Mutex::new(Vec::new());

@@ -176,10 +176,14 @@ pub fn stretched_count(samples: &[Sample], positions: usize) -> usize {
     stretch(samples, positions).len()
 }
 
-/// Tokens of the shortest texts that a run is made for.
+/// Tokens of the short texts that are observed beside the samples; two are a text of no words.
 pub const SHORT: RangeInclusive<usize> = 2..=4;
 
-/// A text cut to so many tokens, at least one and at most its own: its beginning, and the token that ends it.
+/// A text cut to so many tokens: its beginning, and the token that ends it.
+///
+/// # Panics
+///
+/// Of no tokens, and of more than the text has.
 pub fn shortened(ids: &[u32], segments: &[u32], tokens: usize) -> Sample {
     let ids = ids[..tokens - 1].iter().chain(ids.last()).copied().collect();
     Sample { ids, segments: segments[..tokens].to_vec() }

@@ -1,6 +1,8 @@
 //! From ranges to a spec: scales, column classes and series, or a refusal that names layer, value and limit.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use rayon::prelude::*;
 
@@ -143,7 +145,14 @@ fn all<R: Sync, T: Send>(
     places: &[R],
     of: impl Fn(usize, &R) -> Result<T, ChooseError> + Sync,
 ) -> Result<Vec<T>, ChooseError> {
-    let found: Vec<_> = places.par_iter().enumerate().map(|(place, ranges)| of(place, ranges)).collect();
+    // what comes after a refusal need not be fitted
+    let refused = AtomicUsize::new(usize::MAX);
+    let found: Vec<_> = places
+        .par_iter()
+        .enumerate()
+        .filter(|(place, _)| *place < refused.load(Relaxed))
+        .map(|(place, ranges)| of(place, ranges).inspect_err(|_| _ = refused.fetch_min(place, Relaxed)))
+        .collect();
     found.into_iter().collect()
 }
 

@@ -111,13 +111,15 @@ impl Problem<'_> {
     }
 
     /// The smallest fit that is worth it: its own error is within half of `tolerance`, or within half of the rounding noise,
-    /// which more harmonics do not lower. Otherwise the best of those tried. With its error, noise included.
+    /// which more harmonics do not lower, or an eighth where that alone is above four times `tolerance`. Otherwise the best of those tried. With its error, noise included.
     pub fn smallest(&self, counts: &[usize], bits: (u32, u32), tolerance: f64) -> (Fit, f64) {
         let mut best: Option<(Fit, f64)> = None;
         for count in counts {
             let fit = self.fit(*count, bits.0, bits.1);
             let noise = self.noise(&fit, bits.0, bits.1);
-            let enough = fit.error <= noise.max(tolerance) / 2.0;
+            // a series that noisy has no error to spare
+            let own = if noise <= 4.0 * tolerance { noise.max(tolerance) / 2.0 } else { noise / 8.0 };
+            let enough = fit.error <= own;
             let error = fit.error + noise;
             if best.as_ref().is_none_or(|(_, least)| error < *least) {
                 best = Some((fit, error));

@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_frame_slower_than_the_deadline_times_out_and_comes_later() {
-        let (mut a, mut b) = pair(Shape { latency: Duration::from_millis(60), bandwidth: 1e9 });
+        let (mut a, mut b) = pair(Shape { latency: Duration::from_secs(1), bandwidth: 1e9 });
         a.send(frame(3)).unwrap();
         b.set_deadline(Duration::from_millis(5));
         assert!(matches!(b.recv(), Err(NetError::Timeout { .. })));

@@ -67,7 +67,7 @@ pub struct Seen {
     /// The first byte asked for.
     pub from: u64,
     pub status: u16,
-    /// Bytes of the body that were sent.
+    /// Bytes of the body that were sent, the piece under way among them.
     pub sent: u64,
     /// Whether it came to the second port, the content network.
     pub content: bool,

@@ -239,6 +239,7 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_millis(300);
+    const LONG: Duration = Duration::from_secs(20);
 
     /// A ring on loopback whose processes are threads.
     fn rings(size: usize, patience: Duration) -> Vec<Ring> {
@@ -316,12 +317,12 @@ mod tests {
 
     #[test]
     fn what_is_too_long_or_not_due_is_refused() {
-        let ends = on_each(rings(2, SOON), |ring| {
+        let ends = on_each(rings(2, LONG), |ring| {
             let (mut bytes, mut sink) = (Cursor::new([0; 9]), sink());
             ring.broadcast(&mut bytes, 9, &mut sink, if ring.rank == 0 { 9 } else { 8 })
         });
         assert_eq!(code(ends[1].as_ref().unwrap_err()), Some(REFUSED));
-        let ends = on_each(rings(2, SOON), |ring| ring.all_reduce(&mut vec![0.0; 4 + 4 * ring.rank]));
+        let ends = on_each(rings(2, LONG), |ring| ring.all_reduce(&mut vec![0.0; 4 + 4 * ring.rank]));
         assert!(ends.iter().any(|end| end.as_ref().is_err_and(|error| code(error) == Some(REFUSED))), "{ends:?}");
     }
 

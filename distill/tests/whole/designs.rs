@@ -76,8 +76,12 @@ fn what_is_taught_changes_the_student_and_nothing_else_does() {
     let weights = |out: &str| std::fs::read(world.path(out).join("model.safetensors")).unwrap();
     run(&world, "plain", &["--num-train-epochs", "2"]);
     let mut seen = vec![weights("plain")];
-    let lessons: [&[&str]; 3] =
-        [&["--augment", "0.3"], &["--attention-loss", "weights"], &["--stage1-train-embeddings"]];
+    let lessons: [&[&str]; 4] = [
+        &["--augment", "0.3"],
+        &["--short-texts", "0.5"],
+        &["--attention-loss", "weights"],
+        &["--stage1-train-embeddings"],
+    ];
     for lesson in lessons {
         let more = [&["--num-train-epochs", "2"], lesson].concat();
         run(&world, "one", &[&more[..], &["--overwrite-output-dir"]].concat());

@@ -174,7 +174,7 @@ fn processes_interrupted_through_any_of_them_go_on_to_the_same_bits() {
 fn a_process_that_is_killed_or_stands_still_ends_the_others() {
     let world = World::new();
     let teacher = world.model("teacher", 2, true);
-    let more = ["--logging-steps", "1", "--num-train-epochs", "500", "--ddp-timeout", "3"];
+    let more = ["--logging-steps", "1", "--num-train-epochs", "500", "--ddp-timeout", "8"];
     for signal in ["-KILL", "-STOP"] {
         let out = format!("out{signal}");
         let mut children = spawn(launched(2, |name| {

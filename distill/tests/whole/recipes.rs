@@ -54,6 +54,7 @@ fn ours_is_one_for_all_tasks() {
         assert_eq!((options.stage1_epochs, options.stage1_learning_rate), (Some(2), Some(5e-4)));
         assert_eq!((options.stage1_dropout, options.stage2_dropout), (Some(0.0), Some(0.0)));
         assert_eq!((options.lessons.soft_weight, options.lessons.gold_weight), (1.0, 0.0));
+        assert_eq!((options.range_penalty, options.lessons.short_texts), (0.1, 0.1));
     }
 }
 
