@@ -9,10 +9,8 @@ use model::{Config, Sample, Shape};
 
 use crate::student::Student;
 
-/// The program, and the fitting of a curve.
+/// The program, and the fitting of curves.
 const REST: u64 = 14 << 20;
-/// Each further curve that is fitted at the same time, of up to 128 harmonics.
-const FIT: u64 = 4 << 20;
 /// What a tokenizer takes, as a multiple of its file.
 const TOKENIZER: u64 = 60;
 const CURE: &str = "use a machine with more memory";
@@ -40,7 +38,6 @@ pub(crate) fn check_texts(student: &Student, observed: &[Sample], compared: &[Sa
 }
 
 fn needs(student: &Path, (all, largest): (f64, f64)) -> [(&'static str, u64); 4] {
-    let others = rayon::current_num_threads() as u64 - 1;
     let tokenizer = fs::metadata(student.join("tokenizer.json")).map_or(0, |file| file.len());
     [
         // as they came, and with neurons in the order of the spec
@@ -48,7 +45,7 @@ fn needs(student: &Path, (all, largest): (f64, f64)) -> [(&'static str, u64); 4]
         ("in fixed point", (8.0 * all) as u64),
         // of the largest at a time, and its mask
         ("masked parts", (16.0 * largest) as u64),
-        ("all else", REST + FIT * others + TOKENIZER.saturating_mul(tokenizer)),
+        ("all else", REST + TOKENIZER.saturating_mul(tokenizer)),
     ]
 }
 

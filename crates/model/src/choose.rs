@@ -1,10 +1,6 @@
 //! From ranges to a spec: scales, column classes and series, or a refusal that names layer, value and limit.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
-
-use rayon::prelude::*;
 
 use crate::activation::Activation;
 use crate::bert::InputKind;
@@ -94,12 +90,15 @@ pub enum ChooseError {
 /// Chooses scales and fits series for texts of 1 token up to all positions.
 pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     check(shape, ranges)?;
-    let norms = all(&ranges.norms, |n, r| norm(shape, n, r))?;
-    let layers = all(&ranges.layers, |l, r| {
+    let norms: Vec<NormSpec> =
+        ranges.norms.iter().enumerate().map(|(n, r)| norm(shape, n, r)).collect::<Result<_, _>>()?;
+    let mut layers = Vec::new();
+    let mut orders = Vec::new();
+    for (l, r) in ranges.layers.iter().enumerate() {
         let (gelu, order) = gelu_curve(l, r, shape.activation)?;
-        Ok((layer(l, r, gelu)?, order))
-    })?;
-    let (layers, orders) = layers.into_iter().unzip();
+        layers.push(layer(l, r, gelu)?);
+        orders.push(order);
+    }
     let most = f64::from(ranges.pooler) * NEURON_HEADROOM + 1.0;
     let logits = bits(f64::from(ranges.logits), WIRE_FRAC);
     let spec = Spec {
@@ -140,22 +139,6 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     Ok(Choice { spec: Arc::unwrap_or_clone(spec), orders })
 }
 
-/// What each place comes to, fits taking all cores; the error is that of the first place that has one.
-fn all<R: Sync, T: Send>(
-    places: &[R],
-    of: impl Fn(usize, &R) -> Result<T, ChooseError> + Sync,
-) -> Result<Vec<T>, ChooseError> {
-    // what comes after a refusal need not be fitted
-    let refused = AtomicUsize::new(usize::MAX);
-    let found: Vec<_> = places
-        .par_iter()
-        .enumerate()
-        .filter(|(place, _)| *place < refused.load(Relaxed))
-        .map(|(place, ranges)| of(place, ranges).inspect_err(|_| _ = refused.fetch_min(place, Relaxed)))
-        .collect();
-    found.into_iter().collect()
-}
-
 fn norm(shape: &Shape, n: usize, ranges: &NormRanges) -> Result<NormSpec, ChooseError> {
     let width = shape.width as f64;
     let domain = (f64::from(ranges.square_sum.lo) / DOMAIN_HEADROOM, f64::from(ranges.square_sum.hi) * DOMAIN_HEADROOM);
@@ -173,7 +156,7 @@ fn norm(shape: &Shape, n: usize, ranges: &NormRanges) -> Result<NormSpec, Choose
 
 fn layer(l: usize, r: &LayerRanges, gelu: Curve) -> Result<LayerSpec, ChooseError> {
     let wire = |most: f32| Opening { frac: WIRE_FRAC, bits: bits(f64::from(most), WIRE_FRAC) };
-    let heads = all(&r.heads, |h, r| head(l, h, r))?;
+    let heads = r.heads.iter().enumerate().map(|(h, r)| head(l, h, r)).collect::<Result<_, _>>()?;
     Ok(LayerSpec {
         query: wire(r.query),
         key: wire(r.key),
