@@ -111,7 +111,8 @@ impl Problem<'_> {
     }
 
     /// The smallest fit that is worth it: its own error is within half of `tolerance`, or within half of the rounding noise,
-    /// which more harmonics do not lower, or an eighth where that alone is above four times `tolerance`. Otherwise the best of those tried. With its error, noise included.
+    /// which more harmonics do not lower; within an eighth of it where it alone is above four times `tolerance`. Otherwise the
+    /// best of those tried. With its error, noise included.
     pub fn smallest(&self, counts: &[usize], bits: (u32, u32), tolerance: f64) -> (Fit, f64) {
         let mut best: Option<(Fit, f64)> = None;
         for count in counts {
