@@ -4,7 +4,8 @@
     python distill/scripts/compare.py --distill target/release/distill --base w/minilm-l6 --data glue --out runs
 
 Every run is one call of `distill`; its command, its scores and its seconds are a line of OUT/compare.jsonl, which a later
-call reads: what is there, with the same flags, is not run again; a teacher that is there is taken whatever its flags. scripts/table.py makes the table of docs/distillation.md of it.
+call reads: what is there, with the same flags, is not run again; a teacher that is there is taken whatever its flags.
+scripts/table.py makes the table of docs/distillation.md of it.
 """
 
 import argparse

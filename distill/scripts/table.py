@@ -40,7 +40,9 @@ def main():
     options = parser.parse_args()
     arms = collections.defaultdict(lambda: collections.defaultdict(list))
     with open(options.runs, encoding="utf-8") as file:
-        for record in map(json.loads, file):
+        # a run that was made again with other flags counts once
+        records = {(r["task"], r["seed"], r["arm"]): r for r in map(json.loads, file)}
+        for record in records.values():
             name, prefix = record["arm"], "teacher_eval_" if record["arm"] == "teacher" else "eval_"
             arms[name][record["task"]].append(points(record["scores"], prefix))
     for path in options.private:

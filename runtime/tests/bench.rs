@@ -124,7 +124,7 @@ fn a_slow_link_takes_as_long_as_predicted() {
     let (predicted, online) = (found["predicted_seconds"].as_f64().unwrap(), found["online_seconds"].as_f64().unwrap());
     assert!(waiting < predicted && waiting < online, "waiting {waiting}, predicted {predicted}, online {online}");
     // other processes may be busy meanwhile; delays that were paid twice, or by one party only, would still be seen
-    assert!(online < 1.9 * predicted, "predicted {predicted}, online {online}");
+    assert!(online < 1.7 * predicted, "predicted {predicted}, online {online}");
 }
 
 #[test]
