@@ -1,7 +1,7 @@
 //! Ranges from training texts, and the texts by which a conversion is judged.
 
-use datasets::{Example, Length, Source, Split, Target, Tokenizer, encode_all};
-use model::{Ranges, Sample, Shape, calibrate, stretched_count};
+use datasets::{Example, Length, Source, Split, Target, Tokenizer, encode_all, unusual_texts};
+use model::{Ranges, Sample, Shape, calibrate, calibrate_unusual, stretched_count};
 
 use crate::error::ConvertError;
 use crate::student::Student;
@@ -65,6 +65,25 @@ pub fn observe(
 ) -> Result<Ranges, ConvertError> {
     begin((samples.len() + stretched_count(samples, student.shape().positions)) as u64);
     Ok(calibrate(&student.folded, samples, step)?)
+}
+
+/// Texts unlike those that the student is for, as it takes them; pairs of them where it was taught pairs.
+pub fn unusual(student: &Student) -> Result<Vec<Sample>, ConvertError> {
+    let texts = unusual_texts();
+    let pairs = student.config.text_pair() == Some(true);
+    let second = |at: usize| pairs.then(|| texts[(at + at % 2) % texts.len()].as_str());
+    let given = texts.iter().enumerate().map(|(at, text)| (text.as_str(), second(at)));
+    Ok(encode(&student.tokenizer, student.shape(), given, Length::default())?.samples)
+}
+
+/// The ranges with those over unusual texts: domains reach there where that is nearly free.
+pub(crate) fn with_unusual(student: &Student, ranges: &Ranges) -> Result<Ranges, ConvertError> {
+    let mut ranges = ranges.clone();
+    if ranges.unusual.is_none() {
+        let samples = unusual(student)?;
+        ranges.unusual = Some(Box::new(calibrate_unusual(&student.folded, &samples, &|| ())?));
+    }
+    Ok(ranges)
 }
 
 /// Texts and pairs as the network of that shape takes them.

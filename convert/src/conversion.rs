@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bundle::{BundleId, Contents, Embedding, Table, WriteOptions};
 use model::{Folded, ProblemType, Quantised, Ranges, Spec, choose, quantise};
 
+use crate::calibration::with_unusual;
 use crate::error::ConvertError;
 use crate::paths::check_output;
 use crate::student::Student;
@@ -31,7 +32,7 @@ impl fmt::Debug for Converted {
 
 /// Chooses scales and series for these ranges, orders the neurons by their classes, and rounds the weights.
 pub fn convert(student: &Student, ranges: &Ranges) -> Result<Converted, ConvertError> {
-    let choice = choose(student.shape(), ranges)?;
+    let choice = choose(student.shape(), &with_unusual(student, ranges)?)?;
     let mut folded = student.folded.clone();
     for (layer, order) in choice.orders.iter().enumerate() {
         folded.permute_neurons(layer, order);

@@ -16,7 +16,7 @@ mod report;
 mod stop;
 mod student;
 
-pub use calibration::{Encoded, Sentences, encode, observe};
+pub use calibration::{Encoded, Sentences, encode, observe, unusual};
 pub use comparison::{Comparison, Suspect, TOLERANCE, compare};
 pub use conversion::{Converted, convert, write_bundle};
 pub use error::{ConvertError, exit_code};

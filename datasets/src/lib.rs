@@ -27,6 +27,7 @@ mod target;
 mod task;
 mod tokenizer;
 mod unlabelled;
+mod unusual;
 mod vocabulary;
 
 pub use batches::Batches;
@@ -40,6 +41,7 @@ pub use target::{Fit, Label, Target};
 pub use task::{Split, Task, UnknownTask};
 pub use tokenizer::{Encoding, Tokenizer};
 pub use unlabelled::Text;
+pub use unusual::unusual_texts;
 
 use std::path::PathBuf;
 

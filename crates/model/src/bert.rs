@@ -4,6 +4,7 @@
 //! (centred sum, its square sum, inverse deviation, normal) / GeLU in / GeLU out / the same four again. The network is the
 //! folded one ([`crate::fold()`]): LayerNorm's scale and shift live in the weights of its readers, the residual stream is centred.
 
+use crate::certificate::{Checks, Classified};
 use crate::engine::{Block, Engine, Function, Rhs, Site, Weight};
 use crate::shape::{Shape, Texts};
 
@@ -16,42 +17,51 @@ pub enum InputKind {
     Embedded,
 }
 
-/// Logits of a batch, one row a text, from the client's shared input of that kind.
+/// Logits of a batch, one row a text, and the certificate of each text, from the client's shared input of that kind.
 pub fn classify<E: Engine>(
     engine: &mut E,
     shape: &Shape,
     texts: &Texts,
     kind: InputKind,
     input: &E::Share,
-) -> Result<E::Share, E::Error> {
+) -> Result<Classified<E::Share>, E::Error> {
+    let mut checks = Checks::new(texts);
+    let checked = &mut checks;
     let mut x = match kind {
-        InputKind::OneHot => embed(engine, texts, input)?,
-        InputKind::Embedded => open(engine, input, Site::Normal { norm: 0 })?,
+        InputKind::OneHot => embed(engine, checked, texts, input)?,
+        InputKind::Embedded => open(engine, checked, input, Site::Normal { norm: 0 })?,
     };
     for layer in 0..shape.layers {
-        x = encode(engine, shape, texts, layer, &x)?;
+        x = encode(engine, checked, shape, texts, layer, &x)?;
     }
     if !engine.skips_unread_rows() {
         x = first_rows(engine, shape, texts, &x);
     }
     let pooled = engine.linear(&x, Weight::Pooler)?;
-    let pooled = apply(engine, &pooled, Function::Tanh)?;
-    let pooled = open(engine, &pooled, Site::Pooled)?;
-    engine.linear(&pooled, Weight::Classifier)
+    let pooled = apply(engine, checked, &pooled, Function::Tanh)?;
+    let pooled = open(engine, checked, &pooled, Site::Pooled)?;
+    let logits = engine.linear(&pooled, Weight::Classifier)?;
+    Ok(Classified { logits, certificates: checks.certificates(engine)? })
 }
 
-fn embed<E: Engine>(engine: &mut E, texts: &Texts, input: &E::Share) -> Result<E::Wire, E::Error> {
-    let one_hot = open(engine, input, Site::OneHot)?;
+fn embed<E: Engine>(
+    engine: &mut E,
+    checks: &mut Checks<E>,
+    texts: &Texts,
+    input: &E::Share,
+) -> Result<E::Wire, E::Error> {
+    let one_hot = open(engine, checks, input, Site::OneHot)?;
     let sum = engine.linear(&one_hot, Weight::Embedding)?;
     drop(one_hot);
     let sum = engine.add_rows(sum, Weight::Position, &texts.positions())?;
-    normalise(engine, &sum, 0)
+    normalise(engine, checks, &sum, 0, texts.lengths().to_vec())
 }
 
 /// One encoder layer. The last one computes the first row of each text only, because nothing reads the others, unless the
 /// engine runs the network as it was published.
 fn encode<E: Engine>(
     engine: &mut E,
+    checks: &mut Checks<E>,
     shape: &Shape,
     texts: &Texts,
     layer: usize,
@@ -65,21 +75,22 @@ fn encode<E: Engine>(
     } else {
         x
     };
-    let attention = attend(engine, shape, texts, layer, x, asking, last)?;
+    let rows = || if last { vec![1; texts.len()] } else { texts.lengths().to_vec() };
+    let attention = attend(engine, checks, shape, texts, layer, x, asking)?;
     let output = engine.linear(&attention, Weight::AttentionOutput(layer))?;
     let carried = engine.residual(asking, Weight::Residual(2 * layer))?;
     let sum = engine.add(output, carried)?;
-    let x = normalise(engine, &sum, 2 * layer + 1)?;
+    let x = normalise(engine, checks, &sum, 2 * layer + 1, rows())?;
 
     let up = engine.linear(&x, Weight::Up(layer))?;
-    let curved = apply(engine, &up, Function::Gelu { layer })?;
+    let curved = apply(engine, checks, &up, Function::Gelu { layer })?;
     let straight = engine.half(up);
     let activation = engine.add(curved, straight)?;
-    let activation = open(engine, &activation, Site::Activation { layer })?;
+    let activation = open(engine, checks, &activation, Site::Activation { layer })?;
     let down = engine.linear(&activation, Weight::Down(layer))?;
     let carried = engine.residual(&x, Weight::Residual(2 * layer + 1))?;
     let sum = engine.add(down, carried)?;
-    normalise(engine, &sum, 2 * layer + 2)
+    normalise(engine, checks, &sum, 2 * layer + 2, rows())
 }
 
 /// The first row of each text, the one that the classifier reads.
@@ -92,18 +103,20 @@ fn first_rows<E: Engine>(engine: &mut E, shape: &Shape, texts: &Texts, x: &E::Wi
 /// Attention of all heads and texts: query, key and value in one round, scores in another, then [`Engine::attention`].
 fn attend<E: Engine>(
     engine: &mut E,
+    checks: &mut Checks<E>,
     shape: &Shape,
     texts: &Texts,
     layer: usize,
     x: &E::Wire,
     asking: &E::Wire,
-    last: bool,
 ) -> Result<E::Wire, E::Error> {
+    let last = layer + 1 == shape.layers && engine.skips_unread_rows();
     let query = engine.linear(asking, Weight::Query(layer))?;
     let key = engine.linear(x, Weight::Key(layer))?;
     let value = engine.linear(x, Weight::Value(layer))?;
     let sites = [Site::Query { layer }, Site::Key { layer }, Site::Value { layer }];
-    let (opened, _) = engine.open(&[(&query, sites[0]), (&key, sites[1]), (&value, sites[2])], &[])?;
+    let asked = [(&query, sites[0]), (&key, sites[1]), (&value, sites[2])];
+    let (opened, _) = checks.open(engine, &asked, &[])?;
     let [query, key, value] = three(opened);
 
     let head = |rows: (usize, usize), h: usize| Block {
@@ -116,14 +129,15 @@ fn attend<E: Engine>(
     let mut values = Vec::new();
     let mut heads = Vec::new();
     let mut asked = 0;
-    for text in texts.blocks(false) {
+    for (number, text) in texts.blocks(false).enumerate() {
         let asks = if last { 1 } else { text.rows };
         for h in 0..shape.heads {
             let of_query = engine.block(&query, head((asked, asks), h));
             let of_key = engine.block(&key, head((text.row, text.rows), h));
             pairs.push((of_query, of_key));
             values.push(engine.block(&value, head((text.row, text.rows), h)));
-            heads.push(Head { layer, head: h, tokens: text.rows, shift: shape.shifts[layer][h] });
+            let shift = shape.shifts[layer][h];
+            heads.push(Head { layer, head: h, text: number, tokens: text.rows, shift });
         }
         asked += asks;
     }
@@ -131,8 +145,8 @@ fn attend<E: Engine>(
 
     let scores = engine.matmul(&pairs, Rhs::Transposed)?;
     drop(pairs);
-    let (scores, _) = engine.open(&with(&scores, |_| Site::Scores { layer }), &[])?;
-    let mut mixed = engine.attention(scores, values, &heads)?.into_iter();
+    let (scores, _) = checks.open(engine, &with(&scores, |_| Site::Scores { layer }), &[])?;
+    let mut mixed = engine.attention(scores, values, &heads, checks)?.into_iter();
     let grid: Vec<Vec<_>> = (0..texts.len()).map(|_| mixed.by_ref().take(shape.heads).collect()).collect();
     Ok(engine.assemble(&grid))
 }
@@ -144,6 +158,8 @@ pub struct Head {
     pub layer: usize,
     /// Head.
     pub head: usize,
+    /// Number of the text in the batch.
+    pub text: usize,
     /// Tokens of the text.
     pub tokens: usize,
     /// `c` of 2Quad.
@@ -173,13 +189,16 @@ pub fn two_quad<E: Engine>(
     scores: Vec<E::Wire>,
     values: Vec<E::Wire>,
     heads: &[Head],
+    checks: &mut Checks<E>,
 ) -> Result<Vec<E::Wire>, E::Error> {
     let shifted: Vec<_> = scores.into_iter().zip(heads).map(|(s, head)| engine.offset(s, head.shift)).collect();
     let squares = engine.square(&shifted)?;
     drop(shifted);
     let sums: Vec<_> = squares.iter().map(|s| engine.row_sums(s)).collect();
     let (squares, sums) =
-        engine.open(&with(&squares, |i| heads[i].squares()), &with(&sums, |i| heads[i].reciprocal()))?;
+        checks.open(engine, &with(&squares, |i| heads[i].squares()), &with(&sums, |i| heads[i].reciprocal()))?;
+    // what the reciprocals are held to: the sums of the squares that the values are weighed with
+    let weights: Vec<_> = squares.iter().filter_map(|s| engine.opened_row_sums(s)).collect();
 
     let pairs: Vec<_> = squares.into_iter().zip(values).collect();
     let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
@@ -188,33 +207,48 @@ pub fn two_quad<E: Engine>(
     let reciprocals = engine.evaluate(&sums)?;
     let mut asked = with(&mixed, |i| heads[i].mixed());
     asked.extend(with(&reciprocals, |i| heads[i].reciprocal_out()));
-    let (mut mixed, _) = engine.open(&asked, &[])?;
+    let (mut mixed, _) = checks.open(engine, &asked, &[])?;
     let reciprocals = mixed.split_off(heads.len());
+    let held: Vec<_> = weights.iter().zip(&reciprocals).collect();
+    checks.reciprocals(engine, &held, heads.iter().map(|head| (head.reciprocal(), head.text)))?;
 
     let pairs: Vec<_> = mixed.iter().zip(&reciprocals).collect();
     let weighed = engine.scale_rows(&pairs)?;
-    Ok(engine.open(&with(&weighed, |i| Site::Attention { layer: heads[i].layer }), &[])?.0)
+    Ok(checks.open(engine, &with(&weighed, |i| Site::Attention { layer: heads[i].layer }), &[])?.0)
 }
 
-/// LayerNorm without its scale and shift, of a centred input: four rounds.
-fn normalise<E: Engine>(engine: &mut E, x: &E::Share, norm: usize) -> Result<E::Wire, E::Error> {
-    let x = open(engine, x, Site::NormInput { norm })?;
+/// LayerNorm without its scale and shift, of a centred input with so many rows of each text: four rounds.
+fn normalise<E: Engine>(
+    engine: &mut E,
+    checks: &mut Checks<E>,
+    x: &E::Share,
+    norm: usize,
+    rows: Vec<usize>,
+) -> Result<E::Wire, E::Error> {
+    let x = open(engine, checks, x, Site::NormInput { norm })?;
     let sum = engine.square_sum(&x)?;
-    let inverse = apply(engine, &sum, Function::InverseRoot { norm })?;
-    let inverse = open(engine, &inverse, Site::InverseDeviation { norm })?;
+    let inverse = apply(engine, checks, &sum, Function::InverseRoot { norm })?;
+    let inverse = open(engine, checks, &inverse, Site::InverseDeviation { norm })?;
     let normal = engine.scale_rows(&[(&x, &inverse)])?;
-    open(engine, &normal[0], Site::Normal { norm })
+    let normal = open(engine, checks, &normal[0], Site::Normal { norm })?;
+    checks.norm(engine, (&normal, &inverse), norm, rows)?;
+    Ok(normal)
 }
 
 /// A smooth function of a share: one round to open the phase.
-fn apply<E: Engine>(engine: &mut E, x: &E::Share, function: Function) -> Result<E::Share, E::Error> {
-    let (_, phases) = engine.open(&[], &[(x, function)])?;
+fn apply<E: Engine>(
+    engine: &mut E,
+    checks: &mut Checks<E>,
+    x: &E::Share,
+    function: Function,
+) -> Result<E::Share, E::Error> {
+    let (_, phases) = checks.open(engine, &[], &[(x, function)])?;
     let asked: Vec<_> = phases.into_iter().map(|p| (p, function)).collect();
     Ok(one(engine.evaluate(&asked)?))
 }
 
-fn open<E: Engine>(engine: &mut E, x: &E::Share, site: Site) -> Result<E::Wire, E::Error> {
-    Ok(one(engine.open(&[(x, site)], &[])?.0))
+fn open<E: Engine>(engine: &mut E, checks: &mut Checks<E>, x: &E::Share, site: Site) -> Result<E::Wire, E::Error> {
+    Ok(one(checks.open(engine, &[(x, site)], &[])?.0))
 }
 
 fn with<T, S>(values: &[T], site: impl Fn(usize) -> S) -> Vec<(&T, S)> {

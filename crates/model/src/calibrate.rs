@@ -96,6 +96,9 @@ pub struct Ranges {
     pub pooler: f32,
     /// Largest absolute logit.
     pub logits: f32,
+    /// Ranges over texts unlike those that the model is for; functions reach there where that is nearly free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusual: Option<Box<Ranges>>,
 }
 
 impl Ranges {
@@ -119,6 +122,7 @@ impl Ranges {
             layers: vec![layer; shape.layers],
             pooler: 0.0,
             logits: 0.0,
+            unusual: None,
         }
     }
 
@@ -149,6 +153,10 @@ impl Ranges {
         }
         self.pooler = self.pooler.max(other.pooler);
         self.logits = self.logits.max(other.logits);
+        self.unusual = match (self.unusual.take(), &other.unusual) {
+            (Some(a), Some(b)) => Some(Box::new(a.merge(b))),
+            (one, other) => one.or_else(|| other.clone()),
+        };
         self
     }
 }
@@ -160,8 +168,22 @@ impl Ranges {
 pub fn calibrate(folded: &Folded, samples: &[Sample], progress: &(dyn Fn() + Sync)) -> Result<Ranges, SampleError> {
     samples.iter().try_for_each(|sample| sample.check(&folded.shape))?;
     let stretched = stretch(samples, folded.shape.positions);
-    let all: Vec<&Sample> = samples.iter().chain(&stretched).collect();
-    all.par_iter()
+    observe_all(folded, &samples.iter().chain(&stretched).collect::<Vec<_>>(), progress)
+}
+
+/// Observes the network over texts unlike those that it is for, as they are ([`Ranges::unusual`]).
+pub fn calibrate_unusual(
+    folded: &Folded,
+    samples: &[Sample],
+    progress: &(dyn Fn() + Sync),
+) -> Result<Ranges, SampleError> {
+    samples.iter().try_for_each(|sample| sample.check(&folded.shape))?;
+    observe_all(folded, &samples.iter().collect::<Vec<_>>(), progress)
+}
+
+fn observe_all(folded: &Folded, samples: &[&Sample], progress: &(dyn Fn() + Sync)) -> Result<Ranges, SampleError> {
+    samples
+        .par_iter()
         .filter(|sample| !sample.ids.is_empty())
         .map(|sample| {
             let ranges = observe(folded, sample)?;
@@ -236,7 +258,7 @@ impl Observer for Watch {
             Site::Activation { layer } => &mut layers[layer].activation,
             // known beforehand: one-hot rows, normal rows, values of fitted functions
             Site::OneHot | Site::Normal { .. } | Site::Pooled => return,
-            Site::InverseDeviation { .. } | Site::Reciprocal { .. } => return,
+            Site::InverseDeviation { .. } | Site::Reciprocal { .. } | Site::Defect { .. } => return,
         };
         *place = place.max(most);
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::activation::Activation;
 use crate::bert::InputKind;
-use crate::calibrate::{HeadRanges, LayerRanges, NormRanges, Ranges};
+use crate::calibrate::{HeadRanges, LayerRanges, NormRanges, Ranges, Span};
 use crate::engine::norm_name;
 use crate::fit::{Problem, Terms};
 use crate::plan::Plan;
+use crate::positive::Positive;
 use crate::ranges::check;
 use crate::shape::{Shape, TOKEN_CLASSES, Texts};
 use crate::spec::{Curve, HeadSpec, LayerSpec, NormSpec, ONE_HOT, Opening, SPEC_VERSION, Segment, Spec, SpecError};
@@ -18,10 +19,10 @@ const WEIGHT_FRAC: i32 = 16;
 const WIRE_FRAC: i32 = 12;
 /// Largest value expected over the largest seen.
 const HEADROOM: f64 = 2.0;
-/// Widening of the domain of a series, on both sides.
-const DOMAIN_HEADROOM: f64 = 1.5;
 /// Widening of a neuron's range before its class is chosen.
 const NEURON_HEADROOM: f64 = 1.4;
+/// Widening of the range that unusual texts were seen to need.
+const UNUSUAL_HEADROOM: f64 = 1.1;
 /// Bits between a large tensor's range and its modulus: one restart in 2^26 elements.
 const SPARE_BITS: i32 = 26;
 /// Domain and period (power of two) of the column classes of GeLU.
@@ -33,13 +34,7 @@ const GELU_LIMIT: f64 = 3e-3;
 /// The same of tanh: aimed at, and accepted.
 const TANH_TOLERANCE: f64 = 4e-4;
 const TANH_LIMIT: f64 = 2e-3;
-/// Relative error of the reciprocal and inverse root, rounding noise included, aimed at.
-const RELATIVE_TOLERANCE: f64 = 2e-4;
-/// Largest relative error of the reciprocal and inverse root, accepted.
-const RELATIVE_LIMIT: f64 = 4e-3;
-/// Fractional bits of coefficients and of dealt terms of the reciprocal and inverse root.
-const POSITIVE_BITS: (u32, u32) = (22, 18);
-/// The same of GeLU: two bits more would cost its large tensor head-room.
+/// Fractional bits of coefficients and of dealt terms of GeLU: two bits more would cost its large tensor head-room.
 const GELU_BITS: (u32, u32) = (15, 15);
 /// The same of tanh.
 const TANH_BITS: (u32, u32) = (16, 16);
@@ -90,16 +85,20 @@ pub enum ChooseError {
 /// Chooses scales and fits series for texts of 1 token up to all positions.
 pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     check(shape, ranges)?;
-    let norms: Vec<NormSpec> =
-        ranges.norms.iter().enumerate().map(|(n, r)| norm(shape, n, r)).collect::<Result<_, _>>()?;
+    let unusual = ranges.unusual.as_deref();
+    unusual.map_or(Ok(()), |unusual| check(shape, unusual))?;
+    let norms: Vec<NormSpec> = (ranges.norms.iter().enumerate())
+        .map(|(n, r)| norm(shape, n, r, unusual.map(|u| &u.norms[n])))
+        .collect::<Result<_, _>>()?;
     let mut layers = Vec::new();
     let mut orders = Vec::new();
     for (l, r) in ranges.layers.iter().enumerate() {
-        let (gelu, order) = gelu_curve(l, r, shape.activation)?;
-        layers.push(layer(l, r, gelu)?);
+        let unusual = unusual.map(|u| &u.layers[l]);
+        let (gelu, order) = gelu_curve(l, r, unusual, shape.activation)?;
+        layers.push(layer(l, r, unusual, gelu)?);
         orders.push(order);
     }
-    let most = f64::from(ranges.pooler) * NEURON_HEADROOM + 1.0;
+    let most = reach(ranges.pooler, unusual.map(|u| u.pooler)) + 0.5;
     let logits = bits(f64::from(ranges.logits), WIRE_FRAC);
     let spec = Spec {
         version: SPEC_VERSION,
@@ -139,13 +138,15 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     Ok(Choice { spec: Arc::unwrap_or_clone(spec), orders })
 }
 
-fn norm(shape: &Shape, n: usize, ranges: &NormRanges) -> Result<NormSpec, ChooseError> {
+fn norm(shape: &Shape, n: usize, ranges: &NormRanges, unusual: Option<&NormRanges>) -> Result<NormSpec, ChooseError> {
     let width = shape.width as f64;
-    let domain = (f64::from(ranges.square_sum.lo) / DOMAIN_HEADROOM, f64::from(ranges.square_sum.hi) * DOMAIN_HEADROOM);
     let function = |v: f64| (width / (v + width * shape.eps)).sqrt();
-    let deviation = (domain.0 / width).sqrt();
+    let (seen, unusual) = (ends(ranges.square_sum), unusual.map(|u| ends(u.square_sum)));
+    let mut positive = Positive { place: norm_name(n), function: &function, seen, unusual, from: 0 };
+    let deviation = (positive.least().0 / width).sqrt();
     let frac = (WIRE_FRAC - log2_floor(deviation)).clamp(6, 24);
-    let (inverse_root, inverse_deviation) = positive_curve(&norm_name(n), &function, domain, 2 * frac)?;
+    positive.from = 2 * frac;
+    let (inverse_root, inverse_deviation) = positive.curve()?;
     Ok(NormSpec {
         input: Opening { frac, bits: bits(f64::from(ranges.input), frac) },
         inverse_root,
@@ -154,9 +155,10 @@ fn norm(shape: &Shape, n: usize, ranges: &NormRanges) -> Result<NormSpec, Choose
     })
 }
 
-fn layer(l: usize, r: &LayerRanges, gelu: Curve) -> Result<LayerSpec, ChooseError> {
+fn layer(l: usize, r: &LayerRanges, unusual: Option<&LayerRanges>, gelu: Curve) -> Result<LayerSpec, ChooseError> {
     let wire = |most: f32| Opening { frac: WIRE_FRAC, bits: bits(f64::from(most), WIRE_FRAC) };
-    let heads = r.heads.iter().enumerate().map(|(h, r)| head(l, h, r)).collect::<Result<_, _>>()?;
+    let heads = r.heads.iter().enumerate().map(|(h, r)| head(l, h, r, unusual.map(|u| &u.heads[h])));
+    let heads = heads.collect::<Result<_, _>>()?;
     Ok(LayerSpec {
         query: wire(r.query),
         key: wire(r.key),
@@ -169,11 +171,17 @@ fn layer(l: usize, r: &LayerRanges, gelu: Curve) -> Result<LayerSpec, ChooseErro
     })
 }
 
-fn head(l: usize, h: usize, r: &HeadRanges) -> Result<HeadSpec, ChooseError> {
+fn head(l: usize, h: usize, r: &HeadRanges, unusual: Option<&HeadRanges>) -> Result<HeadSpec, ChooseError> {
     // a sum is read in units of the token class, hence between half and all of its mean
-    let domain = (f64::from(r.sum.lo) / 2.0 / DOMAIN_HEADROOM, f64::from(r.sum.hi) * DOMAIN_HEADROOM);
-    let (reciprocal, reciprocal_out) =
-        positive_curve(&format!("layer {l} head {h} attention sums"), &|v| 1.0 / v, domain, 2 * WIRE_FRAC)?;
+    let of = |r: &HeadRanges| (f64::from(r.sum.lo) / 2.0, f64::from(r.sum.hi));
+    let positive = Positive {
+        place: format!("layer {l} head {h} attention sums"),
+        function: &|v| 1.0 / v,
+        seen: of(r),
+        unusual: unusual.map(of),
+        from: 2 * WIRE_FRAC,
+    };
+    let (reciprocal, reciprocal_out) = positive.curve()?;
     let squares_most = f64::from(r.squares) * HEADROOM;
     // a head whose values are all zero: one unit of an ordinary wire has a logarithm
     let mixed_most = (f64::from(r.mixed) * HEADROOM).max(f64::powi(2.0, -WIRE_FRAC));
@@ -184,45 +192,20 @@ fn head(l: usize, h: usize, r: &HeadRanges) -> Result<HeadSpec, ChooseError> {
         let frac = most_frac.clamp(4, 10);
         squares.push(Opening { frac, bits: signed_bits(squares_most, frac) });
         // a unit of the mixed values, over the smallest sum, is a unit of the attention output
-        let unit = (WIRE_FRAC + 1 - log2_floor(domain.0)).clamp(0, WIRE_FRAC + frac);
+        let unit = (WIRE_FRAC + 1 - log2_floor(positive.least().0)).clamp(0, WIRE_FRAC + frac);
         mixed.push(Opening { frac: unit - class, bits: signed_bits(mixed_most, unit) });
     }
     Ok(HeadSpec { squares, reciprocal, reciprocal_out, mixed })
 }
 
-/// `1/v` or `1/sqrt v` over a positive domain, from a share with `from` fractional bits, and how its result is opened.
-fn positive_curve(
-    place: &str,
-    function: &dyn Fn(f64) -> f64,
-    domain: (f64, f64),
-    from: i32,
-) -> Result<(Curve, Opening), ChooseError> {
-    // 2^12 units at the lower end: half a unit there is 1e-4
-    let frac = (12 - log2_floor(domain.0)).min(from);
-    let modulus_bits = (domain.1 * 1.1 * f64::powi(2.0, frac)).log2().ceil() as u32;
-    let period = f64::powi(2.0, modulus_bits as i32 - frac);
-    let exponent = log2_floor(function(domain.0)) + 1;
-    let unit = f64::powi(2.0, exponent);
-    let scaled = |v: f64| function(v) / unit;
-    let problem = Problem { function: &scaled, domain, period, terms: Terms::All, relative: true };
-    let ratio = domain.1 / domain.0;
-    let counts = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
-    let fewest = counts.partition_point(|c| (*c as f64) < ratio.sqrt()).min(counts.len() - 1);
-    let (fit, error) = problem.smallest(&counts[fewest..], POSITIVE_BITS, RELATIVE_TOLERANCE);
-    if error.is_nan() || error > RELATIVE_LIMIT || modulus_bits > 32 {
-        let cure = "its largest argument is too many times its smallest: train with distill's --range-penalty and --short-texts, or calibrate on other texts";
-        let place = format!("{place}, between {:.4} and {:.4}", domain.0, domain.1);
-        let what = "relative error of the best series";
-        return Err(ChooseError::Range { place, what, value: error, limit: RELATIVE_LIMIT, cure });
-    }
-    let series = fit.rounded(modulus_bits, POSITIVE_BITS.0, POSITIVE_BITS.1, exponent);
-    let out = Opening { frac: 18 - exponent, bits: 20 };
-    Ok((Curve { frac, segments: vec![Segment { cols: 1, series }] }, out))
-}
-
-fn gelu_curve(l: usize, r: &LayerRanges, activation: Activation) -> Result<(Curve, Vec<usize>), ChooseError> {
-    let class = |most: f32| {
-        let most = f64::from(most) * NEURON_HEADROOM + 0.5;
+fn gelu_curve(
+    l: usize,
+    r: &LayerRanges,
+    unusual: Option<&LayerRanges>,
+    activation: Activation,
+) -> Result<(Curve, Vec<usize>), ChooseError> {
+    let class = |(neuron, most): (usize, &f32)| {
+        let most = reach(*most, unusual.map(|u| u.gelu[neuron]));
         GELU_CLASSES.iter().position(|(limit, _)| most <= *limit).ok_or(ChooseError::Range {
             place: format!("layer {l}"),
             what: "GeLU's input",
@@ -231,7 +214,7 @@ fn gelu_curve(l: usize, r: &LayerRanges, activation: Activation) -> Result<(Curv
             cure: "train with the range penalty",
         })
     };
-    let classes: Vec<usize> = r.gelu.iter().map(|v| class(*v)).collect::<Result<_, _>>()?;
+    let classes: Vec<usize> = r.gelu.iter().enumerate().map(class).collect::<Result<_, _>>()?;
     let mut order: Vec<usize> = (0..classes.len()).collect();
     order.sort_by_key(|i| classes[*i]);
     let mut segments = Vec::new();
@@ -274,6 +257,12 @@ fn tanh_curve(cols: usize, most: f64) -> Result<Curve, ChooseError> {
     Ok(Curve { frac: WIRE_FRAC, segments: vec![Segment { cols, series }] })
 }
 
+/// Up to where a function must hold that was seen up to there, and by unusual texts up to there.
+fn reach(seen: f32, unusual: Option<f32>) -> f64 {
+    let unusual = unusual.map_or(0.0, |u| f64::from(u) * UNUSUAL_HEADROOM);
+    (f64::from(seen) * NEURON_HEADROOM).max(unusual) + 0.5
+}
+
 /// Refuses a series whose error is too large, or no number.
 fn accept(place: &str, error: f64, limit: f64) -> Result<(), ChooseError> {
     if error <= limit {
@@ -293,6 +282,10 @@ fn signed_bits(most: f64, frac: i32) -> u32 {
     (units.log2().ceil() as u32 + 1).max(2)
 }
 
-fn log2_floor(v: f64) -> i32 {
+pub(crate) fn log2_floor(v: f64) -> i32 {
     v.log2().floor() as i32
+}
+
+fn ends(span: Span) -> (f64, f64) {
+    (f64::from(span.lo), f64::from(span.hi))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ring64::{Dims, Kernel};
 
 use crate::bert::{InputKind, classify};
+use crate::certificate::{CERTIFICATE_FRAC, Classified};
 use crate::engine::{Block, Rhs, Site, Weight};
 use crate::fixed::{Arithmetic, Fixed, Form, PhaseOpening, Place, WireOpening};
 use crate::fold::{Folded, Matrix};
@@ -101,6 +102,17 @@ pub fn clear_logits(
     ids: &[u32],
     segments: &[u32],
 ) -> Result<Vec<Vec<f64>>, ClearError> {
+    Ok(clear_certified(spec, weights, texts, ids, segments)?.into_iter().map(|(logits, _)| logits).collect())
+}
+
+/// The same with each text's certificate.
+pub fn clear_certified(
+    spec: &Arc<Spec>,
+    weights: &Quantised,
+    texts: &Texts,
+    ids: &[u32],
+    segments: &[u32],
+) -> Result<Vec<(Vec<f64>, f64)>, ClearError> {
     run(&mut Clear::new(spec.clone(), weights), spec, texts, ids, segments)
 }
 
@@ -124,15 +136,17 @@ fn run(
     texts: &Texts,
     ids: &[u32],
     segments: &[u32],
-) -> Result<Vec<Vec<f64>>, ClearError> {
+) -> Result<Vec<(Vec<f64>, f64)>, ClearError> {
     let kind = InputKind::OneHot;
     let frac = spec.input(kind).1;
     check_batch(&spec.shape, texts, ids, segments)?;
     let input = one_hot(&spec.shape, ids, segments)?.iter().map(|v| (*v as u64) << frac).collect();
     let input = engine.input(kind, texts, input);
-    let logits = classify(engine, &spec.shape, texts, kind, &input)?;
-    let real = |row: &[u64]| row.iter().map(|w| ring64::decode(*w, logits.form.frac)).collect();
-    Ok(logits.data.chunks(logits.form.cols).map(real).collect())
+    let Classified { logits, certificates } = classify(engine, &spec.shape, texts, kind, &input)?;
+    let rows = logits.data.chunks(logits.form.cols).map(|row| ring64::decode_slice(row, logits.form.frac));
+    // as the client reads them: what is beyond the ring's half is negative
+    let certificates = certificates.iter().flat_map(|c| ring64::decode_slice(&c.data, CERTIFICATE_FRAC));
+    Ok(rows.zip(certificates).collect())
 }
 
 impl Arithmetic for Clear<'_> {
@@ -231,6 +245,15 @@ impl Arithmetic for Clear<'_> {
         x.chunks(cols).map(|row| row.iter().fold(0u64, |s, v| s.wrapping_add(*v))).collect()
     }
 
+    fn opened_row_sums(&mut self, x: &Vec<u64>, rows: usize, cols: usize) -> Vec<u64> {
+        self.row_sums(x, rows, cols)
+    }
+
+    fn affine(&mut self, mut x: Vec<u64>, plus: u64, times: u64) -> Vec<u64> {
+        x.iter_mut().for_each(|v| *v = v.wrapping_add(plus).wrapping_mul(times));
+        x
+    }
+
     fn offset(&mut self, mut x: Vec<u64>, by: u64) -> Vec<u64> {
         x.iter_mut().for_each(|v| *v = v.wrapping_add(by));
         x
@@ -245,7 +268,8 @@ impl Arithmetic for Clear<'_> {
     }
 
     fn opened(&mut self, site: Site, form: Form, wire: &Vec<u64>) {
-        if let Some(trace) = &mut self.trace {
+        // defects are no values of the network
+        if let Some(trace) = self.trace.as_mut().filter(|_| !matches!(site, Site::Defect { .. })) {
             trace.push((site, ring64::decode_slice(wire, form.frac)));
         }
     }

@@ -12,6 +12,7 @@ pub use ring64::Rhs;
 use serde::{Deserialize, Serialize};
 
 use crate::bert::{Head, two_quad};
+use crate::certificate::Checks;
 
 /// A weight of the folded network (see [`crate::fold()`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -150,6 +151,11 @@ pub enum Site {
     },
     /// Output of the pooler.
     Pooled,
+    /// What is missing to the relation that a function promises (see [`Checks`]).
+    Defect {
+        /// Which.
+        function: Function,
+    },
 }
 
 /// In words.
@@ -170,6 +176,7 @@ impl fmt::Display for Site {
             Site::Attention { layer } => write!(f, "layer {layer}: attention output"),
             Site::Activation { layer } => write!(f, "layer {layer}: GeLU's output"),
             Site::Pooled => write!(f, "the pooler's output"),
+            Site::Defect { function } => write!(f, "defect of {function:?}"),
         }
     }
 }
@@ -269,11 +276,34 @@ pub trait Engine {
         scores: Vec<Self::Wire>,
         values: Vec<Self::Wire>,
         heads: &[Head],
+        checks: &mut Checks<Self>,
     ) -> Result<Vec<Self::Wire>, Self::Error>
     where
         Self: Sized,
     {
-        two_quad(self, scores, values, heads)
+        two_quad(self, scores, values, heads, checks)
+    }
+    /// What is missing to `sum(normal^2) / width + epsilon r^2 = 1` in each row that a LayerNorm made with `r`; nothing from an
+    /// engine that does not check itself.
+    fn norm_defect(
+        &mut self,
+        _normal: &Self::Wire,
+        _inverse: &Self::Wire,
+        _norm: usize,
+    ) -> Result<Option<Self::Share>, Self::Error> {
+        Ok(None)
+    }
+    /// Sum of each row of an opened value, one column; nothing from an engine that does not check itself.
+    fn opened_row_sums(&mut self, _x: &Self::Wire) -> Option<Self::Wire> {
+        None
+    }
+    /// `D r - 1` of each row, of pairs of opened sums and opened reciprocals.
+    fn reciprocal_defects(&mut self, _pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error> {
+        Ok(Vec::new())
+    }
+    /// Sum of the squares of all elements of a column.
+    fn square_total(&mut self, _x: &Self::Wire) -> Result<Option<Self::Share>, Self::Error> {
+        Ok(None)
     }
     /// Whether the last layer computes the first row of each text only, the one that the classifier reads.
     fn skips_unread_rows(&self) -> bool {

@@ -152,14 +152,14 @@ impl Problem<'_> {
     }
 
     fn row(&self, x: f64, harmonics: &[u32]) -> Vec<f64> {
-        let angle = |k: &u32| f64::from(*k) * x * std::f64::consts::TAU / self.period;
-        let mut row = Vec::new();
+        let base = x * std::f64::consts::TAU / self.period;
+        let mut row = Vec::with_capacity(2 * harmonics.len() + 1);
         if self.terms != Terms::OddOdd {
             row.push(1.0);
-            row.extend(harmonics.iter().map(|k| angle(k).cos()));
+            row.extend(Angles::new(base, harmonics).map(|(cos, _)| cos));
         }
         if self.terms != Terms::EvenOdd {
-            row.extend(harmonics.iter().map(|k| angle(k).sin()));
+            row.extend(Angles::new(base, harmonics).map(|(_, sin)| sin));
         }
         row
     }
@@ -177,15 +177,52 @@ impl Problem<'_> {
     }
 }
 
+/// Cosine and sine of evenly spaced multiples of an angle, each turned on from the one before: a fit asks for tens of millions.
+struct Angles {
+    left: usize,
+    now: (f64, f64),
+    step: (f64, f64),
+}
+
+impl Angles {
+    fn new(base: f64, multiples: &[u32]) -> Angles {
+        let turn = |times: u32| {
+            let (sin, cos) = (f64::from(times) * base).sin_cos();
+            (cos, sin)
+        };
+        let first = multiples.first().copied().unwrap_or(0);
+        let step = multiples.get(1).map_or(0, |second| second - first);
+        debug_assert!(multiples.is_sorted_by(|a, b| b - a == step), "multiples are evenly spaced");
+        Angles { left: multiples.len(), now: turn(first), step: turn(step) }
+    }
+}
+
+impl Iterator for Angles {
+    type Item = (f64, f64);
+
+    fn next(&mut self) -> Option<(f64, f64)> {
+        self.left = self.left.checked_sub(1)?;
+        let ((cos, sin), (c, s)) = (self.now, self.step);
+        self.now = (cos * c - sin * s, sin * c + cos * s);
+        Some((cos, sin))
+    }
+}
+
 impl Fit {
+    /// Harmonics.
+    pub(crate) fn count(&self) -> usize {
+        self.harmonics.len()
+    }
+
     /// The value of the series.
     pub fn at(&self, x: f64, period: f64) -> f64 {
         let base = x * std::f64::consts::TAU / period;
-        let term = |i: usize| {
-            let (sin, cos) = (f64::from(self.harmonics[i]) * base).sin_cos();
-            self.cosines[i] * cos + self.sines[i] * sin
-        };
-        self.constant + (0..self.harmonics.len()).map(term).sum::<f64>()
+        let mut sum = self.constant;
+        let terms = self.cosines.iter().zip(&self.sines);
+        for ((c, s), (cos, sin)) in terms.zip(Angles::new(base, &self.harmonics)) {
+            sum += c * cos + s * sin;
+        }
+        sum
     }
 
     /// Integers for a phase with that many bits in its period. What was fitted is `f 2^-exponent`.

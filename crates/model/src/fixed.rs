@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ring64::Dims;
 
 use crate::bert::InputKind;
+use crate::certificate::{norm_defect, reciprocal_defects};
 use crate::engine::{Block, Engine, Function, Opened, Rhs, Site, Weight};
 use crate::functions::Operation;
 use crate::shape::Texts;
@@ -111,7 +112,9 @@ pub struct Place {
 
 impl Place {
     fn of<S>(wires: &[(S, Site)], phases: &[(S, Function)]) -> Place {
-        let (site, function) = (wires.first().map(|(_, site)| *site), phases.first().map(|(_, function)| *function));
+        // defects come beside what a round is for
+        let of = wires.iter().map(|(_, site)| *site).find(|site| !matches!(site, Site::Defect { .. }));
+        let (site, function) = (of, phases.first().map(|(_, function)| *function));
         let name = match (site, function) {
             (Some(site), _) => format!("{site:?}"),
             (None, Some(function)) => format!("{function:?}"),
@@ -175,6 +178,10 @@ pub trait Arithmetic {
     fn add(&mut self, a: (Self::Share, u32), b: (Self::Share, u32)) -> Self::Share;
     /// Sum of each row.
     fn row_sums(&mut self, x: &Self::Share, rows: usize, cols: usize) -> Self::Share;
+    /// Sum of each row of an opened matrix.
+    fn opened_row_sums(&mut self, x: &Self::Wire, rows: usize, cols: usize) -> Self::Wire;
+    /// `(x + plus) times`, both public integers.
+    fn affine(&mut self, x: Self::Share, plus: u64, times: u64) -> Self::Share;
     /// Adds a public integer.
     fn offset(&mut self, x: Self::Wire, by: u64) -> Self::Wire;
     /// Copies a block out of a matrix with `cols` columns.
@@ -205,6 +212,11 @@ impl<A: Arithmetic> Fixed<A> {
     /// An engine for one spec.
     pub fn new(spec: Arc<Spec>, arithmetic: A) -> Fixed<A> {
         Fixed { spec, arithmetic }
+    }
+
+    /// Scales and series.
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// The client's input, as the engine reads it.
@@ -344,6 +356,29 @@ impl<A: Arithmetic> Engine for Fixed<A> {
     fn row_sums(&mut self, x: &Self::Share) -> Self::Share {
         let data = self.arithmetic.row_sums(&x.data, x.form.rows, x.form.cols);
         Value { form: Form { cols: 1, ..x.form }, data }
+    }
+
+    fn norm_defect(
+        &mut self,
+        normal: &Self::Wire,
+        inverse: &Self::Wire,
+        norm: usize,
+    ) -> Result<Option<Self::Share>, Self::Error> {
+        norm_defect(self, normal, inverse, norm).map(Some)
+    }
+
+    fn opened_row_sums(&mut self, x: &Self::Wire) -> Option<Self::Wire> {
+        let data = self.arithmetic.opened_row_sums(&x.data, x.form.rows, x.form.cols);
+        Some(Value { form: Form { cols: 1, ..x.form }, data })
+    }
+
+    fn reciprocal_defects(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error> {
+        reciprocal_defects(self, pairs)
+    }
+
+    fn square_total(&mut self, x: &Self::Wire) -> Result<Option<Self::Share>, Self::Error> {
+        let form = Form { rows: 1, cols: 1, frac: 2 * x.form.frac };
+        Ok(Some(Value { form, data: self.arithmetic.square_sum(&x.data, 1, x.form.count())? }))
     }
 
     fn offset(&mut self, x: Self::Wire, by: f32) -> Self::Wire {

@@ -6,6 +6,7 @@ use std::fmt;
 use ndarray::{Array2, Axis, s};
 
 use crate::bert::{Head, InputKind, classify, two_quad};
+use crate::certificate::Checks;
 use crate::engine::{Block, Engine, Function, Opened, Rhs, Site, Weight};
 use crate::fold::Folded;
 use crate::functions::Functions;
@@ -68,7 +69,7 @@ impl<'a, O: Observer> Float<'a, O> {
         check_batch(&shape, texts, ids, segments)?;
         let input = one_hot(&shape, ids, segments)?;
         match classify(self, &shape, texts, InputKind::OneHot, &input) {
-            Ok(logits) => Ok(logits),
+            Ok(classified) => Ok(classified.logits),
             Err(never) => match never {},
         }
     }
@@ -176,9 +177,10 @@ impl<O: Observer> Engine for Float<'_, O> {
         scores: Vec<Array2<f32>>,
         values: Vec<Array2<f32>>,
         heads: &[Head],
+        checks: &mut Checks<Self>,
     ) -> Result<Vec<Array2<f32>>, Infallible> {
         if self.functions != Functions::Exact {
-            return two_quad(self, scores, values, heads);
+            return two_quad(self, scores, values, heads, checks);
         }
         let softmax = |mut scores: Array2<f32>| {
             for mut row in scores.rows_mut() {

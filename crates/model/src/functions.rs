@@ -103,6 +103,7 @@ impl Site {
                 Operation::Softmax
             }
             Site::NormInput { .. } | Site::InverseDeviation { .. } | Site::Normal { .. } => Operation::LayerNorm,
+            Site::Defect { function } => function.operation(),
             Site::OneHot
             | Site::Query { .. }
             | Site::Key { .. }

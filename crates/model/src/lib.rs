@@ -10,6 +10,7 @@
 mod activation;
 mod bert;
 mod calibrate;
+mod certificate;
 mod choose;
 mod clear;
 mod config;
@@ -20,6 +21,7 @@ mod float;
 mod fold;
 mod functions;
 mod plan;
+mod positive;
 mod ranges;
 mod sample;
 pub mod secformer;
@@ -32,13 +34,14 @@ mod synthetic;
 pub use activation::{Activation, gelu, gelu_tanh};
 pub use bert::{Head, InputKind, classify, two_quad};
 pub use calibrate::{
-    CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, SHORT, Span, calibrate, shortened,
-    stretched_count,
+    CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, SHORT, Span, calibrate, calibrate_unusual,
+    shortened, stretched_count,
 };
+pub use certificate::{CERTIFICATE_FRAC, Checks, Classified};
 pub use choose::{Choice, ChooseError, choose};
 pub use clear::{
-    Clear, ClearError, QuantiseError, Quantised, Words, assemble, clear_logits, clear_trace, copy_block, join_columns,
-    quantise, split_columns,
+    Clear, ClearError, QuantiseError, Quantised, Words, assemble, clear_certified, clear_logits, clear_trace,
+    copy_block, join_columns, quantise, split_columns,
 };
 pub use config::{
     AttentionKind, AttentionShift, Config, ConfigError, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR,

@@ -287,6 +287,8 @@ impl Arithmetic for Planner {
     }
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
     fn row_sums(&mut self, _: &(), _: usize, _: usize) {}
+    fn opened_row_sums(&mut self, _: &(), _: usize, _: usize) {}
+    fn affine(&mut self, _: (), _: u64, _: u64) {}
     fn offset(&mut self, _: (), _: u64) {}
     fn block(&mut self, _: &(), _: usize, _: Block) {}
     fn assemble(&mut self, _: &[Vec<(&(), usize, usize)>]) {}

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bert::InputKind;
+use crate::certificate::DEFECT;
 use crate::config::{MOST_EPS, MOST_SHIFT, shift_is_sound};
 use crate::engine::{Function, Site, Weight};
 use crate::series::Series;
@@ -201,6 +202,7 @@ impl Spec {
             Site::Attention { layer } => self.layers[layer].attention,
             Site::Activation { layer } => self.layers[layer].activation,
             Site::Pooled => self.pooled,
+            Site::Defect { .. } => DEFECT,
         }
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    Block, Engine, Form, Function, Functions, Head, InputKind, Opened, Operation, Rhs, Site, Spec, SpecError, Texts,
-    Value, Weight, assemble, copy_block, two_quad,
+    Block, Checks, Engine, Form, Function, Functions, Head, InputKind, Opened, Operation, Rhs, Site, Spec, SpecError,
+    Texts, Value, Weight, assemble, copy_block, two_quad,
 };
 use ring64::Dims;
 
@@ -31,7 +31,7 @@ pub(super) fn classify_on<R: Ring>(
 ) -> Result<(R::Share, i32), R::Error> {
     let mut engine = Beaver { spec, options, ring };
     let input = Value { form: model::input_form(spec, kind, texts), data: input };
-    let logits = model::classify(&mut engine, &spec.shape, texts, kind, &input)?;
+    let logits = model::classify(&mut engine, &spec.shape, texts, kind, &input)?.logits;
     Ok((logits.data, logits.form.frac))
 }
 
@@ -291,10 +291,11 @@ impl<R: Ring> Engine for Beaver<'_, '_, R> {
         scores: Vec<Tensor<R>>,
         values: Vec<Tensor<R>>,
         heads: &[Head],
+        checks: &mut Checks<Self>,
     ) -> Result<Vec<Tensor<R>>, R::Error> {
         self.ring.begin_operation(Operation::Softmax);
         if !self.published() {
-            return two_quad(self, scores, values, heads);
+            return two_quad(self, scores, values, heads, checks);
         }
         let weights = match self.options.functions {
             Functions::Exact => self.softmax(&scores, heads)?,

@@ -10,7 +10,7 @@ use model::{
 };
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, mask_assign};
 
-use super::residual_products;
+use super::{residual_products, row_sums};
 use crate::dealt::DealtWriter;
 use crate::error::MpcError;
 use crate::streams::{Purpose, Streams};
@@ -163,6 +163,12 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
 
     fn row_sums(&mut self, _: &(), _: usize, _: usize) {}
+
+    fn opened_row_sums(&mut self, a: &Vec<u64>, rows: usize, cols: usize) -> Vec<u64> {
+        row_sums(self.kernel, a, rows, cols)
+    }
+
+    fn affine(&mut self, _: (), _: u64, _: u64) {}
 
     fn offset(&mut self, a: Vec<u64>, _: u64) -> Vec<u64> {
         a

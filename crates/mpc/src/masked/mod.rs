@@ -54,6 +54,13 @@ fn residual_products(kernel: Kernel, x: &[u64], weight: &[u64], products: &mut [
     kernel.rows_dot_vector(cols, x, mean, means);
 }
 
+/// Sum of each row of a mask, of a share of a mask, or of a wire.
+fn row_sums(kernel: Kernel, x: &[u64], rows: usize, cols: usize) -> Vec<u64> {
+    let mut sums = vec![0; rows];
+    kernel.row_sums(cols, x, &mut sums);
+    sums
+}
+
 fn subtract_from_rows(x: &mut [u64], cols: usize, by: &[u64]) {
     for (row, by) in x.chunks_mut(cols).zip(by) {
         row.iter_mut().for_each(|v| *v = v.wrapping_sub(*by));

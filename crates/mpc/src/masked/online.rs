@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::vec::IntoIter;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble, classify,
-    copy_block, join_columns, opening_frames, split_columns,
+    Arithmetic, Block, Classified, Curve, Fixed, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble,
+    classify, copy_block, join_columns, opening_frames, split_columns,
 };
 use net::Link;
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, packed_len};
@@ -16,7 +16,7 @@ use ring64::{Dims, Kernel, Product, add_assign, low_bits, packed_len};
 use super::correlation::{Call, Correlations};
 use super::exchange::{Exchange, Opened};
 use super::share::Share;
-use super::{Attempt, residual_products, subtract_from_rows};
+use super::{Attempt, residual_products, row_sums, subtract_from_rows};
 use crate::error::MpcError;
 use crate::trace::{Trace, Tracing};
 use crate::weights::{Party, PartyWeights};
@@ -29,6 +29,9 @@ pub enum Outcome {
         share: Vec<u64>,
         /// Fractional bits.
         frac: i32,
+        /// This party's share of each text's certificate, with [`model::CERTIFICATE_FRAC`] fractional bits; empty from an engine
+        /// that does not check itself.
+        certificates: Vec<u64>,
     },
     /// An opened word fell below its range: the sum may have wrapped. Both parties see the same words, so both stop here;
     /// start again with entirely fresh correlations.
@@ -68,7 +71,10 @@ pub fn online(
     let outcome = classify(&mut engine, &spec.shape, texts, kind, &share);
     *input = share.data.into_words();
     match outcome {
-        Ok(logits) => Ok(Outcome::Logits { share: logits.data.into_words(), frac: logits.form.frac }),
+        Ok(Classified { logits, certificates }) => {
+            let certificates = certificates.into_iter().flat_map(|c| c.data.into_words()).collect();
+            Ok(Outcome::Logits { share: logits.data.into_words(), frac: logits.form.frac, certificates })
+        }
         Err(Stop::Restart) => Ok(Outcome::Restart),
         Err(Stop::Error(error)) => Err(error),
     }
@@ -252,9 +258,18 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     }
 
     fn row_sums(&mut self, x: &Share<'w>, rows: usize, cols: usize) -> Share<'w> {
-        let mut sums = vec![0; rows];
-        self.kernel.row_sums(cols, &x.read(), &mut sums);
-        Share::of(sums)
+        Share::of(row_sums(self.kernel, &x.read(), rows, cols))
+    }
+
+    fn opened_row_sums(&mut self, x: &Wire, rows: usize, cols: usize) -> Wire {
+        Rc::new(row_sums(self.kernel, x, rows, cols))
+    }
+
+    fn affine(&mut self, x: Share<'w>, plus: u64, times: u64) -> Share<'w> {
+        let plus = if self.correlations.party == Party::Zero { plus } else { 0 };
+        let mut words = x.into_words();
+        words.iter_mut().for_each(|w| *w = w.wrapping_add(plus).wrapping_mul(times));
+        Share::of(words)
     }
 
     fn offset(&mut self, mut x: Wire, by: u64) -> Wire {

@@ -15,7 +15,7 @@ use super::correlation::{Call, Correlation, Correlations, Sink, Waiting};
 use super::online::Outcome;
 use super::pipe::pipe;
 use super::spool::Spool;
-use super::{Attempt, negated, residual_products, subtract_from_rows};
+use super::{Attempt, negated, residual_products, row_sums, subtract_from_rows};
 use crate::dealt::DealtReader;
 use crate::error::MpcError;
 use crate::streams::{Purpose, Streams};
@@ -238,6 +238,12 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
 
     fn row_sums(&mut self, _: &(), _: usize, _: usize) {}
+
+    fn opened_row_sums(&mut self, a: &Vec<u64>, rows: usize, cols: usize) -> Vec<u64> {
+        row_sums(self.kernel, a, rows, cols)
+    }
+
+    fn affine(&mut self, _: (), _: u64, _: u64) {}
 
     fn offset(&mut self, a: Vec<u64>, _: u64) -> Vec<u64> {
         a

@@ -1,0 +1,133 @@
+//! The series of `1/v` and `1/sqrt v`: on which domain, with how many harmonics.
+//!
+//! Above its domain a series is wrong at once (at 1.1 times the end by more than its value), below it gently. Its period is a
+//! power of two, so what lies between the domain that was asked for and the period is paid for already: the fit reaches as
+//! far up as its error allows, and towards what unusual texts need.
+
+use crate::choose::{ChooseError, log2_floor};
+use crate::fit::{Fit, Problem, Terms};
+use crate::spec::{Curve, Opening, Segment};
+
+/// Widening of the domain that was seen, on both sides.
+const DOMAIN_HEADROOM: f64 = 1.5;
+/// Widening of the domain that unusual texts were seen to need.
+const UNUSUAL_HEADROOM: f64 = 1.1;
+/// How far below the domain that must be held unusual texts are followed: a smaller argument costs harmonics at once.
+const DEEPEST: f64 = 2.0;
+/// Least period over the upper end of the domain: the fit needs room to come back to its beginning.
+const GUARD: f64 = 1.1;
+/// Relative error, rounding noise included, aimed at.
+const TOLERANCE: f64 = 2e-4;
+/// The same of a domain that reaches further than was asked for.
+const WIDE_TOLERANCE: f64 = 8e-4;
+/// Largest relative error, accepted.
+const LIMIT: f64 = 4e-3;
+/// Fractional bits of coefficients and of dealt terms.
+const BITS: (u32, u32) = (22, 18);
+/// Numbers of harmonics that are tried.
+const COUNTS: [usize; 10] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
+
+/// A function of positive arguments and where it is to hold.
+pub(crate) struct Positive<'a> {
+    /// Layer and place.
+    pub(crate) place: String,
+    /// `1/v` or `1/sqrt v`.
+    pub(crate) function: &'a dyn Fn(f64) -> f64,
+    /// Arguments that were seen.
+    pub(crate) seen: (f64, f64),
+    /// Arguments that unusual texts have, where that was observed.
+    pub(crate) unusual: Option<(f64, f64)>,
+    /// Fractional bits of the share that the argument is opened from.
+    pub(crate) from: i32,
+}
+
+/// A domain with the scale and the period that follow from it.
+#[derive(Clone, Copy, PartialEq)]
+struct Domain {
+    ends: (f64, f64),
+    frac: i32,
+    modulus_bits: u32,
+}
+
+impl Domain {
+    fn of(ends: (f64, f64), from: i32) -> Domain {
+        // 2^12 units at the lower end: half a unit there is 1e-4
+        let frac = (12 - log2_floor(ends.0)).min(from);
+        let modulus_bits = (ends.1 * GUARD * f64::powi(2.0, frac)).log2().ceil() as u32;
+        Domain { ends, frac, modulus_bits }
+    }
+
+    fn period(&self) -> f64 {
+        f64::powi(2.0, self.modulus_bits as i32 - self.frac)
+    }
+
+    /// The same period, used to its end.
+    fn filled(self) -> Domain {
+        Domain { ends: (self.ends.0, self.period() / GUARD), ..self }
+    }
+}
+
+impl Positive<'_> {
+    /// The domain that must be held.
+    pub(crate) fn least(&self) -> (f64, f64) {
+        (self.seen.0 / DOMAIN_HEADROOM, self.seen.1 * DOMAIN_HEADROOM)
+    }
+
+    /// The curve, and how its result is opened.
+    pub(crate) fn curve(&self) -> Result<(Curve, Opening), ChooseError> {
+        let least = Domain::of(self.least(), self.from);
+        let fewest = COUNTS.partition_point(|c| (*c as f64) < (least.ends.1 / least.ends.0).sqrt());
+        let fewest = fewest.min(COUNTS.len() - 1);
+        let scale = self.scale(least);
+        let scaled = |v: f64| (self.function)(v) / f64::powi(2.0, scale);
+        let (fit, error) = problem(&scaled, least).smallest(&COUNTS[fewest..], BITS, TOLERANCE);
+        if error.is_nan() || error > LIMIT || least.modulus_bits > 32 {
+            let (lo, hi) = least.ends;
+            return Err(ChooseError::Range {
+                place: format!("{}, between {lo:.4} and {hi:.4}", self.place),
+                what: "relative error of the best series",
+                value: error,
+                limit: LIMIT,
+                cure: "its largest argument is too many times its smallest: train with distill's --range-penalty and --short-texts, or calibrate on other texts",
+            });
+        }
+        let (domain, fit, scale) = self.widened(least, fit.count(), error).unwrap_or((least, fit, scale));
+        let series = fit.rounded(domain.modulus_bits, BITS.0, BITS.1, scale);
+        let out = Opening { frac: 18 - scale, bits: 20 };
+        Ok((Curve { frac: domain.frac, segments: vec![Segment { cols: 1, series }] }, out))
+    }
+
+    /// A wider domain at no more than one step of harmonics more: towards what unusual texts need below and as far up as the
+    /// period goes, or only up, or half of that way up.
+    fn widened(&self, least: Domain, count: usize, error: f64) -> Option<(Domain, Fit, i32)> {
+        let filled = least.filled();
+        let below = self.unusual.map_or(least.ends.0, |(lo, _)| (lo / UNUSUAL_HEADROOM).max(least.ends.0 / DEEPEST));
+        let deeper = Domain::of((below.min(least.ends.0), filled.ends.1), self.from).filled();
+        let half = Domain { ends: (least.ends.0, (least.ends.1 * filled.ends.1).sqrt()), ..least };
+        let at = COUNTS.partition_point(|c| *c < count);
+        let mut tried = None;
+        for domain in [deeper, filled, half].into_iter().filter(|domain| domain.modulus_bits <= 32) {
+            if tried.replace(domain) == Some(domain) {
+                continue;
+            }
+            let scale = self.scale(domain);
+            let scaled = |v: f64| (self.function)(v) / f64::powi(2.0, scale);
+            for count in COUNTS.iter().skip(at).take(2) {
+                let (fit, reached) = problem(&scaled, domain).smallest(&[*count], BITS, TOLERANCE);
+                if reached <= error.max(WIDE_TOLERANCE) {
+                    return Some((domain, fit, scale));
+                }
+            }
+        }
+        None
+    }
+
+    /// Bits before the point of the largest result.
+    fn scale(&self, domain: Domain) -> i32 {
+        log2_floor((self.function)(domain.ends.0)) + 1
+    }
+}
+
+fn problem<'a>(scaled: &'a dyn Fn(f64) -> f64, domain: Domain) -> Problem<'a> {
+    Problem { function: scaled, domain: domain.ends, period: domain.period(), terms: Terms::All, relative: true }
+}
