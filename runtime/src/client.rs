@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use bundle::ClientBundle;
 use model::{Cost, InputKind, Sample, Texts, one_hot};
-use mpc::{Party, deal_frames, join_output, share_input};
+use mpc::{Party, deal_frames, join_outputs, share_input};
 use net::{HEADER_LEN, Link};
 use ring64::Key;
 
@@ -142,7 +142,8 @@ impl Client {
         }
         let (labels, frac) = (spec.shape.labels, self.engine.logits_frac(&spec));
         let shape = output_shape(&spec, labels * batch.len(), frac);
-        let logits = join_output([&half0, &half1], &shape).context("a party sent a malformed half of the logits")?;
+        let parts = join_outputs([&half0, &half1], &[shape]).context("a party sent a malformed half of the logits")?;
+        let logits = parts.concat();
         let measured =
             measure(&plan.cost(), spec.shape.layers + 2, (&first, &second), (ready - begin, ready.elapsed()))?;
         Ok(Answer { logits: logits.chunks(labels).map(<[f64]>::to_vec).collect(), measured })

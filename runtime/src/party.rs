@@ -9,7 +9,7 @@ use cli::coded;
 use cli::exit::{GATE, LOST};
 use cli::memory::Memory;
 use model::{InputKind, Spec, Texts};
-use mpc::{Agreement, DealtReader, Outcome, OutputShape, Party, mask_output};
+use mpc::{Agreement, DealtReader, Outcome, OutputShape, Party, mask_outputs};
 use net::{Frame, Link, Listener};
 use ring64::Key;
 
@@ -254,7 +254,7 @@ impl Server {
             nonces: self.nonces,
         };
         let shape = output_shape(&self.spec, share.len(), frac);
-        let half = mask_output(self.party, &agreement.output_key(&self.output_root), share, &shape);
+        let half = mask_outputs(self.party, agreement.output_key(&self.output_root), vec![(share, shape)]);
         send(&mut self.client, kind::REPORT, request, attempt, report)?;
         Ok(send_bytes(&mut self.client, kind::OUTPUT, request, attempt, half)?)
     }

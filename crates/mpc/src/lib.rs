@@ -23,7 +23,7 @@ pub use dealt::{DEAL_CHUNK, DealtReader, DealtWriter, deal_frames};
 pub use error::MpcError;
 pub use input::{expand_input, share_input, unpack_input};
 pub use masked::{Attempt, Correlations, MOST_PARTS, Outcome, deal, online, prepare, stream};
-pub use output::{OutputShape, join_output, mask_output};
+pub use output::{OutputShape, join_outputs, mask_outputs};
 pub use streams::{Purpose, Streams};
 pub use trace::{PartCost, Trace};
 pub use weights::{DealerWeights, Party, PartyWeights};
