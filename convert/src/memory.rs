@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use cli::memory::Memory;
+use cli::memory::{Memory, with_margin};
 use model::{Config, Sample, Shape};
 
 use crate::student::Student;
@@ -29,7 +29,7 @@ pub(crate) fn check_texts(student: &Student, observed: &[Sample], compared: &[Sa
     let (observed, compared) = (observing(student.shape(), observed, together), comparing(student.shape(), compared));
     let mut needs = needs(&student.folder, words(&student.config)).to_vec();
     // an allocator keeps what texts took, so that it adds to what comes later
-    needs.push(("values of the longest texts", observed.max(compared)));
+    needs.push(("values of the longest texts", with_margin(observed.max(compared))));
     if memory.limit.is_none() {
         // what is available was counted with these in memory
         needs[0].1 /= 2;
@@ -45,8 +45,9 @@ fn needs(student: &Path, (all, largest): (f64, f64)) -> [(&'static str, u64); 4]
         ("in fixed point", (8.0 * all) as u64),
         // of the largest at a time, and its mask
         ("masked parts", (16.0 * largest) as u64),
-        ("all else", REST + TOKENIZER.saturating_mul(tokenizer)),
+        ("all else", REST.saturating_add(TOKENIZER.saturating_mul(tokenizer))),
     ]
+    .map(|(name, bytes)| (name, with_margin(bytes)))
 }
 
 /// The longest texts, one a thread at the same time.

@@ -1,7 +1,7 @@
 //! How much memory a run needs, so that too much is refused before it begins.
 
 use anyhow::Result;
-use cli::memory::Memory;
+use cli::memory::{Memory, with_margin};
 use model::Config;
 
 use crate::samples::group_of;
@@ -52,9 +52,9 @@ pub fn check_judging(memory: Memory, model: &Config, length: usize, calibrate: b
     memory.check(&with_holes(needs), "lower --max-seq-length, or say with --memory how much there is")
 }
 
-/// Freed memory is kept, for the next step asks for the same again; it does not always fit.
+/// Freed memory is kept, for the next step asks for the same again; it does not always fit. And every estimate has its margin.
 fn with_holes(needs: Needs) -> Needs {
-    needs.into_iter().map(|(name, bytes)| (name, bytes + bytes / 10)).collect()
+    needs.into_iter().map(|(name, bytes)| (name, with_margin(bytes + bytes / 10))).collect()
 }
 
 /// Fine-tuning: the weights as they were read and as they are trained.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bundle::{Embedding, expected_tensors};
-use cli::memory::Memory;
+use cli::memory::{Memory, with_margin};
 use model::{InputKind, Spec, Texts, input_form};
 use mpc::{DEAL_CHUNK, Party, beaver};
 use ring64::packed_len;
@@ -94,7 +94,7 @@ impl Needs {
             let role = role as usize;
             bytes[role] = bytes[role].max(standing[role] + weights.largest);
         }
-        Ok(Needs { bytes, standing })
+        Ok(Needs { bytes: bytes.map(with_margin), standing: standing.map(with_margin) })
     }
 
     /// The bytes of one role.

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     const DEADLINE: Duration = Duration::from_millis(300);
-    const LONG: Duration = Duration::from_secs(20);
+    const LONG: Duration = Duration::from_secs(60);
 
     fn watched(lives: impl Fn() -> bool + Send + Sync + 'static) -> (Watched<impl Link>, impl Link) {
         let (mut here, there) = memory_pair("here", "there");

@@ -9,7 +9,6 @@ mod programs;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use folder::{Place, weights};
 use ndarray::{ArrayD, IxDyn};
@@ -52,7 +51,7 @@ impl World {
         fs::create_dir(world.path("cache")).unwrap();
         fs::create_dir(world.path("hf")).unwrap();
         let mut convert = command("convert", world.root());
-        let made = output(convert.args(["-q", "student", "-o", "bundle"]), Duration::from_secs(60));
+        let made = output(convert.args(["-q", "student", "-o", "bundle"]));
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         world
     }
@@ -68,7 +67,7 @@ impl World {
     /// Another conversion of the same student.
     fn other_bundle(&self) {
         let mut convert = command("convert", self.root());
-        assert!(output(convert.args(["-q", "student", "-o", "other"]), Duration::from_secs(60)).status.success());
+        assert!(output(convert.args(["-q", "student", "-o", "other"])).status.success());
     }
 }
 
@@ -504,7 +503,7 @@ fn row(case: &Case, world: World) -> String {
     }
     run.args(words);
     let before = tree(world.root());
-    let done = output(&mut run, Duration::from_secs(60));
+    let done = output(&mut run);
     let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
     let wrong = case.wrong;
     assert_eq!(done.status.code(), Some(case.code), "{wrong}: {stderr}");

@@ -10,18 +10,13 @@ use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bundle::Embedding;
 use cli::exit::{BAD_INPUT, TAKEN, UNWRITABLE};
 use folder::Place;
-use roles::{all_gone, convert, entries, program};
+use roles::{DEADLINE, PATIENCE, all_gone, convert, entries, program};
 use serde_json::{Value, json};
-
-/// Much longer than any refusal may take.
-const DEADLINE: &str = "60";
-/// A refusal is no timeout.
-const QUICK: Duration = Duration::from_secs(20);
 
 fn runtime(args: &[&str], cache: &Path) -> Output {
     let mut command = Command::new(program());
@@ -32,7 +27,9 @@ fn runtime(args: &[&str], cache: &Path) -> Output {
 fn refused(bundle: &Path, parts: &[&str]) {
     let begin = Instant::now();
     let name = bundle.display().to_string();
-    let output = runtime(&["infer", "--bundle", &name, "--text", "w4", "-q", "--deadline", DEADLINE], Path::new("/"));
+    let deadline = DEADLINE.as_secs().to_string();
+    let args = ["infer", "--bundle", &name, "--text", "w4", "-q", "--deadline", &deadline];
+    let output = runtime(&args, Path::new("/"));
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(BAD_INPUT), "{parts:?}: {errors}");
     let own = errors.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
@@ -41,8 +38,8 @@ fn refused(bundle: &Path, parts: &[&str]) {
     }
     assert!(!errors.contains("panicked"), "{errors}");
     assert!(output.stdout.is_empty());
-    assert!(begin.elapsed() < QUICK, "after {:?}: {errors}", begin.elapsed());
-    assert_eq!(all_gone(bundle, Duration::from_secs(5)), Ok(()));
+    assert!(begin.elapsed() < PATIENCE, "a refusal is no timeout: {:?}, {errors}", begin.elapsed());
+    assert_eq!(all_gone(bundle), Ok(()));
 }
 
 /// A tiny student, and bundles of it.
@@ -218,7 +215,7 @@ fn an_output_that_cannot_be_written_is_said() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(UNWRITABLE), "{errors}");
     assert!(errors.contains("standard output cannot be written"), "{errors}");
-    assert_eq!(all_gone(&bundle, Duration::from_secs(5)), Ok(()));
+    assert_eq!(all_gone(&bundle), Ok(()));
 }
 
 #[test]
@@ -227,8 +224,9 @@ fn a_taken_port_is_named_and_a_free_one_is_used() {
     let bundle = bundles.make("bundle").join("party1").display().to_string();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let party = |port: &str| {
-        let args = ["party", "--index", "1", "--insecure-local", "--bundle", &bundle, "--port", port];
+    let party = |port: u16| {
+        let port = port.to_string();
+        let args = ["party", "--index", "1", "--insecure-local", "--bundle", &bundle, "--port", &port];
         // standard input must last until the port is bound
         Command::new(program())
             .args(args)
@@ -238,8 +236,7 @@ fn a_taken_port_is_named_and_a_free_one_is_used() {
             .spawn()
             .unwrap()
     };
-    let port = address.port().to_string();
-    let mut refused = party(&port);
+    let mut refused = party(address.port());
     let input = refused.stdin.take();
     let output = refused.wait_with_output().unwrap();
     drop(input);
@@ -248,12 +245,21 @@ fn a_taken_port_is_named_and_a_free_one_is_used() {
     assert!(errors.contains(&address.to_string()) && errors.contains("0 for any free one"), "{errors}");
     assert!(output.stdout.is_empty(), "a role is not ready without its port");
 
-    drop(taken);
-    let mut used = party(&port);
-    let mut line = String::new();
-    let output = used.stdout.take().unwrap();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), json!({ "ready": "party1", "port": address.port() }));
-    used.kill().unwrap();
-    used.wait().unwrap();
+    // a port that was free a moment ago may be taken by anybody on this machine: another one is as good
+    let used = (0..20).any(|_| {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut used = party(port);
+        let mut line = String::new();
+        let output = used.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
+        used.kill().unwrap();
+        let ended = used.wait().unwrap();
+        if line.is_empty() {
+            assert_eq!(ended.code(), Some(TAKEN));
+            return false;
+        }
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), json!({ "ready": "party1", "port": port }));
+        true
+    });
+    assert!(used, "twenty free ports, and none could be used");
 }

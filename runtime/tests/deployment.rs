@@ -22,7 +22,12 @@ use runtime::handshake::{Identity, call, fresh};
 use runtime::message::Role;
 use runtime::start::Ready;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+/// The deadline of sessions that must end for another reason: long after a test has lost its patience.
+const DEADLINE: Duration = Duration::from_secs(600);
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The deadline of a party that is waited for until it gives up.
+const GIVEN_UP: Duration = Duration::from_secs(15);
 
 fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_runtime"))
@@ -124,8 +129,8 @@ fn a_flagged_opening_restarts_the_text_with_fresh_correlations() {
     deployment.finish().unwrap();
 }
 
-fn gone(process: u32, within: Duration) -> bool {
-    let end = Instant::now() + within;
+fn gone(process: u32) -> bool {
+    let end = Instant::now() + PATIENCE;
     let status = PathBuf::from(format!("/proc/{process}/stat"));
     loop {
         // a child that nobody waited for yet is a zombie: it computes no more
@@ -155,9 +160,9 @@ fn a_killed_role_ends_the_others_and_is_named() {
         assert_eq!(code_of(&error), LOST, "{error:#}");
         assert!(format!("{error:#}").starts_with(&format!("{killed} ended early (signal: 9")), "{error:#}");
         for (role, process) in &processes {
-            assert!(gone(*process, Duration::from_secs(10)), "{role} goes on after {killed} was killed");
+            assert!(gone(*process), "{role} goes on after {killed} was killed");
         }
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + PATIENCE;
         let named = |messages: &[(Role, String)], other| {
             messages.iter().any(|(role, line)| *role == other && line.contains(killed.name()))
         };
@@ -173,21 +178,21 @@ fn a_role_ends_when_the_process_that_started_it_is_gone() {
     let tiny = Tiny::new();
     let folder = tiny.bundle("bundle", Embedding::Client);
     for started in [false, true] {
-        let (mut child, mut input, _) = party_zero(&folder);
+        let (mut child, mut input, _) = party_zero(&folder, DEADLINE);
         if started {
             writeln!(input, "{}", start_line(&fresh().unwrap(), &fresh().unwrap())).unwrap();
         }
         // what the system does with the pipe of a parent that is killed
         drop(input);
-        assert!(gone(child.id(), Duration::from_secs(10)), "the party goes on, started: {started}");
+        assert!(gone(child.id()), "the party goes on, started: {started}");
         assert!(!child.wait().unwrap().success());
     }
 }
 
 /// P0 alone, waiting for its start line.
-fn party_zero(bundle: &Path) -> (Child, ChildStdin, Ready) {
+fn party_zero(bundle: &Path, deadline: Duration) -> (Child, ChildStdin, Ready) {
     let mut child = Command::new(program())
-        .args(["party", "--index", "0", "--insecure-local", "--deadline", "3", "--bundle"])
+        .args(["party", "--index", "0", "--insecure-local", "--deadline", &deadline.as_secs().to_string(), "--bundle"])
         .arg(bundle.join("party0"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -211,7 +216,7 @@ fn parts_of_two_conversions_do_not_work_together() {
     let (one, other) = (tiny.bundle("one", Embedding::Client), tiny.bundle("other", Embedding::Client));
     std::fs::remove_dir_all(one.join("party1")).unwrap();
     std::fs::rename(other.join("party1"), one.join("party1")).unwrap();
-    let error = Deployment::start(program(), &one, Duration::from_secs(5)).map(|_| ()).unwrap_err();
+    let error = Deployment::start(program(), &one, DEADLINE).map(|_| ()).unwrap_err();
     assert_eq!(code_of(&error), BAD_INPUT, "{error:#}");
     assert!(format!("{error:#}").contains("party1: the bundle id"), "{error:#}");
 }
@@ -220,7 +225,7 @@ fn parts_of_two_conversions_do_not_work_together() {
 fn a_caller_without_the_token_is_turned_away() {
     let tiny = Tiny::new();
     let folder = tiny.bundle("bundle", Embedding::Client);
-    let (mut child, mut input, ready) = party_zero(&folder);
+    let (mut child, mut input, ready) = party_zero(&folder, GIVEN_UP);
     let (token, session) = (fresh::<32>().unwrap(), fresh::<16>().unwrap());
     writeln!(input, "{}", start_line(&token, &session)).unwrap();
     let bundle = bundle::ClientBundle::open(&folder.join("client")).unwrap();

@@ -6,11 +6,9 @@ mod folder;
 mod roles;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bundle::{ClientBundle, Embedding};
 use cli::exit::{BAD_INPUT, REFUSED, USAGE};
@@ -18,7 +16,8 @@ use folder::Place;
 use model::{Functions, InputKind, Operation, Sample, Spec, Texts};
 use mpc::beaver::{Options, Truncation};
 use net::HEADER_LEN;
-use roles::{convert, program};
+use roles::stand_in::stand_in;
+use roles::{DEADLINE, convert, program};
 use runtime::client::{Answer, Measured};
 use runtime::deployment::Deployment;
 use runtime::engine::{Engine, Planned};
@@ -26,8 +25,6 @@ use runtime::exit::code_of;
 use runtime::schedule::Schedule;
 use runtime::settings::Settings;
 use serde_json::Value;
-
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A bundle of a tiny student.
 struct Tiny {
@@ -190,27 +187,15 @@ fn engines_and_functions_that_do_not_go_together_are_refused() {
     }
 }
 
-/// A program to start roles from that gives `victim` another truncation than the others.
-fn stand_in(root: &Path, victim: &str) -> PathBuf {
-    let (path, runtime) = (root.join(victim), program().display());
-    let script = format!(
-        r#"#!/bin/bash
-case "$1 $3" in "party 0") role=party0;; "party 1") role=party1;; *) role=dealer;; esac
-if [ $role = "{victim}" ]; then set -- "${{@/#local/dealt}}"; fi
-exec "{runtime}" "$@"
-"#
-    );
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-    path
-}
-
 #[test]
 fn a_role_that_runs_something_else_is_noticed() {
     let tiny = Tiny::new(Embedding::Client);
     let settings = settings(Engine::Beaver(Options::of(Functions::SecFormer)));
     for (victim, reason) in [("party1", "another plan than party0"), ("dealer", "another plan than this dealer's")] {
-        let program = stand_in(tiny.place.root.path(), victim);
+        let folder = tiny.place.root.path().join(victim);
+        fs::create_dir(&folder).unwrap();
+        // another truncation than the others'
+        let program = stand_in(&folder, None, victim, r#"set -- "${@/#local/dealt}""#);
         let mut deployment = Deployment::start_with(&program, &tiny.folder(), &settings).unwrap();
         let error = deployment.classify(&[sample(5, 3)]).unwrap_err();
         assert_eq!(code_of(&error), REFUSED, "{victim}: {error:#}");

@@ -3,13 +3,11 @@
 
 mod programs;
 
-use std::time::Duration;
-
 use programs::{command, output};
 
 fn help(program: &str, command_line: &[&str]) -> String {
     let root = tempfile::tempdir().unwrap();
-    let done = output(command(program, root.path()).args(command_line), Duration::from_secs(20));
+    let done = output(command(program, root.path()).args(command_line));
     assert!(done.status.success() && done.stderr.is_empty());
     let text = String::from_utf8(done.stdout).unwrap();
     assert!(text.contains("Examples:") && text.contains("Exit codes:"), "{program} {command_line:?}:\n{text}");

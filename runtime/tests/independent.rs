@@ -108,7 +108,7 @@ fn the_private_run_computes_what_pytorch_computed() {
     let options = WriteOptions { overwrite: false, progress: None };
     convert::write_bundle(&student, &converted, Embedding::Private, &bundle, options).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_runtime"));
-    let mut deployment = Deployment::start(program, &bundle, Duration::from_secs(120)).unwrap();
+    let mut deployment = Deployment::start(program, &bundle, Duration::from_secs(600)).unwrap();
     let mut largest = 0.0f64;
     for line in fixture().texts {
         let sample = Sample { ids: line.ids, segments: line.segments };

@@ -80,7 +80,7 @@ fn every_length_costs_what_was_planned_and_gives_the_logits_in_clear() {
         let options = WriteOptions { overwrite: false, progress: None };
         convert::write_bundle(&student, &converted, embedding, &bundle, options).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_runtime"));
-        let mut deployment = Deployment::start(program, &bundle, Duration::from_secs(120)).unwrap();
+        let mut deployment = Deployment::start(program, &bundle, Duration::from_secs(600)).unwrap();
         for &tokens in lengths {
             let sample = sample(&student, tokens);
             let texts = Texts::new(&[tokens], student.shape()).unwrap();

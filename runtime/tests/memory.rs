@@ -19,7 +19,7 @@ use cli::memory::Memory;
 use folder::Place;
 use model::{InputKind, Plan, Sample, Spec, Texts};
 use roles::between::{Moment, Watch, own_folder, stand_before};
-use roles::{all_gone, convert, processes, program};
+use roles::{DEADLINE, PATIENCE, all_gone, convert, processes, program};
 use runtime::deployment::Deployment;
 use runtime::engine::{Engine, Planned};
 use runtime::exit::code_of;
@@ -48,8 +48,8 @@ fn measured(bundle: &Path, tokens: usize) -> [(Role, u64); 4] {
     let text = vec!["movie"; tokens - 2].join(" ");
     let mut infer = Command::new(program())
         .args(["infer", "-q", "--memory", "64G"])
-        // short texts are over before their processes are found
-        .args(["--text", &text].repeat(if tokens > 100 { 2 } else { 40 }))
+        // many more than are over before the processes are found
+        .args(["--text", &text].repeat(if tokens > 100 { 10 } else { 200 }))
         .arg("--bundle")
         .arg(bundle)
         .stdout(Stdio::piped())
@@ -83,7 +83,7 @@ fn judge(what: &str, need: u64, peak: u64, wrong: &mut Vec<String>) {
     let (need_mb, peak_mb) = (need / 1_000_000, peak / 1_000_000);
     let line = format!("{what}: estimated {need_mb:4} MB, measured {peak_mb:4} MB, {:.2}", need as f64 / peak as f64);
     eprintln!("{line}");
-    if need < peak || need > 2 * peak + 100_000_000 {
+    if need < peak || need as f64 > 2.2 * peak as f64 + 1e8 {
         wrong.push(line);
     }
 }
@@ -108,7 +108,7 @@ fn the_estimate_is_never_below_what_is_taken_and_not_far_above() {
         let needs = needs(&spec, embedding, &Texts::new(&[tokens; 16], &spec.shape).unwrap());
         let sample = Sample { ids: vec![1012; tokens], segments: vec![0; tokens] };
         let memory = Memory { limit: Some(64 << 30) };
-        let settings = Settings { memory, ..Settings::within(Duration::from_secs(120)) };
+        let settings = Settings { memory, ..Settings::within(DEADLINE) };
         let mut deployment = Deployment::start_with(program(), &folder, &settings).unwrap();
         deployment.classify(&vec![sample; count]).unwrap();
         for (role, process) in deployment.processes() {
@@ -150,6 +150,7 @@ impl Tiny {
         let text = ["w5"; 14].join(" ");
         let mut infer = Command::new(program());
         infer.args(["infer", "-q", "--json", "--batch", "8", "--memory", &memory.to_string()]);
+        infer.args(["--deadline", &DEADLINE.as_secs().to_string()]);
         for _ in 0..count {
             infer.args(["--text", &text]);
         }
@@ -187,7 +188,7 @@ fn a_batch_that_does_not_fit_is_split_and_a_text_that_does_not_fit_is_refused() 
     ] {
         assert!(errors.contains(part), "expected `{part}` in: {errors}");
     }
-    assert!(output.stdout.is_empty() && begin.elapsed() < Duration::from_secs(20));
+    assert!(output.stdout.is_empty() && begin.elapsed() < PATIENCE);
 }
 
 #[test]
@@ -200,18 +201,18 @@ fn a_role_refuses_what_it_has_no_memory_for() {
         let ports = ["party0", "party1"].map(|role| stand_before(role, &told, &refusal));
         // a limit that the starting process knows nothing of
         let program = told.stand_in(ports, victim, "set -- \"$@\" --memory 1M");
-        let mut deployment = Deployment::start(&program, &told.folder.join("bundle"), Duration::from_secs(20)).unwrap();
+        let mut deployment = Deployment::start(&program, &told.folder.join("bundle"), DEADLINE).unwrap();
         let error = deployment.classify(std::slice::from_ref(&sample)).unwrap_err();
         assert_eq!(code_of(&error), MEMORY, "{victim}: {error:#}");
         let said = format!("{victim} ended early (exit code 7): not enough memory: about ");
         assert!(format!("{error:#}").starts_with(&said), "{victim}: {error:#}");
         // the dealer does not know the client; what stands between may see the frame later than the role's end is seen
-        let late = Instant::now() + Duration::from_secs(5);
+        let late = Instant::now() + PATIENCE;
         while victim != "dealer" && !refusal.fired() && Instant::now() < late {
             sleep(Duration::from_millis(10));
         }
         assert_eq!(refusal.fired(), victim != "dealer");
         drop(deployment);
-        assert_eq!(all_gone(&told.folder, Duration::from_secs(5)), Ok(()));
+        assert_eq!(all_gone(&told.folder), Ok(()));
     }
 }

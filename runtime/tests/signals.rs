@@ -19,12 +19,11 @@ use std::time::{Duration, Instant};
 use bundle::Embedding;
 use cli::exit::{INTERRUPTED, LOST};
 use folder::Place;
-use roles::{Process, all_gone, convert, entries, processes, program, signal, try_signal};
+use roles::{DEADLINE, PATIENCE, Process, all_gone, convert, entries, processes, program, signal, try_signal};
 
 const ROLES: [&str; 3] = ["party0", "party1", "dealer"];
-/// Texts of a run: many, so that most of its time goes into them.
-const TEXTS: usize = 60;
-const LONG: Duration = Duration::from_secs(60);
+/// Texts of a run: many, so that none is over before a signal comes that was due long before.
+const TEXTS: usize = 300;
 
 struct Model {
     place: Place,
@@ -42,7 +41,7 @@ impl Model {
     }
 
     /// Starts `infer` with folders of its own; its standard error goes to a file, which no child can block.
-    fn infer(&self, name: &str, model: &[&str], deadline: u64) -> Run {
+    fn infer(&self, name: &str, model: &[&str], deadline: Duration) -> Run {
         let folder = self.place.root.path().join(name);
         fs::create_dir(&folder).unwrap();
         for empty in ["tmp", "cache"] {
@@ -51,7 +50,7 @@ impl Model {
         std::os::unix::fs::symlink(&self.bundle, folder.join("bundle")).unwrap();
         let bundle = folder.join("bundle").display().to_string();
         let mut command = Command::new(program());
-        command.args(["infer", "-q", "--deadline", &deadline.to_string()]);
+        command.args(["infer", "-q", "--deadline", &deadline.as_secs().to_string()]);
         let given = ["--bundle", &bundle];
         command.args(if model.is_empty() { &given } else { model });
         command.arg("--file").arg(self.place.root.path().join("texts"));
@@ -100,23 +99,23 @@ impl Run {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            assert!(self.begin.elapsed() < LONG);
+            assert!(self.begin.elapsed() < PATIENCE);
             thread::sleep(Duration::from_micros(200));
         }
         true
     }
 
     /// Waits for the end of `infer` and of all that it started, and gives its status, what it said, and for how long.
-    fn end(mut self, place: &str, within: Duration) -> (ExitStatus, String) {
+    fn end(mut self, place: &str) -> (ExitStatus, String) {
         let begin = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(begin.elapsed() < within, "{place}: runs on after {:?}: {:?}", begin.elapsed(), self.roles());
+            assert!(begin.elapsed() < PATIENCE, "{place}: runs on after {:?}: {:?}", begin.elapsed(), self.roles());
             thread::sleep(Duration::from_millis(2));
         };
-        assert_eq!(all_gone(&self.folder, Duration::from_secs(5)), Ok(()), "{place}");
+        assert_eq!(all_gone(&self.folder), Ok(()), "{place}");
         // nobody holds the pipe any more
         self.counting.join().unwrap();
         assert_eq!(entries(&self.folder.join("tmp")), Vec::<PathBuf>::new(), "{place}");
@@ -127,42 +126,46 @@ impl Run {
     }
 }
 
-/// The time of an undisturbed run.
-fn whole(model: &Model) -> Duration {
-    let run = model.infer("whole", &[], 10);
-    let begin = run.begin;
+/// The time of an undisturbed run to its first answer.
+fn first_answer(model: &Model) -> Duration {
+    let mut run = model.infer("whole", &[], DEADLINE);
+    assert!(run.until(|run| run.lines() > 0));
+    let time = run.begin.elapsed();
     let lines = run.lines.clone();
-    let (status, errors) = run.end("an undisturbed run", LONG);
+    let (status, errors) = run.end("an undisturbed run");
     assert!(status.success(), "{errors}");
     assert_eq!(lines.load(Ordering::SeqCst), TEXTS);
-    begin.elapsed()
+    time
 }
 
 #[test]
 fn a_role_killed_at_any_time_ends_the_run_with_its_name() {
     let model = Model::new();
-    let time = whole(&model);
+    let time = first_answer(&model);
     for victim in ROLES {
-        // before the first answer, between answers, too late
+        // before the first answer, between answers; a kill may come too late, and then once more
         let (mut before, mut between) = (0, 0);
-        for step in 0..10 {
+        for attempt in 0..100 {
+            if attempt >= 10 && before >= 1 && between >= 2 {
+                break;
+            }
+            let step = attempt % 10;
             let place = format!("{victim} killed at {step}/10");
-            let mut run = model.infer(&format!("{victim}-{step}"), &[], 10);
-            let delay = time * step / 10;
+            let mut run = model.infer(&format!("{victim}-{attempt}"), &[], DEADLINE);
+            let delay = time * step / 5;
             let mut process = None;
             let hit = run.until(|run| {
                 process = process.or_else(|| run.role(victim));
                 // the clock says when to kill before the first answer, the answers when to kill between them
-                let due =
-                    if step < 5 { run.begin.elapsed() >= delay } else { run.lines() > (step - 5) as usize * TEXTS / 6 };
+                let due = if step < 5 { run.begin.elapsed() >= delay } else { run.lines() > (step - 5) as usize * 10 };
                 process.is_some() && due
             });
             if !hit || !try_signal("KILL", process.unwrap()) {
-                run.end(&place, LONG);
+                run.end(&place);
                 continue;
             }
             let lines = run.lines();
-            let (status, errors) = run.end(&place, Duration::from_secs(12));
+            let (status, errors) = run.end(&place);
             // a role may be killed when it has nothing more to do
             if status.success() {
                 continue;
@@ -183,18 +186,19 @@ fn a_stalled_role_is_given_up_after_the_deadline() {
     let model = Model::new();
     let stall = |victim: &str, lines: usize| {
         let place = format!("{victim} stalled after {lines} answers");
-        let mut run = model.infer(&format!("{victim}-{lines}"), &[], 5);
+        let mut run = model.infer(&format!("{victim}-{lines}"), &[], Duration::from_secs(15));
         let mut process = None;
         assert!(run.until(|run| {
             process = process.or_else(|| run.role(victim));
             process.is_some() && run.lines() >= lines
         }));
-        signal("STOP", process.unwrap());
         let begin = Instant::now();
-        let (status, errors) = run.end(&place, Duration::from_secs(30));
+        signal("STOP", process.unwrap());
+        let (status, errors) = run.end(&place);
         assert_eq!(status.code(), Some(LOST), "{place}: {errors}");
-        assert!(begin.elapsed() >= Duration::from_millis(1500), "{place}: given up early: {errors}");
-        assert!(errors.contains("within 5"), "{place}: {errors}");
+        // the wait began with the last frame, which on a busy machine came some time before the signal
+        assert!(begin.elapsed() >= Duration::from_secs(5), "{place}: given up early: {errors}");
+        assert!(errors.contains("within 15"), "{place}: {errors}");
     };
     // as soon as it is there, and in the midst of its work
     thread::scope(|scope| {
@@ -229,8 +233,8 @@ fn phases() -> Vec<(&'static str, Reached)> {
         ("20 ms later", Box::new(after(Duration::from_millis(20)))),
         ("40 ms later", Box::new(after(Duration::from_millis(40)))),
         ("one answer", Box::new(lines(1))),
-        ("some answers", Box::new(lines(TEXTS / 3))),
-        ("many answers", Box::new(lines(TEXTS / 2))),
+        ("some answers", Box::new(lines(20))),
+        ("many answers", Box::new(lines(30))),
     ]
 }
 
@@ -238,10 +242,10 @@ fn phases() -> Vec<(&'static str, Reached)> {
 fn the_roles_end_when_infer_is_killed() {
     let model = Model::new();
     for (number, (place, reached)) in phases().into_iter().enumerate() {
-        let mut run = model.infer(&format!("{number}"), &[], 10);
+        let mut run = model.infer(&format!("{number}"), &[], DEADLINE);
         assert!(run.until(|run| reached(run)), "{place}");
         signal("KILL", run.child.id());
-        let (status, _) = run.end(place, Duration::from_secs(5));
+        let (status, _) = run.end(place);
         assert_eq!(status.signal(), Some(9), "{place}");
     }
 }
@@ -251,7 +255,7 @@ fn ctrl_c_ends_everything_at_once_with_code_130() {
     let model = Model::new();
     for group in [true, false] {
         for (number, (place, reached)) in phases().into_iter().enumerate() {
-            let mut run = model.infer(&format!("{group}-{number}"), &[], 10);
+            let mut run = model.infer(&format!("{group}-{number}"), &[], DEADLINE);
             assert!(run.until(|run| reached(run)), "{place}");
             let process = run.child.id();
             if group {
@@ -259,7 +263,7 @@ fn ctrl_c_ends_everything_at_once_with_code_130() {
             } else {
                 signal("INT", process)
             }
-            let (status, errors) = run.end(place, Duration::from_secs(5));
+            let (status, errors) = run.end(place);
             assert_eq!(status.code(), Some(INTERRUPTED), "{place}: {errors}");
             assert!(!errors.contains("error: "), "{place}: {errors}");
         }
@@ -279,17 +283,17 @@ fn a_conversion_that_is_stopped_leaves_nothing_and_one_that_is_killed_leaves_not
     for (name, code) in [("INT", Some(INTERRUPTED)), ("TERM", Some(INTERRUPTED)), ("KILL", None)] {
         let mut hit = 0;
         // the write is short: tried until it was met a few times
-        for attempt in 0..40 {
-            let mut run = model.infer(&format!("{name}-{attempt}"), &args, 10);
+        for attempt in 0..200 {
+            let mut run = model.infer(&format!("{name}-{attempt}"), &args, DEADLINE);
             let cache = run.folder.join("cache");
             let met = run.until(|_| entries(&cache).iter().any(|path| !is_bundle(path)) || entries(&cache).len() == 1);
             if !met || entries(&cache).iter().all(|path| is_bundle(path)) {
                 signal("KILL", run.child.id());
-                run.end(name, LONG);
+                run.end(name);
                 continue;
             }
             signal(name, run.child.id());
-            let (status, errors) = run.end(name, Duration::from_secs(10));
+            let (status, errors) = run.end(name);
             assert_eq!(status.code(), code, "{name}: {errors}");
             let whole = entries(&cache).iter().all(|path| is_bundle(path));
             if name == "KILL" {

@@ -11,7 +11,6 @@ mod standin;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use folder::{Place, tokenizer};
 use model::{Config, synthetic};
@@ -52,7 +51,7 @@ fn run(line: &str, place: &Path, hub: &str, home: &Path, offline: bool) -> Outpu
     if offline {
         shell.env("HF_HUB_OFFLINE", "1");
     }
-    let done = output(&mut shell, Duration::from_secs(300));
+    let done = output(&mut shell);
     assert!(done.status.success(), "{line}\n{}", String::from_utf8_lossy(&done.stderr));
     done
 }

@@ -210,6 +210,6 @@ mod tests {
         let start = Instant::now();
         drop(link);
         assert!(queues.iter().all(|queue| queue.upgrade().is_none()), "a thread still holds its queue");
-        assert!(start.elapsed() < Duration::from_secs(20));
+        assert!(start.elapsed() < Duration::from_secs(60));
     }
 }

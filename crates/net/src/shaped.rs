@@ -178,12 +178,12 @@ mod tests {
 
     #[test]
     fn a_frame_slower_than_the_deadline_times_out_and_comes_later() {
-        let (mut a, mut b) = pair(Shape { latency: Duration::from_secs(1), bandwidth: 1e9 });
+        let (mut a, mut b) = pair(Shape { latency: Duration::from_secs(4), bandwidth: 1e9 });
         a.send(frame(3)).unwrap();
         b.set_deadline(Duration::from_millis(5));
         assert!(matches!(b.recv(), Err(NetError::Timeout { .. })));
         assert_eq!(b.counters(), Counters::default());
-        b.set_deadline(Duration::from_secs(20));
+        b.set_deadline(Duration::from_secs(60));
         assert_eq!(b.recv().unwrap().payload, [7; 3]);
         assert_eq!(b.counters().bytes_received, frame(3).wire_len());
     }

@@ -5,6 +5,8 @@
 
 pub mod digest;
 mod exchange;
+#[cfg(test)]
+mod free_port;
 mod launch;
 mod rendezvous;
 mod ring;

@@ -278,11 +278,8 @@ mod tests {
 
     use serde_json::json;
 
+    use super::super::free_port::free_port;
     use super::*;
-
-    fn free_port() -> u16 {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-    }
 
     fn launches(size: usize) -> Vec<Launch> {
         let master = Some(("localhost".to_string(), free_port()));
@@ -297,7 +294,7 @@ mod tests {
     fn meetings(launches: Vec<Launch>, terms: impl Fn(usize) -> Terms) -> Vec<Result<Ring>> {
         let start = |launch: Launch| {
             let terms = terms(launch.rank);
-            thread::spawn(move || meet(&launch, terms, Duration::from_secs(20)))
+            thread::spawn(move || meet(&launch, terms, Duration::from_secs(60)))
         };
         let threads: Vec<_> = launches.into_iter().map(start).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -344,10 +341,10 @@ mod tests {
         });
         let first = thread::spawn({
             let launch = launches[0].clone();
-            move || meet(&launch, terms(), Duration::from_secs(20))
+            move || meet(&launch, terms(), Duration::from_secs(60))
         });
         knock.join().unwrap();
-        meet(&launches[1], terms(), Duration::from_secs(20)).unwrap();
+        meet(&launches[1], terms(), Duration::from_secs(60)).unwrap();
         first.join().unwrap().unwrap();
     }
 

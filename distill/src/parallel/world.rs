@@ -159,18 +159,18 @@ impl World {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
     use std::{fs, thread};
 
+    use super::super::free_port::free_port;
     use super::*;
 
     /// What each of two processes makes of their world.
     fn on_both<T: Send + 'static>(work: fn(&World, PathBuf) -> T, folder: &Path) -> Vec<T> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let start = |rank| {
             let launch = Launch { rank, size: 2, local_rank: rank, master: Some(("127.0.0.1".into(), port)) };
             let (terms, folder) = (Terms { settings: ().into(), texts: 0 }, folder.to_path_buf());
-            thread::spawn(move || work(&World::join(&launch, terms, Duration::from_secs(20)).unwrap(), folder))
+            thread::spawn(move || work(&World::join(&launch, terms, Duration::from_secs(60)).unwrap(), folder))
         };
         [0, 1].map(start).map(|thread| thread.join().unwrap()).into()
     }

@@ -4,6 +4,8 @@
 
 mod designs;
 mod files;
+#[path = "../../src/parallel/free_port.rs"]
+mod free_port;
 mod gradients;
 mod hub;
 #[cfg(unix)]

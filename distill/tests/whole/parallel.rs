@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use candle_core::{Device, safetensors::load};
 
+use crate::free_port::free_port;
 #[cfg(unix)]
 use crate::program::lasting;
 use crate::program::{bare, json, refusal, succeed};
@@ -25,7 +25,7 @@ fn distill(world: &World, teacher: &Path, out: &str, batch: &str, more: &[&str])
 
 /// The same command as each of `size` processes; all but rank 0 are given another output folder, which must stay empty.
 fn launched(size: usize, command: impl Fn(&str) -> Command) -> Vec<Command> {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let launch = |rank: usize| {
         let mut command = command(if rank == 0 { "out" } else { "nothing" });
         command.envs([("RANK", rank.to_string()), ("WORLD_SIZE", size.to_string())]);
@@ -174,7 +174,7 @@ fn processes_interrupted_through_any_of_them_go_on_to_the_same_bits() {
 fn a_process_that_is_killed_or_stands_still_ends_the_others() {
     let world = World::new();
     let teacher = world.model("teacher", 2, true);
-    let more = ["--logging-steps", "1", "--num-train-epochs", "500", "--ddp-timeout", "8"];
+    let more = ["--logging-steps", "1", "--num-train-epochs", "500", "--ddp-timeout", "20"];
     for signal in ["-KILL", "-STOP"] {
         let out = format!("out{signal}");
         let mut children = spawn(launched(2, |name| {

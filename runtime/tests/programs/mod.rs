@@ -10,6 +10,9 @@ use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How long a program may run: it bounds a hang. Nothing takes nearly as long, on a busy machine neither.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// A program of this workspace. `cargo test --workspace` has built all of them; where only some were, the rest is built now.
 pub(crate) fn program(name: &str) -> PathBuf {
     static BUILD: Once = Once::new();
@@ -50,11 +53,11 @@ pub(crate) fn command(name: &str, root: &Path) -> Command {
     command
 }
 
-/// Runs a command to its end, or kills it after a deadline: a hang is a failure of the test.
-pub(crate) fn output(command: &mut Command, deadline: Duration) -> Output {
+/// Runs a command to its end, or kills it when it hangs, which is a failure of the test.
+pub(crate) fn output(command: &mut Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (out, err) = (drain(child.stdout.take().unwrap()), drain(child.stderr.take().unwrap()));
-    let status = wait(&mut child, deadline);
+    let status = wait(&mut child);
     let (stdout, stderr) = (out.join().unwrap(), err.join().unwrap());
     match status {
         Some(status) => Output { status, stdout, stderr },
@@ -70,8 +73,8 @@ fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
     })
 }
 
-fn wait(child: &mut Child, deadline: Duration) -> Option<std::process::ExitStatus> {
-    let end = Instant::now() + deadline;
+fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
+    let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status);

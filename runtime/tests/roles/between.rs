@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use net::HEADER_LEN;
 use serde_json::Value;
+
+use super::stand_in::stand_in;
 
 /// A frame of a session, by what anybody between the roles can see of it.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +48,7 @@ impl Watch {
     }
 }
 
-/// Files by which a stand-in tells the test about the role that it became.
+/// Files by which `stand-in.sh` tells the test about the role that it became.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
     pub(crate) folder: PathBuf,
@@ -55,7 +56,7 @@ pub(crate) struct Told {
 
 impl Told {
     fn number(&self, file: String) -> u32 {
-        let (path, end) = (self.folder.join(file), Instant::now() + Duration::from_secs(20));
+        let (path, end) = (self.folder.join(file), Instant::now() + super::PATIENCE);
         loop {
             let text = fs::read_to_string(&path).unwrap_or_default();
             if let Some(line) = text.strip_suffix('\n') {
@@ -76,30 +77,10 @@ impl Told {
         self.number(format!("{role}.port")) as u16
     }
 
-    /// A program to start roles from: each becomes `runtime` itself, but says that it listens at another port; `fault` is
-    /// what the shell does first in `victim`'s place.
-    pub(crate) fn stand_in(&self, ports: [u16; 2], victim: &str, fault: &str) -> PathBuf {
-        let (runtime, folder, [zero, one]) = (super::program().display(), self.folder.display(), ports);
-        let script = format!(
-            r#"#!/bin/bash
-case "$1 $3" in "party 0") role=party0 port={zero};; "party 1") role=party1 port={one};; *) role=dealer;; esac
-echo $$ > "{folder}/$role.pid"
-if [ $role = "{victim}" ]; then :
-  {fault}
-fi
-if [ $role = dealer ]; then exec "{runtime}" "$@"; fi
-exec "{runtime}" "$@" > >(
-  read -r line
-  own=${{line##*:}}
-  echo "${{own%\}}}}" > "{folder}/$role.port"
-  echo "${{line%:*}}:$port}}"
-)
-"#
-        );
-        let path = self.folder.join("stand-in");
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-        path
+    /// A program to start roles from, whose parties say that they listen at these ports; `first` is what the shell does first
+    /// in `victim`'s place.
+    pub(crate) fn stand_in(&self, ports: [u16; 2], victim: &str, first: &str) -> PathBuf {
+        stand_in(&self.folder, Some(ports), victim, first)
     }
 }
 
@@ -157,7 +138,7 @@ fn forward(first: Option<Bytes>, mut input: TcpStream, mut output: TcpStream, fr
 /// Kills a role and waits until it computes no more.
 pub(crate) fn kill(process: u32) {
     super::signal("KILL", process);
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + super::PATIENCE;
     while super::lives(process) {
         assert!(Instant::now() < end, "process {process} outlives its kill");
         thread::yield_now();

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod between;
+pub(crate) mod stand_in;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,11 @@ use std::time::{Duration, Instant};
 
 use bundle::{Embedding, WriteOptions};
 use convert::Student;
+
+/// The deadline of sessions that must end for another reason: long after a test has lost its patience.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(600);
+/// How long a test waits for what must happen. Nothing takes nearly as long, on a busy machine neither; it bounds a hang.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_runtime"))
@@ -52,8 +58,8 @@ pub(crate) fn lives(process: u32) -> bool {
 }
 
 /// Waits until no process of a session is left.
-pub(crate) fn all_gone(mark: &Path, within: Duration) -> Result<(), Vec<Process>> {
-    let end = Instant::now() + within;
+pub(crate) fn all_gone(mark: &Path) -> Result<(), Vec<Process>> {
+    let end = Instant::now() + PATIENCE;
     loop {
         let left = processes(mark);
         if left.is_empty() {
