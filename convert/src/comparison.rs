@@ -3,7 +3,9 @@
 use std::fmt;
 
 use datasets::largest;
-use model::{Float, FloatTrace, ProblemType, Sample, Site, Texts, clear_logits, clear_trace};
+use model::{
+    Float, FloatTrace, ProblemType, Sample, Site, TOKEN_CLASSES, Texts, clear_certified, clear_trace, token_class,
+};
 use serde::{Serialize, Serializer};
 
 use crate::conversion::Converted;
@@ -28,6 +30,8 @@ pub struct Comparison {
     pub rms_difference: f64,
     /// [`TOLERANCE`].
     pub tolerance: f64,
+    /// The largest certificate of a text, by class of lengths.
+    pub certificates: Vec<f64>,
     /// Where the difference begins, when it is too large.
     pub suspect: Option<Suspect>,
 }
@@ -85,11 +89,16 @@ pub fn compare(converted: &Converted, samples: &[Sample], step: &dyn Fn()) -> Re
     let shape = &converted.spec.shape;
     let (mut squares, mut count, mut same_label) = (0.0, 0usize, 0);
     let mut worst = (0, 0.0f64);
+    let mut certificates = vec![0.0f64; TOKEN_CLASSES];
     for (number, Sample { ids, segments }) in samples.iter().enumerate() {
         let texts = Texts::new(&[ids.len()], shape)?;
         let float = Float::new(&converted.folded, ()).logits(&texts, ids, segments)?;
         let float: Vec<f64> = float.iter().map(|v| f64::from(*v)).collect();
-        let clear = clear_logits(&converted.spec, &converted.quantised, &texts, ids, segments)?.concat();
+        let clear = clear_certified(&converted.spec, &converted.quantised, &texts, ids, segments)?;
+        let (clear, totals): (Vec<_>, Vec<f64>) = clear.into_iter().unzip();
+        let (clear, largest) = (clear.concat(), &mut certificates[token_class(ids.len())]);
+        // one that wrapped is as large as any
+        totals.iter().for_each(|total| *largest = largest.max(if *total < 0.0 { f64::MAX } else { *total }));
         let differences: Vec<f64> = float.iter().zip(&clear).map(|(f, c)| (f - c).abs()).collect();
         squares += differences.iter().map(|d| d * d).sum::<f64>();
         count += differences.len();
@@ -106,6 +115,7 @@ pub fn compare(converted: &Converted, samples: &[Sample], step: &dyn Fn()) -> Re
         max_difference: worst.1,
         rms_difference: (squares / count.max(1) as f64).sqrt(),
         tolerance: TOLERANCE,
+        certificates,
         suspect: None,
     };
     if !comparison.is_close() {

@@ -110,6 +110,19 @@ pub enum ConvertError {
         /// What is accepted.
         limit: f64,
     },
+    /// Ordinary texts come near the bound that tells right answers from wrong ones.
+    #[error(
+        "the bundle was not written: a text of at most {tokens} tokens has a certificate of {largest:.1e}, {limit:.1e} leaves room to \
+         tell a wrong answer; train with distill's --range-penalty and --short-texts, or say --calibrate on texts like it"
+    )]
+    Certificate {
+        /// Tokens of the longest text of its class.
+        tokens: usize,
+        /// The largest of its class.
+        largest: f64,
+        /// What is accepted here.
+        limit: f64,
+    },
     /// The bundle cannot be written.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -142,7 +155,8 @@ impl ConvertError {
             | ConvertError::Quantise(_)
             | ConvertError::Spec(_)
             | ConvertError::Clear(ClearError::Spec(_))
-            | ConvertError::Accuracy { .. } => exit::GATE,
+            | ConvertError::Accuracy { .. }
+            | ConvertError::Certificate { .. } => exit::GATE,
             ConvertError::Output { .. } => exit::USAGE,
             ConvertError::Data(error) => error.exit_code(),
             ConvertError::Bundle(BundleError::Stopped) => exit::INTERRUPTED,

@@ -8,6 +8,7 @@ mod calibration;
 mod comparison;
 mod conversion;
 mod error;
+mod headroom;
 mod memory;
 mod options;
 mod paths;

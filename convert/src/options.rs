@@ -32,9 +32,13 @@ pub struct Options {
     /// Who embeds: the parties with a private table, or the client, which then gets the table in clear.
     #[arg(long, value_enum, default_value_t)]
     pub embedding: Who,
-    /// Observe ranges over training texts (--task or --train-file), in place of those in calibration.json.
+    /// Observe ranges over training texts (--task or --train-file) and widen those in calibration.json by them, so that what
+    /// worked goes on working.
     #[arg(long)]
     pub calibrate: bool,
+    /// Take the observed ranges in place of those in calibration.json: texts that only the latter held will be refused.
+    #[arg(long, requires = "calibrate")]
+    pub replace_ranges: bool,
     /// Training texts that --calibrate observes, spread over the set.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one, requires = "calibrate")]
     pub calibrate_samples: usize,

@@ -34,17 +34,17 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     let student = Student::read(&options.student)?;
     let texts = source.map(|source| Chosen::read(options, source, &student)).transpose()?.unwrap_or_default();
     memory::check_texts(&student, &texts.training, &texts.validation, options.memory)?;
-    let ranges = match options.calibrate {
-        true => calibrate(options, &student, &texts.training)?,
-        false => student.stored_ranges()?,
-    };
+    let ranges = ranges(options, &student, &texts.training)?;
     let fitting = spinner(options.quiet, "choosing scales and fitting series");
-    let converted = convert(&student, &ranges)?;
+    let mut converted = convert(&student, &ranges)?;
     fitting.finish_and_clear();
     let comparison = match texts.validation.is_empty() {
         true => None,
         false => Some(compared(options, &converted, &texts.validation)?),
     };
+    if let Some(comparison) = &comparison {
+        converted.accept(comparison)?;
+    }
     let mut report = Report {
         student: options.student.display().to_string(),
         bundle: options.output.display().to_string(),
@@ -52,7 +52,7 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
         embedding,
         spec_digest: hex::encode(bundle::spec_digest(&converted.spec)),
         calibration_texts: ranges.texts,
-        rows: rows(&converted.spec, &ranges),
+        rows: rows(&converted, &ranges),
         cost: costs(&converted.spec, embedding.input_kind())?,
         comparison,
     };
@@ -125,6 +125,28 @@ fn told(texts: Encoded, kind: &str, student: &Student) -> Vec<Sample> {
         log(&warning);
     }
     texts.samples
+}
+
+/// The ranges in the student's folder, those over training texts, or both together.
+fn ranges(options: &Options, student: &Student, training: &[Sample]) -> Result<Ranges> {
+    if !options.calibrate {
+        return Ok(student.stored_ranges()?);
+    }
+    // what is stored and cannot be read is said before the work
+    let stored = match student.stored_ranges() {
+        _ if options.replace_ranges => None,
+        Err(ConvertError::NoRanges { .. }) => None,
+        stored => Some(stored?),
+    };
+    let observed = calibrate(options, student, training)?;
+    Ok(match stored {
+        Some(stored) => {
+            log("note: the observed ranges widen those in calibration.json; --replace-ranges takes them alone");
+            student.check_ranges(&stored)?;
+            stored.merge(&observed)
+        }
+        None => observed,
+    })
 }
 
 fn calibrate(options: &Options, student: &Student, samples: &[Sample]) -> Result<Ranges> {

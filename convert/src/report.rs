@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model::{Curve, HeadRanges, InputKind, Opening, Plan, Ranges, Spec, Texts, token_class};
+use model::{Curve, InputKind, Opening, Plan, Ranges, Segment, Spec, Texts, token_class};
 use serde::Serialize;
 
 use crate::comparison::Comparison;
+use crate::conversion::Converted;
 use crate::error::ConvertError;
+use crate::headroom::factors;
 
 /// Token counts at which costs are told, as far as the model takes them.
 const TOKENS: [usize; 3] = [16, 128, 512];
@@ -48,8 +50,10 @@ pub struct Row {
     pub most: f64,
     /// Fractional bits.
     pub frac: i32,
-    /// Bits between the largest observed value and the largest that fits.
+    /// Bits between the largest observed value and the largest that fits; of a function, that it is right at.
     pub headroom: f64,
+    /// The same below the smallest observed value, of a function of positive numbers.
+    pub headroom_below: Option<f64>,
     /// Columns and harmonics of each class of a smooth function.
     pub series: Vec<SeriesOf>,
 }
@@ -98,75 +102,100 @@ pub(crate) fn costs(spec: &Arc<Spec>, kind: InputKind) -> Result<Vec<CostAt>, Co
 }
 
 /// One row an opened value whose range was observed.
-pub(crate) fn rows(spec: &Spec, ranges: &Ranges) -> Vec<Row> {
+pub(crate) fn rows(converted: &Converted, ranges: &Ranges) -> Vec<Row> {
+    let spec = &converted.spec;
     let mut rows = norm_rows(spec, ranges, 0).to_vec();
     for (l, (layer, seen)) in spec.layers.iter().zip(&ranges.layers).enumerate() {
         let name = format!("layer {l}");
         // squares and mixed values of the longest text
         let class = token_class(spec.shape.positions);
         let longest = spec.shape.positions as f64;
-        let neurons = seen.gelu.iter().fold(0.0f32, |most, v| most.max(*v));
         rows.extend([
             wire(&name, "query", seen.query, layer.query),
             wire(&name, "key", seen.key, layer.key),
             wire(&name, "value", seen.value, layer.value),
             wire(&name, "scores", seen.scores, layer.scores),
         ]);
-        // of all heads the one whose sums differ most
-        let ratio = |h: &HeadRanges| h.sum.hi / h.sum.lo;
-        let widest = (0..seen.heads.len()).max_by(|a, b| ratio(&seen.heads[*a]).total_cmp(&ratio(&seen.heads[*b])));
-        if let Some(h) = widest {
-            let (name, head, seen) = (format!("{name} head {h} (widest)"), &layer.heads[h], &seen.heads[h]);
+        for (h, (head, seen)) in layer.heads.iter().zip(&seen.heads).enumerate() {
+            let name = format!("{name} head {h}");
+            // a sum is read in units of the token class, hence between half and all of its mean
+            let ends = (f64::from(seen.sum.lo) / 2.0, f64::from(seen.sum.hi));
             rows.extend([
                 wire(&name, "squares", seen.squares, head.squares[class]),
-                curve(&name, "1/sum", (Some(seen.sum.lo), seen.sum.hi), &head.reciprocal),
+                positive(&name, "1/sum", &|v| 1.0 / v, ends, &head.reciprocal),
                 wire(&name, "squares x values", (f64::from(seen.mixed) * longest) as f32, head.mixed[class]),
             ]);
         }
         rows.push(wire(&name, "attention", seen.attention, layer.attention));
         rows.extend(norm_rows(spec, ranges, 2 * l + 1));
         rows.extend([
-            curve(&name, "GeLU", (None, neurons), &layer.gelu),
+            folded(&name, "GeLU", converted.orders[l].iter().map(|neuron| seen.gelu[*neuron]), &layer.gelu),
             wire(&name, "activation", seen.activation, layer.activation),
         ]);
         rows.extend(norm_rows(spec, ranges, 2 * l + 2));
     }
-    rows.push(curve("pooler", "tanh", (None, ranges.pooler), &spec.tanh));
+    rows.push(folded("pooler", "tanh", std::iter::once(ranges.pooler), &spec.tanh));
     rows.push(wire("classifier", "logits", ranges.logits, spec.logits));
     rows
 }
 
 fn norm_rows(spec: &Spec, ranges: &Ranges, norm: usize) -> [Row; 2] {
-    let (spec, seen) = (&spec.norms[norm], &ranges.norms[norm]);
+    let (shape, spec, seen) = (&spec.shape, &spec.norms[norm], &ranges.norms[norm]);
     let (layer, input, root) = match norm.checked_sub(1) {
         None => ("embedding".into(), "norm input", "norm 1/sqrt"),
         Some(n) if n % 2 == 0 => (format!("layer {}", n / 2), "attention norm input", "attention norm 1/sqrt"),
         Some(n) => (format!("layer {}", n / 2), "output norm input", "output norm 1/sqrt"),
     };
-    let sum = (Some(seen.square_sum.lo), seen.square_sum.hi);
-    [wire(&layer, input, seen.input, spec.input), curve(&layer, root, sum, &spec.inverse_root)]
+    let ends = (f64::from(seen.square_sum.lo), f64::from(seen.square_sum.hi));
+    let (width, eps) = (shape.width as f64, shape.eps);
+    let function = move |v: f64| (width / (v + width * eps)).sqrt();
+    [wire(&layer, input, seen.input, spec.input), positive(&layer, root, &function, ends, &spec.inverse_root)]
 }
 
 fn wire(layer: &str, place: &'static str, most: f32, opening: Opening) -> Row {
     let limit = f64::powi(2.0, opening.bits as i32 - 1 - opening.frac);
     let most = f64::from(most);
     let headroom = (limit / most).log2();
-    Row { layer: layer.into(), place, least: None, most, frac: opening.frac, headroom, series: Vec::new() }
+    let (least, headroom_below, series) = (None, None, Vec::new());
+    Row { layer: layer.into(), place, least, most, frac: opening.frac, headroom, headroom_below, series }
 }
 
-fn curve(layer: &str, place: &'static str, (least, most): (Option<f32>, f32), curve: &Curve) -> Row {
+/// `1/v` or `1/sqrt v`: how far below and above what was seen it still holds.
+fn positive(
+    layer: &str,
+    place: &'static str,
+    function: &dyn Fn(f64) -> f64,
+    (lo, hi): (f64, f64),
+    curve: &Curve,
+) -> Row {
+    let (below, above) = factors(curve, function, (lo, hi));
+    let series = series_of(curve);
+    let (least, headroom, headroom_below) = (Some(lo), above.log2(), Some(below.log2()));
+    Row { layer: layer.into(), place, least, most: hi, frac: curve.frac, headroom, headroom_below, series }
+}
+
+/// An even or odd function, which is folded back at half its period: of all columns the one that comes nearest to that.
+/// `seen` has a value a column in the order of the curve; one will do where all have the same.
+fn folded(layer: &str, place: &'static str, seen: impl Iterator<Item = f32>, curve: &Curve) -> Row {
+    let series = series_of(curve);
+    let halves = series.iter().flat_map(|s| std::iter::repeat_n(s.period / 2.0, s.columns));
+    let (mut most, mut room) = (0.0f64, f64::INFINITY);
+    for (seen, half) in seen.map(f64::from).zip(halves) {
+        most = most.max(seen);
+        room = room.min(half / seen);
+    }
+    let headroom = room.log2();
+    Row { layer: layer.into(), place, least: None, most, frac: curve.frac, headroom, headroom_below: None, series }
+}
+
+fn series_of(curve: &Curve) -> Vec<SeriesOf> {
     let period = |modulus_bits: u32| f64::powi(2.0, modulus_bits as i32 - curve.frac);
-    let series = curve.segments.iter().map(|s| SeriesOf {
+    let of = |s: &Segment| SeriesOf {
         columns: s.cols,
         harmonics: s.series.harmonics.len(),
         period: period(s.series.modulus_bits),
-    });
-    let series: Vec<SeriesOf> = series.collect();
-    // an even or odd function has half a period on each side
-    let widest = series.iter().map(|s| s.period).fold(0.0, f64::max);
-    let limit = if least.is_some() { widest } else { widest / 2.0 };
-    let (least, most) = (least.map(f64::from), f64::from(most));
-    Row { layer: layer.into(), place, least, most, frac: curve.frac, headroom: (limit / most).log2(), series }
+    };
+    curve.segments.iter().map(of).collect()
 }
 
 impl fmt::Display for Report {
@@ -174,8 +203,8 @@ impl fmt::Display for Report {
         let widest = self.rows.iter().map(|r| r.layer.len()).max().unwrap_or(0);
         writeln!(
             f,
-            "{:widest$}  {:21}  {:>22}  {:>4}  {:>9}  series (columns x harmonics)",
-            "layer", "value", "range", "frac", "head-room"
+            "{:widest$}  {:21}  {:>22}  {:>4}  {:>5}  {:>9}  series (columns x harmonics)",
+            "layer", "value", "range", "frac", "below", "above"
         )?;
         let mut above = "";
         for row in &self.rows {
@@ -187,9 +216,10 @@ impl fmt::Display for Report {
             };
             let series: Vec<String> = row.series.iter().map(|s| format!("{} x {}", s.columns, s.harmonics)).collect();
             let line = format!(
-                "{layer:widest$}  {:21}  {range:>22}  {:>4}  {:>4.1} bits  {}",
+                "{layer:widest$}  {:21}  {range:>22}  {:>4}  {:>5}  {:>4.1} bits  {}",
                 row.place,
                 row.frac,
+                row.headroom_below.map(|bits| format!("{bits:.1}")).unwrap_or_default(),
                 row.headroom,
                 series.join(", ")
             );

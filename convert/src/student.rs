@@ -70,6 +70,13 @@ impl Student {
     }
 }
 
+impl Student {
+    /// Refuses ranges of another model: they cannot be put together with ours.
+    pub(crate) fn check_ranges(&self, ranges: &Ranges) -> Result<(), ConvertError> {
+        Ok(model::check_ranges(self.shape(), ranges)?)
+    }
+}
+
 impl fmt::Debug for Student {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Student {{ folder: {:?}, weights: secret }}", self.folder)

@@ -92,7 +92,7 @@ impl Run<'_> {
                 computing.run(self, |input, peer, trace| {
                     // nothing restarts, so the input is not needed again
                     let (share, frac) = beaver::online(&this, key, dealt, take(input), peer, trace)?;
-                    Ok(Outcome::Logits { share, frac })
+                    Ok(Outcome::Logits { share, frac, certificates: Vec::new() })
                 })
             }
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bundle::ClientBundle;
-use model::{Cost, InputKind, Sample, Texts, one_hot};
+use model::{Cost, InputKind, Opening, Sample, Spec, Texts, one_hot};
 use mpc::{Party, deal_frames, join_outputs, share_input};
 use net::{HEADER_LEN, Link};
 use ring64::Key;
@@ -13,7 +13,7 @@ use ring64::Key;
 use crate::engine::{Engine, Planned};
 use crate::handshake::{Identity, Peer, call_while, fresh};
 use crate::message::{ControlError, PartReport, Report, Request, Role, kind, parse, send, send_bytes};
-use crate::party::output_shape;
+use crate::party::output_shapes;
 use crate::start::Start;
 use crate::watched::Hope;
 
@@ -61,8 +61,22 @@ impl Measured {
 pub struct Answer {
     /// One row a text.
     pub logits: Vec<Vec<f64>>,
+    /// How far each text's run was from its own promises; empty from an engine that does not check itself.
+    pub certificates: Vec<f64>,
     /// Cost.
     pub measured: Measured,
+}
+
+impl Answer {
+    /// Whether the answer to one text of the batch is one of a run that kept its promises; nothing where it cannot be known.
+    /// Logits beyond the spec's range are no answer either.
+    pub fn certified(&self, spec: &Spec, batch: &[Sample], at: usize) -> Option<bool> {
+        let certificate = *self.certificates.get(at)?;
+        let Opening { frac, bits } = spec.logits;
+        let most = f64::powi(2.0, bits as i32 - 1 - frac);
+        let within = self.logits[at].iter().all(|logit| logit.abs() < most);
+        Some(within && spec.certifies(batch[at].ids.len(), certificate))
+    }
 }
 
 impl fmt::Debug for Answer {
@@ -141,12 +155,13 @@ impl Client {
             return Err(ControlError::Unexpected { peer: Role::Party1.to_string(), reason }.into());
         }
         let (labels, frac) = (spec.shape.labels, self.engine.logits_frac(&spec));
-        let shape = output_shape(&spec, labels * batch.len(), frac);
-        let parts = join_outputs([&half0, &half1], &[shape]).context("a party sent a malformed half of the logits")?;
-        let logits = parts.concat();
+        let shapes = output_shapes(&spec, &texts, frac, self.engine.certifies());
+        let parts = join_outputs([&half0, &half1], &shapes).context("a party sent a malformed half of the logits")?;
+        let (logits, certificates) = parts.split_at(1);
         let measured =
             measure(&plan.cost(), spec.shape.layers + 2, (&first, &second), (ready - begin, ready.elapsed()))?;
-        Ok(Answer { logits: logits.chunks(labels).map(<[f64]>::to_vec).collect(), measured })
+        let logits = logits.concat().chunks(labels).map(<[f64]>::to_vec).collect();
+        Ok(Answer { logits, certificates: certificates.concat(), measured })
     }
 
     /// Says goodbye, so that all roles end.

@@ -164,6 +164,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether every answer comes with a certificate.
+    pub fn certifies(self) -> bool {
+        self == Engine::Masked
+    }
+
     /// The protocol and what it assumes, in a line.
     pub fn protocol(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::client::Measured;
 use crate::infer::{cost, say_engine, security};
 use crate::options::{Evaluate, Source as Flags};
+use crate::refused::Refused;
 use crate::results;
 use crate::session::Session;
 
@@ -44,14 +45,20 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let reference =
         student.as_deref().map(|folder| Reference::read(folder, &session.spec, &options.source)).transpose()?;
     let mut tally = Tally::new(&source, &target, &loaded.examples);
+    let mut refused = Refused::default();
     bar.set_length(encoded.samples.len() as u64);
     bar.set_message("classifying");
     let mut told = Instant::now();
     for batch in session.batches(&encoded.samples)? {
         let answer = session.classify(batch)?;
         tally.measured.add(&answer.measured);
-        for (sample, logits) in batch.iter().zip(answer.logits) {
-            tally.private.push(logits);
+        for (at, sample) in batch.iter().enumerate() {
+            let certified = answer.certified(&session.spec, batch, at);
+            if !refused.gives(certified, options.source.uncertified) {
+                continue;
+            }
+            tally.answered.push(refused.seen() - 1);
+            tally.private.push(answer.logits[at].clone());
             if let Some(reference) = &reference {
                 tally.float.push(reference.float(sample)?);
                 tally.clear.extend(reference.clear(sample)?);
@@ -73,6 +80,8 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         ("skipped", json!(loaded.skipped)),
         ("truncated", json!(encoded.truncated.len())),
         ("batch", json!(options.source.batch)),
+        ("certified", json!(engine.certifies().then_some(refused.texts().is_empty()))),
+        ("refused", json!(refused.texts())),
         ("security", security(engine)),
     ] {
         report[key] = value;
@@ -93,7 +102,8 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
             }
         }
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    refused.told(options.source.uncertified)
 }
 
 /// What to say where private answers are far from floating point's.
@@ -160,7 +170,11 @@ impl Reference {
             let message = format!("{} has another shape than the bundle's model", folder.display());
             return Err(coded(BAD_INPUT, message));
         }
-        let converted = student.stored_ranges().and_then(|ranges| convert::convert(&student, &ranges));
+        let converted = student.stored_ranges().and_then(|ranges| convert::convert(&student, &ranges)).map(|mut c| {
+            // what is accepted was worked out on the texts of that conversion, and changes no logit
+            Arc::make_mut(&mut c.spec).certificates = spec.certificates.clone();
+            c
+        });
         // a bundle that was calibrated on other texts has other scales: there is nothing to hold it against in fixed point
         let fixed = converted.ok().filter(|converted| *converted.spec == **spec);
         if fixed.is_none() {
@@ -190,6 +204,8 @@ struct Tally<'a> {
     source: &'a Source,
     target: &'a Target,
     truth: Vec<Label>,
+    /// Which of the texts have an answer; the others are in no score.
+    answered: Vec<usize>,
     private: Vec<Vec<f64>>,
     float: Vec<Vec<f64>>,
     clear: Vec<Vec<f64>>,
@@ -200,11 +216,13 @@ impl<'a> Tally<'a> {
     fn new(source: &'a Source, target: &'a Target, examples: &[Example]) -> Tally<'a> {
         let truth = examples.iter().map(|example| example.label).collect();
         let [private, float, clear] = [(); 3].map(|()| Vec::new());
-        Tally { source, target, truth, private, float, clear, measured: Measured::default() }
+        let (answered, measured) = (Vec::new(), Measured::default());
+        Tally { source, target, truth, answered, private, float, clear, measured }
     }
 
     fn judge(&self, logits: &[Vec<f64>]) -> Metrics {
-        self.source.judge(self.target, logits, &self.truth)
+        let truth: Vec<Label> = self.answered.iter().map(|at| self.truth[*at]).collect();
+        self.source.judge(self.target, logits, &truth)
     }
 
     /// Each way to compute the logits with the ending of its keys.
@@ -220,6 +238,7 @@ impl<'a> Tally<'a> {
     fn report(&self) -> Value {
         let mut report = json!({
             "samples": self.truth.len(),
+            "answered": self.answered.len(),
             "restarts": self.measured.restarts,
             "cost": cost(&self.measured),
             "seconds": {"offline": self.measured.offline_seconds, "online": self.measured.online_seconds},
@@ -266,7 +285,10 @@ impl<'a> Tally<'a> {
 
     /// What a person reads first.
     fn table(&self, report: &Value) -> Vec<(String, Value)> {
-        let mut keys = vec!["samples".to_string()];
+        let mut keys = vec!["samples".to_string(), "answered".to_string()];
+        if self.answered.is_empty() {
+            return keys.into_iter().map(|key| (key.clone(), report[&key].clone())).collect();
+        }
         let each = |name: &str| ["", "_float", "_clear"].map(|way| format!("{name}{way}"));
         keys.extend(self.judge(&self.private).named().into_keys().flat_map(each));
         keys.extend(["agreement", "labels_differ", "max_logit_diff"].into_iter().flat_map(each));

@@ -12,6 +12,7 @@ use crate::client::Measured;
 use crate::deployment::INSECURE_LOCAL;
 use crate::engine::Engine;
 use crate::options::Infer;
+use crate::refused::Refused;
 use crate::session::Session;
 use crate::texts::given;
 
@@ -40,19 +41,28 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
         bar.suspend(|| crate::log(&format!("warning: text {text} has more than {most} tokens; its end was cut off")));
     }
     let mut measured = Measured::default();
-    let mut results = Vec::new();
+    let (mut results, mut refused) = (Vec::new(), Refused::default());
     bar.set_message("classifying");
     for batch in session.batches(&encoded.samples)? {
         let answer = session.classify(batch)?;
         bar.inc(batch.len() as u64);
         measured.add(&answer.measured);
-        for (sample, logits) in batch.iter().zip(&answer.logits) {
-            let ranked = rank(&labels, logits, problem);
+        for (at, (sample, logits)) in batch.iter().zip(&answer.logits).enumerate() {
+            let certified = answer.certified(&session.spec, batch, at);
+            let given = refused.gives(certified, source.uncertified);
+            let ranked = if given { rank(&labels, logits, problem) } else { Vec::new() };
             if source.json {
-                let best = &ranked[0];
-                results.push(json!({
-                    "label": best.label, "score": best.score, "logits": logits, "tokens": sample.ids.len(),
-                }));
+                let mut result = json!({ "tokens": sample.ids.len(), "certified": certified });
+                if let Some(certificate) = answer.certificates.get(at) {
+                    let limit = session.spec.certificate_limit(sample.ids.len());
+                    result["certificate"] = json!({ "total": certificate, "limit": limit });
+                }
+                if let Some(best) = ranked.first() {
+                    result["label"] = json!(best.label);
+                    result["score"] = json!(best.score);
+                    result["logits"] = json!(logits);
+                }
+                results.push(result);
             } else {
                 let all = problem == ProblemType::Regression;
                 let top = if all { ranked.len() } else { ranked.len().min(options.top_k as usize) };
@@ -78,7 +88,8 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
         say_engine(&mut object, engine);
         writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?;
     }
-    Ok(())
+    out.flush()?;
+    refused.told(source.uncertified)
 }
 
 /// What a run cost, exactly.

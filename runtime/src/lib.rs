@@ -23,6 +23,7 @@ pub mod message;
 pub mod network;
 pub mod options;
 pub mod party;
+mod refused;
 mod results;
 pub mod schedule;
 pub mod session;

@@ -134,6 +134,10 @@ pub struct Source {
     /// Run functions that the student was not taught for: its answers mean nothing, what they cost does.
     #[arg(long)]
     pub force: bool,
+    /// Give answers that are not certified too: their values left the domains that the model was converted for, so logits may be
+    /// wrong.
+    #[arg(long)]
+    pub uncertified: bool,
     /// Most texts that share their rounds; fewer where memory or restarts would grow too large.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch: u32,

@@ -1,5 +1,6 @@
 //! A computing party: waits for the client's requests, asks the dealer for correlations, computes with the other party.
 
+use std::iter::once;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use bundle::PartyBundle;
 use cli::coded;
 use cli::exit::{GATE, LOST};
 use cli::memory::Memory;
-use model::{InputKind, Spec, Texts};
+use model::{CERTIFICATE_FRAC, InputKind, Spec, Texts};
 use mpc::{Agreement, DealtReader, Outcome, OutputShape, Party, mask_outputs};
 use net::{Frame, Link, Listener};
 use ring64::Key;
@@ -194,7 +195,9 @@ impl Server {
         for attempt in 0..MOST_ATTEMPTS {
             match self.attempt(&mut batch, attempt)? {
                 Outcome::Restart => batch.report.restarts += 1,
-                Outcome::Logits { share, frac } => return self.answer(&batch, attempt, share, frac),
+                Outcome::Logits { share, frac, certificates } => {
+                    return self.answer(&batch, attempt, (share, frac), &certificates);
+                }
             }
         }
         let planned = plan.cost().restart_probability;
@@ -242,8 +245,14 @@ impl Server {
         outcome
     }
 
-    fn answer(&mut self, batch: &Batch<'_>, attempt: u32, share: Vec<u64>, frac: i32) -> Result<()> {
-        let Batch { request, plan, ref report, .. } = *batch;
+    fn answer(
+        &mut self,
+        batch: &Batch<'_>,
+        attempt: u32,
+        (share, frac): (Vec<u64>, i32),
+        certificates: &[u64],
+    ) -> Result<()> {
+        let Batch { request, texts, plan, ref report, .. } = *batch;
         let agreement = Agreement {
             bundle: self.identity.bundle,
             spec: self.identity.spec,
@@ -253,8 +262,10 @@ impl Server {
             attempt,
             nonces: self.nonces,
         };
-        let shape = output_shape(&self.spec, share.len(), frac);
-        let half = mask_outputs(self.party, agreement.output_key(&self.output_root), vec![(share, shape)]);
+        let shapes = output_shapes(&self.spec, texts, frac, !certificates.is_empty());
+        let shares = once(share).chain(certificates.iter().map(|word| vec![*word]));
+        let parts = shares.zip(shapes).collect();
+        let half = mask_outputs(self.party, agreement.output_key(&self.output_root), parts);
         send(&mut self.client, kind::REPORT, request, attempt, report)?;
         Ok(send_bytes(&mut self.client, kind::OUTPUT, request, attempt, half)?)
     }
@@ -270,10 +281,16 @@ struct Batch<'a> {
     report: Report,
 }
 
-/// How logits are opened to the client.
-pub fn output_shape(spec: &Spec, count: usize, frac: i32) -> OutputShape {
+/// How the output is opened to the client: the logits of all texts, and where they come with certificates each text's own.
+pub fn output_shapes(spec: &Spec, texts: &Texts, frac: i32, certified: bool) -> Vec<OutputShape> {
     let kept = frac.min(spec.logits.frac);
-    OutputShape { count, drop: (frac - kept) as u32, frac: kept }
+    let logits = OutputShape { count: spec.shape.labels * texts.len(), drop: (frac - kept) as u32, frac: kept };
+    let certificate = |tokens: &usize| {
+        let frac = spec.certificate_frac(*tokens);
+        OutputShape { count: 1, drop: (CERTIFICATE_FRAC - frac) as u32, frac }
+    };
+    let certificates = texts.lengths().iter().filter(|_| certified).map(certificate);
+    once(logits).chain(certificates).collect()
 }
 
 /// Looks whether a role that should be silent is still connected.

@@ -277,6 +277,14 @@ impl Arithmetic for Weighing {
         if self.phase == Phase::Online { self.scale.words(rows) } else { self.nothing() }
     }
 
+    fn opened_row_sums(&mut self, _: &Held, rows: usize, _: usize) -> Held {
+        self.scale.words(rows)
+    }
+
+    fn affine(&mut self, x: Held, _: u64, _: u64) -> Held {
+        x
+    }
+
     fn offset(&mut self, x: Held, _: u64) -> Held {
         x
     }

@@ -23,6 +23,8 @@ pub const HUB: i32 = 8;
 pub const UNWRITABLE: i32 = 9;
 /// The address to listen on is taken.
 pub const TAKEN: i32 = 10;
+/// An answer is not certified, and was not given.
+pub const UNCERTIFIED: i32 = 11;
 /// Stopped by Ctrl-C.
 pub const INTERRUPTED: i32 = 130;
 

@@ -8,15 +8,26 @@
 //!
 //! Cost: 8 dealt bytes and one opened word a defect, 8 dealt bytes a text, no round.
 
+use std::ops::RangeInclusive;
+
+use crate::choose::ChooseError;
 use crate::engine::{Block, Engine, Function, Opened, Site};
 use crate::fixed::{Arithmetic, Fixed, Form, Value};
-use crate::shape::Texts;
+use crate::shape::{TOKEN_CLASSES, Texts, token_class};
 use crate::spec::{Opening, Spec};
 
 /// How defects are opened: units of a millionth, and a range in which every answer that is accepted lies.
 pub(crate) const DEFECT: Opening = Opening { frac: 20, bits: 14 };
 /// Fractional bits of a certificate's share: sums of squares of opened defects.
 pub const CERTIFICATE_FRAC: i32 = 2 * DEFECT.frac;
+/// Fractional bits of certificates as clients read them: of the coarsest, the most that is accepted is 2^-7, below 1e-2.
+pub const CERTIFICATE_FRACS: RangeInclusive<i32> = 9..=CERTIFICATE_FRAC;
+/// Units of a certificate that are accepted; a right answer has none or one, the second and third are room for rounding.
+const ACCEPTED_UNITS: f64 = 4.0;
+/// How far above the certificate of an ordinary text the bound is.
+pub const ORDINARY: f64 = 10.0;
+/// Class of lengths from which on the bound is as large as it may be.
+const FULL_CLASS: i32 = 7;
 /// Fractional bits of a defect's share, before it is opened.
 const SHARE_FRAC: i32 = 44;
 /// The same where the epsilon of a LayerNorm is seen: it is multiplied by an integer of its own, which must not be small.
@@ -125,7 +136,44 @@ impl<E: Engine> Checks<E> {
     }
 }
 
+/// How large certificates may be, by token class, where the squared defects of a row come to so much in the mean. Rows that
+/// are off by so much that logits would be were never seen with less than this bound in all; up to 2^7 tokens the bound is
+/// proportional to the tokens, so that one row alone cannot be far off. An ordinary text stays ten times below it.
+pub(crate) fn certificate_fracs(of_a_row: f64) -> Result<Vec<i32>, ChooseError> {
+    let frac = |class: usize| {
+        let expected = of_a_row * f64::powi(2.0, class as i32);
+        let enough = (ACCEPTED_UNITS / (ORDINARY * expected)).log2().floor();
+        let finest = CERTIFICATE_FRACS.start() + (FULL_CLASS - class as i32).max(0);
+        if enough < f64::from(*CERTIFICATE_FRACS.start()) {
+            return Err(ChooseError::Range {
+                place: format!("a text of {} tokens", 1 << class),
+                what: "expected sum of squared defects of all series",
+                value: expected,
+                limit: ACCEPTED_UNITS * f64::powi(2.0, -CERTIFICATE_FRACS.start()) / ORDINARY,
+                cure: "arguments of 1/sqrt and 1/sum spread too far for series this good: train with distill's --range-penalty and --short-texts, or calibrate on other texts",
+            });
+        }
+        Ok(finest.min(enough as i32))
+    };
+    (0..TOKEN_CLASSES).map(frac).collect()
+}
+
 impl Spec {
+    /// Fractional bits at which the client reads the certificate of a text of so many tokens.
+    pub fn certificate_frac(&self, tokens: usize) -> i32 {
+        self.certificates[token_class(tokens)]
+    }
+
+    /// The largest certificate with which the answer to a text of so many tokens is accepted.
+    pub fn certificate_limit(&self, tokens: usize) -> f64 {
+        ACCEPTED_UNITS * f64::powi(2.0, -self.certificate_frac(tokens))
+    }
+
+    /// Whether a certificate is one of a right answer. A sum of squares that wrapped is negative, or too large.
+    pub fn certifies(&self, tokens: usize, certificate: f64) -> bool {
+        (0.0..=self.certificate_limit(tokens)).contains(&certificate)
+    }
+
     /// Fractional bits of the share of a LayerNorm's defect, and whether its epsilon is a part of the relation that can be
     /// seen: `sum(normal^2) / width + epsilon r^2 = 1`.
     fn norm_defect_frac(&self, norm: usize) -> (i32, bool) {

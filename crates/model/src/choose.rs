@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::activation::Activation;
 use crate::bert::InputKind;
 use crate::calibrate::{HeadRanges, LayerRanges, NormRanges, Ranges, Span};
+use crate::certificate::certificate_fracs;
 use crate::engine::norm_name;
 use crate::fit::{Problem, Terms};
 use crate::plan::Plan;
-use crate::positive::Positive;
+use crate::positive::{Fitted, Positive};
 use crate::ranges::check;
 use crate::shape::{Shape, TOKEN_CLASSES, Texts};
 use crate::spec::{Curve, HeadSpec, LayerSpec, NormSpec, ONE_HOT, Opening, SPEC_VERSION, Segment, Spec, SpecError};
@@ -87,15 +88,22 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     check(shape, ranges)?;
     let unusual = ranges.unusual.as_deref();
     unusual.map_or(Ok(()), |unusual| check(shape, unusual))?;
-    let norms: Vec<NormSpec> = (ranges.norms.iter().enumerate())
-        .map(|(n, r)| norm(shape, n, r, unusual.map(|u| &u.norms[n])))
-        .collect::<Result<_, _>>()?;
+    // mean squares of all defects of a row
+    let mut defects = 0.0;
+    let mut norms = Vec::new();
+    for (n, r) in ranges.norms.iter().enumerate() {
+        let (norm, defect) = norm(shape, n, r, unusual.map(|u| &u.norms[n]))?;
+        norms.push(norm);
+        defects += defect;
+    }
     let mut layers = Vec::new();
     let mut orders = Vec::new();
     for (l, r) in ranges.layers.iter().enumerate() {
         let unusual = unusual.map(|u| &u.layers[l]);
         let (gelu, order) = gelu_curve(l, r, unusual, shape.activation)?;
-        layers.push(layer(l, r, unusual, gelu)?);
+        let (layer, defect) = layer(l, r, unusual, gelu)?;
+        layers.push(layer);
+        defects += defect;
         orders.push(order);
     }
     let most = reach(ranges.pooler, unusual.map(|u| u.pooler)) + 0.5;
@@ -110,6 +118,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         tanh: tanh_curve(shape.width, most)?,
         pooled: Opening { frac: WIRE_FRAC, bits: WIRE_FRAC as u32 + 2 },
         logits: Opening { frac: WIRE_FRAC, bits: logits + 2 },
+        certificates: certificate_fracs(defects)?,
         norms,
         layers,
     };
@@ -138,7 +147,12 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     Ok(Choice { spec: Arc::unwrap_or_clone(spec), orders })
 }
 
-fn norm(shape: &Shape, n: usize, ranges: &NormRanges, unusual: Option<&NormRanges>) -> Result<NormSpec, ChooseError> {
+fn norm(
+    shape: &Shape,
+    n: usize,
+    ranges: &NormRanges,
+    unusual: Option<&NormRanges>,
+) -> Result<(NormSpec, f64), ChooseError> {
     let width = shape.width as f64;
     let function = |v: f64| (width / (v + width * shape.eps)).sqrt();
     let (seen, unusual) = (ends(ranges.square_sum), unusual.map(|u| ends(u.square_sum)));
@@ -146,20 +160,27 @@ fn norm(shape: &Shape, n: usize, ranges: &NormRanges, unusual: Option<&NormRange
     let deviation = (positive.least().0 / width).sqrt();
     let frac = (WIRE_FRAC - log2_floor(deviation)).clamp(6, 24);
     positive.from = 2 * frac;
-    let (inverse_root, inverse_deviation) = positive.curve()?;
-    Ok(NormSpec {
+    let Fitted { curve: inverse_root, out: inverse_deviation, mean_square } = positive.curve()?;
+    let spec = NormSpec {
         input: Opening { frac, bits: bits(f64::from(ranges.input), frac) },
         inverse_root,
         inverse_deviation,
         normal: Opening { frac: WIRE_FRAC, bits: signed_bits(width.sqrt() * 1.05, WIRE_FRAC) },
-    })
+    };
+    // a row's square sum is off by twice as much as the root
+    Ok((spec, 4.0 * mean_square))
 }
 
-fn layer(l: usize, r: &LayerRanges, unusual: Option<&LayerRanges>, gelu: Curve) -> Result<LayerSpec, ChooseError> {
+fn layer(
+    l: usize,
+    r: &LayerRanges,
+    unusual: Option<&LayerRanges>,
+    gelu: Curve,
+) -> Result<(LayerSpec, f64), ChooseError> {
     let wire = |most: f32| Opening { frac: WIRE_FRAC, bits: bits(f64::from(most), WIRE_FRAC) };
     let heads = r.heads.iter().enumerate().map(|(h, r)| head(l, h, r, unusual.map(|u| &u.heads[h])));
-    let heads = heads.collect::<Result<_, _>>()?;
-    Ok(LayerSpec {
+    let (heads, defects): (Vec<_>, Vec<f64>) = heads.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let spec = LayerSpec {
         query: wire(r.query),
         key: wire(r.key),
         value: wire(r.value),
@@ -168,10 +189,11 @@ fn layer(l: usize, r: &LayerRanges, unusual: Option<&LayerRanges>, gelu: Curve) 
         attention: wire(r.attention),
         gelu,
         activation: wire(r.activation),
-    })
+    };
+    Ok((spec, defects.iter().sum()))
 }
 
-fn head(l: usize, h: usize, r: &HeadRanges, unusual: Option<&HeadRanges>) -> Result<HeadSpec, ChooseError> {
+fn head(l: usize, h: usize, r: &HeadRanges, unusual: Option<&HeadRanges>) -> Result<(HeadSpec, f64), ChooseError> {
     // a sum is read in units of the token class, hence between half and all of its mean
     let of = |r: &HeadRanges| (f64::from(r.sum.lo) / 2.0, f64::from(r.sum.hi));
     let positive = Positive {
@@ -181,7 +203,7 @@ fn head(l: usize, h: usize, r: &HeadRanges, unusual: Option<&HeadRanges>) -> Res
         unusual: unusual.map(of),
         from: 2 * WIRE_FRAC,
     };
-    let (reciprocal, reciprocal_out) = positive.curve()?;
+    let Fitted { curve: reciprocal, out: reciprocal_out, mean_square } = positive.curve()?;
     let squares_most = f64::from(r.squares) * HEADROOM;
     // a head whose values are all zero: one unit of an ordinary wire has a logarithm
     let mixed_most = (f64::from(r.mixed) * HEADROOM).max(f64::powi(2.0, -WIRE_FRAC));
@@ -195,7 +217,7 @@ fn head(l: usize, h: usize, r: &HeadRanges, unusual: Option<&HeadRanges>) -> Res
         let unit = (WIRE_FRAC + 1 - log2_floor(positive.least().0)).clamp(0, WIRE_FRAC + frac);
         mixed.push(Opening { frac: unit - class, bits: signed_bits(mixed_most, unit) });
     }
-    Ok(HeadSpec { squares, reciprocal, reciprocal_out, mixed })
+    Ok((HeadSpec { squares, reciprocal, reciprocal_out, mixed }, mean_square))
 }
 
 fn gelu_curve(

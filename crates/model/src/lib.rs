@@ -37,7 +37,7 @@ pub use calibrate::{
     CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, SHORT, Span, calibrate, calibrate_unusual,
     shortened, stretched_count,
 };
-pub use certificate::{CERTIFICATE_FRAC, Checks, Classified};
+pub use certificate::{CERTIFICATE_FRAC, CERTIFICATE_FRACS, Checks, Classified, ORDINARY};
 pub use choose::{Choice, ChooseError, choose};
 pub use clear::{
     Clear, ClearError, QuantiseError, Quantised, Words, assemble, clear_certified, clear_logits, clear_trace,
@@ -56,6 +56,7 @@ pub use float::{Float, FloatTrace, Observer};
 pub use fold::{FoldError, Folded, Matrix, Tensors, fold};
 pub use functions::{Functions, Operation};
 pub use plan::{Cost, Demand, OPENING_FRAME, Plan, opening_frames};
+pub use ranges::check as check_ranges;
 pub use sample::{Sample, SampleError, embed, one_hot};
 pub use series::Series;
 pub use shape::{MOST_ROWS, MOST_TEXTS, Shape, TOKEN_CLASSES, Texts, TextsError, token_class};

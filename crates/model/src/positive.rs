@@ -41,6 +41,14 @@ pub(crate) struct Positive<'a> {
     pub(crate) from: i32,
 }
 
+/// A function as it is run.
+pub(crate) struct Fitted {
+    pub(crate) curve: Curve,
+    pub(crate) out: Opening,
+    /// Mean square of the relative error over the arguments that were seen.
+    pub(crate) mean_square: f64,
+}
+
 /// A domain with the scale and the period that follow from it.
 #[derive(Clone, Copy, PartialEq)]
 struct Domain {
@@ -73,8 +81,8 @@ impl Positive<'_> {
         (self.seen.0 / DOMAIN_HEADROOM, self.seen.1 * DOMAIN_HEADROOM)
     }
 
-    /// The curve, and how its result is opened.
-    pub(crate) fn curve(&self) -> Result<(Curve, Opening), ChooseError> {
+    /// The curve, how its result is opened, and how far its results are from what they should be.
+    pub(crate) fn curve(&self) -> Result<Fitted, ChooseError> {
         let least = Domain::of(self.least(), self.from);
         let fewest = COUNTS.partition_point(|c| (*c as f64) < (least.ends.1 / least.ends.0).sqrt());
         let fewest = fewest.min(COUNTS.len() - 1);
@@ -94,7 +102,23 @@ impl Positive<'_> {
         let (domain, fit, scale) = self.widened(least, fit.count(), error).unwrap_or((least, fit, scale));
         let series = fit.rounded(domain.modulus_bits, BITS.0, BITS.1, scale);
         let out = Opening { frac: 18 - scale, bits: 20 };
-        Ok((Curve { frac: domain.frac, segments: vec![Segment { cols: 1, series }] }, out))
+        let mean_square = self.mean_square(&fit, domain, scale, out);
+        Ok(Fitted { curve: Curve { frac: domain.frac, segments: vec![Segment { cols: 1, series }] }, out, mean_square })
+    }
+
+    /// Mean square of the relative error over the arguments that were seen: the fit's, and that of opening the result.
+    fn mean_square(&self, fit: &Fit, domain: Domain, scale: i32, out: Opening) -> f64 {
+        let (lo, hi) = self.seen;
+        let points = 400;
+        let at = |i: usize| lo * (hi / lo).powf(i as f64 / (points - 1) as f64);
+        // rounding at random to a unit has a mean square of a sixth
+        let rounding = f64::powi(2.0, -2 * out.frac) / 6.0;
+        let square = |v: f64| {
+            let right = (self.function)(v);
+            let error = fit.at(v, domain.period()) * f64::powi(2.0, scale) - right;
+            (error * error + rounding) / (right * right)
+        };
+        (0..points).map(|i| square(at(i))).sum::<f64>() / points as f64
     }
 
     /// A wider domain at no more than one step of harmonics more: towards what unusual texts need below and as far up as the

@@ -11,7 +11,7 @@ const MOST: f32 = 1e9;
 const MOST_SUM: f32 = 1e12;
 
 /// Refuses ranges of another model, and numbers that are none.
-pub(crate) fn check(shape: &Shape, ranges: &Ranges) -> Result<(), ChooseError> {
+pub fn check(shape: &Shape, ranges: &Ranges) -> Result<(), ChooseError> {
     count("version", ranges.version as usize, CALIBRATION_VERSION as usize)?;
     count("number of layers", ranges.layers.len(), shape.layers)?;
     count("number of LayerNorms", ranges.norms.len(), shape.norms())?;

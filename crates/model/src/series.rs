@@ -64,6 +64,13 @@ impl Series {
         Harmonics { multiples: &self.harmonics, cosines: &self.cosines, sines: &self.sines }
     }
 
+    /// The function of a number with `frac` fractional bits in the phase; nothing where it has no such phase.
+    pub fn at(&self, v: f64, frac: i32) -> Option<f64> {
+        let phase = ring64::encode(v, frac)? & ring64::low_bits(self.modulus_bits);
+        let words = self.evaluate(&[phase]);
+        words.first().map(|word| ring64::decode(*word, self.out_frac()))
+    }
+
     /// The function of phases in clear, at [`Series::out_frac`].
     pub fn evaluate(&self, phase: &[u64]) -> Vec<u64> {
         let mut sum = vec![0; phase.len()];

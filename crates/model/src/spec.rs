@@ -7,14 +7,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bert::InputKind;
-use crate::certificate::DEFECT;
+use crate::certificate::{CERTIFICATE_FRACS, DEFECT};
 use crate::config::{MOST_EPS, MOST_SHIFT, shift_is_sound};
 use crate::engine::{Function, Site, Weight};
 use crate::series::Series;
 use crate::shape::{Shape, TOKEN_CLASSES, token_class};
 
 /// The format that this program reads and writes.
-pub const SPEC_VERSION: u32 = 2;
+pub const SPEC_VERSION: u32 = 3;
 
 /// How a value is opened: `frac` fractional bits, `|x| 2^frac < 2^(bits-1)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +122,8 @@ pub struct Spec {
     pub pooled: Opening,
     /// Logits, as the client receives them.
     pub logits: Opening,
+    /// Fractional bits of certificates as the client reads them, by token class: a unit is a quarter of the most that is accepted.
+    pub certificates: Vec<i32>,
 }
 
 /// Why a spec cannot be run.
@@ -308,6 +310,16 @@ impl Spec {
             self.check_curve(&format!("norm {n}: inverse root"), &norm.inverse_root, 1)?;
         }
         self.check_curve("pooler", &self.tanh, s.width)?;
+        count("number of token classes with a certificate", self.certificates.len(), TOKEN_CLASSES)?;
+        if let Some(got) = self.certificates.iter().find(|frac| !CERTIFICATE_FRACS.contains(frac)) {
+            let (least, most) = (CERTIFICATE_FRACS.start(), CERTIFICATE_FRACS.end());
+            let expected = format!("{least} to {most}");
+            return Err(SpecError::Shape {
+                what: "fractional bits of a certificate".into(),
+                got: got.to_string(),
+                expected,
+            });
+        }
         self.check_scales()
     }
 
