@@ -51,9 +51,10 @@ impl Tiny {
 
     fn classify(&self, settings: &Settings, batch: &[Sample]) -> Answer {
         let mut deployment = Deployment::start_with(program(), &self.folder(), settings).unwrap();
-        let answer = deployment.classify(batch).unwrap();
+        // an attempt that restarts, which is rare, cannot be held against a plan
+        let answer = (0..8).map(|_| deployment.classify(batch).unwrap()).find(|answer| answer.measured.restarts == 0);
         deployment.finish().unwrap();
-        answer
+        answer.expect("eight restarts in a row")
     }
 
     fn plan(&self, engine: Engine, batch: &[Sample]) -> Planned {
