@@ -12,6 +12,7 @@ use model::{InputKind, Spec, Texts};
 use mpc::{Agreement, DealtReader, Outcome, OutputShape, Party, mask_outputs};
 use net::{Frame, Link, Listener};
 use ring64::Key;
+use zeroize::Zeroizing;
 
 use crate::attempt::{Computing, Run, Weights, key};
 use crate::engine::{Engine, Planned};
@@ -192,9 +193,10 @@ impl Server {
         self.admit(request, &texts, &plan)?;
         let mut batch = Batch { request, texts: &texts, plan: &plan, input: None, report: Report::default() };
         for attempt in 0..MOST_ATTEMPTS {
-            match self.attempt(&mut batch, attempt)? {
+            let agreement = self.identity.agreement(self.nonces, plan.digest(), request, attempt);
+            match self.attempt(&mut batch, &agreement)? {
                 Outcome::Restart => batch.report.restarts += 1,
-                Outcome::Logits { share, frac } => return self.answer(&batch, attempt, share, frac),
+                Outcome::Logits { share, frac } => return self.answer(batch, &agreement, share, frac),
             }
         }
         let planned = plan.cost().restart_probability;
@@ -223,13 +225,17 @@ impl Server {
         Err(refusal)
     }
 
-    /// One attempt with fresh correlations: a key and, at P1, the dealt stream.
-    fn attempt(&mut self, batch: &mut Batch<'_>, number: u32) -> Result<Outcome> {
+    /// One attempt with fresh correlations: a key and, at P1, the dealt stream. The dealer gives them to parties only that
+    /// agree with it, and so with each other.
+    fn attempt(&mut self, batch: &mut Batch<'_>, agreement: &Agreement) -> Result<Outcome> {
         let Server { party, spec, kind, weights, peer, dealer, client, schedule, hold, .. } = self;
         let Batch { request, texts, plan, input, report } = batch;
-        let (request, begin, before) = (*request, Instant::now(), dealer.counters());
-        let demand = Demand { lengths: texts.lengths().to_vec(), plan: hex::encode(plan.digest()) };
+        let (request, number, begin, before) = (*request, agreement.attempt, Instant::now(), dealer.counters());
+        let (lengths, plan_digest) = (texts.lengths().to_vec(), hex::encode(agreement.plan));
+        let demand = Demand { lengths, plan: plan_digest, agreement: hex::encode(agreement.digest()) };
         send(dealer, kind::DEMAND, request, number, &demand)?;
+        let secret = Zeroizing::new(fresh::<32>().context("no randomness from the operating system")?);
+        send_bytes(dealer, kind::SECRET, request, number, secret.to_vec())?;
         let key = key(dealer.expect(kind::KEY, request, number, 0, Some(32))?)?;
         let (party, kind, schedule, hold) = (*party, *kind, *schedule, *hold);
         let run = Run { party, spec, texts, kind, request, number, schedule, hold, begin };
@@ -242,21 +248,14 @@ impl Server {
         outcome
     }
 
-    fn answer(&mut self, batch: &Batch<'_>, attempt: u32, share: Vec<u64>, frac: i32) -> Result<()> {
-        let Batch { request, plan, ref report, .. } = *batch;
-        let agreement = Agreement {
-            bundle: self.identity.bundle,
-            spec: self.identity.spec,
-            plan: plan.digest(),
-            session: self.identity.session,
-            request,
-            attempt,
-            nonces: self.nonces,
-        };
+    /// Report and half of the logits, each under the digest of what was agreed: the client adds only what belongs together.
+    fn answer(&mut self, batch: Batch<'_>, agreement: &Agreement, share: Vec<u64>, frac: i32) -> Result<()> {
+        let (digest, (request, attempt)) = (agreement.digest(), (agreement.request, agreement.attempt));
         let shape = output_shape(&self.spec, share.len(), frac);
         let half = mask_outputs(self.party, agreement.output_key(&self.output_root), vec![(share, shape)]);
-        send(&mut self.client, kind::REPORT, request, attempt, report)?;
-        Ok(send_bytes(&mut self.client, kind::OUTPUT, request, attempt, half)?)
+        let report = Report { agreement: hex::encode(digest), ..batch.report };
+        send(&mut self.client, kind::REPORT, request, attempt, &report)?;
+        Ok(send_bytes(&mut self.client, kind::OUTPUT, request, attempt, [&digest[..], &half].concat())?)
     }
 }
 
