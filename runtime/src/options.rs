@@ -243,7 +243,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Refuses to run without consent. A folder that no deployment could use is named first: it is wrong with other flags too.
+    /// Refuses to run without consent. Parts that lie together are named first: no deployment may have them so.
     pub fn consented(&self, role: Role) -> Result<()> {
         if self.insecure_local {
             return Ok(());
