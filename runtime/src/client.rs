@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bundle::ClientBundle;
+use cli::coded;
+use cli::exit::GATE;
 use model::{Cost, InputKind, Opening, Sample, Spec, Texts, one_hot};
 use mpc::{Party, deal_frames, join_outputs, share_input};
 use net::{HEADER_LEN, Link};
@@ -16,6 +18,9 @@ use crate::message::{ControlError, PartReport, Report, Request, Role, kind, pars
 use crate::party::output_shapes;
 use crate::start::Start;
 use crate::watched::Hope;
+
+/// Bytes of the digest of an agreement before each half of the logits.
+const DIGEST: usize = 32;
 
 /// What a batch cost, as the parties measured it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -147,20 +152,22 @@ impl Client {
         let ready = Instant::now();
         send_bytes(&mut self.parties[0], kind::INPUT, request, 0, seed.as_bytes().to_vec())?;
         send_bytes(&mut self.parties[1], kind::INPUT, request, 0, rest)?;
-        let (first, attempt, half0) = self.receive(Party::Zero, request)?;
-        let (second, other, half1) = self.receive(Party::One, request)?;
-        if attempt != other {
-            let reason =
-                format!("answers attempt {other}, party0 attempt {attempt}: such halves do not belong together");
-            return Err(ControlError::Unexpected { peer: Role::Party1.to_string(), reason }.into());
-        }
+        let answers = [self.receive(Party::Zero, request)?, self.receive(Party::One, request)?];
+        check_agreement(&answers)?;
+        let [first, second] = &answers;
         let (labels, frac) = (spec.shape.labels, self.engine.logits_frac(&spec));
         let shapes = output_shapes(&spec, &texts, frac, self.engine.certifies());
-        let parts = join_outputs([&half0, &half1], &shapes).context("a party sent a malformed half of the logits")?;
+        let parts = join_outputs([first.half(), second.half()], &shapes)
+            .context("a party sent a malformed half of the logits")?;
         let (logits, certificates) = parts.split_at(1);
-        let measured =
-            measure(&plan.cost(), spec.shape.layers + 2, (&first, &second), (ready - begin, ready.elapsed()))?;
-        let logits = logits.concat().chunks(labels).map(<[f64]>::to_vec).collect();
+        let logits: Vec<Vec<f64>> = logits.concat().chunks(labels).map(<[f64]>::to_vec).collect();
+        // where there are certificates, logits beyond the range take theirs away from their own text alone; what was run for
+        // its cost alone is no answer to begin with
+        if !self.engine.certifies() && self.engine.functions().fit_two_quad() {
+            check_range(&logits, spec.logits)?;
+        }
+        let reports = (&first.report, &second.report);
+        let measured = measure(&plan.cost(), spec.shape.layers + 2, reports, (ready - begin, ready.elapsed()))?;
         Ok(Answer { logits, certificates: certificates.concat(), measured })
     }
 
@@ -173,7 +180,7 @@ impl Client {
         Ok(())
     }
 
-    fn receive(&mut self, party: Party, request: u64) -> Result<(Report, u32, Vec<u8>)> {
+    fn receive(&mut self, party: Party, request: u64) -> Result<Half> {
         let link = &mut self.parties[party.index()];
         let frame = link.recv()?;
         let attempt = frame.header.attempt;
@@ -182,8 +189,12 @@ impl Client {
             return Err(ControlError::Unexpected { peer: link.peer().to_string(), reason }.into());
         }
         let report = parse(link.peer(), "report", &frame.payload)?;
-        let half = link.expect(kind::OUTPUT, request, attempt, 0, None)?;
-        Ok((report, attempt, half))
+        let output = link.expect(kind::OUTPUT, request, attempt, 0, None)?;
+        if output.len() < DIGEST {
+            let reason = format!("sent an output of {} bytes, without its agreement", output.len());
+            return Err(ControlError::Unexpected { peer: link.peer().to_string(), reason }.into());
+        }
+        Ok(Half { attempt, report, output })
     }
 
     /// The input's values at the scale of its wire.
@@ -228,6 +239,60 @@ fn await_ready(party: &mut Peer, request: u64) -> Result<(), ControlError> {
     }
 }
 
+/// What a party answers.
+struct Half {
+    attempt: u32,
+    report: Report,
+    /// The digest of what was agreed, then half of the logits; not shorter than the digest.
+    output: Vec<u8>,
+}
+
+impl Half {
+    fn half(&self) -> &[u8] {
+        &self.output[DIGEST..]
+    }
+}
+
+/// Refuses halves that were not computed under one agreement: their sum would be uniform words, or the difference of two masks.
+fn check_agreement(answers: &[Half; 2]) -> Result<()> {
+    let unexpected =
+        |role: Role, reason: String| Err(ControlError::Unexpected { peer: role.to_string(), reason }.into());
+    let [zero, one] = answers;
+    if zero.attempt != one.attempt {
+        let reason = format!(
+            "answers attempt {}, party0 attempt {}: such halves do not belong together",
+            one.attempt, zero.attempt
+        );
+        return unexpected(Role::Party1, reason);
+    }
+    for (role, answer) in [Role::Party0, Role::Party1].into_iter().zip(answers) {
+        if answer.report.agreement != hex::encode(&answer.output[..DIGEST]) {
+            return unexpected(role, "reports on another agreement than that of its half of the logits".into());
+        }
+    }
+    if zero.report.agreement != one.report.agreement {
+        let reason =
+            "answers under another agreement than party0: such halves do not belong together; start all roles anew";
+        return unexpected(Role::Party1, reason.into());
+    }
+    Ok(())
+}
+
+/// Refuses logits beyond what the spec says of them: halves that do not add up to an answer are uniform words.
+fn check_range(logits: &[Vec<f64>], range: Opening) -> Result<()> {
+    let limit = f64::from(range.bits as i32 - 1 - range.frac).exp2();
+    let Some(text) = logits.iter().position(|logits| !logits.iter().all(|logit| logit.abs() < limit)) else {
+        return Ok(());
+    };
+    // the values themselves are no answer, and what they are must not be taken for one
+    let message = format!(
+        "text {} of its batch has logits beyond {limit}, which this model does not give: the answer is wrong and is not shown; try \
+         again, and where it stays so, have the model converted again with --calibrate on texts like this one",
+        text + 1
+    );
+    Err(coded(GATE, message))
+}
+
 /// The slower party of each operation.
 fn slower(zero: &[PartReport; 4], one: &[PartReport; 4]) -> [PartReport; 4] {
     std::array::from_fn(|at| zero[at].slower(&one[at]))
@@ -267,4 +332,24 @@ fn measure(
         anyhow::ensure!(got <= most, "the parties report {got} {what}, at most {most} were planned");
     }
     Ok(measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn tokens_and_answers_do_not_print() {
+        let token = Key::from_bytes([0xab; 32]);
+        let (session, bundle, spec, nonce) = ([1; 16], [2; 16], [3; 32], [4; 32]);
+        let identity = Identity { role: Role::Client, token, session, bundle, spec, nonce };
+        let start = Start { token: hex::encode([0xab; 32]), session: hex::encode(session), peers: BTreeMap::new() };
+        let answer = Answer { logits: vec![vec![1234.5]], measured: Measured::default() };
+        for printed in [format!("{identity:?}"), format!("{start:?}"), format!("{answer:?}")] {
+            let secrets = ["abab", "171, 171", "ABAB", "1234"];
+            assert!(printed.contains("redacted") && secrets.iter().all(|s| !printed.contains(s)), "{printed}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use mpc::Agreement;
 use net::{Frame, Header, Limits, Link, Listener, Named, NetError, Shaped, TcpLink, connect};
 use ring64::Key;
 use sha2::{Digest, Sha256};
@@ -64,6 +65,12 @@ impl Identity {
             spec: hex::encode(self.spec),
             nonce: hex::encode(self.nonce),
         }
+    }
+
+    /// What this role holds to be agreed for an attempt; `nonces` are those of P0, P1 and the dealer.
+    pub fn agreement(&self, nonces: [[u8; 32]; 3], plan: [u8; 32], request: u64, attempt: u32) -> Agreement {
+        let Identity { bundle, spec, session, .. } = *self;
+        Agreement { bundle, spec, plan, session, request, attempt, nonces }
     }
 
     /// What every frame of this session carries.

@@ -41,16 +41,18 @@ fn run(command: &Command) -> Result<()> {
         #[cfg(feature = "bench")]
         Command::Bench(options) => runtime::bench::run(options, &mut Output(stdout().lock())),
         Command::Party(options) => {
+            let role = if options.index == 0 { Role::Party0 } else { Role::Party1 };
+            options.child.consented(role)?;
             let settings = Settings { link: options.link, ..options.child.running.settings()? };
             let parent = Parent::watch()?;
             // what can be wrong here is found before anybody waits for this role
             let listener = Listener::loopback(options.port)?;
             let bundle = PartyBundle::open(&options.child.bundle, usize::from(options.index))?;
-            let role = if options.index == 0 { Role::Party0 } else { Role::Party1 };
             ready(role, listener.local_addr().port())?;
             party::serve(&listener, bundle, &parent.start(settings.deadline)?, &settings)
         }
         Command::Dealer(options) => {
+            options.child.consented(Role::Dealer)?;
             let settings = options.child.running.settings()?;
             let parent = Parent::watch()?;
             let bundle = DealerBundle::open(&options.child.bundle)?;

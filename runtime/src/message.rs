@@ -30,10 +30,12 @@ pub mod kind {
     pub const KEY: u8 = 25;
     /// No more requests.
     pub const BYE: u8 = 26;
+    /// Party to dealer: fresh bytes for the key of its streams. Never compared, printed, or told to the other party.
+    pub const SECRET: u8 = 27;
 }
 
 /// Version of the control protocol.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Longest control message in bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -74,12 +76,16 @@ pub struct Demand {
     pub lengths: Vec<usize>,
     /// Digest of the plan, in hexadecimal.
     pub plan: String,
+    /// Digest of the whole agreement ([`mpc::Agreement::digest`]), in hexadecimal.
+    pub agreement: String,
 }
 
 /// What one party measured of a request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
+    /// Digest of the agreement under which the answer was computed, in hexadecimal.
+    pub agreement: String,
     /// Attempts beyond the first.
     pub restarts: u32,
     /// Rounds with the other party, over all attempts.

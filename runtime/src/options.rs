@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+use bundle::{Role, check_alone};
 use clap::{Args, Parser, Subcommand};
+use cli::coded;
+use cli::exit::USAGE;
 use cli::memory::Memory;
 use convert::Who;
 use datasets::{DataFlags, Length};
@@ -231,9 +234,9 @@ pub struct Child {
     /// This role's part of the bundle.
     #[arg(long, value_name = "DIR")]
     pub bundle: PathBuf,
-    /// Consent to run on loopback with a one-time token in place of certificates, which protects nothing. Required until
-    /// deployments between machines are built.
-    #[arg(long, required = true)]
+    /// Consent to run on loopback with a one-time token in place of certificates, beside other roles' parts of the bundle,
+    /// which protects nothing. Required until deployments between machines are built.
+    #[arg(long)]
     pub insecure_local: bool,
     /// The only core that this role is to use, by its number in the system.
     #[arg(long, hide = true, value_name = "N")]
@@ -241,6 +244,21 @@ pub struct Child {
     /// How it is run.
     #[command(flatten)]
     pub running: Running,
+}
+
+impl Child {
+    /// Refuses to run without consent. Parts that lie together are named first: no deployment may have them so.
+    pub fn consented(&self, role: Role) -> Result<()> {
+        if self.insecure_local {
+            return Ok(());
+        }
+        check_alone(&self.bundle, role)?;
+        let message = format!(
+            "{role} runs on loopback only, with a one-time token in place of certificates, which protects nothing; say \
+             --insecure-local to run it so: deployments between machines are not built yet"
+        );
+        Err(coded(USAGE, message))
+    }
 }
 
 impl Command {
@@ -261,5 +279,39 @@ impl Options {
     /// Parses a command line, the program's name first. Flags may be spelt with `_` for `-`.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
         Options::try_parse_from(cli::dashed(args))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use cli::exit::BAD_INPUT;
+
+    use super::*;
+    use crate::exit::code_of;
+
+    #[test]
+    fn a_role_without_consent_is_refused_and_its_neighbours_are_named_first() {
+        let root = tempfile::tempdir().unwrap();
+        for part in ["party0", "dealer"] {
+            fs::create_dir(root.path().join(part)).unwrap();
+        }
+        let own = root.path().join("party0").display().to_string();
+        let refusal = |flags: &[&str]| {
+            let args = ["runtime", "party", "--index", "0", "--bundle", &own].into_iter().chain(flags.iter().copied());
+            match Options::from_args(args.map(OsString::from)).unwrap().command {
+                Command::Party(options) => {
+                    options.child.consented(Role::Party0).map_err(|e| (code_of(&e), e.to_string()))
+                }
+                _ => Ok(()),
+            }
+        };
+        let (code, message) = refusal(&[]).unwrap_err();
+        assert!(code == USAGE && message.contains("say --insecure-local"), "{message}");
+        fs::write(root.path().join("dealer").join("seeds"), [0; 64]).unwrap();
+        let (code, message) = refusal(&[]).unwrap_err();
+        assert!(code == BAD_INPUT && message.contains("dealer's part"), "{message}");
+        assert_eq!(refusal(&["--insecure-local"]), Ok(()));
     }
 }

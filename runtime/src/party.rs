@@ -13,6 +13,7 @@ use model::{CERTIFICATE_FRAC, InputKind, Spec, Texts};
 use mpc::{Agreement, DealtReader, Outcome, OutputShape, Party, mask_outputs};
 use net::{Frame, Link, Listener};
 use ring64::Key;
+use zeroize::Zeroizing;
 
 use crate::attempt::{Computing, Run, Weights, key};
 use crate::engine::{Engine, Planned};
@@ -193,10 +194,11 @@ impl Server {
         self.admit(request, &texts, &plan)?;
         let mut batch = Batch { request, texts: &texts, plan: &plan, input: None, report: Report::default() };
         for attempt in 0..MOST_ATTEMPTS {
-            match self.attempt(&mut batch, attempt)? {
+            let agreement = self.identity.agreement(self.nonces, plan.digest(), request, attempt);
+            match self.attempt(&mut batch, &agreement)? {
                 Outcome::Restart => batch.report.restarts += 1,
                 Outcome::Logits { share, frac, certificates } => {
-                    return self.answer(&batch, attempt, (share, frac), &certificates);
+                    return self.answer(batch, &agreement, (share, frac), &certificates);
                 }
             }
         }
@@ -226,13 +228,17 @@ impl Server {
         Err(refusal)
     }
 
-    /// One attempt with fresh correlations: a key and, at P1, the dealt stream.
-    fn attempt(&mut self, batch: &mut Batch<'_>, number: u32) -> Result<Outcome> {
+    /// One attempt with fresh correlations: a key and, at P1, the dealt stream. The dealer gives them to parties only that
+    /// agree with it, and so with each other.
+    fn attempt(&mut self, batch: &mut Batch<'_>, agreement: &Agreement) -> Result<Outcome> {
         let Server { party, spec, kind, weights, peer, dealer, client, schedule, hold, .. } = self;
         let Batch { request, texts, plan, input, report } = batch;
-        let (request, begin, before) = (*request, Instant::now(), dealer.counters());
-        let demand = Demand { lengths: texts.lengths().to_vec(), plan: hex::encode(plan.digest()) };
+        let (request, number, begin, before) = (*request, agreement.attempt, Instant::now(), dealer.counters());
+        let (lengths, plan_digest) = (texts.lengths().to_vec(), hex::encode(agreement.plan));
+        let demand = Demand { lengths, plan: plan_digest, agreement: hex::encode(agreement.digest()) };
         send(dealer, kind::DEMAND, request, number, &demand)?;
+        let secret = Zeroizing::new(fresh::<32>().context("no randomness from the operating system")?);
+        send_bytes(dealer, kind::SECRET, request, number, secret.to_vec())?;
         let key = key(dealer.expect(kind::KEY, request, number, 0, Some(32))?)?;
         let (party, kind, schedule, hold) = (*party, *kind, *schedule, *hold);
         let run = Run { party, spec, texts, kind, request, number, schedule, hold, begin };
@@ -245,29 +251,21 @@ impl Server {
         outcome
     }
 
+    /// Report and half of the output, each under the digest of what was agreed: the client adds only what belongs together.
     fn answer(
         &mut self,
-        batch: &Batch<'_>,
-        attempt: u32,
+        batch: Batch<'_>,
+        agreement: &Agreement,
         (share, frac): (Vec<u64>, i32),
         certificates: &[u64],
     ) -> Result<()> {
-        let Batch { request, texts, plan, ref report, .. } = *batch;
-        let agreement = Agreement {
-            bundle: self.identity.bundle,
-            spec: self.identity.spec,
-            plan: plan.digest(),
-            session: self.identity.session,
-            request,
-            attempt,
-            nonces: self.nonces,
-        };
-        let shapes = output_shapes(&self.spec, texts, frac, !certificates.is_empty());
+        let (digest, (request, attempt)) = (agreement.digest(), (agreement.request, agreement.attempt));
+        let shapes = output_shapes(&self.spec, batch.texts, frac, !certificates.is_empty());
         let shares = once(share).chain(certificates.iter().map(|word| vec![*word]));
-        let parts = shares.zip(shapes).collect();
-        let half = mask_outputs(self.party, agreement.output_key(&self.output_root), parts);
-        send(&mut self.client, kind::REPORT, request, attempt, report)?;
-        Ok(send_bytes(&mut self.client, kind::OUTPUT, request, attempt, half)?)
+        let half = mask_outputs(self.party, agreement.output_key(&self.output_root), shares.zip(shapes).collect());
+        let report = Report { agreement: hex::encode(digest), ..batch.report };
+        send(&mut self.client, kind::REPORT, request, attempt, &report)?;
+        Ok(send_bytes(&mut self.client, kind::OUTPUT, request, attempt, [&digest[..], &half].concat())?)
     }
 }
 

@@ -272,6 +272,13 @@ fn cases() -> Vec<Case> {
             &["not enough memory", "party0", "dealer"],
         ),
         case(
+            "a role that can read another one's part",
+            NOTHING,
+            "runtime party --index 0 --bundle {root}/bundle/party0",
+            3,
+            &["bundle/party0: party0 can read", "party1's part", "--insecure-local"],
+        ),
+        case(
             "functions that masked wires do not have",
             NOTHING,
             "runtime infer --bundle {root}/bundle --text w5 --functions secformer",

@@ -22,7 +22,7 @@ use roles::between::{Moment, Told, Watch, kill, own_folder, stand_before};
 use roles::{DEADLINE, PATIENCE, all_gone, convert};
 use runtime::deployment::Deployment;
 use runtime::exit::code_of;
-use runtime::message::kind::{DEMAND, HELLO, INPUT, KEY, OUTPUT, OUTPUT_ROOT, READY, REPORT, REQUEST};
+use runtime::message::kind::{DEMAND, HELLO, INPUT, KEY, OUTPUT, OUTPUT_ROOT, READY, REPORT, REQUEST, SECRET};
 
 const ROLES: [&str; 3] = ["party0", "party1", "dealer"];
 
@@ -95,6 +95,7 @@ fn moments(rounds: u32) -> Vec<(&'static str, Moment)> {
         ("the end of the handshakes", moment("party0", "party1", OUTPUT_ROOT, 0)),
         ("the request", moment("client", "party0", REQUEST, 0)),
         ("the demand", moment("party0", "dealer", DEMAND, 0)),
+        ("the fresh secret", moment("party1", "dealer", SECRET, 0)),
         ("the keys", moment("dealer", "party0", KEY, 0)),
         ("the begin of dealing", moment("dealer", "party1", DEAL, 0)),
         ("the midst of dealing", moment("dealer", "party1", DEAL, 1)),

@@ -156,7 +156,7 @@ fn each_mistake_has_a_message_and_an_exit_code() {
     let latin1 = place.write("latin1", b"caf\xe9\n");
     let three = place.write("three", "w4\tw5\nw4\tw5\tw6\n");
     let none = place.write("none", "");
-    let cases: [(&[&str], &[u8], i32, &str); 22] = [
+    let cases: [(&[&str], &[u8], i32, &str); 23] = [
         (&["infer", "--model", &model], b"", 2, "no text"),
         (&["infer", "--model", &model, "--text", " "], b"", 2, "text 1 is empty"),
         (&["infer", "--model", &model, "--text", "w4", "--text-pair", ""], b"", 2, "text 1 is empty (--text-pair)"),
@@ -179,6 +179,7 @@ fn each_mistake_has_a_message_and_an_exit_code() {
         (&["infer", "--bundle", &empty, "--model", &model, "--text", "w4"], b"", 2, "cannot be used with"),
         (&["evaluate", "--task", "sst3", "--data-dir", &glue], b"", 2, "sst3"),
         (&["party", "--index", "0", "--bundle", &empty], b"", 2, "--insecure-local"),
+        (&["dealer", "--bundle", &empty], b"", 2, "--insecure-local"),
     ];
     for (args, input, code, message) in cases {
         let output = runtime(&place, args, input);

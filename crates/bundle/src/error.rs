@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::layout::Role;
+
 /// Why a bundle cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,6 +64,22 @@ pub enum BundleError {
         path: PathBuf,
         /// Something that no bundle holds.
         got: String,
+    },
+    /// A role can read what another one must not share with it.
+    #[error(
+        "{}: {own} can read {} there, which is of {other}'s part; two parts in one hand undo the masks: keep each part on a \
+         machine of its own, or at least readable by its own user only, or say --insecure-local, which protects nothing",
+        .folder.display(), .found.display()
+    )]
+    NotAlone {
+        /// The role's own part.
+        folder: PathBuf,
+        /// The role.
+        own: Role,
+        /// Whose part it can read.
+        other: Role,
+        /// A file of that part.
+        found: PathBuf,
     },
     /// What should be written does not fit together.
     #[error("cannot write the bundle: {what} is {got}; expected {expected}")]

@@ -10,6 +10,7 @@
 //! place or nothing; [`PartyBundle`], [`DealerBundle`] and [`ClientBundle`] read a part and check every byte of it before
 //! its first use.
 
+mod alone;
 mod error;
 mod folder;
 mod layout;
@@ -20,6 +21,7 @@ mod table;
 mod tensors;
 mod write;
 
+pub use alone::check_alone;
 pub use error::BundleError;
 pub use layout::{Embedding, Expected, MOST_WORDS, Role, expected_tensors};
 pub use manifest::{BundleId, FORMAT, FORMAT_VERSION, spec_digest};

@@ -4,6 +4,7 @@ use hkdf::Hkdf;
 use model::Plan;
 use ring64::Key;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::weights::Party;
 
@@ -27,47 +28,43 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// The key of a party's streams, from the dealer's root. P1's is independent of P0's.
-    pub fn stream_key(&self, root: &Key, party: Party) -> Key {
-        self.derive(
-            root,
-            match party {
-                Party::Zero => b"masked-wire streams of P0",
-                Party::One => b"masked-wire streams of P1",
-            },
-        )
+    /// The key of a party's streams, from the dealer's root and the fresh secret that this party told the dealer for this
+    /// attempt. Either alone is enough: a generator that fails at the dealer repeats no key, nor does a party that was restored.
+    /// P1's is independent of P0's.
+    pub fn stream_key(&self, root: &Key, secret: &Key, party: Party) -> Key {
+        let label: &[u8] = match party {
+            Party::Zero => b"masked-wire streams of P0",
+            Party::One => b"masked-wire streams of P1",
+        };
+        self.derive(Some(root), secret, label)
     }
 
-    /// The key that masks the logits on their way to the client, from a root that the dealer never has.
+    /// The key that masks what the client gets, from a root that the dealer never has. Derived once an attempt.
     pub fn output_key(&self, root: &Key) -> Key {
-        self.derive(root, b"masked-wire output mask")
+        self.derive(None, root, b"masked-wire output mask")
     }
 
-    fn derive(&self, root: &Key, label: &[u8]) -> Key {
-        let mut key = [0; 32];
-        let (request, attempt) = (self.request.to_le_bytes(), self.attempt.to_le_bytes());
-        // fixed lengths after the label, whose length comes first: injective
-        let length = [label.len() as u8];
-        let info: [&[u8]; 11] = [
-            &length,
-            label,
-            &self.bundle,
-            &self.spec,
-            &self.plan,
-            &self.session,
-            &request,
-            &attempt,
-            &self.nonces[0],
-            &self.nonces[1],
-            &self.nonces[2],
-        ];
-        let expanded = Hkdf::<Sha256>::new(None, root.as_bytes()).expand_multi_info(&info, &mut key);
+    /// What a role tells others, so that they know that they agree. It says nothing secret.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.encoded(b"masked-wire agreement")).into()
+    }
+
+    fn derive(&self, salt: Option<&Key>, secret: &Key, label: &[u8]) -> Key {
+        let mut key = Zeroizing::new([0; 32]);
+        let extracted = Hkdf::<Sha256>::new(salt.map(|salt| &salt.as_bytes()[..]), secret.as_bytes());
+        let expanded = extracted.expand(&self.encoded(label), &mut *key);
         assert!(expanded.is_ok(), "HKDF-SHA256 gives up to 8160 bytes, 32 were asked for");
-        let derived = Key::from_bytes(key);
-        // best effort: `black_box` keeps the store from being dropped
-        key.fill(0);
-        std::hint::black_box(&key);
-        derived
+        Key::from_bytes(*key)
+    }
+
+    /// All of it, for one purpose. Fixed lengths after the label, whose length comes first: injective.
+    fn encoded(&self, label: &[u8]) -> Vec<u8> {
+        let Agreement { bundle, spec, plan, session, request, attempt, nonces } = self;
+        let (request, attempt) = (request.to_le_bytes(), attempt.to_le_bytes());
+        let [zero, one, dealer] = nonces;
+        let length = [label.len() as u8];
+        let parts: [&[u8]; 11] = [&length, label, bundle, spec, plan, session, &request, &attempt, zero, one, dealer];
+        parts.concat()
     }
 }
 
@@ -80,10 +77,12 @@ pub fn plan_digest(plan: &Plan) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
-    #[test]
-    fn every_part_of_the_agreement_changes_every_key() {
+    /// One agreement, and others that each differ from it in one part.
+    fn variants() -> Vec<Agreement> {
         let base = Agreement {
             bundle: [0; 16],
             spec: [0; 32],
@@ -93,7 +92,6 @@ mod tests {
             attempt: 0,
             nonces: [[0; 32]; 3],
         };
-        let root = Key::from_bytes([7; 32]);
         let mut variants = vec![base; 10];
         variants[1].bundle[15] = 1;
         variants[2].spec[0] = 1;
@@ -102,12 +100,50 @@ mod tests {
         variants[5].request = 1;
         variants[6].attempt = 1;
         (0..3).for_each(|i| variants[7 + i].nonces[i][0] = 1);
-        let mut keys = std::collections::BTreeSet::new();
+        variants
+    }
+
+    fn key(byte: u8) -> Key {
+        Key::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn every_part_of_the_agreement_changes_every_key_and_the_digest() {
+        let variants = variants();
+        let mut seen = BTreeSet::new();
         for variant in &variants {
-            keys.insert(*variant.stream_key(&root, Party::Zero).as_bytes());
-            keys.insert(*variant.stream_key(&root, Party::One).as_bytes());
-            keys.insert(*variant.output_key(&root).as_bytes());
+            seen.insert(*variant.stream_key(&key(7), &key(8), Party::Zero).as_bytes());
+            seen.insert(*variant.stream_key(&key(7), &key(8), Party::One).as_bytes());
+            seen.insert(*variant.output_key(&key(8)).as_bytes());
+            seen.insert(variant.digest());
         }
-        assert_eq!(keys.len(), 3 * variants.len());
+        assert_eq!(seen.len(), 4 * variants.len());
+    }
+
+    /// A dealer whose generator always gives the same root, and a party that was restored from an image and gives the same
+    /// secret: either is harmless while the other is fresh.
+    #[test]
+    fn a_fresh_root_or_a_fresh_secret_makes_a_fresh_key() {
+        let agreement = variants()[0];
+        let mut keys = BTreeSet::new();
+        for (root, secret) in [(1, 2), (1, 3), (4, 2), (2, 1)] {
+            for party in [Party::Zero, Party::One] {
+                keys.insert(*agreement.stream_key(&key(root), &key(secret), party).as_bytes());
+            }
+        }
+        assert_eq!(keys.len(), 8);
+    }
+
+    #[test]
+    fn the_encoding_has_one_length_and_tells_fields_apart() {
+        let lengths: BTreeSet<_> = variants().iter().map(|v| v.encoded(b"label").len()).collect();
+        assert_eq!(Vec::from_iter(lengths), [1 + 5 + 16 + 32 + 32 + 16 + 8 + 4 + 3 * 32]);
+        let base = variants()[0];
+        // the same byte in neighbouring fields, at their common edge
+        let (mut early, mut late) = (base, base);
+        early.spec[31] = 1;
+        late.plan[0] = 1;
+        assert_ne!(early.digest(), late.digest());
+        assert_ne!(base.encoded(b"ab"), base.encoded(b"a"));
     }
 }

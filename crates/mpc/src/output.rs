@@ -3,7 +3,7 @@
 //! Raw shares of logits would let the dealer, posing as a client, solve for the classifier. P0 sends the top K bits of
 //! `y_0 + s + 2^d - 1`, P1 those of `y_1 - s`, with `s` from a key that the dealer never has; the client adds.
 
-use ring64::{Key, PackError, Prg, decode, low_bits, pack, packed_len, unpack, unpack_add};
+use ring64::{Key, PackError, Prg, add_assign, decode, low_bits, pack, packed_len, sub_assign, unpack, unpack_add};
 
 use crate::weights::Party;
 
@@ -37,17 +37,23 @@ impl OutputShape {
 pub fn mask_outputs(party: Party, key: Key, parts: Vec<(Vec<u64>, OutputShape)>) -> Vec<u8> {
     let mut stream = Prg::new(&key, STREAM);
     let mut packed = Vec::with_capacity(parts.iter().map(|(_, shape)| shape.bytes()).sum());
-    for (mut share, shape) in parts {
-        match party {
-            Party::Zero => {
-                stream.add_to(&mut share);
-                share.iter_mut().for_each(|w| *w = w.wrapping_add(low_bits(shape.drop)));
-            }
-            Party::One => stream.subtract_from(&mut share),
-        }
-        pack(&share, shape.drop, shape.kept(), &mut packed);
+    for (share, shape) in parts {
+        let mask = stream.words(share.len());
+        half(party, share, &mask, &shape, &mut packed);
     }
     packed
+}
+
+/// A party's half of one part under a mask, appended to `packed`.
+fn half(party: Party, mut share: Vec<u64>, mask: &[u64], shape: &OutputShape, packed: &mut Vec<u8>) {
+    match party {
+        Party::Zero => {
+            add_assign(&mut share, mask);
+            share.iter_mut().for_each(|w| *w = w.wrapping_add(low_bits(shape.drop)));
+        }
+        Party::One => sub_assign(&mut share, mask),
+    }
+    pack(&share, shape.drop, shape.kept(), packed);
 }
 
 /// The values of all parts, from both halves.
@@ -116,5 +122,81 @@ mod tests {
             assert!(join_outputs([&zero, wrong], &[LOGITS, TOTALS]).is_err());
         }
         assert!(join_outputs([&zero, &one], &[LOGITS]).is_err());
+    }
+
+    /// Words of a half, without the bits that are dropped.
+    fn words(half: &[u8], shape: &OutputShape) -> Vec<u64> {
+        let mut words = vec![0; shape.count];
+        unpack(half, shape.kept(), &mut words).unwrap();
+        words
+    }
+
+    /// What a party sends is nowhere its bare share, and the difference is uniform: each bit is set half of the time.
+    #[test]
+    fn what_each_party_sends_is_masked_in_every_word_and_bit() {
+        const COUNT: usize = 4096;
+        let shapes =
+            [OutputShape { count: COUNT, drop: 16, frac: 12 }, OutputShape { count: COUNT, drop: 3, frac: 12 }];
+        let share = Prg::new(&key(1), 0).words(COUNT);
+        for party in [Party::Zero, Party::One] {
+            let sent = mask_outputs(party, key(2), shapes.iter().map(|shape| (share.clone(), *shape)).collect());
+            let (first, second) = sent.split_at(shapes[0].bytes());
+            for (part, shape) in [first, second].into_iter().zip(&shapes) {
+                let bare = share.iter().map(|w| w >> shape.drop);
+                let masks = words(part, shape).into_iter().zip(bare).map(|(sent, bare)| sent.wrapping_sub(bare));
+                let masks: Vec<u64> = masks.map(|mask| mask & low_bits(shape.kept())).collect();
+                // the offset of P0 carries by one at most: no mask is that small but by a chance of 2^-34
+                assert!(masks.iter().all(|mask| *mask > 1), "{party} sends a bare share");
+                for bit in 0..shape.kept() {
+                    let set = masks.iter().filter(|mask| *mask >> bit & 1 == 1).count();
+                    // eight standard deviations
+                    assert!(set.abs_diff(COUNT / 2) < 8 * 32, "{party}: bit {bit} is set {set} times in {COUNT}");
+                }
+            }
+        }
+    }
+
+    /// Shares of zero are sent as the mask itself: over both parts it is one stream, read on, and no word of it comes twice.
+    #[test]
+    fn a_second_part_goes_on_where_the_first_one_ended() {
+        let shapes = [OutputShape { count: 300, drop: 0, frac: 0 }, OutputShape { count: 300, drop: 0, frac: 0 }];
+        let zeros = || shapes.iter().map(|shape| (vec![0; shape.count], *shape)).collect();
+        let sent = mask_outputs(Party::Zero, key(2), zeros());
+        let (first, second) = sent.split_at(shapes[0].bytes());
+        let mut all = [words(first, &shapes[0]), words(second, &shapes[1])].concat();
+        assert_eq!(all, Prg::new(&key(2), STREAM).words(600));
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 600, "a word of the mask serves twice");
+        // as one part it is the same mask: how the output is cut changes nothing that is sent
+        let whole = OutputShape { count: 600, ..shapes[0] };
+        assert_eq!(mask_outputs(Party::Zero, key(2), vec![(vec![0; 600], whole)]), sent);
+    }
+
+    /// The client's view says nothing but the logits: for any other shares of them there is a mask, as likely as this one, under
+    /// which both halves are the same bytes. And one half says nothing at all: there is one for any other logits.
+    #[test]
+    fn other_shares_and_other_logits_give_the_same_bytes_under_another_mask() {
+        let shape = OutputShape { count: 256, drop: 16, frac: 12 };
+        let uniform = |number| Prg::new(&key(7), number).words(shape.count);
+        let plus = |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b)).collect::<Vec<_>>();
+        let minus = |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(a, b)| a.wrapping_sub(*b)).collect::<Vec<_>>();
+        let send = |party, share: &[u64], mask: &[u64]| {
+            let mut packed = Vec::new();
+            half(party, share.to_vec(), mask, &shape, &mut packed);
+            packed
+        };
+        let (zero, one, mask) = (uniform(0), uniform(1), uniform(2));
+        let seen = [send(Party::Zero, &zero, &mask), send(Party::One, &one, &mask)];
+
+        let other = uniform(3);
+        let rest = minus(&plus(&zero, &one), &other);
+        let coupled = plus(&mask, &minus(&zero, &other));
+        assert_ne!(coupled, mask);
+        assert_eq!([send(Party::Zero, &other, &coupled), send(Party::One, &rest, &coupled)], seen);
+
+        let (other, mask_of_one) = (uniform(4), plus(&mask, &minus(&uniform(4), &one)));
+        assert_eq!(send(Party::Zero, &other, &plus(&mask, &minus(&zero, &other))), seen[0]);
+        assert_eq!(send(Party::One, &other, &mask_of_one), seen[1]);
     }
 }

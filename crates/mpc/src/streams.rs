@@ -61,3 +61,41 @@ fn stream(demand: u64, purpose: Purpose) -> u64 {
     };
     demand << 8 | purpose
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const PURPOSES: [Purpose; 4] = [Purpose::Mask, Purpose::Right, Purpose::Dealt, Purpose::Second];
+
+    /// Small numbers of demands, as plans have them, numbers about each power of two, and random ones.
+    fn demands() -> BTreeSet<u64> {
+        let near_powers = (0..56u32).flat_map(|bit| [(1u64 << bit) - 1, 1 << bit, (1 << bit) + 1]);
+        let random = Prg::new(&Key::from_bytes([5; 32]), 0).words_below_bits(20_000, 56);
+        (0..20_000).chain(near_powers).chain(random).filter(|demand| *demand < 1 << 56).collect()
+    }
+
+    #[test]
+    fn no_two_purposes_of_any_demands_share_a_stream() {
+        let demands = demands();
+        assert!(demands.len() > 39_000);
+        let numbers = demands.iter().flat_map(|demand| PURPOSES.map(|purpose| stream(*demand, purpose)));
+        assert_eq!(numbers.collect::<BTreeSet<_>>().len(), PURPOSES.len() * demands.len());
+    }
+
+    /// What the sums and differences of streams are made of is what is drawn.
+    #[test]
+    fn words_that_are_added_or_subtracted_are_those_of_the_stream() {
+        let mut key = Key::from_bytes([6; 32]);
+        let kernel = Kernel::detect();
+        for (demand, purpose) in [(0, Purpose::Mask), (130, Purpose::Right), (1 << 40, Purpose::Second)] {
+            let words = key.words(demand, purpose, 9, kernel);
+            let (mut sum, mut difference) = (vec![0; 9], words.clone());
+            key.add_to(demand, purpose, &mut sum, kernel);
+            key.subtract_from(demand, purpose, &mut difference, kernel);
+            assert_eq!((sum, difference), (words, vec![0; 9]));
+        }
+    }
+}

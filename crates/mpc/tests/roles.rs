@@ -4,7 +4,7 @@
 mod world;
 
 use model::{InputKind, Quantised, Weight};
-use mpc::{DealtReader, MpcError, Party, PartyWeights, Trace};
+use mpc::{DealtReader, MpcError, Outcome, Party, PartyWeights, Trace};
 use net::{Link, memory_pair};
 use world::{Network, World, config, sample, split, stream_keys};
 
@@ -51,6 +51,16 @@ fn correlations_of_one_attempt_do_not_serve_another() {
         mpc::online(&world.as_attempt(0, 1), of_first, &mut world.inputs[0].clone(), &mut peer, &mut Trace::default());
     assert!(matches!(refused, Err(MpcError::Role { party: Party::Zero, .. })), "{refused:?}");
     assert_eq!(peer.counters().frames_sent, 0);
+}
+
+#[test]
+fn correlations_and_shares_do_not_print() {
+    let [zero, _] = stream_keys(SEED);
+    let printed = format!("{:?}", world().prepare(0, zero, None).unwrap());
+    assert!(printed.contains("redacted") && printed.len() < 60, "{printed}");
+    let word = 0x0123_4567_89ab_cdef_u64;
+    let printed = format!("{:?}", Outcome::Logits { share: vec![word; 3], frac: 12 });
+    assert!(!printed.contains(&word.to_string()) && !printed.contains("123456789abcdef"), "{printed}");
 }
 
 /// A world in which P0's weights were changed.

@@ -120,7 +120,7 @@ fn attempt_keys(plan: &Plan, attempt: u32, nonce: u8) -> [Key; 2] {
         attempt,
         nonces: [[nonce; 32]; 3],
     };
-    [Party::Zero, Party::One].map(|party| agreement.stream_key(&key(SEED), party))
+    [Party::Zero, Party::One].map(|party| agreement.stream_key(&key(SEED), &key(SEED + 1), party))
 }
 
 fn streams(plan: &Plan, attempt: u32, nonce: u8) -> [Chosen; 2] {
