@@ -101,9 +101,12 @@ fn assert_refused(error: &anyhow::Error, reason: &str) {
     assert!(format!("{error:#}").contains(reason), "{error:#}");
 }
 
+/// Request and attempt.
+type Demanded = (u64, u32);
+
 #[test]
 fn a_demand_is_dealt_once_and_an_older_one_never() {
-    let burnt: [(&[(u64, u32)], (u64, u32)); 4] =
+    let burnt: [(&[Demanded], Demanded); 4] =
         [(&[(1, 0)], (1, 0)), (&[(1, 0), (1, 1)], (1, 0)), (&[(1, 0), (2, 0)], (1, 1)), (&[(3, 2)], (2, 7))];
     for (served, again) in burnt {
         let error = dealing(|asking| {
@@ -183,6 +186,9 @@ fn keys_follow_from_the_root_the_partys_secret_and_the_whole_agreement() {
     assert_ne!(code_of(&error), REFUSED, "{error:#}");
 }
 
+/// A party's report and output.
+type Answered = (Report, Vec<u8>);
+
 /// A dealer and a client, played by the test, with whichever parties are real.
 struct Serving<'s> {
     stage: &'s Stage,
@@ -229,7 +235,7 @@ impl<'s> Serving<'s> {
     }
 
     /// Serves a request to its end, and returns the parties' secrets and outputs.
-    fn serve(&mut self, batch: &[Sample], request: u64) -> ([[u8; 32]; 2], [(Report, Vec<u8>); 2]) {
+    fn serve(&mut self, batch: &[Sample], request: u64) -> ([[u8; 32]; 2], [Answered; 2]) {
         self.request(batch, request);
         let asked = self.asked(request);
         let agreement = self.stage.agreement(self.nonces, batch, request, 0);
@@ -246,7 +252,7 @@ impl<'s> Serving<'s> {
     }
 
     /// Gives the input to those parties that are real, and returns what they answer.
-    fn answers(&mut self, batch: &[Sample], request: u64, real: [bool; 2]) -> [Option<(Report, Vec<u8>)>; 2] {
+    fn answers(&mut self, batch: &[Sample], request: u64, real: [bool; 2]) -> [Option<Answered>; 2] {
         let (seed, rest) = input(self.stage, batch);
         let inputs = [seed.as_bytes().to_vec(), rest];
         for ((link, input), _) in self.client.iter_mut().zip(inputs).zip(real).filter(|(_, real)| *real) {
@@ -381,7 +387,8 @@ fn assert_answers(stage: &Stage, batch: &[Sample], halves: [&[u8]; 2], shape: Ou
 /// Roles that were given to two sessions do not even shake hands; the names are compared before the agreement is.
 #[test]
 fn a_role_of_another_session_or_bundle_is_turned_away_by_the_dealer() {
-    let changes: [(fn(&mut Identity), &str); 4] = [
+    type Change = fn(&mut Identity);
+    let changes: [(Change, &str); 4] = [
         (|me| me.session[15] ^= 1, "another session"),
         (|me| me.bundle[0] ^= 1, "another bundle"),
         (|me| me.spec[0] ^= 1, "another spec"),
