@@ -69,10 +69,8 @@ pub fn observe(
 
 /// Texts unlike those that the student is for, as it takes them; pairs of them where it was taught pairs.
 pub fn unusual(student: &Student) -> Result<Vec<Sample>, ConvertError> {
-    let texts = unusual_texts();
-    let pairs = student.config.text_pair() == Some(true);
-    let second = |at: usize| pairs.then(|| texts[(at + at % 2) % texts.len()].as_str());
-    let given = texts.iter().enumerate().map(|(at, text)| (text.as_str(), second(at)));
+    let texts = unusual_texts(student.config.text_pair() == Some(true));
+    let given = texts.iter().map(|(text, second)| (text.as_str(), second.as_deref()));
     Ok(encode(&student.tokenizer, student.shape(), given, Length::default())?.samples)
 }
 

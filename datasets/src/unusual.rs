@@ -37,8 +37,15 @@ const PIECES: [&str; 24] = [
 /// How long the pieces are made, in characters; the last is beyond any model's positions.
 const LENGTHS: [usize; 3] = [0, 400, 4000];
 
-/// Texts of all kinds, from two tokens to more than a model reads. The same ones every time.
-pub fn unusual_texts() -> Vec<String> {
+/// Texts of all kinds, from two tokens to more than a model reads, alone or each with a second one: itself or the next. The same
+/// ones every time.
+pub fn unusual_texts(pairs: bool) -> Vec<(String, Option<String>)> {
+    let texts = texts();
+    let second = |at: usize| pairs.then(|| texts[(at + at % 2) % texts.len()].clone());
+    texts.iter().enumerate().map(|(at, text)| (text.clone(), second(at))).collect()
+}
+
+fn texts() -> Vec<String> {
     let repeated = REPEATED.iter().flat_map(|word| TIMES.iter().map(move |times| vec![*word; *times].join(" ")));
     let pieces = PIECES.iter().enumerate().flat_map(|(at, piece)| {
         // a third of the pieces at each length: long texts are what takes time
@@ -57,10 +64,12 @@ mod tests {
 
     #[test]
     fn they_are_many_and_none_is_there_twice() {
-        let texts = unusual_texts();
+        let texts = texts();
         assert!(texts.len() > 80, "{} texts", texts.len());
         assert_eq!(texts.iter().collect::<BTreeSet<_>>().len(), texts.len());
         assert!(texts.iter().any(|text| text.len() > 4000) && texts.iter().all(|text| !text.trim().is_empty()));
-        assert_eq!(texts, unusual_texts());
+        let pairs = unusual_texts(true);
+        assert!(pairs.iter().all(|(_, second)| second.is_some()) && pairs[0].1.as_ref() == Some(&pairs[0].0));
+        assert!(unusual_texts(false).iter().all(|(_, second)| second.is_none()));
     }
 }

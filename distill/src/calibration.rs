@@ -1,7 +1,8 @@
 //! `calibration.json`: the ranges of every value that a private run opens, so that `convert` needs no data set.
 
 use anyhow::Result;
-use model::{Folded, Sample, Shape, Tensors, calibrate, fold, stretched_count};
+use datasets::{Length, Tokenizer, encode_all, unusual_texts};
+use model::{Folded, Ranges, Sample, Shape, Tensors, calibrate, calibrate_unusual, fold, stretched_count};
 use ndarray::ArrayD;
 
 use crate::atomic;
@@ -26,7 +27,22 @@ pub fn write_calibration(folder: &Folder, samples: &Samples, quiet: bool) -> Res
         over(quiet, "observing what is opened", count + stretched_count(&texts, folded.shape.positions), |step| {
             calibrate(&folded, &texts, &|| step(1))
         })?;
+    let unusual = unusual(folder, &folded)?;
+    let beyond = over(quiet, "observing texts unlike these", unusual.len(), |step| {
+        calibrate_unusual(&folded, &unusual, &|| step(1))
+    })?;
+    let ranges = Ranges { unusual: Some(Box::new(beyond)), ..ranges };
     atomic::write_json(&folder.path.join("calibration.json"), &ranges)
+}
+
+/// Texts unlike those that the student learned from, as it takes them; pairs of them where it was taught pairs.
+fn unusual(folder: &Folder, folded: &Folded) -> Result<Vec<Sample>> {
+    let shape = &folded.shape;
+    let tokenizer = Tokenizer::load(&folder.path, shape.positions)?;
+    let texts = unusual_texts(folder.config.text_pair() == Some(true));
+    let texts = texts.iter().map(|(text, second)| (text.as_str(), second.as_deref()));
+    let encoded = encode_all(&tokenizer, texts, Length::default(), &|| ())?.texts;
+    encoded.into_iter().map(|text| Ok(Sample::new(text.ids, text.type_ids, shape)?)).collect()
 }
 
 /// The model as the engines of the private run take it.

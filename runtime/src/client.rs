@@ -346,7 +346,7 @@ mod tests {
         let (session, bundle, spec, nonce) = ([1; 16], [2; 16], [3; 32], [4; 32]);
         let identity = Identity { role: Role::Client, token, session, bundle, spec, nonce };
         let start = Start { token: hex::encode([0xab; 32]), session: hex::encode(session), peers: BTreeMap::new() };
-        let answer = Answer { logits: vec![vec![1234.5]], measured: Measured::default() };
+        let answer = Answer { logits: vec![vec![1234.5]], certificates: Vec::new(), measured: Measured::default() };
         for printed in [format!("{identity:?}"), format!("{start:?}"), format!("{answer:?}")] {
             let secrets = ["abab", "171, 171", "ABAB", "1234"];
             assert!(printed.contains("redacted") && secrets.iter().all(|s| !printed.contains(s)), "{printed}");

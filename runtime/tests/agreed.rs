@@ -22,7 +22,7 @@ use ring64::{Kernel, Key};
 use runtime::exit::code_of;
 use runtime::handshake::{Identity, Peer, answer_all, take};
 use runtime::message::{Demand, Report, Request, expect, kind, parse, send, send_bytes};
-use runtime::party::output_shape;
+use runtime::party::output_shapes;
 use runtime::{dealer, party};
 
 const ROOT: [u8; 32] = [17; 32];
@@ -101,9 +101,12 @@ fn assert_refused(error: &anyhow::Error, reason: &str) {
     assert!(format!("{error:#}").contains(reason), "{error:#}");
 }
 
+/// Request and attempt.
+type Demanded = (u64, u32);
+
 #[test]
 fn a_demand_is_dealt_once_and_an_older_one_never() {
-    let burnt: [(&[(u64, u32)], (u64, u32)); 4] =
+    let burnt: [(&[Demanded], Demanded); 4] =
         [(&[(1, 0)], (1, 0)), (&[(1, 0), (1, 1)], (1, 0)), (&[(1, 0), (2, 0)], (1, 1)), (&[(3, 2)], (2, 7))];
     for (served, again) in burnt {
         let error = dealing(|asking| {
@@ -183,6 +186,9 @@ fn keys_follow_from_the_root_the_partys_secret_and_the_whole_agreement() {
     assert_ne!(code_of(&error), REFUSED, "{error:#}");
 }
 
+/// A party's report and output.
+type Answered = (Report, Vec<u8>);
+
 /// A dealer and a client, played by the test, with whichever parties are real.
 struct Serving<'s> {
     stage: &'s Stage,
@@ -229,7 +235,7 @@ impl<'s> Serving<'s> {
     }
 
     /// Serves a request to its end, and returns the parties' secrets and outputs.
-    fn serve(&mut self, batch: &[Sample], request: u64) -> ([[u8; 32]; 2], [(Report, Vec<u8>); 2]) {
+    fn serve(&mut self, batch: &[Sample], request: u64) -> ([[u8; 32]; 2], [Answered; 2]) {
         self.request(batch, request);
         let asked = self.asked(request);
         let agreement = self.stage.agreement(self.nonces, batch, request, 0);
@@ -246,7 +252,7 @@ impl<'s> Serving<'s> {
     }
 
     /// Gives the input to those parties that are real, and returns what they answer.
-    fn answers(&mut self, batch: &[Sample], request: u64, real: [bool; 2]) -> [Option<(Report, Vec<u8>)>; 2] {
+    fn answers(&mut self, batch: &[Sample], request: u64, real: [bool; 2]) -> [Option<Answered>; 2] {
         let (seed, rest) = input(self.stage, batch);
         let inputs = [seed.as_bytes().to_vec(), rest];
         for ((link, input), _) in self.client.iter_mut().zip(inputs).zip(real).filter(|(_, real)| *real) {
@@ -332,12 +338,13 @@ fn p0_masks_its_half_under_the_root_that_it_tells_p1_alone() {
             client.link.expect(kind::READY, 1, 0, 0, None).unwrap();
             send_bytes(&mut client.link, kind::INPUT, 1, 0, seed.as_bytes().to_vec()).unwrap();
 
-            let (share, frac) = as_p1(&stage, &batch, rest, &mut peer.link);
-            let shape = output_shape(&stage.spec, share.len(), frac);
-            let own = mask_outputs(Party::One, agreement.output_key(&key(&root)), vec![(share, shape)]);
+            let (shares, frac) = as_p1(&stage, &batch, rest, &mut peer.link);
+            let shapes = output_shapes(&stage.spec, &texts(&stage.spec, &batch), frac, true);
+            let parts = shares.into_iter().zip(shapes.iter().copied()).collect();
+            let own = mask_outputs(Party::One, agreement.output_key(&key(&root)), parts);
             client.link.expect(kind::REPORT, 1, 0, 0, None).unwrap();
             let output = client.link.expect(kind::OUTPUT, 1, 0, 0, None).unwrap();
-            assert_answers(&stage, &batch, [&output[32..], &own], shape);
+            assert_answers(&stage, &batch, [&output[32..], &own], &shapes);
             roots.push(root);
             send(&mut client.link, kind::BYE, 0, 0, &()).unwrap();
             // nothing but a farewell goes to the dealer any more
@@ -349,8 +356,8 @@ fn p0_masks_its_half_under_the_root_that_it_tells_p1_alone() {
     assert_ne!(roots[0], roots[1], "a root serves one session");
 }
 
-/// P1's share of the logits, from a run with P0 over this link.
-fn as_p1(stage: &Stage, batch: &[Sample], rest: Vec<u8>, peer: &mut Peer) -> (Vec<u64>, i32) {
+/// P1's shares of the logits and of the certificate, from a run with P0 over this link.
+fn as_p1(stage: &Stage, batch: &[Sample], rest: Vec<u8>, peer: &mut Peer) -> ([Vec<u64>; 2], i32) {
     let (bundle, spec, texts, kernel) = (stage.party(1), &stage.spec, texts(&stage.spec, batch), Kernel::detect());
     let weights = PartyWeights::expand(Party::One, bundle.weights, &bundle.seed, kernel);
     let (mut from, mut to) = memory_pair("dealer", "party1");
@@ -363,13 +370,15 @@ fn as_p1(stage: &Stage, batch: &[Sample], rest: Vec<u8>, peer: &mut Peer) -> (Ve
     let mut input = unpack_input(&rest, count, spec.input_extra).unwrap();
     assert_eq!(expand_input(&Key::from_bytes([41; 32]), count, spec.input_extra).len(), count);
     match online(&this, made, &mut input, peer, &mut Trace::default()).unwrap() {
-        Outcome::Logits { share, frac } => (share, frac),
+        Outcome::Logits { share, frac, certificates } => ([share, certificates], frac),
         Outcome::Restart => panic!("a restart, by a chance of one in thousands"),
     }
 }
 
-fn assert_answers(stage: &Stage, batch: &[Sample], halves: [&[u8]; 2], shape: OutputShape) {
-    let logits = join_outputs(halves, &[shape]).unwrap().concat();
+fn assert_answers(stage: &Stage, batch: &[Sample], halves: [&[u8]; 2], shapes: &[OutputShape]) {
+    let parts = join_outputs(halves, shapes).unwrap();
+    let [logits, certificate] = &parts[..] else { panic!("logits and one certificate") };
+    assert!(stage.spec.certifies(batch[0].ids.len(), certificate[0]), "{certificate:?}");
     let student = convert::Student::read(&stage.place.student()).unwrap();
     let mut float = model::Float::new(&student.folded, ());
     let expected = float.logits(&texts(&stage.spec, batch), &batch[0].ids, &batch[0].segments).unwrap();
@@ -381,7 +390,8 @@ fn assert_answers(stage: &Stage, batch: &[Sample], halves: [&[u8]; 2], shape: Ou
 /// Roles that were given to two sessions do not even shake hands; the names are compared before the agreement is.
 #[test]
 fn a_role_of_another_session_or_bundle_is_turned_away_by_the_dealer() {
-    let changes: [(fn(&mut Identity), &str); 4] = [
+    type Change = fn(&mut Identity);
+    let changes: [(Change, &str); 4] = [
         (|me| me.session[15] ^= 1, "another session"),
         (|me| me.bundle[0] ^= 1, "another bundle"),
         (|me| me.spec[0] ^= 1, "another spec"),

@@ -10,7 +10,8 @@ use std::thread;
 
 use bundle::Role;
 use cli::exit::{GATE, REFUSED};
-use model::Weight;
+use model::{CERTIFICATE_FRAC, Texts};
+use mpc::beaver::Options;
 use mpc::mask_outputs;
 use net::Link;
 use played::{BOTH, DEADLINE, PARTIES, Stage, sample};
@@ -19,7 +20,7 @@ use runtime::client::{Answer, Client};
 use runtime::engine::Engine;
 use runtime::exit::code_of;
 use runtime::message::{Report, kind, send, send_bytes};
-use runtime::party::output_shape;
+use runtime::party::output_shapes;
 use runtime::watched::Hope;
 
 const AGREED: [u8; 32] = [9; 32];
@@ -32,25 +33,38 @@ struct Said {
     output: Vec<u8>,
 }
 
-/// Both parties' words for these logits.
+/// Both parties' words for these logits, with a certificate of nothing missing.
 fn said(stage: &Stage, logits: [f64; 2]) -> [Said; 2] {
+    said_by(Engine::default(), stage, logits, 0.0)
+}
+
+/// Both parties' words for these logits and this certificate, where the engine has one.
+fn said_by(engine: Engine, stage: &Stage, logits: [f64; 2], certificate: f64) -> [Said; 2] {
     let spec = &stage.spec;
-    let frac = spec.bias_frac(Weight::Classifier);
+    let frac = engine.logits_frac(spec);
     let words = logits.map(|v| ring64::encode(v, frac).unwrap());
-    let shares = [[7, 7], words.map(|w| w.wrapping_sub(7))];
+    let total = ring64::encode(certificate, CERTIFICATE_FRAC).unwrap();
+    let shares = [([7, 7], [5]), (words.map(|w| w.wrapping_sub(7)), [total.wrapping_sub(5)])];
+    let texts = Texts::new(&[sample(3).ids.len()], &spec.shape).unwrap();
     BOTH.map(|party| {
-        let share = shares[party.index()].to_vec();
-        let half = mask_outputs(party, Key::from_bytes([3; 32]), vec![(share, output_shape(spec, 2, frac))]);
+        let (logits, certificate) = shares[party.index()];
+        let shapes = output_shapes(spec, &texts, frac, engine.certifies());
+        let parts = [logits.to_vec(), certificate.to_vec()].into_iter().zip(shapes).collect();
+        let half = mask_outputs(party, Key::from_bytes([3; 32]), parts);
         Said { attempt: 0, report: hex::encode(AGREED), output: [&AGREED[..], &half].concat() }
     })
 }
 
 /// What the client makes of it.
 fn asked(stage: &Stage, said: [Said; 2]) -> anyhow::Result<Answer> {
+    asked_by(Engine::default(), stage, said)
+}
+
+fn asked_by(engine: Engine, stage: &Stage, said: [Said; 2]) -> anyhow::Result<Answer> {
     thread::scope(|scope| {
         let client = scope.spawn(|| {
             let hope = Hope::unto_the_deadline();
-            let mut client = Client::connect(stage.client(), Engine::default(), &stage.start(), DEADLINE, &hope)?;
+            let mut client = Client::connect(stage.client(), engine, &stage.start(), DEADLINE, &hope)?;
             client.classify(&[sample(3)], &mut || ())
         });
         let me = PARTIES.map(|role| stage.identity(role));
@@ -100,24 +114,45 @@ fn halves_of_one_agreement_are_an_answer_and_others_are_refused() {
     }
 }
 
-/// The spec says how large logits become: what is beyond is no answer, and none is shown.
+/// The spec says how large logits become: what is beyond is no answer. Where there are certificates, the text has none.
 #[test]
-fn logits_beyond_the_specs_bits_are_refused_with_a_code_and_a_cure() {
+fn logits_beyond_the_specs_bits_are_no_answer() {
     let stage = Stage::new();
     let range = stage.spec.logits;
     let limit = f64::from(range.bits as i32 - 1 - range.frac).exp2();
     let unit = f64::from(-range.frac).exp2();
     let within = [limit - 2.0 * unit, -limit + 2.0 * unit];
+    let certified = |said| asked(&stage, said).unwrap().certified(&stage.spec, &[sample(3)], 0);
     assert_eq!(asked(&stage, said(&stage, within)).unwrap().logits, [within]);
-    // halves under two masks add up to a uniform word
+    assert_eq!(certified(said(&stage, within)), Some(true));
+    // halves under two masks add up to uniform words
     let mut uniform = said(&stage, [0.0, 0.0]);
     let length = uniform[1].output.len();
     uniform[1].output[32..length - 1].fill(0x5a);
     let beyond = [[limit + unit, 0.0], [0.0, -limit - unit], [0.0, 1000.0 * limit]];
     for said in beyond.map(|logits| said(&stage, logits)).into_iter().chain([uniform]) {
-        let error = asked(&stage, said).map(|answer| answer.logits).unwrap_err();
+        assert_eq!(certified(said), Some(false));
+    }
+    let published = Engine::Beaver(Options::of(model::Functions::SecFormer));
+    let answer = asked_by(published, &stage, said_by(published, &stage, within, 0.0)).unwrap();
+    assert_eq!(answer.certified(&stage.spec, &[sample(3)], 0), None);
+    for logits in beyond {
+        let error = asked_by(published, &stage, said_by(published, &stage, logits, 0.0)).unwrap_err();
         assert_eq!(code_of(&error), GATE, "{error:#}");
         let error = format!("{error:#}");
         assert!(error.contains("the answer is wrong and is not shown") && error.contains("--calibrate"), "{error}");
     }
+}
+
+/// A certificate is a sum of squares: within its bound it is that of a right answer, beyond it or below zero of none.
+#[test]
+fn an_answer_is_certified_by_what_is_missing_to_its_promises() {
+    let stage = Stage::new();
+    let limit = stage.spec.certificate_limit(sample(3).ids.len());
+    let certified = |total: f64| {
+        let answer = asked(&stage, said_by(Engine::default(), &stage, [0.5, -0.25], total)).unwrap();
+        answer.certified(&stage.spec, &[sample(3)], 0)
+    };
+    assert_eq!([0.0, limit / 4.0, limit].map(certified), [Some(true); 3]);
+    assert_eq!([1.5 * limit, 1e3, -limit, -1e6].map(certified), [Some(false); 4]);
 }

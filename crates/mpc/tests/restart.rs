@@ -185,8 +185,10 @@ fn a_streamed_attempt_that_wraps_leaves_the_dealers_link_in_step_for_the_next() 
         let own = [0, 1].map(|number| party(0, number, None, &mut zero));
         [own, others.join().unwrap()]
     });
-    let [[Outcome::Restart, Outcome::Logits { share: a, frac }], [Outcome::Restart, Outcome::Logits { share: b, .. }]] =
-        outcomes
+    let [
+        [Outcome::Restart, Outcome::Logits { share: a, frac, .. }],
+        [Outcome::Restart, Outcome::Logits { share: b, .. }],
+    ] = outcomes
     else {
         panic!("{outcomes:?}")
     };

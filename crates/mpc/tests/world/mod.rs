@@ -227,7 +227,7 @@ impl Run {
     /// The logits as integers, with their fractional bits.
     pub fn logit_words(&self) -> Option<(Vec<u64>, i32)> {
         match &self.outcomes {
-            [Outcome::Logits { share: a, frac }, Outcome::Logits { share: b, .. }] => {
+            [Outcome::Logits { share: a, frac, .. }, Outcome::Logits { share: b, .. }] => {
                 let mut sum = a.clone();
                 add_assign(&mut sum, b);
                 Some((sum, *frac))

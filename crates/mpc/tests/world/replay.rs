@@ -32,7 +32,7 @@ pub fn replay(
     let replay = Replay { weights, opened, masks, demand: 0, worst: Worst::default() };
     let mut engine = Fixed::new(spec.clone(), replay);
     let input = engine.input(kind, texts, Exact { words: input, noise: 0.0 });
-    let logits = classify(&mut engine, &spec.shape, texts, kind, &input).unwrap();
+    let logits = classify(&mut engine, &spec.shape, texts, kind, &input).unwrap().logits;
     (logits.data.words, engine.arithmetic.worst)
 }
 
@@ -171,6 +171,15 @@ impl Arithmetic for Replay<'_> {
     fn row_sums(&mut self, x: &Exact, _: usize, cols: usize) -> Exact {
         let words = x.words.chunks(cols).map(|row| row.iter().fold(0u64, |s, v| s.wrapping_add(*v))).collect();
         Exact { words, noise: x.noise * cols as f64 }
+    }
+
+    fn opened_row_sums(&mut self, x: &Vec<u64>, _: usize, cols: usize) -> Vec<u64> {
+        x.chunks(cols).map(|row| row.iter().fold(0u64, |s, v| s.wrapping_add(*v))).collect()
+    }
+
+    fn affine(&mut self, x: Exact, plus: u64, times: u64) -> Exact {
+        let words = x.words.iter().map(|z| z.wrapping_add(plus).wrapping_mul(times)).collect();
+        Exact { words, noise: x.noise * times as f64 }
     }
 
     fn offset(&mut self, x: Vec<u64>, by: u64) -> Vec<u64> {
