@@ -59,7 +59,7 @@ fn correlations_and_shares_do_not_print() {
     let printed = format!("{:?}", world().prepare(0, zero, None).unwrap());
     assert!(printed.contains("redacted") && printed.len() < 60, "{printed}");
     let word = 0x0123_4567_89ab_cdef_u64;
-    let printed = format!("{:?}", Outcome::Logits { share: vec![word; 3], frac: 12 });
+    let printed = format!("{:?}", Outcome::Logits { share: vec![word; 3], frac: 12, certificates: vec![word] });
     assert!(!printed.contains(&word.to_string()) && !printed.contains("123456789abcdef"), "{printed}");
 }
 

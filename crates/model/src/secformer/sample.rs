@@ -41,6 +41,7 @@ pub(super) fn spec() -> &'static Spec {
             layers: vec![layer],
             pooler: 4.0,
             logits: 4.0,
+            unusual: None,
         };
         choose(&shape, &ranges).unwrap().spec
     })

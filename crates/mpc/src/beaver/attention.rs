@@ -197,7 +197,7 @@ mod tests {
     /// The largest error of the weights.
     fn worst(functions: Functions, tokens: usize, weight: impl Fn(f64) -> f64 + Copy) -> f64 {
         let x = scores(tokens);
-        let head = Head { layer: 0, head: 0, tokens, shift: 5.0 };
+        let head = Head { layer: 0, head: 0, text: 0, tokens, shift: 5.0 };
         let (y, demands) = apply(Weights(vec![head]), Options::of(functions), tokens, &x, 5);
         let expected: Vec<f64> = x.chunks(tokens).flat_map(|row| exact(row, weight)).collect();
         let off = y.iter().zip(&expected).map(|(y, e)| (y - e).abs()).fold(0.0, f64::max);
