@@ -58,10 +58,15 @@ fn json_is_one_object_that_says_everything() {
     assert_eq!(report["embedding"], "private");
     assert_eq!(report["comparison"]["samples"], 30);
     assert!(report["comparison"]["max_difference"].as_f64().unwrap() < 2e-2);
-    assert_eq!(report["rows"].as_array().unwrap().len(), 2 + 2 * 14 + 2);
+    // two layers of eleven values, and three of each of their two heads
+    assert_eq!(report["rows"].as_array().unwrap().len(), 2 + 2 * (11 + 2 * 3) + 2);
     for row in report["rows"].as_array().unwrap() {
         assert!(row["headroom"].as_f64().unwrap() > 0.0, "{row}");
+        // what is fitted holds below what was seen too, by the factor that it must be held
+        let positive = row["place"].as_str().unwrap().contains("1/");
+        assert_eq!(row["headroom_below"].as_f64().is_some_and(|bits| bits > 0.5), positive, "{row}");
     }
+    assert_eq!(report["comparison"]["certificates"].as_array().unwrap().len(), model::TOKEN_CLASSES);
     let costs = report["cost"].as_array().unwrap();
     assert_eq!(costs.len(), 1, "16 positions: one token count");
     assert_eq!((&costs[0]["tokens"], &costs[0]["rounds"]), (&Value::from(16), &Value::from(37)));

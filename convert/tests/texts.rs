@@ -36,9 +36,34 @@ fn without_calibrate_texts_are_only_compared_on() {
     let only = report(&over(&place, "sst2", &["--json"]));
     assert_eq!(only["calibration_texts"], stored["texts"]);
     assert_eq!(only["comparison"]["samples"], 30);
-    let observed = report(&over(&place, "sst2", &["--json", "--overwrite", "--calibrate", "--calibrate-samples", "5"]));
+    let few = ["--json", "--overwrite", "--calibrate", "--calibrate-samples", "5", "--replace-ranges"];
+    let observed = report(&over(&place, "sst2", &few));
     assert!(observed["calibration_texts"].as_u64().unwrap() < stored["texts"].as_u64().unwrap());
     assert_ne!(observed["spec_digest"], only["spec_digest"]);
+}
+
+/// Calibrating on a few texts more must not take from the others what worked: ranges are widened, unless they are to be replaced.
+#[test]
+fn calibrating_widens_what_is_stored_and_replacing_is_said_aloud() {
+    let place = Place::new();
+    let ends = |report: &Value, place: &str| -> Vec<(f64, f64)> {
+        let rows = report["rows"].as_array().unwrap().iter().filter(|row| row["place"] == place);
+        rows.map(|row| (row["least"].as_f64().unwrap(), row["most"].as_f64().unwrap())).collect()
+    };
+    let stored = report(&over(&place, "sst2", &["--json"]));
+    let three = ["--json", "--overwrite", "--calibrate", "--calibrate-samples", "3"];
+    let output = over(&place, "sst2", &three);
+    assert!(
+        text(&output.stderr).contains("widen those in calibration.json; --replace-ranges"),
+        "{}",
+        text(&output.stderr)
+    );
+    let widened = report(&output);
+    let replaced = report(&over(&place, "sst2", &[&three[..], &["--replace-ranges"]].concat()));
+    let (before, after, alone) = (ends(&stored, "1/sum"), ends(&widened, "1/sum"), ends(&replaced, "1/sum"));
+    assert!(before.iter().zip(&after).all(|(b, a)| a.0 <= b.0 && a.1 >= b.1), "{before:?} {after:?}");
+    assert!(before.iter().zip(&alone).any(|(b, a)| a.0 > b.0 || a.1 < b.1), "{before:?} {alone:?}");
+    refused(&convert(&place, &["--replace-ranges"]), 2, &["--calibrate"]);
 }
 
 #[test]

@@ -224,6 +224,16 @@ impl Run {
         Some(ring64::decode_slice(&sum, frac))
     }
 
+    /// The certificate of each text.
+    pub fn certificates(&self) -> Vec<f64> {
+        let [Outcome::Logits { certificates: a, .. }, Outcome::Logits { certificates: b, .. }] = &self.outcomes else {
+            panic!("an attempt that restarted has no certificates");
+        };
+        let mut sum = a.clone();
+        add_assign(&mut sum, b);
+        ring64::decode_slice(&sum, model::CERTIFICATE_FRAC)
+    }
+
     /// The logits as integers, with their fractional bits.
     pub fn logit_words(&self) -> Option<(Vec<u64>, i32)> {
         match &self.outcomes {
