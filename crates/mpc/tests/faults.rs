@@ -302,7 +302,7 @@ fn correlations_for_another_batch_are_refused() {
     let (here, other) = (of(&[5]), of(&[6]));
     let [zero, _] = stream_keys(SEED);
     let correlations = other.prepare(0, zero, None).unwrap();
-    assert_eq!(format!("{correlations:?}"), "Correlations of party0 (49 left, redacted)");
+    assert_eq!(format!("{correlations:?}"), "Correlations of party0 (54 left, redacted)");
     let (mut peer, _quiet) = memory_pair("party0", "party1");
     let outcome = here.online(0, correlations, &mut peer);
     assert!(matches!(outcome, Err(MpcError::Opening { .. })), "{outcome:?}");
