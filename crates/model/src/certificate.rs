@@ -212,6 +212,7 @@ pub(crate) fn norm_defect<A: Arithmetic>(
 }
 
 /// `D r - 1` of each row of each pair.
+#[allow(clippy::type_complexity)] // of an associated type of an associated type
 pub(crate) fn reciprocal_defects<A: Arithmetic>(
     engine: &mut Fixed<A>,
     pairs: &[(&Value<A::Wire>, &Value<A::Wire>)],
