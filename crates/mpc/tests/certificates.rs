@@ -11,6 +11,9 @@ use mpc::Purpose;
 use world::chosen::{Chosen, Words, edit};
 use world::{Network, Run, World, config, key, sample, stream_keys};
 
+/// What is done to a spec.
+type Fault = Box<dyn Fn(&mut Spec)>;
+
 /// More restarts in a row than chance would give.
 const ATTEMPTS: u64 = 6;
 
@@ -57,7 +60,7 @@ fn a_run_that_keeps_its_promises_is_certified_text_by_text() {
 #[test]
 fn wrong_series_and_scales_are_not_certified() {
     let louder = |series: &mut Series| series.cosines[0] += series.cosines[0] / 4 + (1 << series.coefficient_frac) / 50;
-    let faults: [(&str, Box<dyn Fn(&mut Spec)>); 5] = [
+    let faults: [(&str, Fault); 5] = [
         ("a cosine of 1/sqrt", Box::new(move |s| louder(&mut s.norms[1].inverse_root.segments[0].series))),
         ("the constant of 1/sqrt", Box::new(|s| s.norms[2].inverse_root.segments[0].series.constant += 1 << 36)),
         ("a cosine of 1/D", Box::new(move |s| louder(&mut s.layers[0].heads[1].reciprocal.segments[0].series))),
