@@ -32,6 +32,9 @@ const FULL_CLASS: i32 = 7;
 const SHARE_FRAC: i32 = 44;
 /// The same where the epsilon of a LayerNorm is seen: it is multiplied by an integer of its own, which must not be small.
 const EPSILON_SHARE_FRAC: i32 = 48;
+/// Fractional bits of `1/width` at least, for rows of any scale: a reciprocal that rounds to nothing makes a defect of nothing.
+/// Where the share then is too fine to be opened, planning says so.
+const WIDTH_FRAC: i32 = 20;
 /// Share of a row's square sum that its epsilon may take and still be left out.
 const EPSILON_SEEN: f64 = 1e-4;
 
@@ -180,7 +183,8 @@ impl Spec {
         let inverse = self.norms[norm].inverse_deviation;
         let most = f64::powi(2.0, 2 * (inverse.bits as i32 - 1 - inverse.frac));
         let seen = self.shape.eps * most > EPSILON_SEEN;
-        (if seen { EPSILON_SHARE_FRAC } else { SHARE_FRAC }, seen)
+        let usual = if seen { EPSILON_SHARE_FRAC } else { SHARE_FRAC };
+        (usual.max(2 * self.norms[norm].normal.frac + WIDTH_FRAC), seen)
     }
 }
 

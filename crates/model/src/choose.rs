@@ -155,7 +155,7 @@ fn norm(
 ) -> Result<(NormSpec, f64), ChooseError> {
     let width = shape.width as f64;
     let function = |v: f64| (width / (v + width * shape.eps)).sqrt();
-    let (seen, unusual) = (ends(ranges.square_sum), unusual.map(|u| ends(u.square_sum)));
+    let (seen, unusual) = (ends(ranges.square_sum), unusual.map(|u| f64::from(u.square_sum.lo)));
     let mut positive = Positive { place: norm_name(n), function: &function, seen, unusual, from: 0 };
     let deviation = (positive.least().0 / width).sqrt();
     let frac = (WIRE_FRAC - log2_floor(deviation)).clamp(6, 24);
@@ -200,7 +200,7 @@ fn head(l: usize, h: usize, r: &HeadRanges, unusual: Option<&HeadRanges>) -> Res
         place: format!("layer {l} head {h} attention sums"),
         function: &|v| 1.0 / v,
         seen: of(r),
-        unusual: unusual.map(of),
+        unusual: unusual.map(|u| of(u).0),
         from: 2 * WIRE_FRAC,
     };
     let Fitted { curve: reciprocal, out: reciprocal_out, mean_square } = positive.curve()?;

@@ -35,8 +35,8 @@ pub(crate) struct Positive<'a> {
     pub(crate) function: &'a dyn Fn(f64) -> f64,
     /// Arguments that were seen.
     pub(crate) seen: (f64, f64),
-    /// Arguments that unusual texts have, where that was observed.
-    pub(crate) unusual: Option<(f64, f64)>,
+    /// The smallest argument that unusual texts have, where that was observed; above, the period is filled anyway.
+    pub(crate) unusual: Option<f64>,
     /// Fractional bits of the share that the argument is opened from.
     pub(crate) from: i32,
 }
@@ -86,9 +86,7 @@ impl Positive<'_> {
         let least = Domain::of(self.least(), self.from);
         let fewest = COUNTS.partition_point(|c| (*c as f64) < (least.ends.1 / least.ends.0).sqrt());
         let fewest = fewest.min(COUNTS.len() - 1);
-        let scale = self.scale(least);
-        let scaled = |v: f64| (self.function)(v) / f64::powi(2.0, scale);
-        let (fit, error) = problem(&scaled, least).smallest(&COUNTS[fewest..], BITS, TOLERANCE);
+        let (fit, error, scale) = self.fit(least, &COUNTS[fewest..]);
         if error.is_nan() || error > LIMIT || least.modulus_bits > 32 {
             let (lo, hi) = least.ends;
             return Err(ChooseError::Range {
@@ -125,7 +123,7 @@ impl Positive<'_> {
     /// period goes, or only up, or half of that way up.
     fn widened(&self, least: Domain, count: usize, error: f64) -> Option<(Domain, Fit, i32)> {
         let filled = least.filled();
-        let below = self.unusual.map_or(least.ends.0, |(lo, _)| (lo / UNUSUAL_HEADROOM).max(least.ends.0 / DEEPEST));
+        let below = self.unusual.map_or(least.ends.0, |lo| (lo / UNUSUAL_HEADROOM).max(least.ends.0 / DEEPEST));
         let deeper = Domain::of((below.min(least.ends.0), filled.ends.1), self.from).filled();
         let half = Domain { ends: (least.ends.0, (least.ends.1 * filled.ends.1).sqrt()), ..least };
         let at = COUNTS.partition_point(|c| *c < count);
@@ -134,10 +132,8 @@ impl Positive<'_> {
             if tried.replace(domain) == Some(domain) {
                 continue;
             }
-            let scale = self.scale(domain);
-            let scaled = |v: f64| (self.function)(v) / f64::powi(2.0, scale);
             for count in COUNTS.iter().skip(at).take(2) {
-                let (fit, reached) = problem(&scaled, domain).smallest(&[*count], BITS, TOLERANCE);
+                let (fit, reached, scale) = self.fit(domain, &[*count]);
                 if reached <= error.max(WIDE_TOLERANCE) {
                     return Some((domain, fit, scale));
                 }
@@ -146,12 +142,14 @@ impl Positive<'_> {
         None
     }
 
-    /// Bits before the point of the largest result.
-    fn scale(&self, domain: Domain) -> i32 {
-        log2_floor((self.function)(domain.ends.0)) + 1
+    /// The series of the fewest of these numbers of harmonics that is good enough, or else the best; its relative error, and
+    /// the bits before the point of its largest result, by which its coefficients are scaled.
+    fn fit(&self, domain: Domain, counts: &[usize]) -> (Fit, f64, i32) {
+        let scale = log2_floor((self.function)(domain.ends.0)) + 1;
+        let scaled = |v: f64| (self.function)(v) / f64::powi(2.0, scale);
+        let (function, period) = (&scaled, domain.period());
+        let problem = Problem { function, domain: domain.ends, period, terms: Terms::All, relative: true };
+        let (fit, error) = problem.smallest(counts, BITS, TOLERANCE);
+        (fit, error, scale)
     }
-}
-
-fn problem<'a>(scaled: &'a dyn Fn(f64) -> f64, domain: Domain) -> Problem<'a> {
-    Problem { function: scaled, domain: domain.ends, period: domain.period(), terms: Terms::All, relative: true }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::{
-    Activation, ChooseError, Config, InputKind, Plan, Ranges, Sample, Shape, Spec, SpecError, Texts, calibrate, choose,
+    Activation, ChooseError, Config, InputKind, Opening, Plan, Ranges, Sample, Shape, Spec, SpecError, Texts, calibrate, choose,
     fold, synthetic,
 };
 
@@ -74,6 +74,17 @@ fn a_part_of_the_network_that_says_nothing_has_a_spec() {
     ranges.norms[1].square_sum.lo = 0.0;
     let error = choose(&shape, &ranges).map(|_| "accepted").unwrap_err().to_string();
     assert!(error.contains("layer 0 attention LayerNorm: sum of squares reaches 0.0"), "{error}");
+}
+
+/// A defect that is finer than its row cannot be opened: better no run than one whose check sees nothing.
+#[test]
+fn rows_too_fine_for_their_check_are_refused() {
+    let mut spec = spec();
+    let texts = Texts::new(&[12], &spec.shape).unwrap();
+    let normal = spec.norms[1].normal;
+    spec.norms[1].normal = Opening { frac: 24, bits: normal.bits + (24 - normal.frac) as u32 };
+    let error = Plan::new(&Arc::new(spec), &texts, InputKind::OneHot).map(|_| "accepted").unwrap_err();
+    assert!(matches!(&error, SpecError::Headroom { from: 68, to: 20, .. }), "{error}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod world;
 
 use std::sync::Arc;
 
-use model::{InputKind, Sample, Series, Spec, clear_certified};
+use model::{InputKind, Opening, Sample, Series, Spec, clear_certified};
 use mpc::Purpose;
 use world::chosen::{Chosen, Words, edit};
 use world::{Network, Run, World, config, key, sample, stream_keys};
@@ -60,8 +60,17 @@ fn a_run_that_keeps_its_promises_is_certified_text_by_text() {
 #[test]
 fn wrong_series_and_scales_are_not_certified() {
     let louder = |series: &mut Series| series.cosines[0] += series.cosines[0] / 4 + (1 << series.coefficient_frac) / 50;
-    let faults: [(&str, Fault); 5] = [
+    let finer = |normal: Opening| Opening { frac: 18, bits: normal.bits + (18 - normal.frac) as u32 };
+    assert_eq!(certified_with(|s| s.norms[1].normal = finer(s.norms[1].normal)), [true, true]);
+    let faults: [(&str, Fault); 6] = [
         ("a cosine of 1/sqrt", Box::new(move |s| louder(&mut s.norms[1].inverse_root.segments[0].series))),
+        (
+            "a cosine of 1/sqrt, of rows that are opened finer than usual",
+            Box::new(move |s| {
+                louder(&mut s.norms[1].inverse_root.segments[0].series);
+                s.norms[1].normal = finer(s.norms[1].normal);
+            }),
+        ),
         ("the constant of 1/sqrt", Box::new(|s| s.norms[2].inverse_root.segments[0].series.constant += 1 << 36)),
         ("a cosine of 1/D", Box::new(move |s| louder(&mut s.layers[0].heads[1].reciprocal.segments[0].series))),
         ("the period of 1/D", Box::new(|s| s.layers[0].heads[0].reciprocal.segments[0].series.modulus_bits -= 3)),
