@@ -10,7 +10,10 @@ fn main() {
         Ok(options) => options,
         Err(error) => error.exit(),
     };
-    if let Err(error) = run(&options, &mut cli::Output(stdout())) {
+    if let Err(error) = run(&options, &mut cli::Output::new(stdout())) {
+        if cli::reader_left(&error) {
+            return;
+        }
         cli::log(&format!("error: {}", cli::describe(&error)));
         exit(exit_code(&error));
     }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     }
     match act(&options) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if cli::reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => refused(&error),
     }
 }
@@ -65,7 +66,7 @@ fn act(options: &Options) -> anyhow::Result<()> {
 
 /// Writes to standard output.
 fn answer(text: &str) -> anyhow::Result<()> {
-    let mut out = cli::Output(std::io::stdout());
+    let mut out = cli::Output::new(std::io::stdout());
     Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use cli::coded;
-use cli::exit::{INTERRUPTED, LOST, OTHER, TAKEN};
+use cli::exit::{INTERRUPTED, LOST, MEMORY, OTHER, TAKEN};
 
 use crate::message::Role;
 use crate::schedule::Schedule;
@@ -32,6 +32,9 @@ static RUNNING: Mutex<Vec<Shared>> = Mutex::new(Vec::new());
 
 type Shared = Arc<Mutex<Vec<Started>>>;
 type Messages = Arc<Mutex<Vec<(Role, String)>>>;
+
+/// How a role's last words begin: they are told with the reason of the whole run, not as they come.
+const LAST_WORDS: &str = "error: ";
 
 /// Children of one deployment. They are killed when this goes, if they did not end before.
 pub(crate) struct Children {
@@ -128,7 +131,8 @@ impl Children {
         lock(&self.started).iter().map(|s| (s.role, s.child.id())).collect()
     }
 
-    /// Says which child ended on its own, if one did: that is the reason, the client's error only a consequence.
+    /// Says which child ended on its own, if one did: that is the reason, the client's error only a consequence. Others that
+    /// ended for reasons of their own are named as well; who only noticed a loss is not.
     pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
         // one that was killed from outside, then one that ended for a reason of its own, then those that noticed a loss
         let order = |status: ExitStatus| match status.code() {
@@ -146,21 +150,29 @@ impl Children {
             thread::sleep(GLANCE);
             started = lock(&self.started);
         }
-        let first = started.iter_mut().filter_map(|s| s.ended.map(|status| (s, status)));
-        let Some((started, status)) = first.min_by_key(|(_, status)| order(*status)) else { return error };
-        // all that it said is read, so that its own reason can be given
-        if let Some(relay) = started.relay.take() {
-            let _ = relay.join();
+        let first = (0..started.len()).filter_map(|at| started[at].ended.map(|status| (at, status)));
+        let Some((first, status)) = first.min_by_key(|(_, status)| order(*status)) else { return error };
+        for (at, one) in started.iter_mut().enumerate() {
+            let Some(own) = one.ended.filter(|status| at == first || order(*status) < 2) else { continue };
+            // all that it said is read, so that its own reason can be given
+            if let Some(relay) = one.relay.take() {
+                let _ = relay.join();
+            }
+            let role = one.role;
+            if let (true, Some(words)) = (at != first, self.last_words(role)) {
+                crate::log(&format!("[{role}] {LAST_WORDS}{words} ({})", describe(own)));
+            }
         }
-        let role = started.role;
+        let role = started[first].role;
+        let why = self.last_words(role).unwrap_or_else(|| cli::describe(&error));
+        coded(code_of(status), format!("{role} ended early ({}): {why}", describe(status)))
+    }
+
+    /// The reason that a role gave for its end.
+    fn last_words(&self, role: Role) -> Option<String> {
         let messages = lock(&self.messages);
-        let own =
-            messages.iter().rev().filter(|(by, _)| *by == role).find_map(|(_, line)| line.strip_prefix("error: "));
-        let why = match own {
-            Some(own) => format!(": {own}"),
-            None => format!(": {}", cli::describe(&error)),
-        };
-        coded(code_of(status), format!("{role} ended early ({}){why}", describe(status)))
+        let own = messages.iter().rev().filter(|(by, _)| *by == role);
+        own.filter_map(|(_, line)| line.strip_prefix(LAST_WORDS)).map(String::from).next()
     }
 
     /// Waits until all have ended by themselves, as they were asked to.
@@ -221,6 +233,8 @@ fn kill(started: &mut [Started]) {
 /// This program's exit code for a role's end: the role's own where it ended for a reason of its own.
 fn code_of(status: ExitStatus) -> i32 {
     match status.code() {
+        // an allocation that failed ends a program so
+        None if aborted(status) => MEMORY,
         // killed, stopped by somebody, or gone without being asked to
         None | Some(0 | INTERRUPTED) => LOST,
         Some(code @ OTHER..=TAKEN) => code,
@@ -229,9 +243,21 @@ fn code_of(status: ExitStatus) -> i32 {
     }
 }
 
+#[cfg(unix)]
+fn aborted(status: ExitStatus) -> bool {
+    const SIGABRT: i32 = 6;
+    std::os::unix::process::ExitStatusExt::signal(&status) == Some(SIGABRT)
+}
+
+#[cfg(not(unix))]
+fn aborted(_: ExitStatus) -> bool {
+    false
+}
+
 fn describe(status: ExitStatus) -> String {
     match status.code() {
         Some(code) => format!("exit code {code}"),
+        None if aborted(status) => format!("{status}: it was refused memory"),
         None => status.to_string(),
     }
 }
@@ -240,7 +266,7 @@ fn describe(status: ExitStatus) -> String {
 fn relay(role: Role, errors: ChildStderr, messages: Messages) -> Result<JoinHandle<()>> {
     let run = move || {
         for line in BufReader::new(errors).lines().map_while(Result::ok) {
-            if !crate::cache::ending() {
+            if !crate::cache::ending() && !line.starts_with(LAST_WORDS) {
                 crate::log(&format!("[{role}] {line}"));
             }
             let mut all = lock(&messages);

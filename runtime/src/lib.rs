@@ -8,6 +8,7 @@ mod attempt;
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod cache;
+pub mod cached;
 mod children;
 pub mod client;
 pub mod cores;

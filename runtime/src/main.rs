@@ -12,7 +12,7 @@ use runtime::message::Role;
 use runtime::options::{Command, Options};
 use runtime::settings::Settings;
 use runtime::start::{Parent, Ready};
-use runtime::{cores, dealer, evaluate, infer, log, party};
+use runtime::{cached, cores, dealer, evaluate, infer, log, party};
 
 /// Gives large blocks out again without a way through the system, which would hand over each page anew: an online phase
 /// takes and frees hundreds of megabytes in half a second.
@@ -26,6 +26,9 @@ fn main() {
     };
     if let Err(error) = run(&options.command) {
         runtime::cache::give_way();
+        if cli::reader_left(&error) {
+            return;
+        }
         log(&format!("error: {}", describe(&error)));
         exit(code_of(&error));
     }
@@ -36,10 +39,11 @@ fn run(command: &Command) -> Result<()> {
     cores::settle(core, threads)?;
     ctrlc::set_handler(runtime::cache::interrupt).context("watching for Ctrl-C")?;
     match command {
-        Command::Infer(options) => infer::run(options, &mut Output(stdout().lock())),
-        Command::Evaluate(options) => evaluate::run(options, &mut Output(stdout().lock())),
+        Command::Infer(options) => infer::run(options, &mut Output::new(stdout().lock())),
+        Command::Evaluate(options) => evaluate::run(options, &mut Output::new(stdout().lock())),
         #[cfg(feature = "bench")]
-        Command::Bench(options) => runtime::bench::run(options, &mut Output(stdout().lock())),
+        Command::Bench(options) => runtime::bench::run(options, &mut Output::new(stdout().lock())),
+        Command::Cache(options) => cached::run(options, &mut Output::new(stdout().lock())),
         Command::Party(options) => {
             let role = if options.index == 0 { Role::Party0 } else { Role::Party1 };
             options.child.consented(role)?;
@@ -63,7 +67,7 @@ fn run(command: &Command) -> Result<()> {
 }
 
 fn ready(role: Role, port: u16) -> Result<()> {
-    let mut out = Output(stdout().lock());
+    let mut out = Output::new(stdout().lock());
     writeln!(out, "{}", serde_json::to_string(&Ready { ready: role, port })?)?;
     Ok(out.flush()?)
 }

@@ -105,7 +105,7 @@ impl Needs {
     /// Refuses what is more than there is, where all roles run on this machine.
     pub fn check(&self, memory: Memory) -> Result<()> {
         let needs = Role::ALL.map(|role| (role.name(), self.role(role)));
-        memory.check(&needs, CURE)
+        memory.check_processes(&needs, CURE)
     }
 
     /// Refuses what is more than there is for a role that has read its part of the bundle. What a role had before it can have

@@ -45,6 +45,11 @@ const DEALER: &str = "Examples:
   runtime dealer --bundle outputs/bundle/dealer --insecure-local --deadline 30
 ";
 
+const CACHE: &str = "Examples:
+  runtime cache list
+  runtime cache prune --older-than 30 --dry-run
+";
+
 pub(crate) fn after(examples: &str) -> String {
     format!("{examples}\n{}", cli::EXIT_CODES)
 }
@@ -73,6 +78,9 @@ pub enum Command {
     #[cfg(feature = "bench")]
     #[command(after_help = after(crate::bench::options::EXAMPLES))]
     Bench(Bench),
+    /// List or prune the bundles that were converted on first use.
+    #[command(after_help = after(CACHE))]
+    Cache(Cache),
     /// Be one of the two computing parties (started by `infer` and `evaluate`).
     ///
     /// For `infer` and `evaluate`, which start it themselves; by hand only to watch it. It says on standard output, in one
@@ -203,6 +211,47 @@ pub struct Evaluate {
     pub data: DataFlags,
 }
 
+/// `runtime cache`.
+#[derive(Args)]
+pub struct Cache {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+/// What to do with cached bundles.
+#[derive(Subcommand)]
+pub enum CacheCommand {
+    /// Each bundle with its size, whether this program can use it, and when it was used last.
+    #[command(after_help = after(CACHE))]
+    List(List),
+    /// Remove bundles of other versions, broken ones and what killed processes left; those in use stay.
+    #[command(after_help = after(CACHE))]
+    Prune(Prune),
+}
+
+/// `runtime cache list`.
+#[derive(Args)]
+pub struct List {
+    /// Print one JSON object in place of a line a bundle.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `runtime cache prune`.
+#[derive(Args)]
+pub struct Prune {
+    /// Remove usable bundles too that were not used for so many days.
+    #[arg(long, value_name = "DAYS", conflicts_with = "all")]
+    pub older_than: Option<u32>,
+    /// Remove usable bundles too; they are converted again when they are needed.
+    #[arg(long)]
+    pub all: bool,
+    /// Say what would be removed, and remove nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// `runtime party`.
 #[derive(Args)]
 pub struct Party {
@@ -269,6 +318,7 @@ impl Command {
             Command::Evaluate(options) => (None, options.source.running.threads),
             #[cfg(feature = "bench")]
             Command::Bench(options) => options.cores(),
+            Command::Cache(_) => (None, 1),
             Command::Party(options) => (options.child.core, options.child.running.threads),
             Command::Dealer(options) => (options.child.core, options.child.running.threads),
         }
@@ -276,9 +326,10 @@ impl Command {
 }
 
 impl Options {
-    /// Parses a command line, the program's name first. Flags may be spelt with `_` for `-`.
+    /// Parses a command line, the program's name first. Flags may be spelt with `_` for `-`, and texts begin with `-`.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
-        Options::try_parse_from(cli::dashed(args))
+        let texts = ["--text", "--text-pair", "--text_pair"];
+        Options::try_parse_from(cli::dashed(cli::with_texts(args, &texts)))
     }
 }
 

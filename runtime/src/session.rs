@@ -1,5 +1,6 @@
 //! What `infer` and `evaluate` have in common: a deployment on a chosen bundle, texts in, logits out.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ struct Roles {
     settings: Settings,
     bar: ProgressBar,
     running: Option<Deployment>,
+    /// Keeps the bundle from being pruned.
+    _lock: Option<File>,
 }
 
 impl Session {
@@ -65,13 +68,13 @@ impl Session {
         let tokenizer = Tokenizer::load(folder, spec.shape.positions)?;
         let (student, most_texts) = (chosen.student, source.batch as usize);
         let kind = bundle.embedding.input_kind();
-        let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), running: None };
+        let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), running: None, _lock: chosen.lock };
         Ok(Session { roles, spec, labels, problem, pairs, tokenizer, student, kind, most_texts })
     }
 
     /// Classifies one of the [`batches`](Self::batches); the first time, all roles are started.
     pub fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
-        let Roles { bundle, settings, bar, running } = &mut self.roles;
+        let Roles { bundle, settings, bar, running, .. } = &mut self.roles;
         let deployment = match running {
             Some(deployment) => deployment,
             none => {

@@ -1,6 +1,6 @@
 //! Which student and which bundle to run: one given, one converted before, or one converted now.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -26,19 +26,22 @@ pub struct Chosen {
     pub bundle: PathBuf,
     /// The student's folder.
     pub student: Option<PathBuf>,
+    /// Keeps a bundle in the cache folder from being pruned.
+    pub lock: Option<File>,
 }
 
 /// Finds or makes the bundle that the command line asks for.
 pub fn choose(source: &Source) -> Result<Chosen> {
     if let Some(bundle) = &source.bundle {
-        return Ok(Chosen { bundle: bundle.clone(), student: None });
+        return Ok(Chosen { bundle: bundle.clone(), student: None, lock: None });
     }
     let student = match &source.model {
         Some(folder) => folder.clone(),
         None => shipped()?,
     };
     let bundle = converted(&student, source)?;
-    Ok(Chosen { bundle, student: Some(student) })
+    let lock = cache::in_use(&bundle);
+    Ok(Chosen { bundle, student: Some(student), lock })
 }
 
 /// The folder of the shipped student.

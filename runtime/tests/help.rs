@@ -40,6 +40,18 @@ fn help_of_evaluate() {
 }
 
 #[test]
+fn help_of_the_cache() {
+    snapbox::assert_data_eq!(
+        help("runtime", &["cache", "list", "--help"]),
+        snapbox::file!["snapshots/cache-list.txt"].raw()
+    );
+    snapbox::assert_data_eq!(
+        help("runtime", &["cache", "prune", "--help"]),
+        snapbox::file!["snapshots/cache-prune.txt"].raw()
+    );
+}
+
+#[test]
 fn help_of_the_roles() {
     snapbox::assert_data_eq!(help("runtime", &["party", "--help"]), snapbox::file!["snapshots/party.txt"].raw());
     snapbox::assert_data_eq!(help("runtime", &["dealer", "--help"]), snapbox::file!["snapshots/dealer.txt"].raw());

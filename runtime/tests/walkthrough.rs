@@ -1,5 +1,5 @@
-//! The walk-through of the README, command by command as it stands there, from a hub to a private answer, and once more
-//! offline. The hub is ours, on loopback; `bert-base-uncased` on it is tiny.
+//! The walk-throughs of the README and of docs/own-data.md, command by command as they stand there, from a hub to a private answer;
+//! the README's once more offline. The hub is ours, on loopback; `bert-base-uncased` on it is tiny.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../convert/tests/folder/mod.rs"]
@@ -19,11 +19,10 @@ use safetensors::Dtype;
 use serde_json::Value;
 use standin::{Kind, StandIn, glue};
 
-/// The commands of the README's walk-through.
-fn commands() -> Vec<String> {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let text = fs::read_to_string(readme).unwrap();
-    let block = text.split("<!-- ci: walk -->\n```\n").nth(1).expect("the README has a walk-through");
+/// The commands of a page's walk-through.
+fn commands(page: &str, marker: &str) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page)).unwrap();
+    let block = text.split(&format!("<!-- ci: {marker} -->\n```\n")).nth(1).expect("the page has a walk-through");
     let block = block.split("```").next().unwrap();
     let commands: Vec<String> =
         block.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).map(String::from).collect();
@@ -119,7 +118,7 @@ fn the_readmes_commands_go_from_the_hub_to_a_private_answer_and_again_offline() 
 fn walk(endpoint: &str, home: &Path, offline: bool) {
     let place = tempfile::tempdir().unwrap();
     let mut answers = Vec::new();
-    for line in commands() {
+    for line in commands("README.md", "walk") {
         let done = run(&line, place.path(), endpoint, home, offline);
         answers.push((line, String::from_utf8(done.stdout).unwrap()));
     }
@@ -131,4 +130,34 @@ fn walk(endpoint: &str, home: &Path, offline: bool) {
     let figure = |name: &str| report[name].as_f64().unwrap();
     assert!(figure("accuracy") > 0.9 && figure("agreement_float") > 0.9, "{report}");
     assert!(figure("max_logit_diff_float") < 0.05, "{report}");
+}
+
+/// A table as docs/own-data.md shows one, with a text in quotes now and then.
+fn table(count: usize) -> String {
+    let row = |(i, (text, label)): (usize, (String, f32))| {
+        let text = if i % 7 == 0 { format!("\"{text}, \"\"w9\"\"\"") } else { text };
+        format!("{text},{}\n", ["bad", "good"][label as usize])
+    };
+    let rows: String = sentences(count).into_iter().enumerate().map(row).collect();
+    format!("text,label\n{rows}")
+}
+
+#[test]
+fn the_page_on_data_of_ones_own_goes_from_a_table_to_private_answers() {
+    let hub = StandIn::serve();
+    hub.add(Kind::Model, "google-bert/bert-base-uncased", "main", &base());
+    hub.rename("bert-base-uncased", "google-bert/bert-base-uncased");
+    let (place, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(place.path().join("train.csv"), table(2000)).unwrap();
+    fs::write(place.path().join("dev.csv"), table(32)).unwrap();
+    fs::write(place.path().join("texts.txt"), "w12 w4\nw5 w17 w11\n").unwrap();
+    let mut answers = Vec::new();
+    for line in commands("docs/own-data.md", "own-data") {
+        answers.push(String::from_utf8(run(&line, place.path(), &hub.endpoint(), home.path(), false).stdout).unwrap());
+    }
+    let report: Value = serde_json::from_str(&answers[2]).unwrap();
+    assert!(report["accuracy"].as_f64().unwrap() > 0.9 && report["labels_differ_float"] == 0, "{report}");
+    let labels: Vec<Value> = answers[3].lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let labels: Vec<&str> = labels.iter().map(|label| label[0]["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["bad", "good"]);
 }

@@ -1,6 +1,6 @@
 //! A folder that appears whole or not at all.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -79,19 +79,55 @@ impl Drop for Staged {
     }
 }
 
+/// A hidden folder that a write or a removal left, or is at work in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOver {
+    /// Begun and not in place; locked by the process that writes it.
+    Partial,
+    /// On its way out: out of sight, and perhaps removed in part.
+    Old,
+}
+
+/// What a hidden folder of that name is, and of which target.
+pub fn left_over(name: &str) -> Option<(&str, LeftOver)> {
+    let (rest, random) = name.strip_prefix('.')?.rsplit_once('-')?;
+    if random.len() != 16 || !random.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let partial = rest.strip_suffix(".partial").map(|target| (target, LeftOver::Partial));
+    partial.or_else(|| Some((rest.strip_suffix(".old")?, LeftOver::Old)))
+}
+
+/// Removes a bundle, out of every process's sight before anything of it goes. Not one that a process has locked: `false`.
+pub fn remove(folder: &Path) -> Result<bool, BundleError> {
+    let lock = File::open(folder).map_err(BundleError::write(folder))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(false),
+        Err(TryLockError::Error(source)) => return Err(BundleError::Write { path: folder.to_path_buf(), source }),
+    }
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let hidden = match left_over(&name) {
+        Some(_) => folder.to_path_buf(),
+        None => sibling(folder, "old")?,
+    };
+    if hidden != folder {
+        fs::rename(folder, &hidden).map_err(BundleError::write(folder))?;
+    }
+    fs::remove_dir_all(&hidden).map_err(BundleError::write(&hidden))?;
+    Ok(true)
+}
+
 /// Removes what killed processes left beside `target`: nobody else would. Where that fails, writing will say more.
 fn remove_abandoned(target: &Path) {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     for entry in fs::read_dir(parent(target)).into_iter().flatten().flatten() {
         let (path, found) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        let of = |kind| {
-            let random = found.strip_prefix(&format!(".{name}.{kind}-")).unwrap_or_default();
-            random.len() == 16 && random.bytes().all(|b| b.is_ascii_hexdigit())
-        };
+        let kind = left_over(&found).filter(|(of, _)| *of == name).map(|(_, kind)| kind);
         // held until it is gone, so that nobody begins to write there meanwhile
         let unlocked = || File::open(&path).ok().filter(|folder| folder.try_lock().is_ok());
-        let lock = if of("partial") { unlocked() } else { None };
-        if lock.is_some() || (of("old") && target.exists()) {
+        let lock = if kind == Some(LeftOver::Partial) { unlocked() } else { None };
+        if lock.is_some() || (kind == Some(LeftOver::Old) && target.exists()) {
             let _ = fs::remove_dir_all(&path);
         }
     }

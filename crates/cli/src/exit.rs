@@ -43,6 +43,19 @@ pub fn coded(code: i32, message: impl Into<String>) -> anyhow::Error {
     Coded { message: message.into(), code }.into()
 }
 
+/// The reader of the output went after it had read something: it has what it wanted, and the program is done.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of standard output has what it wanted")]
+pub struct ReaderLeft;
+
+/// Whether an error is nothing but a reader that went early.
+pub fn reader_left(error: &anyhow::Error) -> bool {
+    let inside = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<ReaderLeft>())
+    };
+    error.chain().any(inside)
+}
+
 /// The code that an error carries; a writer can only fail with an error of input and output, which carries it inside.
 pub fn code_in(error: &(dyn Error + 'static)) -> Option<i32> {
     let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

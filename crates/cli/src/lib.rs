@@ -1,5 +1,6 @@
 //! What the three programs have in common towards their users: exit codes, the spelling of flags, progress, memory, files.
 
+mod address;
 pub mod atomic;
 pub mod exit;
 pub mod memory;
@@ -8,11 +9,12 @@ mod progress;
 mod resolve;
 mod spelling;
 
-pub use exit::{Coded, coded, describe};
+pub use address::check_start;
+pub use exit::{Coded, coded, describe, reader_left};
 pub use output::Output;
 pub use progress::{bar, bytes, log, spinner};
 pub use resolve::resolve;
-pub use spelling::dashed;
+pub use spelling::{dashed, with_texts};
 
 /// The exit codes, as every `--help` lists them.
 pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 other, 2 usage, 3 bad input (a file, a folder, a text), 4 a value out of range or \

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use sysinfo::System;
 
+use crate::address;
 use crate::exit::{MEMORY, coded};
 
 /// The flag that says how much memory may be used.
@@ -22,9 +23,21 @@ impl Memory {
         self.limit.or_else(available)
     }
 
-    /// Refuses work that needs more than there is. `needs` are bytes with a name each, which run at the same time; `cure` is
-    /// what the user can do about it.
+    /// Refuses work of this process that needs more than there is. `needs` are bytes with a name each, which are held at the
+    /// same time; `cure` is what the user can do about it.
     pub fn check(self, needs: &[(&str, u64)], cure: &str) -> anyhow::Result<()> {
+        self.check_machine(needs, cure)?;
+        let need = needs.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        address::check("", need, cure)
+    }
+
+    /// The same of processes that run side by side on this machine, one a need.
+    pub fn check_processes(self, needs: &[(&str, u64)], cure: &str) -> anyhow::Result<()> {
+        self.check_machine(needs, cure)?;
+        needs.iter().try_for_each(|(name, bytes)| address::check(name, *bytes, cure))
+    }
+
+    fn check_machine(self, needs: &[(&str, u64)], cure: &str) -> anyhow::Result<()> {
         let need = needs.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
         // where nothing is known the system will say
         let Some(there) = self.there() else { return Ok(()) };

@@ -1,0 +1,117 @@
+//! Texts that begin with a dash, outputs that cannot be written or are read in part, and errors of roles: each said once.
+#![allow(clippy::unwrap_used)]
+#![cfg(target_os = "linux")]
+
+#[path = "../../convert/tests/folder/mod.rs"]
+mod folder;
+mod programs;
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use cli::exit::{BAD_INPUT, MEMORY, UNWRITABLE, USAGE};
+use folder::Place;
+use programs::{command, output};
+
+fn runtime(place: &Place, args: &[&str]) -> Command {
+    let mut runtime = command("runtime", place.root.path());
+    runtime.args(args);
+    runtime
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A student and the bundle of it.
+fn place() -> Place {
+    let place = Place::new();
+    let made = output(command("convert", place.root.path()).args(["-q", "student", "-o", "bundle"]));
+    assert!(made.status.success(), "{}", errors(&made));
+    place
+}
+
+#[test]
+fn a_text_may_begin_with_a_dash() {
+    let place = place();
+    let words = fs::read_to_string(place.student().join("tokenizer.json")).unwrap();
+    assert!(!words.contains("degrees"), "the test shows nothing");
+    let with = |text: &[&str]| output(&mut runtime(&place, &[&["infer", "--bundle", "bundle", "-q"], text].concat()));
+    for text in [&["--text", "-5 degrees"][..], &["--text=-5 degrees"], &["--text", "-5", "--text", "- no"]] {
+        let done = with(text);
+        assert!(done.status.success(), "{text:?}: {}", errors(&done));
+        assert_eq!(done.stdout.split(|byte| *byte == b'\n').count(), 1 + text.len().div_ceil(2), "{text:?}");
+    }
+    // a text that was forgotten swallows no flag
+    let done = with(&["--text", "--json"]);
+    assert_eq!(done.status.code(), Some(USAGE), "{}", errors(&done));
+}
+
+#[test]
+fn an_answer_that_nobody_gets_is_an_error_and_one_that_was_enough_is_none() {
+    let place = place();
+    let texts = "a fine film\n".repeat(300);
+    fs::write(place.root.path().join("texts.txt"), &texts).unwrap();
+    let args = ["infer", "--bundle", "bundle", "--file", "texts.txt"];
+    // no room
+    let mut full = runtime(&place, &args);
+    let done = full.stdout(File::create("/dev/full").unwrap()).stderr(Stdio::piped()).spawn().unwrap();
+    let done = done.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(UNWRITABLE), "{}", errors(&done));
+    // what the roles make of our leaving is no news
+    assert_eq!(errors(&done).matches("error").count(), 2, "{}", errors(&done));
+    assert!(errors(&done).contains("error: standard output cannot be written (No space left on device (os error 28))"));
+    // nobody reads
+    let mut unread = runtime(&place, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(unread.stdout.take());
+    let done = unread.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(UNWRITABLE), "{}", errors(&done));
+    // `| head -1`
+    let mut head = runtime(&place, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(head.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let done = head.wait_with_output().unwrap();
+    assert!(line.starts_with("[{\"label\""), "{line}");
+    assert!(done.status.success() && !errors(&done).contains("error"), "{}", errors(&done));
+}
+
+#[test]
+fn a_roles_own_error_is_said_once() {
+    let place = place();
+    let path = place.bundle().join("party1/weights.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let done = output(&mut runtime(&place, &["infer", "--bundle", "bundle", "--text", "a fine film"]));
+    let said = errors(&done);
+    assert_eq!(done.status.code(), Some(BAD_INPUT), "{said}");
+    // its other name is the same file
+    assert_eq!((said.matches("weights.safetensors").count(), said.matches("error").count()), (1, 1), "{said}");
+    assert!(said.contains("error: party"), "{said}");
+}
+
+#[test]
+fn a_limit_on_address_space_is_an_error_of_memory() {
+    let place = place();
+    // less than threads and their stacks take
+    for kilobytes in [150_000, 250_000] {
+        let line = format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"");
+        let limited = |program: &str, args: &[&str]| {
+            let inner = programs::program(program);
+            let shell = command("runtime", place.root.path());
+            let mut limited = Command::new("sh");
+            limited.arg("-c").arg(&line).arg(inner).args(args).current_dir(place.root.path());
+            for (name, value) in shell.get_envs() {
+                match value {
+                    Some(value) => limited.env(name, value),
+                    None => limited.env_remove(name),
+                };
+            }
+            output(&mut limited)
+        };
+        let done = limited("runtime", &["infer", "--bundle", "bundle", "--text", "a fine film"]);
+        assert_eq!(done.status.code(), Some(MEMORY), "{kilobytes}: {}", errors(&done));
+        assert!(errors(&done).contains("(ulimit -v)"), "{}", errors(&done));
+    }
+}
