@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 /// Where bundles are kept, in place of the user's cache folder.
 const CACHE_VARIABLE: &str = "PRIVATE_BERT_CACHE";
 /// Changes when a bundle of the same content would differ, though no format did.
-const CACHE_VERSION: u32 = 2;
+const CACHE_VERSION: u32 = 3;
 
 /// Whether a bundle is being written, and whether it should stop.
 static WRITING: AtomicBool = AtomicBool::new(false);
