@@ -1,6 +1,6 @@
 //! Ranges from training texts, and the texts by which a conversion is judged.
 
-use datasets::{Example, Length, Source, Split, Target, Tokenizer, encode_all, unusual_texts};
+use datasets::{Empty, Example, Length, Source, Split, Target, Tokenizer, encode_all, unusual_texts};
 use model::{Ranges, Sample, Shape, calibrate, calibrate_unusual, stretched_count};
 
 use crate::error::ConvertError;
@@ -37,14 +37,23 @@ impl Sentences {
         let examples = self.load(Split::Train)?;
         let wanted = samples.clamp(1, examples.len());
         let spread = (0..wanted).map(|i| &examples[i * examples.len() / wanted]);
-        encode(&student.tokenizer, student.shape(), spread.map(Example::texts), self.length)
+        self.encode(student, spread)
     }
 
     /// The first validation texts, which calibration does not see.
     pub fn held_out(&self, student: &Student, most: usize) -> Result<Encoded, ConvertError> {
         let examples = self.load(Split::Dev)?;
         let first = examples.iter().take(most);
-        encode(&student.tokenizer, student.shape(), first.map(Example::texts), self.length)
+        self.encode(student, first)
+    }
+
+    fn encode<'a>(
+        &self,
+        student: &Student,
+        examples: impl Iterator<Item = &'a Example>,
+    ) -> Result<Encoded, ConvertError> {
+        let texts = examples.map(Example::texts);
+        encode_with(&student.tokenizer, student.shape(), texts, self.length, Empty::of(&self.source))
     }
 
     fn load(&self, split: Split) -> Result<Vec<Example>, ConvertError> {
@@ -71,7 +80,7 @@ pub fn observe(
 pub fn unusual(student: &Student) -> Result<Vec<Sample>, ConvertError> {
     let texts = unusual_texts(student.config.text_pair() == Some(true));
     let given = texts.iter().map(|(text, second)| (text.as_str(), second.as_deref()));
-    Ok(encode(&student.tokenizer, student.shape(), given, Length::default())?.samples)
+    Ok(encode_with(&student.tokenizer, student.shape(), given, Length::default(), Empty::Taken)?.samples)
 }
 
 /// The ranges with those over unusual texts: domains reach there where that is nearly free.
@@ -84,15 +93,26 @@ pub(crate) fn with_unusual(student: &Student, ranges: &Ranges) -> Result<Ranges,
     Ok(ranges)
 }
 
-/// Texts and pairs as the network of that shape takes them.
+/// Texts and pairs as the network of that shape takes them. One of which the tokenizer leaves nothing is refused.
 pub fn encode<'a>(
     tokenizer: &Tokenizer,
     shape: &Shape,
     texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
     length: Length,
 ) -> Result<Encoded, ConvertError> {
+    encode_with(tokenizer, shape, texts, length, Empty::Refused)
+}
+
+/// The same where it is said what becomes of texts of which nothing is left.
+pub fn encode_with<'a>(
+    tokenizer: &Tokenizer,
+    shape: &Shape,
+    texts: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+    length: Length,
+    empty: Empty,
+) -> Result<Encoded, ConvertError> {
     let mut encoded = Encoded { samples: Vec::new(), truncated: Vec::new() };
-    for text in encode_all(tokenizer, texts, length, &|| ())?.texts {
+    for text in encode_all(tokenizer, texts, length, empty, &|| ())?.texts {
         encoded.samples.push(Sample::new(text.ids, text.type_ids, shape)?);
         if text.truncated {
             encoded.truncated.push(encoded.samples.len());

@@ -17,7 +17,7 @@ mod report;
 mod stop;
 mod student;
 
-pub use calibration::{Encoded, Sentences, encode, observe, unusual};
+pub use calibration::{Encoded, Sentences, encode, encode_with, observe, unusual};
 pub use comparison::{Comparison, Suspect, TOLERANCE, compare};
 pub use conversion::{Converted, convert, write_bundle};
 pub use error::{ConvertError, exit_code};

@@ -32,6 +32,7 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     bundle::check_folder(&options.output, options.overwrite).map_err(ConvertError::from)?;
     memory::check(&options.student, options.memory)?;
     let student = Student::read(&options.student)?;
+    student.warn();
     let texts = source.map(|source| Chosen::read(options, source, &student)).transpose()?.unwrap_or_default();
     memory::check_texts(&student, &texts.training, &texts.validation, options.memory)?;
     let ranges = ranges(options, &student, &texts.training)?;

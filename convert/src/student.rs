@@ -16,7 +16,7 @@ pub struct Student {
     pub config: Config,
     /// `config.json` as it stands, or that of the BERT that the student was read as.
     pub config_json: Vec<u8>,
-    /// `tokenizer.json` as it stands.
+    /// `tokenizer.json` for a tokenizer as it was read, which is the file as it stands where nothing beside it says otherwise.
     pub tokenizer_json: Vec<u8>,
     /// The tokenizer, cut to the model's positions.
     pub tokenizer: Tokenizer,
@@ -35,12 +35,12 @@ impl Student {
         if let Some(why) = config.refusal() {
             return Err(ConvertError::Refused { folder: folder.into(), why });
         }
-        let tokenizer_json = read("tokenizer.json")?;
         let tokenizer = Tokenizer::load(folder, config.max_position_embeddings)?;
         if let Some(got) = tokenizer.largest_id()?.filter(|id| *id as usize >= config.vocab_size) {
             let (path, expected) = (folder.join("tokenizer.json"), config.vocab_size);
             return Err(ConvertError::Vocabulary { path, expected, got });
         }
+        let tokenizer_json = tokenizer.to_json()?;
         let tensors = checkpoint::read(folder, &config)?;
         let folded = fold(&Shape::of(&config), &tensors)
             .map_err(|source| ConvertError::Fold { folder: folder.into(), source })?;
@@ -50,6 +50,13 @@ impl Student {
                 .map_err(|e| ConvertError::Io { path: folder.join("config.json"), source: e.into() })?,
         };
         Ok(Student { folder: folder.into(), config, config_json, tokenizer_json, tokenizer, folded })
+    }
+
+    /// Says on standard error what is unusual about its tokenizer.
+    pub fn warn(&self) {
+        for note in self.tokenizer.notes() {
+            cli::log(&format!("warning: {note}"));
+        }
     }
 
     /// The public shape.

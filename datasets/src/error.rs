@@ -70,6 +70,18 @@ pub enum Error {
         /// The most tokens a text may have.
         most: usize,
     },
+    /// Nothing is left of a text.
+    #[error(
+        "text {text} is empty{}: nothing is left of it when the tokenizer has taken out what it does not read (control and \
+         zero-width characters, U+FFFD); give every text at least one word",
+        if *.second { " in its second half" } else { "" }
+    )]
+    Nothing {
+        /// The text's number, from 1.
+        text: usize,
+        /// Whether it is the second one of a pair.
+        second: bool,
+    },
     /// The model answers another kind of question.
     #[error("{name} asks for {asked}, the model gives {given}; give a model that was trained for {name}")]
     Target {

@@ -28,10 +28,9 @@ mod task;
 mod tokenizer;
 mod unlabelled;
 mod unusual;
-mod vocabulary;
 
 pub use batches::Batches;
-pub use encoding::{Encoded, encode_all};
+pub use encoding::{Empty, Encoded, encode_all};
 pub use error::Error;
 pub use example::{Example, Loaded};
 pub use flags::{DataFlags, Length};

@@ -1,7 +1,7 @@
 //! `calibration.json`: the ranges of every value that a private run opens, so that `convert` needs no data set.
 
 use anyhow::Result;
-use datasets::{Length, Tokenizer, encode_all, unusual_texts};
+use datasets::{Empty, Length, Tokenizer, encode_all, unusual_texts};
 use model::{Folded, Ranges, Sample, Shape, Tensors, calibrate, calibrate_unusual, fold, stretched_count};
 use ndarray::ArrayD;
 
@@ -41,7 +41,7 @@ fn unusual(folder: &Folder, folded: &Folded) -> Result<Vec<Sample>> {
     let tokenizer = Tokenizer::load(&folder.path, shape.positions)?;
     let texts = unusual_texts(folder.config.text_pair() == Some(true));
     let texts = texts.iter().map(|(text, second)| (text.as_str(), second.as_deref()));
-    let encoded = encode_all(&tokenizer, texts, Length::default(), &|| ())?.texts;
+    let encoded = encode_all(&tokenizer, texts, Length::default(), Empty::Taken, &|| ())?.texts;
     encoded.into_iter().map(|text| Ok(Sample::new(text.ids, text.type_ids, shape)?)).collect()
 }
 

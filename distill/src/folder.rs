@@ -14,12 +14,15 @@ use crate::question::problem_type;
 use crate::weights::{HEAD_WEIGHT, Weights};
 
 const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// The file with the configuration.
 pub const CONFIG: &str = "config.json";
 /// The file with the weights.
 pub const WEIGHTS: &str = "model.safetensors";
+/// What tools take a BERT's tokenizer to be.
+const USUAL_CLASS: &str = "BertTokenizer";
 /// Other files of a tokenizer, which go along where they are.
-const BESIDE: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
+const BESIDE: [&str; 4] = [TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 
 /// A model read from its folder.
 #[derive(Clone, Debug)]
@@ -75,9 +78,12 @@ impl Folder {
         Ok(self)
     }
 
-    /// The folder's tokenizer; its words must be those of the model.
+    /// The folder's tokenizer; its words must be those of the model. Says what is unusual about it.
     pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
         let tokenizer = Tokenizer::load(&self.path, max_length)?;
+        for note in tokenizer.notes() {
+            cli::log(&format!("warning: {note}"));
+        }
         let (largest, rows) = (tokenizer.largest_id()?, self.config.vocab_size);
         let fits = largest.is_none_or(|id| (id as usize) < rows);
         let what = || format!("its tokenizer has a token {} for a table of {rows}", largest.unwrap_or_default());
@@ -86,7 +92,7 @@ impl Folder {
     }
 }
 
-/// Writes configuration, weights and tokenizer, the latter as the folder `tokenizer` has it; `tokenizer.json` always.
+/// Writes configuration, weights and tokenizer, the latter as that of the folder `tokenizer` is read; `tokenizer.json` always.
 pub fn write(out: &Path, config: &Config, weights: &Weights, tokenizer: &Path, half: bool) -> Result<()> {
     atomic::make_folder(out)?;
     let mut config = config.clone();
@@ -94,18 +100,33 @@ pub fn write(out: &Path, config: &Config, weights: &Weights, tokenizer: &Path, h
     config.extra.insert("torch_dtype".into(), serde_json::json!(if half { "float16" } else { "float32" }));
     config.extra.remove("_name_or_path");
     let read = |path: &Path| fs::read(path).map_err(|e| bad_file(path, e));
-    let whole = tokenizer.join(TOKENIZER);
-    let bytes = match whole.is_file() {
-        true => read(&whole)?,
-        false => Tokenizer::load(tokenizer, config.max_position_embeddings)?.to_json()?,
-    };
-    atomic::write(&out.join(TOKENIZER), &bytes)?;
+    let read_as = Tokenizer::load(tokenizer, config.max_position_embeddings)?;
+    atomic::write(&out.join(TOKENIZER), &read_as.to_json()?)?;
     for name in BESIDE {
         let path = tokenizer.join(name);
         if path.is_file() {
             atomic::write(&out.join(name), &read(&path)?)?;
         }
     }
+    if let Some(class) = read_as.class().filter(|class| *class != USUAL_CLASS) {
+        name_class(&out.join(TOKENIZER_CONFIG), class)?;
+    }
     atomic::write_json(&out.join(CONFIG), &config)?;
     weights.write(&out.join(WEIGHTS), half)
+}
+
+/// Names the tokenizer's class in `tokenizer_config.json`, for the model that is written is a BERT and that it was read from may
+/// have been another, by which its tokenizer was known.
+fn name_class(path: &Path, class: &str) -> Result<()> {
+    let mut config = match path.is_file() {
+        true => {
+            serde_json::from_slice(&fs::read(path).map_err(|e| bad_file(path, e))?).map_err(|e| bad_file(path, e))?
+        }
+        false => serde_json::Map::new(),
+    };
+    if config.get("tokenizer_class").is_some_and(serde_json::Value::is_string) {
+        return Ok(());
+    }
+    config.insert("tokenizer_class".into(), class.into());
+    atomic::write_json(path, &config)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use cli::coded;
 use cli::exit::USAGE;
-use datasets::{Source, Split, Tokenizer};
+use datasets::{Empty, Source, Split, Tokenizer};
 use model::Config;
 use serde_json::{Value, json};
 
@@ -139,13 +139,17 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
     };
     let models: Vec<&Folder> = [&teacher].into_iter().chain(&start).collect();
     let tokenizer = teacher.tokenizer(length)?;
+    if let Some(start) = &start {
+        student::check_tokenizer(&tokenizer, &start.path)?;
+    }
     let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &models);
     let train = part(Split::Train, options.max_train_samples)?;
     let dev = part(Split::Dev, options.max_eval_samples)?;
     let test = match options.trainer.predicts() {
         true => {
             let texts = question.source.load_test(options.quiet)?;
-            let encode = |step: &dyn Fn(usize)| Samples::unlabelled(&texts, &tokenizer, options.length, step);
+            let empty = Empty::of(&question.source);
+            let encode = |step: &dyn Fn(usize)| Samples::unlabelled(&texts, &tokenizer, options.length, empty, step);
             Some(fitting(options, "to answer", texts.len(), &tokenizer, &models, encode)?)
         }
         false => None,
@@ -181,7 +185,8 @@ fn encode(
     if loaded.skipped > 0 {
         eprintln!("warning: {} broken rows of the texts {part} are left out", loaded.skipped);
     }
-    let encode = |step: &dyn Fn(usize)| Samples::encode(&loaded.examples, tokenizer, options.length, step);
+    let empty = Empty::of(&question.source);
+    let encode = |step: &dyn Fn(usize)| Samples::encode(&loaded.examples, tokenizer, options.length, empty, step);
     fitting(options, part, loaded.examples.len(), tokenizer, models, encode)
 }
 

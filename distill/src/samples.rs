@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use datasets::{Encoding, Example, Label, Length, Text, Tokenizer, encode_all};
+use datasets::{Empty, Encoding, Example, Label, Length, Text, Tokenizer, encode_all};
 use model::{SHORT, shortened};
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
@@ -37,11 +37,12 @@ impl Samples {
         examples: &[Example],
         tokenizer: &Tokenizer,
         length: Length,
+        empty: Empty,
         step: &dyn Fn(usize),
     ) -> Result<Samples, datasets::Error> {
         let labels = examples.iter().map(|example| example.label).collect();
         let texts = examples.iter().map(Example::texts);
-        Ok(Samples { labels, ..Samples::of(texts, tokenizer, length, step)? })
+        Ok(Samples { labels, ..Samples::of(texts, tokenizer, length, empty, step)? })
     }
 
     /// Encodes texts that are only to be answered.
@@ -49,19 +50,22 @@ impl Samples {
         texts: &[Text],
         tokenizer: &Tokenizer,
         length: Length,
+        empty: Empty,
         step: &dyn Fn(usize),
     ) -> Result<Samples, datasets::Error> {
-        Samples::of(texts.iter().map(|(text, pair)| (text.as_str(), pair.as_deref())), tokenizer, length, step)
+        let texts = texts.iter().map(|(text, pair)| (text.as_str(), pair.as_deref()));
+        Samples::of(texts, tokenizer, length, empty, step)
     }
 
     fn of<'a>(
         texts: impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone,
         tokenizer: &Tokenizer,
         length: Length,
+        empty: Empty,
         step: &dyn Fn(usize),
     ) -> Result<Samples, datasets::Error> {
         let pairs = texts.clone().any(|(_, pair)| pair.is_some());
-        let encoded = encode_all(tokenizer, texts, length, &|| step(1))?;
+        let encoded = encode_all(tokenizer, texts, length, empty, &|| step(1))?;
         Ok(Samples {
             labels: Vec::new(),
             lengths: encoded.texts.iter().map(|text| text.ids.len()).collect(),

@@ -1,8 +1,11 @@
 //! The student: where it starts, and which of the teacher's layers it learns from.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use cli::coded;
 use cli::exit::{BAD_INPUT, USAGE};
+use datasets::Tokenizer;
 use model::{AttentionShift, Config};
 
 use crate::design::Design;
@@ -34,6 +37,22 @@ pub fn check_layers(wanted: Option<usize>, all: usize) -> Result<()> {
             Err(coded(USAGE, format!("--student-layers is {count}; what the student starts from has 1 to {all}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses to start from a folder whose tokenizer gives other numbers than the teacher's: its rows would be those of other words.
+pub fn check_tokenizer(teacher: &Tokenizer, folder: &Path) -> Result<()> {
+    let own = Tokenizer::load(folder, teacher.max_length())?;
+    match teacher.differs_from(&own) {
+        None => Ok(()),
+        Some(how) => Err(coded(
+            BAD_INPUT,
+            format!(
+                "student and teacher must share their tokenizer, and that of {} differs (the teacher's is the one): {how}; \
+                 choose another --student",
+                folder.display()
+            ),
+        )),
     }
 }
 

@@ -72,8 +72,7 @@ fn run(options: Options) -> Result<()> {
     let client = ClientBundle::open(&Role::Client.folder(&bundle))?;
     let texts = Texts::new(&[options.tokens], &client.spec.shape)?;
     let planned = Plan::new(&client.spec, &texts, client.embedding.input_kind())?.cost().restart_probability;
-    let folder = client.tokenizer_path.parent().context("a tokenizer without a folder")?;
-    let words = words(&Tokenizer::load(folder, client.spec.shape.positions)?)?;
+    let words = words(&Tokenizer::read(&client.tokenizer_path, client.spec.shape.positions)?)?;
     let mut deployment = Deployment::start(&program, &bundle, Duration::from_secs(options.deadline))?;
 
     let bar = ProgressBar::new(options.runs.into());

@@ -9,7 +9,7 @@ use anyhow::Result;
 use cli::coded;
 use cli::exit::BAD_INPUT;
 use convert::{Converted, Student};
-use datasets::{Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, largest};
+use datasets::{Empty, Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, largest};
 use model::{Float, ProblemType, Sample, Spec, Texts, clear_logits};
 use serde_json::{Value, json};
 
@@ -37,7 +37,8 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let seconds = loaded.examples.iter().map(|example| example.text_pair.as_deref());
     session.check_pairs(seconds, "see --text-column and --text-pair-column")?;
     let texts = loaded.examples.iter().map(Example::texts);
-    let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)?;
+    let (shape, empty) = (&session.spec.shape, Empty::of(&source));
+    let encoded = convert::encode_with(&session.tokenizer, shape, texts, options.length, empty)?;
     if let Some(warning) = encoded.warning("validation", &session.spec.shape) {
         bar.suspend(|| crate::log(&warning));
     }

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::options::Infer;
 use crate::refused::Refused;
 use crate::session::Session;
-use crate::texts::given;
+use crate::texts::{given, told};
 
 /// A label with its score.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,7 +35,8 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     let (labels, problem, engine) = (session.labels.clone(), session.problem, session.engine());
     session.check_pairs(texts.iter().map(|(_, second)| second.as_deref()), "see --text-pair and --pairs")?;
     let texts = texts.iter().map(|(text, second)| (text.as_str(), second.as_deref()));
-    let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)?;
+    let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)
+        .map_err(|error| told(options, error))?;
     for text in &encoded.truncated {
         let most = session.tokenizer.max_length();
         bar.suspend(|| crate::log(&format!("warning: text {text} has more than {most} tokens; its end was cut off")));

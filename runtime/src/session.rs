@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use datasets::Tokenizer;
 use indicatif::ProgressBar;
 use model::{InputKind, ProblemType, Sample, Spec, Texts, input_form};
@@ -64,8 +64,7 @@ impl Session {
         let bundle = Deployment::check(&chosen.bundle)?;
         let (spec, labels, problem) = (bundle.spec.clone(), bundle.labels.clone(), bundle.problem);
         let pairs = bundle.config.text_pair();
-        let folder = bundle.tokenizer_path.parent().context("a tokenizer without a folder")?;
-        let tokenizer = Tokenizer::load(folder, spec.shape.positions)?;
+        let tokenizer = Tokenizer::read(&bundle.tokenizer_path, spec.shape.positions)?;
         let (student, most_texts) = (chosen.student, source.batch as usize);
         let kind = bundle.embedding.input_kind();
         let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), running: None, _lock: chosen.lock };

@@ -73,6 +73,7 @@ fn converted(folder: &Path, source: &Source) -> Result<PathBuf> {
     }
     let bar = cli::bar(quiet, "reading and fitting", 0);
     let student = Student::read(folder)?;
+    bar.suspend(|| student.warn());
     let converted = convert::convert(&student, &student.stored_ranges()?)?;
     cache::write(&bundle, &bar, |options| convert::write_bundle(&student, &converted, embedding, &bundle, options))?;
     bar.finish_and_clear();
@@ -98,6 +99,9 @@ fn fingerprint(folder: &Path) -> Result<String> {
     for name in ["config.json", "calibration.json", "tokenizer.json"] {
         add(folder.join(name))?;
     }
+    // by these the tokenizer may be another than tokenizer.json says
+    let beside = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+    beside.map(|name| folder.join(name)).into_iter().filter(|path| path.is_file()).try_for_each(&mut add)?;
     checkpoint::weight_files(folder)?.into_iter().try_for_each(add)?;
     Ok(hex::encode(&hash.finalize()[..12]))
 }

@@ -6,6 +6,7 @@ use std::io::{Read, stdin};
 use anyhow::Result;
 use cli::coded;
 use cli::exit::{BAD_INPUT, USAGE};
+use convert::ConvertError;
 
 use crate::options::Infer;
 
@@ -48,6 +49,20 @@ fn flags(texts: &[String], seconds: &[String]) -> Result<Vec<Text>> {
     }
     let mut seconds = seconds.iter().cloned();
     Ok(texts.iter().map(|text| (text.clone(), seconds.next())).collect())
+}
+
+/// An error over a text, in the words of the place that it came from: a text of which nothing is left is an empty one.
+pub fn told(options: &Infer, error: ConvertError) -> anyhow::Error {
+    let ConvertError::Data(datasets::Error::Nothing { text, second }) = error else { return error.into() };
+    let left = "nothing is left of it without control and zero-width characters";
+    if options.text.is_empty() {
+        let from = options.file.as_ref().map_or("standard input".to_string(), |file| file.display().to_string());
+        let message =
+            format!("{from}, line {text}: expected at least one word in every text, got an empty one ({left})");
+        return coded(BAD_INPUT, message);
+    }
+    let flag = if second { "--text-pair" } else { "--text" };
+    coded(USAGE, format!("text {text} is empty ({flag}): {left}; give every text at least one word"))
 }
 
 /// One text a line, or two with a tab between.

@@ -5,6 +5,8 @@
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
 mod programs;
+#[path = "bad_input/tokenizers.rs"]
+mod tokenizers;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -324,6 +326,7 @@ fn cases() -> Vec<Case> {
             &["--bundel", "--bundle"],
         ),
     ]);
+    cases.extend(tokenizers::cases());
     cases
 }
 

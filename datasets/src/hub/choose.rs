@@ -14,7 +14,7 @@ const WEIGHTS: &str = "model.safetensors";
 /// The list of the files that hold the weights.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 /// Files that a tokenizer may need; none of them must be there.
-const OPTIONAL: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
+const OPTIONAL: [&str; 4] = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 /// Weights in formats that we do not read, by their beginnings.
 const OTHERS: [&str; 6] =
     ["pytorch_model", "tf_model.h5", "flax_model.msgpack", "model.ckpt", "bert_model.ckpt", "rust_model.ot"];

@@ -4,84 +4,86 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::added::Declared;
+use super::class::{Class, Kind};
+use super::config::Config;
 use crate::Error;
 use crate::table::text;
 
-/// The special tokens by their keys in the folder's files, with their usual words. The first three must be in the vocabulary.
-const SPECIAL: [(&str, &str); 5] = [
-    ("unk_token", "[UNK]"),
-    ("cls_token", "[CLS]"),
-    ("sep_token", "[SEP]"),
-    ("pad_token", "[PAD]"),
-    ("mask_token", "[MASK]"),
-];
-const NEEDED: usize = 3;
-
-/// What `tokenizer.json` would hold: word pieces of a word a line, in the order of their numbers.
-pub(crate) fn tokenizer_json(folder: &Path) -> Result<Vec<u8>, Error> {
+/// What `tokenizer.json` would hold, and what to tell the user: word pieces of a word a line, in the order of their numbers.
+pub(super) fn tokenizer_json(
+    folder: &Path,
+    config: &Config,
+    class: &Class,
+    declared: &Declared,
+) -> Result<(Value, Option<String>), Error> {
     let path = folder.join("vocab.txt");
-    let text = text(&path)?;
-    let mut lines: Vec<&str> = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
+    let other = |message: String| Error::Tokenizer { path: folder.join("tokenizer_config.json"), message };
+    if let (false, Some(name)) = (matches!(class.kind, Kind::Bert | Kind::DistilBert), class.name) {
+        let message = format!(
+            "the tokenizer is a {name}, and there is no tokenizer.json but a vocab.txt, which only a BertTokenizer is read from; \
+             write one with python and transformers: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+        );
+        return Err(other(message));
+    }
+    if config.flag(folder, "do_basic_tokenize")? == Some(false) {
+        let message = "`do_basic_tokenize` is false: texts would be split at spaces alone, which is not done here; \
+                       choose a model whose texts are split as BERT's are";
+        return Err(other(message.into()));
+    }
+    let text = text(&path)?.replace("\r\n", "\n").replace('\r', "\n");
+    let mut lines: Vec<&str> = text.split('\n').collect();
     if lines.last() == Some(&"") {
         lines.pop();
     }
     let words: Map<String, Value> = lines.iter().enumerate().map(|(id, word)| (word.to_string(), id.into())).collect();
-    let config = object(&folder.join("tokenizer_config.json"))?;
-    let map = object(&folder.join("special_tokens_map.json"))?;
-    let mut special = Vec::new();
-    for (at, (key, usual)) in SPECIAL.into_iter().enumerate() {
-        let word = word(map.get(key)).or_else(|| word(config.get(key))).unwrap_or(usual);
-        match words.get(word) {
-            Some(id) => special.push((word, id)),
-            None if at < NEEDED => {
-                let message = format!("no line `{word}`: this is no vocabulary of BERT's");
-                return Err(Error::Unusable { path, message });
-            }
-            None => {}
-        }
-    }
-    let flag = |key: &str| config.get(key).and_then(Value::as_bool);
-    let added = |(word, id): &(&str, &Value)| {
-        json!({"id": id, "content": word, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
-            "special": true})
+    let number = |key: &str, usual: &'static str| {
+        let word = config.word(key).unwrap_or(usual).to_string();
+        // an unknown word's stand-in is looked up among the words only
+        let declared = if key == "unk_token" { None } else { declared.id(&word).map(Value::from) };
+        let id = words.get(&word).cloned().or(declared);
+        let message = format!("no line `{word}`: this is no vocabulary of BERT's");
+        id.map(|id| (word, id)).ok_or(Error::Unusable { path: path.clone(), message })
     };
-    let mut added: Vec<Value> = special.iter().map(added).collect();
-    added.sort_by_key(|token| token["id"].as_u64());
+    let (unknown, cls, sep) =
+        (number("unk_token", "[UNK]")?, number("cls_token", "[CLS]")?, number("sep_token", "[SEP]")?);
+    let lowercase = config.flag(folder, "do_lower_case")?;
     let json = json!({
         "version": "1.0",
         "truncation": null,
         "padding": null,
-        "added_tokens": added,
+        "added_tokens": [],
         "normalizer": {"type": "BertNormalizer", "clean_text": true,
-            "handle_chinese_chars": flag("tokenize_chinese_chars").unwrap_or(true),
-            "strip_accents": flag("strip_accents"), "lowercase": flag("do_lower_case").unwrap_or(true)},
+            "handle_chinese_chars": config.flag(folder, "tokenize_chinese_chars")?.unwrap_or(true),
+            "strip_accents": config.flag(folder, "strip_accents")?, "lowercase": lowercase.unwrap_or(true)},
         "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {"type": "BertProcessing", "cls": special[1], "sep": special[2]},
+        "post_processor": {"type": "BertProcessing", "cls": cls, "sep": sep},
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
-        "model": {"type": "WordPiece", "unk_token": special[0].0, "continuing_subword_prefix": "##",
+        "model": {"type": "WordPiece", "unk_token": unknown.0, "continuing_subword_prefix": "##",
             "max_input_chars_per_word": 100, "vocab": words},
     });
-    Ok(json.to_string().into_bytes())
+    let capitals = lines.iter().filter(|word| has_capitals(word)).count();
+    let note = (capitals > 0 && lowercase.is_none()).then(|| {
+        format!(
+            "{}: {capitals} words have capitals, and texts are read in lower case, as transformers does where nothing else is \
+             said; if the model is a cased one, write {{\"do_lower_case\": false}} to tokenizer_config.json beside it",
+            path.display()
+        )
+    });
+    Ok((json, note))
 }
 
-/// A file's JSON object; an empty one where there is no file.
-fn object(path: &Path) -> Result<Map<String, Value>, Error> {
-    if !path.is_file() {
-        return Ok(Map::new());
-    }
-    let wrong = |error| Error::Unusable { path: path.into(), message: format!("no JSON object ({error})") };
-    serde_json::from_str(&text(path)?).map_err(wrong)
-}
-
-/// A special token is written as its word, or as an object with it.
-fn word(value: Option<&Value>) -> Option<&str> {
-    let value = value?;
-    value.as_str().or_else(|| value.get("content")?.as_str())
+/// Whether lower-casing leaves such a word without use; what is in brackets is a special token.
+fn has_capitals(word: &str) -> bool {
+    !(word.starts_with('[') && word.ends_with(']')) && word.chars().any(char::is_uppercase)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
+
+    use serde_json::Value;
+
     use crate::Tokenizer;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
