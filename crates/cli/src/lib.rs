@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod exit;
+mod lock;
 pub mod memory;
 mod output;
 mod progress;
@@ -9,6 +10,7 @@ mod resolve;
 mod spelling;
 
 pub use exit::{Coded, coded, describe};
+pub use lock::Lock;
 pub use output::Output;
 pub use progress::{bar, bytes, log, spinner};
 pub use resolve::resolve;

@@ -71,10 +71,26 @@ fn a_missing_pooler_or_head_is_drawn_from_the_seed() {
     assert_eq!(one.drawn.len(), 4);
     assert_eq!(numbers(&one.weights, "classifier.weight"), numbers(&two.weights, "classifier.weight"));
     assert!(numbers(&one.weights, "bert.pooler.dense.bias").iter().all(|&b| b == 0.0));
-    let other = read(|tensors| {
+    // half of a pooler is none
+    let half = read(|tensors| drop(tensors.remove("bert.pooler.dense.bias"))).unwrap();
+    assert_eq!(half.drawn, ["bert.pooler.dense.bias", "bert.pooler.dense.weight"]);
+    let whole = read(|_| ()).unwrap();
+    assert_ne!(numbers(&half.weights, "bert.pooler.dense.weight"), numbers(&whole.weights, "bert.pooler.dense.weight"));
+}
+
+#[test]
+fn a_head_is_kept_without_its_bias_and_refused_where_labels_and_rows_differ() {
+    let read_head = read(|tensors| drop(tensors.remove("classifier.bias"))).unwrap();
+    assert!(read_head.drawn.is_empty() && read_head.notes[0].contains("classifier.bias"), "{read_head:?}");
+    assert_eq!(numbers(&read_head.weights, "classifier.bias"), [0.0, 0.0]);
+    let whole = read(|_| ()).unwrap();
+    assert_eq!(numbers(&read_head.weights, "classifier.weight"), numbers(&whole.weights, "classifier.weight"));
+    let other = refusal(|tensors| {
         tensors.insert("classifier.weight".into(), Tensor::zeros((3, 32), DType::F32, &Device::Cpu).unwrap());
     });
-    assert_eq!(other.unwrap().drawn, ["classifier.weight"]);
+    for words in ["`classifier.weight`", "[3, 32]", "2 labels", "NEGATIVE, POSITIVE", "num_labels"] {
+        assert!(other.contains(words), "{other}");
+    }
 }
 
 #[test]
