@@ -294,6 +294,62 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_taken_up_with_the_same_inputs_only_and_by_one_process() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        let args = |more: &[&str]| {
+            let mut args: Vec<std::ffi::OsString> = ["distill", "--task", "sst2", "--teacher"].map(Into::into).into();
+            args.extend([root.path().join("teacher").into(), "--output-dir".into(), out.clone().into(), "--quiet".into()]);
+            args.extend(more.iter().map(Into::into));
+            Options::from_args(args).unwrap()
+        };
+        let inputs = |train: &str| Inputs::from([("training texts".to_string(), train.to_string())]);
+        let start = |more: &[&str], train: &str| begin(&args(more), World::alone(), inputs(train));
+        let refused = |more: &[&str], train: &str| {
+            let error = start(more, train).unwrap_err();
+            (error.chain().find_map(cli::exit::code_in), error.to_string())
+        };
+        let first = start(&[], "1").unwrap();
+        assert!(first.resume.is_none() && first.state.inputs == inputs("1"));
+        for more in [&[][..], OVER] {
+            let (code, said) = refused(more, "1");
+            assert!(code == Some(USAGE) && said.contains("another run of distill works in"), "{said}");
+        }
+        let write = |state: &State| {
+            fs::create_dir_all(out.join("checkpoint-4")).unwrap();
+            fs::write(out.join("checkpoint-4/trainer_state.json"), serde_json::to_vec(state).unwrap()).unwrap();
+        };
+        write(&first.state);
+        drop(first);
+        assert!(start(&[], "1").unwrap().resume.is_some());
+        let (code, said) = refused(&[], "2");
+        assert_eq!(code, Some(cli::exit::BAD_INPUT));
+        assert!(said.contains("since the run was begun, the training texts changed; choose another --output-dir"), "{said}");
+        // as earlier releases wrote them
+        write(&State::new(serde_json::to_value(args(&[])).unwrap()));
+        assert!(refused(&[], "1").1.contains("earlier release"));
+        let again = start(OVER, "2").unwrap();
+        assert!(again.resume.is_none() && !out.join("checkpoint-4").exists());
+    }
+
+    #[test]
+    fn what_another_run_left_gives_way_to_what_a_checkpoint_needs() {
+        let root = tempfile::tempdir().unwrap();
+        let (from, out) = (root.path().join("from"), root.path().join("out"));
+        for (folder, text) in [(&from, "its"), (&out, "another's")] {
+            fs::create_dir_all(folder.join(TEACHER)).unwrap();
+            for name in [SHIFTS, "norms-1.safetensors", "teacher/config.json"] {
+                fs::write(folder.join(name), text).unwrap();
+            }
+        }
+        bring(&out, &out.join("../out")).unwrap();
+        bring(&from, &out).unwrap();
+        for name in [SHIFTS, "norms-1.safetensors", "teacher/config.json"] {
+            assert_eq!(fs::read_to_string(out.join(name)).unwrap(), "its", "{name}");
+        }
+    }
+
+    #[test]
     fn only_the_folder_of_a_run_is_emptied() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();

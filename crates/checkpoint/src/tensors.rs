@@ -72,8 +72,8 @@ fn tensor(path: &Path, full: &str, view: &TensorView<'_>, skipped: usize) -> Res
         values.drain(..skipped * shape[1..].iter().product::<usize>());
     }
     if let Some((place, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        let expected = "numbers only; take another copy or revision of the model, its training may have failed";
-        return Err(wrong("holds a number that is not finite", expected, format!("{value} at place {place}")));
+        let got = format!("{value} at place {place}; take another copy or revision of the model, its training may have failed");
+        return Err(wrong("holds a number that is not finite", "finite numbers", got));
     }
     ArrayD::from_shape_vec(IxDyn(&shape), values)
         .map_err(|e| wrong("has an impossible shape", "one that its data fill", e.to_string()))
