@@ -46,7 +46,11 @@ impl Student {
         let folded = fold(&Shape::of(&config), &read_weights.tensors)
             .map_err(|source| ConvertError::Fold { folder: folder.into(), source })?;
         let config_json = match read("config.json")? {
-            json if str::from_utf8(&json).is_ok_and(|text| Config::from_json(text).is_ok_and(|stored| stored == config)) => json,
+            json if str::from_utf8(&json)
+                .is_ok_and(|text| Config::from_json(text).is_ok_and(|stored| stored == config)) =>
+            {
+                json
+            }
             _ => serde_json::to_vec_pretty(&config)
                 .map_err(|e| ConvertError::Io { path: folder.join("config.json"), source: e.into() })?,
         };

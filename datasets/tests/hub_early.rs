@@ -83,7 +83,9 @@ fn sent(hub: &StandIn, name: &str) -> u64 {
 #[test]
 fn nothing_more_is_fetched_than_what_the_refusal_needs() {
     let (hub, cache, client) = world(&[("model.safetensors", weights(&header(500)))]);
-    for (no, fetched) in [(1, &["config"][..]), (2, &["config", "tokenizer"]), (3, &["config", "tokenizer", "model.safetensors 507"])] {
+    for (no, fetched) in
+        [(1, &["config"][..]), (2, &["config", "tokenizer"]), (3, &["config", "tokenizer", "model.safetensors 507"])]
+    {
         let (answer, seen) = Look::at(&client, no);
         assert!(answer.unwrap_err().to_string().contains("not this one"));
         assert_eq!(seen, fetched);

@@ -26,7 +26,13 @@ pub(crate) fn answers(options: &Options, run: &Run, teacher: (&Folder, &Bert), d
     run.world.once(&run.out, output::ANSWERS, |path| at(path, options, &run.world, teacher, data))
 }
 
-fn at(path: &Path, options: &Options, world: &World, (teacher, tutor): (&Folder, &Bert), data: &Data) -> Result<Tensor> {
+fn at(
+    path: &Path,
+    options: &Options,
+    world: &World,
+    (teacher, tutor): (&Folder, &Bert),
+    data: &Data,
+) -> Result<Tensor> {
     let size = (data.train.len(), data.question.target.outputs());
     let made_from = inputs::of_answers(&teacher.weights, &data.train)?;
     if let Some(stored) = stored(path, &made_from)

@@ -66,7 +66,9 @@ impl Folder {
         let instead = match role {
             Role::Teacher => "what it needs is drawn anew, and trained",
             Role::Start => "the teacher's pooler and head are taken",
-            Role::Judged => bail!(bad_file(path, format!("{missing}; teach it first: distill --teacher {}", path.display()))),
+            Role::Judged => {
+                bail!(bad_file(path, format!("{missing}; teach it first: distill --teacher {}", path.display())))
+            }
         };
         eprintln!("warning: {}: {missing}; {instead}", path.display());
         Ok(Folder { path: path.into(), config, weights, has_head: false })

@@ -86,7 +86,8 @@ pub(crate) fn empty(folder: &Path) -> Result<()> {
     paths.retain(|path| !is(path, LOCK));
     paths.sort_by_key(|path| is(path, checkpoint::STATE) || is(path, checkpoint::PREFIX));
     for path in paths {
-        let removed = if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed =
+            if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.map_err(|error| unwritable("remove", &path, &error.into()))?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! What a run is begun with, as digests: a run that is taken up learns from the same texts and models, or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use candle_core::Device;
@@ -41,7 +41,7 @@ pub fn of(teacher: &Folder, start: Option<&Folder>, data: &Data) -> Result<Input
 
 /// What has changed since a run was begun: `the training texts changed, and the teacher's weights changed`.
 pub fn changes(before: &Inputs, now: &Inputs) -> String {
-    let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let change = |name: &String| match (before.get(name), now.get(name)) {
         (Some(was), Some(is)) if was == is => None,
         (Some(_), Some(_)) => Some(format!("the {name} changed")),
@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn what_changed_is_said() {
-        let inputs = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, digest)| ((*name).into(), (*digest).into())).collect();
+        let inputs =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(name, digest)| ((*name).into(), (*digest).into())).collect();
         let before: Inputs = inputs(&[("training texts", "1"), ("texts to answer", "2"), ("teacher's weights", "3")]);
         let now: Inputs = inputs(&[("training texts", "9"), ("teacher's weights", "3"), ("student's weights", "4")]);
         let said = "the student's weights came along, the texts to answer are gone, the training texts changed";

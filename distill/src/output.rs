@@ -299,7 +299,12 @@ mod tests {
         let out = root.path().join("out");
         let args = |more: &[&str]| {
             let mut args: Vec<std::ffi::OsString> = ["distill", "--task", "sst2", "--teacher"].map(Into::into).into();
-            args.extend([root.path().join("teacher").into(), "--output-dir".into(), out.clone().into(), "--quiet".into()]);
+            args.extend([
+                root.path().join("teacher").into(),
+                "--output-dir".into(),
+                out.clone().into(),
+                "--quiet".into(),
+            ]);
             args.extend(more.iter().map(Into::into));
             Options::from_args(args).unwrap()
         };
@@ -324,7 +329,10 @@ mod tests {
         assert!(start(&[], "1").unwrap().resume.is_some());
         let (code, said) = refused(&[], "2");
         assert_eq!(code, Some(cli::exit::BAD_INPUT));
-        assert!(said.contains("since the run was begun, the training texts changed; choose another --output-dir"), "{said}");
+        assert!(
+            said.contains("since the run was begun, the training texts changed; choose another --output-dir"),
+            "{said}"
+        );
         // as earlier releases wrote them
         write(&State::new(serde_json::to_value(args(&[])).unwrap()));
         assert!(refused(&[], "1").1.contains("earlier release"));

@@ -38,7 +38,9 @@ pub(crate) struct Said {
 impl Said {
     pub(crate) fn read(folder: &Path) -> Result<Said, Error> {
         let text = read_text(&folder.join("config.json")).map_err(|error| match error {
-            Error::Io { problem, .. } if problem.kind() == ErrorKind::NotFound => Error::NoConfig { folder: folder.into() },
+            Error::Io { problem, .. } if problem.kind() == ErrorKind::NotFound => {
+                Error::NoConfig { folder: folder.into() }
+            }
             error => error,
         })?;
         let family = family_of(folder, &text)?;

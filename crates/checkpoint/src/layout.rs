@@ -23,13 +23,16 @@ impl Layout {
     /// The one network in these files.
     pub(crate) fn find(family: Family, headers: &[Header]) -> Result<Layout, Error> {
         let all = || headers.iter().flat_map(|header| header.tensors.keys());
-        let before = |name: &String| name.strip_suffix(WORDS).filter(|p| p.is_empty() || p.ends_with('.')).map(String::from);
+        let before =
+            |name: &String| name.strip_suffix(WORDS).filter(|p| p.is_empty() || p.ends_with('.')).map(String::from);
         let mut prefixes: Vec<String> = all().filter_map(before).collect();
         prefixes.sort();
         prefixes.dedup();
         let found = match prefixes.as_slice() {
             [encoder] => {
-                let head = encoder.strip_suffix(family.prefix()).unwrap_or(encoder).to_string();
+                // without what classifiers call their encoder
+                let outer = |inner: &&str| encoder.strip_suffix(*inner).filter(|p| p.is_empty() || p.ends_with('.'));
+                let head = ["bert.", "roberta."].iter().find_map(outer).unwrap_or(encoder).to_string();
                 return Ok(Layout { family, encoder: encoder.clone(), head });
             }
             [] if headers.iter().all(|header| header.tensors.is_empty()) => "it has no tensors".into(),

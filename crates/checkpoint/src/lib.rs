@@ -18,7 +18,7 @@ mod tensors;
 pub use config::read_config;
 pub use error::Error;
 pub use files::weight_files;
-pub use names::shapes;
 pub use header::Header;
+pub use names::shapes;
 pub use plan::check_headers;
 pub use tensors::{Read, read, read_file};

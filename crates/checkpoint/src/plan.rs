@@ -57,7 +57,9 @@ fn is_of_texts(config: &Config) -> bool {
 impl Plan {
     pub(crate) fn new(config: &Config, family: Family, headers: &[Header]) -> Result<Plan, Error> {
         let layout = Layout::find(family, headers)?;
-        let mut draft = Draft { config, family, shapes: shapes(config), has: BTreeSet::new(), unread: Vec::new(), stray: None };
+        let mut draft =
+            Draft { config, family, shapes: shapes(config), has: BTreeSet::new(), unread: Vec::new(), stray: None };
+        draft.check_head(&layout, headers)?;
         let mut files = Vec::new();
         for header in headers {
             let mut wanted = BTreeMap::new();
@@ -124,18 +126,7 @@ impl Draft<'_> {
             }
             return Ok(None);
         };
-        let mut expected = shape.clone();
-        expected[0] += self.family.skipped_rows(name);
-        if info.shape != expected {
-            let mut words = format!("{expected:?}, as config.json says");
-            let mut got = format!("{:?}", info.shape);
-            if of_head(name) {
-                let labels = self.config.labels();
-                words = format!("{expected:?} for the {} labels of config.json ({})", labels.len(), first(labels.iter()));
-                got += "; correct `id2label` or `num_labels` in config.json, or leave the head out of the file to have one drawn";
-            }
-            return Err(wrong("has another shape", words, got));
-        }
+        self.check_shape(path, full, name, shape, info)?;
         if ![Dtype::F32, Dtype::F16, Dtype::BF16].contains(&info.dtype) {
             return Err(wrong("has an unknown type", "F32, F16 or BF16".into(), info.dtype.to_string()));
         }
@@ -144,6 +135,40 @@ impl Draft<'_> {
             return Err(wrong(problem, "one of them".into(), "both".into()));
         }
         Ok(Some(name.clone()))
+    }
+
+    fn check_shape(
+        &self,
+        path: &Path,
+        full: &str,
+        name: &str,
+        shape: &[usize],
+        info: &TensorInfo,
+    ) -> Result<(), Error> {
+        let mut expected = shape.to_vec();
+        expected[0] += self.family.skipped_rows(name);
+        if info.shape == expected {
+            return Ok(());
+        }
+        let (mut expected, mut got) = (format!("{expected:?}"), format!("{:?}", info.shape));
+        match name.starts_with("classifier.") {
+            true => {
+                let labels = self.config.labels();
+                expected += &format!(" for the {} labels of config.json ({})", labels.len(), first(labels.iter()));
+                got += "; correct `id2label` or `num_labels` in config.json, or leave the head out of the file to have one drawn";
+            }
+            false => expected += ", as config.json says",
+        }
+        Err(Error::Tensor { path: path.into(), name: full.into(), problem: "has another shape", expected, got })
+    }
+
+    /// Refuses a head for another number of labels by its weight: that says more than its bias, which comes before it.
+    fn check_head(&self, layout: &Layout, headers: &[Header]) -> Result<(), Error> {
+        let Some(shape) = self.shapes.get(HEAD[0]).filter(|_| is_of_texts(self.config)) else { return Ok(()) };
+        let tensors =
+            headers.iter().flat_map(|header| header.tensors.iter().map(|(full, info)| (&header.path, full, info)));
+        let mut heads = tensors.filter(|(_, full, _)| layout.canonical(full).as_deref() == Some(HEAD[0]));
+        heads.try_for_each(|(path, full, info)| self.check_shape(path, full, HEAD[0], shape, info))
     }
 
     /// Refuses an encoder of which a tensor is missing, or would be left out. A pooler may be missing.

@@ -65,14 +65,17 @@ fn tensor(path: &Path, full: &str, view: &TensorView<'_>, skipped: usize) -> Res
         Error::Tensor { path, name, problem, expected, got }
     };
     let values = floats(view);
-    let mut values = values.ok_or_else(|| wrong("has an unknown type", "F32, F16 or BF16", view.dtype().to_string()))?;
+    let mut values =
+        values.ok_or_else(|| wrong("has an unknown type", "F32, F16 or BF16", view.dtype().to_string()))?;
     let mut shape = view.shape().to_vec();
     if skipped > 0 {
         shape[0] -= skipped;
         values.drain(..skipped * shape[1..].iter().product::<usize>());
     }
     if let Some((place, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        let got = format!("{value} at place {place}; take another copy or revision of the model, its training may have failed");
+        let got = format!(
+            "{value} at place {place}; take another copy or revision of the model, its training may have failed"
+        );
         return Err(wrong("holds a number that is not finite", "finite numbers", got));
     }
     ArrayD::from_shape_vec(IxDyn(&shape), values)

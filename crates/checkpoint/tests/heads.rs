@@ -25,14 +25,22 @@ fn with_head(rows: usize) -> Tensors {
     let number = |place: usize| place as f32;
     let weight = (0..rows * 12).map(number).collect();
     tensors.insert("classifier.weight".into(), ArrayD::from_shape_vec(IxDyn(&[rows, 12]), weight).unwrap());
-    tensors.insert("classifier.bias".into(), ArrayD::from_shape_vec(IxDyn(&[rows]), (0..rows).map(number).collect()).unwrap());
+    tensors.insert(
+        "classifier.bias".into(),
+        ArrayD::from_shape_vec(IxDyn(&[rows]), (0..rows).map(number).collect()).unwrap(),
+    );
     tensors
 }
 
 #[test]
 fn a_head_has_as_many_labels_as_rows() {
     // said by num_labels, by nobody, or by names that num_labels overrules
-    for labels in [r#", "num_labels": 3"#, "", r#", "id2label": null, "label2id": null"#, r#", "num_labels": 3, "id2label": {"0": "a"}"#] {
+    for labels in [
+        r#", "num_labels": 3"#,
+        "",
+        r#", "id2label": null, "label2id": null"#,
+        r#", "num_labels": 3, "id2label": {"0": "a"}"#,
+    ] {
         let folder = model(labels, 3);
         let config = read_config(folder.path()).unwrap();
         assert_eq!(config.labels(), ["LABEL_0", "LABEL_1", "LABEL_2"], "{labels}");
@@ -52,7 +60,14 @@ fn a_head_has_as_many_labels_as_rows() {
 #[test]
 fn a_head_that_contradicts_the_labels_is_refused_with_both() {
     let folder = model(NAMES, 3);
-    folder.refused(&[FILE, "`classifier.weight`", "got [3, 12]", "2 labels", "NO, YES", "correct `id2label` or `num_labels`"]);
+    folder.refused(&[
+        FILE,
+        "`classifier.weight`",
+        "got [3, 12]",
+        "2 labels",
+        "NO, YES",
+        "correct `id2label` or `num_labels`",
+    ]);
     model(r#", "num_labels": 2"#, 3).refused(&["`classifier.weight`", "LABEL_0, LABEL_1"]);
     let mut tensors = with_head(2);
     tensors.insert("classifier.bias".into(), ArrayD::zeros(IxDyn(&[3])));
@@ -83,7 +98,8 @@ fn what_is_not_read_is_told_by_name() {
     let folder = Folder::whole();
     assert_eq!(folder.whole_read().unwrap().notes, Vec::<String>::new(), "buffers are no news");
     let mut tensors = prefixed(&weights(), "bert.");
-    for name in ["cls.predictions.bias", "qa_outputs.weight", "classifier.extra.weight", "bert.classifier_2.bias", "z"] {
+    for name in ["cls.predictions.bias", "qa_outputs.weight", "classifier.extra.weight", "bert.classifier_2.bias", "z"]
+    {
         tensors.insert(name.into(), ArrayD::zeros(IxDyn(&[3])));
     }
     folder.tensors(FILE, &tensors, Dtype::F32);
@@ -91,7 +107,12 @@ fn what_is_not_read_is_told_by_name() {
     assert_eq!(read.tensors, weights());
     let [note] = read.notes.as_slice() else { panic!("{:?}", read.notes) };
     assert!(note.starts_with(&folder.path().display().to_string()), "{note}");
-    assert!(note.ends_with("bert.classifier_2.bias, classifier.extra.weight, cls.predictions.bias, qa_outputs.weight, ... (5 in all)"), "{note}");
+    assert!(
+        note.ends_with(
+            "bert.classifier_2.bias, classifier.extra.weight, cls.predictions.bias, qa_outputs.weight, ... (5 in all)"
+        ),
+        "{note}"
+    );
     // a head of tokens has the names of one of texts
     let folder = Folder::bare(&CONFIG.replace("ForSequenceClassification", "ForTokenClassification"));
     folder.tensors(FILE, &with_head(5), Dtype::F32);
@@ -121,8 +142,10 @@ fn headers_alone_say_what_reading_would() {
         folder.tensors(FILE, &tensors, dtype);
         assert_eq!(check(&folder).unwrap_err().to_string(), folder.read().unwrap_err().to_string());
     }
-    assert_eq!(check(&model(NAMES, 3)).unwrap_err().to_string().split_once(": ").unwrap().1,
-        model(NAMES, 3).read().unwrap_err().to_string().split_once(": ").unwrap().1);
+    assert_eq!(
+        check(&model(NAMES, 3)).unwrap_err().to_string().split_once(": ").unwrap().1,
+        model(NAMES, 3).read().unwrap_err().to_string().split_once(": ").unwrap().1
+    );
     for text in [&b"{"[..], b"[]", b"\xff", br#"{"a": 1}"#] {
         let error = Header::parse(&Folder::whole().file(FILE), text).unwrap_err().to_string();
         assert!(error.contains("not a safetensors file"), "{error}");

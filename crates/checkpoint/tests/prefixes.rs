@@ -28,17 +28,16 @@ fn a_network_is_read_under_any_one_prefix() {
         ("", "roberta."),
     ] {
         folder.tensors(FILE, &under(outer, prefixed(&weights(), inner)), Dtype::F32);
-        let read = folder.whole_read();
-        if inner == "roberta." {
-            // a head is looked for beside the encoder only
-            assert!(!read.unwrap().tensors.contains_key("classifier.weight"));
-            continue;
-        }
-        let read = read.unwrap();
+        let read = folder.whole_read().unwrap();
         assert_eq!(read.tensors, weights(), "{outer}{inner}");
         assert!(read.notes[0].contains(&format!("under the prefix `{outer}{inner}`")), "{:?}", read.notes);
         assert_eq!(read.notes.len(), 1);
     }
+    // a head is looked for beside the encoder only, and `colbert.` is no `bert.`
+    folder.tensors(FILE, &prefixed(&weights(), "colbert."), Dtype::F32);
+    let read = folder.whole_read().unwrap();
+    assert!(!read.tensors.contains_key("classifier.weight"));
+    assert!(read.notes[1].contains("not read") && read.notes[1].contains("classifier.weight"), "{:?}", read.notes);
 }
 
 #[test]
@@ -86,7 +85,13 @@ fn none_or_several_networks_are_refused_with_what_is_there() {
     folder.tensors(FILE, &two, Dtype::F32);
     folder.refused(&[FILE, "several networks, under the prefixes `bert.` and `second.bert.`", "save_pretrained"]);
     let renamed = |name: String| name.replace("embeddings", "embed");
-    let other: Tensors = prefixed(&weights(), "bert.").into_iter().map(|(name, tensor)| (renamed(name), tensor)).collect();
+    let other: Tensors =
+        prefixed(&weights(), "bert.").into_iter().map(|(name, tensor)| (renamed(name), tensor)).collect();
     folder.tensors(FILE, &other, Dtype::F32);
-    folder.refused(&[FILE, "its tensors are called bert.embed.LayerNorm.bias, ", "in all)", "embeddings.word_embeddings.weight"]);
+    folder.refused(&[
+        FILE,
+        "its tensors are called bert.embed.LayerNorm.bias, ",
+        "in all)",
+        "embeddings.word_embeddings.weight",
+    ]);
 }

@@ -12,7 +12,10 @@ const MOST: u64 = 1 << 16;
 
 /// The names by class number, taken out of a configuration with everything else that is said about labels. No names where it
 /// says none. What is taken otherwise than it stands is noted.
-pub(crate) fn take(keys: &mut Map<String, Value>, notes: &mut Vec<String>) -> Result<BTreeMap<usize, String>, ConfigError> {
+pub(crate) fn take(
+    keys: &mut Map<String, Value>,
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<usize, String>, ConfigError> {
     let mut names = names(keys.remove("id2label"))?;
     let count = count(keys.remove("num_labels"))?;
     if let Some(count) = count.filter(|count| *count != names.len()) {
@@ -77,7 +80,11 @@ fn count(said: Option<Value>) -> Result<Option<usize>, ConfigError> {
 }
 
 /// A `label2id` decides nothing: `id2label` does. Where both are there and differ, that is said.
-fn check_numbers(said: Option<Value>, names: &BTreeMap<usize, String>, notes: &mut Vec<String>) -> Result<(), ConfigError> {
+fn check_numbers(
+    said: Option<Value>,
+    names: &BTreeMap<usize, String>,
+    notes: &mut Vec<String>,
+) -> Result<(), ConfigError> {
     let said = match said {
         None | Some(Value::Null) => return Ok(()),
         Some(Value::Object(said)) => said,
@@ -90,7 +97,9 @@ fn check_numbers(said: Option<Value>, names: &BTreeMap<usize, String>, notes: &m
         }
     };
     if names.is_empty() && !said.is_empty() {
-        notes.push("config.json: `label2id` without `id2label` names no label, as in transformers; write `id2label`".into());
+        notes.push(
+            "config.json: `label2id` without `id2label` names no label, as in transformers; write `id2label`".into(),
+        );
     }
     let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
     let other = said.iter().find(|(name, value)| {

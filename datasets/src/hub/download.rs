@@ -8,11 +8,11 @@ use std::thread::sleep;
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 
-use super::{Hub, Snapshot};
 use super::cache::{Cache, write_error};
 use super::fault::Fault;
 use super::http::{Meta, Range, Reply, Subject};
 use super::repo::Repo;
+use super::{Hub, Snapshot};
 use crate::Error;
 
 /// So often in a row a download may be broken off.
@@ -115,7 +115,8 @@ impl Download<'_> {
         if self.meta.size.is_some_and(|size| *there > size) {
             cut(file, there, 0)?;
         }
-        let reply: Reply = self.hub.client.get(&self.url, Range::from(*there), &self.subject, &|text| self.tell(text))?;
+        let reply: Reply =
+            self.hub.client.get(&self.url, Range::from(*there), &self.subject, &|text| self.tell(text))?;
         let Some(first) = reply.first().filter(|first| first <= there) else {
             cut(file, there, 0)?;
             return Ok(Some("the hub has no such part".into()));

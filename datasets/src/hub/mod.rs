@@ -121,7 +121,9 @@ impl Hub {
             Err(fault) if fault.is_silence() => {
                 // as the Python tools do: yesterday's files are better than none
                 let taken = cache.commit(revision).and_then(|commit| take(&cached(commit)).ok());
-                return taken.inspect(|_| warn(&format!("{fault}; using what is in the cache"))).ok_or(Error::from(fault).into());
+                return taken
+                    .inspect(|_| warn(&format!("{fault}; using what is in the cache")))
+                    .ok_or(Error::from(fault).into());
             }
             Err(fault) => return Err(Error::from(fault).into()),
         };

@@ -20,7 +20,8 @@ pub enum Part<'a> {
 /// Whether the cache has the weights: a file, or all those that an index names.
 fn has_weights(snapshot: &Snapshot<'_>, name: &str) -> bool {
     let Some(path) = snapshot.cache.file(&snapshot.commit, name) else { return false };
-    let shards = || choose::shards(&path, &snapshot.names).is_ok_and(|shards| shards.iter().all(|name| snapshot.has(name)));
+    let shards =
+        || choose::shards(&path, &snapshot.names).is_ok_and(|shards| shards.iter().all(|name| snapshot.has(name)));
     name != choose::INDEX || shards()
 }
 

@@ -75,7 +75,11 @@ fn a_teacher_that_will_be_refused_is_refused_before_its_weights_come() {
     };
     let cases = [
         (changed("config.json", &|text| text.replace("\"bert\"", "\"albert\"")), 3, "`albert`"),
-        (changed("config.json", &|text| text.replace("\"hidden_size\"", "\"num_labels\":3,\"hidden_size\"")), 3, "`classifier.bias`"),
+        (
+            changed("config.json", &|text| text.replace("\"hidden_size\"", "\"num_labels\":3,\"hidden_size\"")),
+            3,
+            "`classifier.weight`",
+        ),
         (changed("tokenizer.json", &|text| text.replace("\"dull\":8", "\"dull\":800")), 3, "a token 800"),
         (files.clone(), 7, "not enough memory"),
     ];

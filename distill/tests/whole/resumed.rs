@@ -10,7 +10,10 @@ use crate::tiny::World;
 
 fn on_sst2(world: &World, teacher: &Path, more: &[&str]) -> Command {
     let mut command = bare(world, teacher, "out");
-    command.args(["--task", "sst2", "--num-train-epochs", "1", "--logging-steps", "1", "--data-dir"]).arg(world.data()).args(more);
+    command
+        .args(["--task", "sst2", "--num-train-epochs", "1", "--logging-steps", "1", "--data-dir"])
+        .arg(world.data())
+        .args(more);
     command
 }
 
@@ -35,7 +38,8 @@ fn a_run_whose_texts_or_models_changed_is_not_taken_up() {
     let other = world.write_model("other", &crate::tiny::config(2), false);
     let model = teacher.join("model.safetensors");
     let mine = fs::read(&model).unwrap();
-    let mut tensors = candle_core::safetensors::load(other.join("model.safetensors"), &candle_core::Device::Cpu).unwrap();
+    let mut tensors =
+        candle_core::safetensors::load(other.join("model.safetensors"), &candle_core::Device::Cpu).unwrap();
     let name = "bert.embeddings.LayerNorm.bias";
     tensors.insert(name.into(), (&tensors[name] + 0.5).unwrap());
     candle_core::safetensors::save(&tensors, &model).unwrap();

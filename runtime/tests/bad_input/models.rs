@@ -38,7 +38,13 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         case(
             "labels without their numbers",
-            |w| edit(&w.path("teacher/config.json"), r#"{"0": "NEGATIVE", "1": "POSITIVE"}"#, r#"["NEGATIVE", "POSITIVE"]"#),
+            |w| {
+                edit(
+                    &w.path("teacher/config.json"),
+                    r#"{"0": "NEGATIVE", "1": "POSITIVE"}"#,
+                    r#"["NEGATIVE", "POSITIVE"]"#,
+                )
+            },
             3,
             &["`id2label`", "supported"],
         ),
