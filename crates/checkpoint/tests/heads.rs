@@ -83,7 +83,7 @@ fn a_head_without_bias_is_kept_and_half_a_head_is_none() {
     folder.tensors(FILE, &tensors, Dtype::F32);
     let read = folder.whole_read().unwrap();
     assert_eq!(read.tensors["classifier.weight"], tensors["classifier.weight"]);
-    assert_eq!(read.tensors["classifier.bias"], ArrayD::zeros(IxDyn(&[2])));
+    assert_eq!(read.tensors["classifier.bias"], ArrayD::<f32>::zeros(IxDyn(&[2])));
     assert!(read.notes[0].contains("no bias (`classifier.bias`)"), "{:?}", read.notes);
     tensors.remove("classifier.weight");
     tensors.insert("classifier.bias".into(), bias);

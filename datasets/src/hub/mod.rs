@@ -24,7 +24,7 @@ use crate::{Error, Split, Task};
 use cache::Cache;
 use fault::Fault;
 use http::Client;
-use model::fetch_model;
+use model::{Accept, fetch_model};
 use repo::{Kind, Repo};
 
 /// The branch that is meant where none is named.
@@ -68,7 +68,7 @@ impl Hub {
     /// The folder of a model: configuration, tokenizer and weights as safetensors; nothing else is fetched.
     pub fn model(&self, id: &str, revision: Option<&str>) -> Result<PathBuf, Error> {
         let repo = Repo::new(Kind::Model, id)?;
-        self.snapshot(repo, revision, |snapshot| fetch_model(snapshot, None::<&dyn Fn(Part<'_>) -> Result<(), Error>>))
+        self.snapshot(repo, revision, |snapshot| fetch_model(snapshot, None::<Accept<'_, Error>>))
     }
 
     /// The same of a model whose weights are still to come, if `accept` takes what comes before them: configuration,

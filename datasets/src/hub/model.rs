@@ -17,6 +17,9 @@ pub enum Part<'a> {
     Headers(&'a Path, &'a [(String, Vec<u8>)]),
 }
 
+/// Says of each part whether the rest is wanted.
+pub(super) type Accept<'a, E> = &'a dyn Fn(Part<'_>) -> Result<(), E>;
+
 /// Whether the cache has the weights: a file, or all those that an index names.
 fn has_weights(snapshot: &Snapshot<'_>, name: &str) -> bool {
     let Some(path) = snapshot.cache.file(&snapshot.commit, name) else { return false };
@@ -27,7 +30,7 @@ fn has_weights(snapshot: &Snapshot<'_>, name: &str) -> bool {
 
 pub(super) fn fetch_model<E: From<Error>>(
     snapshot: &Snapshot<'_>,
-    accept: Option<&dyn Fn(Part<'_>) -> Result<(), E>>,
+    accept: Option<Accept<'_, E>>,
 ) -> Result<PathBuf, E> {
     let lacks = |missing| snapshot.lacks(missing);
     let mut names = choose::model(&snapshot.names).map_err(lacks)?;
