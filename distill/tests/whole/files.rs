@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use distill::folder::{Folder, Role};
 use distill::weights::{Read, Weights};
 
 use crate::tiny;
@@ -12,6 +13,10 @@ type Tensors = HashMap<String, Tensor>;
 
 /// Writes a tiny model's tensors, after `change`, and reads them.
 fn read(change: impl FnOnce(&mut Tensors)) -> anyhow::Result<Read> {
+    Weights::read(written(change).path(), &tiny::config(2), 7)
+}
+
+fn written(change: impl FnOnce(&mut Tensors)) -> tempfile::TempDir {
     let config = tiny::config(2);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
@@ -20,7 +25,7 @@ fn read(change: impl FnOnce(&mut Tensors)) -> anyhow::Result<Read> {
     let mut tensors: Tensors = weights.iter().map(|(name, tensor)| (name.to_string(), tensor.clone())).collect();
     change(&mut tensors);
     candle_core::safetensors::save(&tensors, &path).unwrap();
-    Weights::read(folder.path(), &config, 7)
+    folder
 }
 
 fn is_bad_file(error: &anyhow::Error) -> bool {
@@ -90,6 +95,21 @@ fn a_head_is_kept_without_its_bias_and_refused_where_labels_and_rows_differ() {
     });
     for words in ["`classifier.weight`", "[3, 32]", "2 labels", "NEGATIVE, POSITIVE", "num_labels"] {
         assert!(other.contains(words), "{other}");
+    }
+}
+
+#[test]
+fn a_head_without_its_pooler_is_taught_anew_and_not_judged() {
+    let whole = written(|_| ());
+    assert!(Folder::read_as(Role::Judged, whole.path(), 7).unwrap().has_head);
+    for part in ["pooler", "classifier"] {
+        let folder = written(|tensors| tensors.retain(|name, _| !name.contains(part)));
+        for role in [Role::Teacher, Role::Start] {
+            assert!(!Folder::read_as(role, folder.path(), 7).unwrap().has_head, "{part}");
+        }
+        let error = Folder::read_as(Role::Judged, folder.path(), 7).unwrap_err();
+        let missing = if part == "pooler" { "no pooler (bert.pooler.dense.bias" } else { "no head (classifier.bias" };
+        assert!(is_bad_file(&error) && error.to_string().contains(missing), "{error}");
     }
 }
 
