@@ -18,8 +18,7 @@ const CURE: &str = "use a machine with more memory";
 /// Refuses a conversion that needs more memory than there is, before weights are read. A folder that cannot be read passes:
 /// its reader says better what is wrong.
 pub fn check(student: &Path, memory: Memory) -> Result<()> {
-    let config = fs::read(student.join("config.json")).ok();
-    let Some(config) = config.and_then(|json| serde_json::from_slice::<Config>(&json).ok()) else { return Ok(()) };
+    let Ok(config) = checkpoint::read_config(student) else { return Ok(()) };
     memory.check(&needs(student, words(&config)), CURE)
 }
 

@@ -41,11 +41,16 @@ impl Student {
             return Err(ConvertError::Vocabulary { path, expected, got });
         }
         let tokenizer_json = tokenizer.to_json()?;
-        let tensors = checkpoint::read(folder, &config)?;
-        let folded = fold(&Shape::of(&config), &tensors)
+        let read_weights = checkpoint::read(folder, &config)?;
+        read_weights.notes.iter().for_each(|note| cli::log(&format!("note: {note}")));
+        let folded = fold(&Shape::of(&config), &read_weights.tensors)
             .map_err(|source| ConvertError::Fold { folder: folder.into(), source })?;
         let config_json = match read("config.json")? {
-            json if serde_json::from_slice::<Config>(&json).is_ok_and(|stored| stored == config) => json,
+            json if str::from_utf8(&json)
+                .is_ok_and(|text| Config::from_json(text).is_ok_and(|stored| stored == config)) =>
+            {
+                json
+            }
             _ => serde_json::to_vec_pretty(&config)
                 .map_err(|e| ConvertError::Io { path: folder.join("config.json"), source: e.into() })?,
         };

@@ -12,10 +12,11 @@ use crate::state::State;
 use crate::weights::Weights;
 
 /// What a checkpoint's name begins with; its step follows.
-const PREFIX: &str = "checkpoint-";
+pub(crate) const PREFIX: &str = "checkpoint-";
 /// What the name of one ends with that is being written.
 const HALF: &str = ".tmp";
-const STATE: &str = "trainer_state.json";
+/// The file that says where a run stands.
+pub(crate) const STATE: &str = "trainer_state.json";
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 /// The files with the weights and the optimiser's memory.

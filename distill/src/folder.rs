@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use candle_core::Device;
 use datasets::{Target, Tokenizer};
 use model::Config;
@@ -11,7 +11,7 @@ use model::Config;
 use crate::atomic;
 use crate::faults::bad_file;
 use crate::question::problem_type;
-use crate::weights::{HEAD_WEIGHT, Weights};
+use crate::weights::{Read, Weights};
 
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -24,6 +24,17 @@ const USUAL_CLASS: &str = "BertTokenizer";
 /// Other files of a tokenizer, which go along where they are.
 const BESIDE: [&str; 4] = [TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 
+/// What a model is read for, which decides what becomes of a missing pooler or head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It is taught the task where it has no head for it.
+    Teacher,
+    /// A student starts from it.
+    Start,
+    /// It is judged as it is.
+    Judged,
+}
+
 /// A model read from its folder.
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -33,20 +44,37 @@ pub struct Folder {
     pub config: Config,
     /// Its weights.
     pub weights: Weights,
-    /// Whether it came with a head, or one for what it is asked.
+    /// Whether it came with a head and the pooler that the head was taught with, or one for what it is asked.
     pub has_head: bool,
 }
 
 impl Folder {
-    /// Reads a folder. A missing pooler is drawn with a warning; a missing head is drawn and reported.
+    /// Reads a folder, and says what of it is not read. A missing pooler or head is drawn, with a warning.
     pub fn read(path: &Path, seed: u64) -> Result<Folder> {
+        Folder::read_as(Role::Teacher, path, seed)
+    }
+
+    /// The same of a model that is used for something else.
+    pub fn read_as(role: Role, path: &Path, seed: u64) -> Result<Folder> {
         let config = ::checkpoint::read_config(path)?;
-        let read = Weights::read(path, &config, seed)?;
-        if read.drawn.iter().any(|name| name.starts_with("bert.pooler.")) {
-            eprintln!("warning: {} has no pooler; one is drawn and trained", path.display());
-        }
-        let has_head = !read.drawn.iter().any(|name| name == HEAD_WEIGHT);
-        Ok(Folder { path: path.into(), config, weights: read.weights, has_head })
+        let Read { weights, drawn, notes } = Weights::read(path, &config, seed)?;
+        notes.iter().for_each(|note| eprintln!("note: {note}"));
+        let (names, lacks) = (drawn.join(", "), |part: &str| drawn.iter().any(|name| name.contains(part)));
+        let missing = match (lacks("pooler."), lacks("classifier.")) {
+            (false, false) => return Ok(Folder { path: path.into(), config, weights, has_head: true }),
+            (true, true) => format!("it has no pooler and no head ({names})"),
+            (true, false) => format!("it has no pooler ({names}), without which its head means nothing"),
+            (false, true) => format!("it has no head ({names})"),
+        };
+        let instead = match role {
+            Role::Teacher => "what it needs is drawn anew, and trained",
+            Role::Start => "the teacher's pooler and head are taken",
+            Role::Judged => {
+                bail!(bad_file(path, format!("{missing}; teach it first: distill --teacher {}", path.display())))
+            }
+        };
+        eprintln!("warning: {}: {missing}; {instead}", path.display());
+        Ok(Folder { path: path.into(), config, weights, has_head: false })
     }
 
     /// The same model on a device.

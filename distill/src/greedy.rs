@@ -49,7 +49,7 @@ pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut S
     let plan = plan(options, Stage::Norms, data.train.lengths(), world.size());
     let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let texts = plan.texts().saturating_mul(student.config.num_hidden_layers as u64);
-    let lesson = Answering::new(options, run, &tutor, data, texts)?;
+    let lesson = Answering::new(options, run, (teacher, &tutor), data, texts)?;
     let mut before = score(&world, student, data)?;
     for layer in (0..student.config.num_hidden_layers).rev() {
         if run.state.norms.iter().any(|trial| trial.layer == layer) {

@@ -2,6 +2,7 @@
 
 pub mod accumulation;
 pub mod adamw;
+mod answers;
 pub mod atomic;
 pub mod bert;
 pub mod calibration;
@@ -13,9 +14,12 @@ pub mod effort;
 pub mod environment;
 pub mod events;
 pub mod faults;
+pub mod feasible;
 pub mod finish;
 pub mod folder;
 pub mod greedy;
+mod held;
+pub mod inputs;
 pub mod judge;
 pub mod lessons;
 pub mod loss;

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use cli::coded;
-use cli::exit::{UNWRITABLE, USAGE};
+use cli::exit::USAGE;
+use cli::{Lock, coded};
 use serde_json::Value;
 
 use crate::events::Events;
 use crate::faults::{bad_file, unwritable};
+use crate::held::{self, BEGINNINGS, Held, held};
+use crate::inputs::{self, Inputs};
 use crate::options::Options;
 use crate::parallel::World;
 use crate::state::State;
@@ -38,13 +40,11 @@ pub const ANSWERS: &str = "teacher_logits.safetensors";
 pub const NORMS: &str = "norms-";
 /// The folder of the log for TensorBoard.
 pub const LOG: &str = "runs";
-/// What a run can leave before it has a checkpoint; a teacher, which takes long, is not of it.
-const BEGINNINGS: [&str; 4] = [LOG, checkpoint::BEST, SHIFTS, ANSWERS];
-
 /// Refuses an output that would harm what the run reads, or that `--overwrite-output-dir` must not empty. Changes nothing.
 pub fn check(options: &Options) -> Result<()> {
     let out = folder(options);
     let place = cli::resolve(&out).map_err(|error| unwritable("make the folder", &out, &error.into()))?;
+    held::check_free(&out)?;
     let data = &options.data;
     let inputs = [
         ("teacher folder", &options.teacher),
@@ -84,12 +84,26 @@ pub fn check(options: &Options) -> Result<()> {
 /// Beside the options, what decides a run's numbers.
 const WORLD_SIZE: &str = "WORLD_SIZE";
 
-/// The output folder, new or taken up: by rank 0, from which the others hear how far the run is.
-pub fn begin(options: &Options, world: World) -> Result<Run> {
+/// The output folder, new or taken up with the same inputs: by rank 0, from which the others hear how far the run is.
+pub fn begin(options: &Options, world: World, inputs: Inputs) -> Result<Run> {
     let (out, world) = (folder(options), Rc::new(world));
-    let (resume, state) = match world.leads() {
-        true => take_up(options, world.size())?,
-        false => (None, State::new(Value::Null)),
+    let (lock, (resume, state)) = match world.leads() {
+        true => {
+            check(options)?;
+            let (new, lock) = (!out.exists(), lock(options)?);
+            match take_up(options, world.size(), inputs) {
+                Ok(taken) => (lock, taken),
+                Err(error) => {
+                    drop(lock);
+                    if new {
+                        // what was made for nothing; the error is the one to report
+                        let _ = fs::remove_dir(&out);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        false => (None, (None, State::new(Value::Null))),
     };
     let (resume, state) = match world.size() {
         1 => (resume, state),
@@ -102,12 +116,20 @@ pub fn begin(options: &Options, world: World) -> Result<Run> {
         }
     };
     let events = Events::new(out.join(&state.logging_dir), resume.is_some().then_some(state.global_step));
-    Ok(Run { out, resume, state, world, events })
+    Ok(Run { out, resume, state, world, events, _lock: lock })
 }
 
-/// Makes the folder, or finds the checkpoint to go on from.
-fn take_up(options: &Options, processes: usize) -> Result<(Option<PathBuf>, State)> {
-    check(options)?;
+/// Keeps other runs out of the folder. One that will be refused because of what it holds stays as it is.
+fn lock(options: &Options) -> Result<Option<Lock>> {
+    let out = folder(options);
+    match held(&out)? {
+        Held::Other if options.resume_from_checkpoint.is_none() => Ok(None),
+        _ => held::lock(&out),
+    }
+}
+
+/// Finds the checkpoint to go on from, or clears the folder.
+fn take_up(options: &Options, processes: usize, inputs: Inputs) -> Result<(Option<PathBuf>, State)> {
     let out = folder(options);
     let mut settings = serde_json::to_value(options)?;
     if let (Some(settings), true) = (settings.as_object_mut(), processes > 1) {
@@ -124,7 +146,7 @@ fn take_up(options: &Options, processes: usize) -> Result<(Option<PathBuf>, Stat
         },
         None if empties(options) => {
             if held(&out)? == Held::Run {
-                checkpoint::remove(&out)?;
+                held::empty(&out)?;
             }
             None
         }
@@ -140,6 +162,14 @@ fn take_up(options: &Options, processes: usize) -> Result<(Option<PathBuf>, Stat
             );
             let cure = "give those again, another --output-dir, or --overwrite-output-dir";
             return Err(bad_file(&path, format!("{message}; {cure}")));
+        }
+        if state.inputs != inputs {
+            let what = match state.inputs.is_empty() {
+                true => "it was written by an earlier release, which did not note what texts and models the run was begun with".into(),
+                false => format!("since the run was begun, {}", inputs::changes(&state.inputs, &inputs)),
+            };
+            let cure = "choose another --output-dir, or begin anew with --overwrite-output-dir";
+            return Err(bad_file(&folder.join("trainer_state.json"), format!("{what}; {cure}")));
         }
         if !options.quiet {
             eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
@@ -166,7 +196,7 @@ fn take_up(options: &Options, processes: usize) -> Result<(Option<PathBuf>, Stat
         }
     }
     atomic::make_folder(&out)?;
-    Ok((None, State::new(settings)))
+    Ok((None, State { inputs, ..State::new(settings) }))
 }
 
 /// Which settings differ, with both values and a word for each: `--seed was 42, is now 43`.
@@ -188,46 +218,13 @@ fn empties(options: &Options) -> bool {
     options.overwrite_output_dir && options.resume_from_checkpoint.is_none()
 }
 
-/// What an output folder holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
-    /// Nothing; a folder that is not there holds nothing.
-    Nothing,
-    /// Only what a run leaves before its first checkpoint.
-    Beginning,
-    /// A run's state, or a checkpoint.
-    Run,
-    /// Something else.
-    Other,
-}
-
-fn held(folder: &Path) -> Result<Held> {
-    if !folder.exists() {
-        return Ok(Held::Nothing);
-    }
-    if !folder.is_dir() {
-        let folder = folder.display();
-        let message = format!("{folder} is a file, where the output folder should be; choose another --output-dir");
-        return Err(coded(UNWRITABLE, message));
-    }
-    let mut held = Held::Nothing;
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
-    for entry in entries {
-        let name = entry?.file_name();
-        let name = name.to_string_lossy();
-        if name == "trainer_state.json" || name.starts_with("checkpoint-") {
-            return Ok(Held::Run);
-        }
-        let finished = name.strip_suffix(".tmp").unwrap_or(&name);
-        let begun = BEGINNINGS.contains(&finished) && held != Held::Other;
-        held = if begun { Held::Beginning } else { Held::Other };
-    }
-    Ok(held)
-}
-
-/// Copies what a run has beside its checkpoints and needs after one, where another folder goes on from a checkpoint.
+/// Copies what a run has beside its checkpoints and needs after one, where another folder goes on from a checkpoint. What
+/// that folder has of another run gives way.
 fn bring(from: &Path, out: &Path) -> Result<()> {
-    let missing = |name: &Path| from.join(name).is_file() && !out.join(name).exists();
+    let place = |path: &Path| cli::resolve(path).map_err(|error| bad_file(path, error));
+    if place(from)? == place(out)? {
+        return Ok(());
+    }
     let teacher = from.join(TEACHER);
     let mut names = vec![PathBuf::from(SHIFTS)];
     for (folder, start) in [(from, ""), (teacher.as_path(), TEACHER)] {
@@ -238,7 +235,7 @@ fn bring(from: &Path, out: &Path) -> Result<()> {
             }
         }
     }
-    for name in names.iter().filter(|name| missing(name)) {
+    for name in names.iter().filter(|name| from.join(name).is_file()) {
         let to = out.join(name);
         atomic::make_folder(to.parent().unwrap_or(out))?;
         atomic::copy(&from.join(name), &to)?;
@@ -297,6 +294,70 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_taken_up_with_the_same_inputs_only_and_by_one_process() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        let args = |more: &[&str]| {
+            let mut args: Vec<std::ffi::OsString> = ["distill", "--task", "sst2", "--teacher"].map(Into::into).into();
+            args.extend([
+                root.path().join("teacher").into(),
+                "--output-dir".into(),
+                out.clone().into(),
+                "--quiet".into(),
+            ]);
+            args.extend(more.iter().map(Into::into));
+            Options::from_args(args).unwrap()
+        };
+        let inputs = |train: &str| Inputs::from([("training texts".to_string(), train.to_string())]);
+        let start = |more: &[&str], train: &str| begin(&args(more), World::alone(), inputs(train));
+        let refused = |more: &[&str], train: &str| {
+            let error = start(more, train).unwrap_err();
+            (error.chain().find_map(cli::exit::code_in), error.to_string())
+        };
+        let first = start(&[], "1").unwrap();
+        assert!(first.resume.is_none() && first.state.inputs == inputs("1"));
+        for more in [&[][..], OVER] {
+            let (code, said) = refused(more, "1");
+            assert!(code == Some(USAGE) && said.contains("another run of distill works in"), "{said}");
+        }
+        let write = |state: &State| {
+            fs::create_dir_all(out.join("checkpoint-4")).unwrap();
+            fs::write(out.join("checkpoint-4/trainer_state.json"), serde_json::to_vec(state).unwrap()).unwrap();
+        };
+        write(&first.state);
+        drop(first);
+        assert!(start(&[], "1").unwrap().resume.is_some());
+        let (code, said) = refused(&[], "2");
+        assert_eq!(code, Some(cli::exit::BAD_INPUT));
+        assert!(
+            said.contains("since the run was begun, the training texts changed; choose another --output-dir"),
+            "{said}"
+        );
+        // as earlier releases wrote them
+        write(&State::new(serde_json::to_value(args(&[])).unwrap()));
+        assert!(refused(&[], "1").1.contains("earlier release"));
+        let again = start(OVER, "2").unwrap();
+        assert!(again.resume.is_none() && !out.join("checkpoint-4").exists());
+    }
+
+    #[test]
+    fn what_another_run_left_gives_way_to_what_a_checkpoint_needs() {
+        let root = tempfile::tempdir().unwrap();
+        let (from, out) = (root.path().join("from"), root.path().join("out"));
+        for (folder, text) in [(&from, "its"), (&out, "another's")] {
+            fs::create_dir_all(folder.join(TEACHER)).unwrap();
+            for name in [SHIFTS, "norms-1.safetensors", "teacher/config.json"] {
+                fs::write(folder.join(name), text).unwrap();
+            }
+        }
+        bring(&out, &out.join("../out")).unwrap();
+        bring(&from, &out).unwrap();
+        for name in [SHIFTS, "norms-1.safetensors", "teacher/config.json"] {
+            assert_eq!(fs::read_to_string(out.join(name)).unwrap(), "its", "{name}");
+        }
+    }
+
+    #[test]
     fn only_the_folder_of_a_run_is_emptied() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
@@ -314,20 +375,5 @@ mod tests {
         fs::write(&recipe, "").unwrap();
         let more = ["--overwrite-output-dir", "--config", recipe.to_str().unwrap()];
         assert!(verdict(root, names, &more).unwrap_err().contains("holds the recipe"));
-    }
-
-    #[test]
-    fn what_a_run_leaves_before_its_first_checkpoint_is_told_from_what_others_left() {
-        let root = tempfile::tempdir().unwrap();
-        let out = root.path().join("out");
-        assert_eq!(held(&out).unwrap(), Held::Nothing);
-        fs::create_dir_all(out.join(LOG)).unwrap();
-        fs::write(out.join(checkpoint::BEST), "").unwrap();
-        fs::write(out.join("best.safetensors.tmp"), "").unwrap();
-        assert_eq!(held(&out).unwrap(), Held::Beginning);
-        for (name, what) in [("a.txt", Held::Other), ("checkpoint-4", Held::Run)] {
-            fs::write(out.join(name), "").unwrap();
-            assert_eq!(held(&out).unwrap(), what);
-        }
     }
 }

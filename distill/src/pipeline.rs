@@ -4,22 +4,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use cli::coded;
-use cli::exit::USAGE;
 use datasets::{Empty, Source, Split, Tokenizer};
-use model::Config;
 use serde_json::{Value, json};
 
 use crate::bert::Bert;
 use crate::calibration::write_calibration;
 use crate::design::{LayerNorm, Shift, Softmax};
 use crate::faults::bad_file;
-use crate::folder::{self, CONFIG, Folder, WEIGHTS};
+use crate::feasible::Known;
+use crate::folder::{self, CONFIG, Folder, Role, WEIGHTS};
 use crate::judge::{self, Judged, extend};
 use crate::loss::with_truth;
 use crate::options::Options;
 use crate::parallel::{Launch, Terms, World, digest};
-use crate::plan::{batch, plan};
+use crate::plan::plan;
 use crate::progress::over;
 use crate::question::Question;
 use crate::range::{LayerRanges, ranges};
@@ -27,10 +25,7 @@ use crate::samples::Samples;
 use crate::state::Stage;
 use crate::student;
 use crate::training::{Loss, Plan, Run, train};
-use crate::{finish, greedy, memory, output, place, shifts, stages};
-
-/// Texts are cut to this many tokens where neither the user nor a model says otherwise.
-const LENGTH: usize = 128;
+use crate::{feasible, finish, greedy, inputs, memory, output, place, shifts, stages};
 
 /// The texts of a run.
 #[derive(Clone, Debug)]
@@ -53,11 +48,13 @@ pub fn run(options: &Options, launch: &Launch) -> Result<()> {
     // What does not fit together is refused before the teacher learns for an hour.
     student::start(&teacher, start.clone(), options.student_layers, &options.design)?;
     let device = options.device.open(options.seed, launch)?;
+    // Only rank 0 takes runs up.
+    let inputs = if launch.rank == 0 { inputs::of(&teacher, start.as_ref(), &data)? } else { inputs::Inputs::new() };
     let terms = Terms { settings: serde_json::to_value(options)?, texts: digest::of_texts(&data.train) };
     let waiting = cli::spinner(options.quiet || launch.size == 1, "waiting for the other processes");
     let world = World::join(launch, terms, Duration::from_secs(options.ddp_timeout));
     waiting.finish_and_clear();
-    let mut run = output::begin(options, world?)?;
+    let mut run = output::begin(options, world?, inputs)?;
     let teacher = fine_tuned(options, &mut run, teacher.on(&device)?, &data)?;
     if launch.size > 1 {
         run.world.agree("the teacher's weights", digest::of_weights(&teacher.weights)?)?;
@@ -120,21 +117,22 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
         files.test.clone_from(&options.trainer.test_file);
     }
     let name = options.teacher.as_deref().context("--teacher is needed")?;
-    let teacher = place::find(name, options.revision.as_deref(), options.quiet)?;
-    let start = options.student.as_deref().map(|name| place::find(name, None, options.quiet)).transpose()?;
-    // What does not fit into the memory is refused before it is read.
+    // What cannot be is refused before it is fetched, and what does not fit into the memory before it is read.
+    let teacher = place::find(name, options.revision.as_deref(), options.quiet, &|known| match options.student {
+        Some(_) => feasible::check_teacher(options, known),
+        None => feasible::check(options, processes, known, None),
+    })?;
     let config = ::checkpoint::read_config(&teacher)?;
-    let mut mine = start.as_deref().map_or_else(|| Ok(config.clone()), ::checkpoint::read_config)?;
-    let length = length(options, &[(&teacher, &config), (start.as_deref().unwrap_or(&teacher), &mine)])?;
-    student::check_layers(options.student_layers, mine.num_hidden_layers)?;
-    mine.num_hidden_layers = options.student_layers.unwrap_or(mine.num_hidden_layers);
-    let batch = batch(options, Stage::Layers).max(batch(options, Stage::Prediction));
-    let sum = usize::from(options.trainer.gradient_accumulation_steps);
-    memory::check(options.memory, &config, &mine, batch, sum, length, processes)?;
+    let suits = |known: Known<'_>| feasible::check(options, processes, (&teacher, &config), Some(known));
+    let start = options.student.as_deref().map(|name| place::find(name, None, options.quiet, &suits)).transpose()?;
+    let length = match &start {
+        Some(start) => suits((start, &::checkpoint::read_config(start)?))?,
+        None => feasible::check(options, processes, (&teacher, &config), None)?,
+    };
     let teacher = Folder::read(&teacher, options.seed)?;
     let (question, teacher) = Question::for_teacher(source, teacher, options.seed)?;
     let start = match &start {
-        Some(folder) => Some(question.for_student(Folder::read(folder, options.seed)?, options.seed)?),
+        Some(folder) => Some(question.for_student(Folder::read_as(Role::Start, folder, options.seed)?, options.seed)?),
         None => None,
     };
     let models: Vec<&Folder> = [&teacher].into_iter().chain(&start).collect();
@@ -155,18 +153,6 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
         false => None,
     };
     Ok((teacher, start, Data { question, train, dev, test }))
-}
-
-/// The most tokens of a text that all models can read.
-fn length(options: &Options, models: &[(&Path, &Config)]) -> Result<usize> {
-    let least = models.iter().map(|(_, config)| config.max_position_embeddings).min().unwrap_or(LENGTH);
-    let length = options.max_seq_length.unwrap_or(least.min(LENGTH));
-    for (path, config) in models {
-        let (path, limit) = (path.display(), config.max_position_embeddings);
-        let message = || format!("--max-seq-length is {length}; {path} reads {limit} tokens at most");
-        ensure!(length <= limit, coded(USAGE, message()));
-    }
-    Ok(length)
 }
 
 /// The first `limit` texts of a part, as tokens that `models` can read.
@@ -223,9 +209,9 @@ fn fitting(
 pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
     let source = options.data.needed()?;
     let config = ::checkpoint::read_config(path)?;
-    let length = length(options, &[(path, &config)])?;
+    let length = feasible::length(options, &[(path, &config)])?;
     memory::check_judging(options.memory, &config, length, options.calibrate)?;
-    let folder = Folder::read(path, options.seed)?;
+    let folder = Folder::read_as(Role::Judged, path, options.seed)?;
     let question = Question::for_model(source, &folder)?;
     let tokenizer = folder.tokenizer(length)?;
     let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &[&folder]);

@@ -71,6 +71,13 @@ impl Question {
             Fit::Unnamed(_) => is_unnamed(&start),
             Fit::Other => false,
         });
+        if start.has_head && !keeps {
+            eprintln!(
+                "note: the head of {} ({}) does not answer as the teacher's does: pooler and head are the teacher's",
+                start.path.display(),
+                start.names().join(", ")
+            );
+        }
         start.answering(&self.target, keeps, seed)
     }
 

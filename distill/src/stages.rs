@@ -1,25 +1,21 @@
 //! The student's two stages.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use model::{AttentionKind, Config};
 
-use crate::atomic;
+use crate::answers::answers;
 use crate::bert::{Bert, Trace};
 use crate::folder::Folder;
-use crate::judge;
 use crate::lessons::AttentionLoss;
 use crate::loss::{attention_entropy, mean_square, with_teacher, with_truth};
 use crate::ops::{clamp, score_distance};
 use crate::options::Options;
-use crate::output;
-use crate::parallel::{Share, World};
+use crate::parallel::Share;
 use crate::pipeline::Data;
 use crate::plan::plan;
-use crate::progress::over;
 use crate::range::{penalty, score_range};
 use crate::state::Stage;
 use crate::student::Student;
@@ -112,7 +108,7 @@ pub fn prediction(
     }
     let weights = student.weights.trainable(|name| options.lessons.freezes(name))?;
     let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
-    let lesson = Answering::new(options, run, &tutor, data, plan.texts())?;
+    let lesson = Answering::new(options, run, (teacher, &tutor), data, plan.texts())?;
     let config = with_dropout(&student.config, options.stage2_dropout);
     train(run, &plan, &config, &weights, data, |model, turn| lesson.loss(model, turn))?;
     student.weights = weights.detached();
@@ -142,7 +138,7 @@ impl<'a> Answering<'a> {
     pub(crate) fn new(
         options: &'a Options,
         run: &Run,
-        tutor: &'a Bert,
+        (teacher, tutor): (&Folder, &'a Bert),
         data: &'a Data,
         texts: u64,
     ) -> Result<Answering<'a>> {
@@ -152,7 +148,7 @@ impl<'a> Answering<'a> {
         } else if lessons.augment > 0.0 || texts < data.train.len() as u64 {
             Asked::EachBatch
         } else {
-            Asked::Before(answers(options, run, tutor, data)?)
+            Asked::Before(answers(options, run, (teacher, tutor), data)?)
         };
         Ok(Answering { options, tutor, asked, data })
     }
@@ -203,29 +199,4 @@ pub(crate) fn with_dropout(config: &Config, dropout: Option<f64>) -> Config {
         config.attention_probs_dropout_prob = p;
     }
     config
-}
-
-/// The teacher's logits for the training set, computed once a run.
-fn answers(options: &Options, run: &Run, tutor: &Bert, data: &Data) -> Result<Tensor> {
-    run.world.once(&run.out, output::ANSWERS, |path| answers_in(path, options, &run.world, tutor, data))
-}
-
-fn answers_in(path: &Path, options: &Options, world: &World, tutor: &Bert, data: &Data) -> Result<Tensor> {
-    const NAME: &str = "logits";
-    let size = (data.train.len(), data.question.target.outputs());
-    if path.is_file()
-        && let Some(stored) = candle_core::safetensors::load(path, &Device::Cpu)?.remove(NAME)
-        && stored.dims() == [size.0, size.1]
-    {
-        return Ok(stored.to_device(tutor.device())?);
-    }
-    let rows = over(options.quiet, "stage 2: asking the teacher", data.train.len(), |step| {
-        judge::logits(tutor, &data.train, &|texts| {
-            step(texts);
-            world.alive();
-        })
-    })?;
-    let logits = Tensor::from_vec(rows.concat(), size, &Device::Cpu)?;
-    atomic::write_tensors(path, [(NAME, logits.clone())], ("format", "pt".into()))?;
-    Ok(logits.to_device(tutor.device())?)
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::effort::Effort;
 use crate::events;
+use crate::inputs::Inputs;
 use crate::trainer_state::TrainerState;
 
 /// The parts of a run, in their order.
@@ -67,6 +68,9 @@ pub struct State {
     pub norms: Vec<NormTrial>,
     /// What decides the run's numbers; a run is resumed with the same only.
     pub settings: Value,
+    /// Digests of the texts and models that it was begun with; a run is resumed with the same only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: Inputs,
     /// Sums of what will be logged next, and the number of steps they are over.
     pub pending: BTreeMap<String, f64>,
     /// See `pending`.
@@ -96,6 +100,7 @@ impl State {
             early_stopping_patience_counter: 0,
             norms: Vec::new(),
             settings,
+            inputs: Inputs::new(),
             pending: BTreeMap::new(),
             pending_steps: 0,
             log_history: Vec::new(),

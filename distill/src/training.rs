@@ -134,6 +134,8 @@ pub struct Run {
     pub world: Rc<World>,
     /// What TensorBoard reads.
     pub events: Events,
+    /// Keeps other runs out of the output folder; rank 0 has it.
+    pub(crate) _lock: Option<cli::Lock>,
 }
 
 impl Run {

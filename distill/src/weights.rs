@@ -17,6 +17,9 @@ use crate::ops::Floats;
 /// The weight of the classifier's head.
 pub const HEAD_WEIGHT: &str = "classifier.weight";
 
+/// The pooler's weights.
+const POOLER: [&str; 2] = ["bert.pooler.dense.bias", "bert.pooler.dense.weight"];
+
 /// Named tensors of f32, complete for a model of some shape.
 #[derive(Clone, Debug)]
 pub struct Weights(BTreeMap<String, Tensor>);
@@ -28,6 +31,8 @@ pub struct Read {
     pub weights: Weights,
     /// What was not in the file: the pooler's or the head's names, or nothing.
     pub drawn: Vec<String>,
+    /// What its user should know.
+    pub notes: Vec<String>,
 }
 
 /// Every weight of a classifier, by name, with its shape.
@@ -36,10 +41,11 @@ pub fn shapes(config: &Config) -> BTreeMap<String, Vec<usize>> {
 }
 
 impl Weights {
-    /// Reads the weights of a model's folder. A missing pooler or head, or a head for another number of classes, is drawn
-    /// from `seed`; anything else that is missing or of another shape is an error.
+    /// Reads the weights of a model's folder. A pooler or a head that is not there, or not whole, is drawn from `seed`; anything
+    /// else that is missing or of another shape is an error.
     pub fn read(folder: &Path, config: &Config, seed: u64) -> Result<Read> {
-        complete(::checkpoint::read(folder, config)?, folder, config, seed)
+        let ::checkpoint::Read { tensors, notes } = ::checkpoint::read(folder, config)?;
+        Ok(Read { notes, ..complete(tensors, folder, config, seed)? })
     }
 
     /// Reads a file that a run wrote: nothing may be missing.
@@ -229,6 +235,10 @@ fn prefixed(name: String) -> String {
 /// All weights of a model, and the names of those that are not among `found`.
 fn complete(found: Tensors, path: &Path, config: &Config, seed: u64) -> Result<Read> {
     let mut found: BTreeMap<String, _> = found.into_iter().map(|(name, tensor)| (prefixed(name), tensor)).collect();
+    // half of a pooler is none
+    if POOLER.iter().any(|name| !found.contains_key(*name)) {
+        POOLER.iter().for_each(|name| drop(found.remove(*name)));
+    }
     let (mut tensors, mut drawn) = (BTreeMap::new(), Vec::new());
     for (name, shape) in shapes(config) {
         let optional = name.starts_with("bert.pooler.") || name.starts_with("classifier.");
@@ -244,7 +254,7 @@ fn complete(found: Tensors, path: &Path, config: &Config, seed: u64) -> Result<R
         };
         tensors.insert(name, tensor);
     }
-    Ok(Read { weights: Weights(tensors), drawn })
+    Ok(Read { weights: Weights(tensors), drawn, notes: Vec::new() })
 }
 
 fn fresh(name: &str, shape: &[usize], config: &Config, seed: u64) -> Result<Tensor> {

@@ -4,6 +4,8 @@
 
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
+#[path = "bad_input/models.rs"]
+mod models;
 mod programs;
 #[path = "bad_input/tokenizers.rs"]
 mod tokenizers;
@@ -112,6 +114,7 @@ const TEACH: &str =
 fn cases() -> Vec<Case> {
     let case = |wrong, prepare: fn(&World), run, code, says| Case { wrong, prepare, run, code, says };
     let mut cases = distill_cases();
+    cases.extend(models::cases());
     cases.extend([
         case(
             "a model trained with softmax",

@@ -5,49 +5,92 @@ use std::path::Path;
 
 use model::{Config, ConfigError};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::Error;
 use crate::family::Family;
+use crate::header::{Header, headers};
+use crate::plan::rows_of_head;
 
-/// Reads `config.json`. The configuration of a RoBERTa comes out as that of the BERT that computes the same.
+/// More labels than that no head has.
+const MOST_LABELS: usize = 1 << 16;
+
+/// Reads `config.json`. The configuration of a RoBERTa comes out as that of the BERT that computes the same. Where it says
+/// nothing about labels, the head does, if there is one: it has a row for each.
 pub fn read_config(folder: &Path) -> Result<Config, Error> {
-    let text = read_text(folder)?;
-    let family = family_of(folder, &text)?;
-    let wrong = |problem| Error::Config { folder: folder.into(), problem };
-    let mut config: Config = serde_json::from_str(&text).map_err(|e| wrong(e.into()))?;
-    refuse_extras(&config).map_err(wrong)?;
-    family.make_bert(&mut config).map_err(wrong)?;
-    config.check().map_err(wrong)?;
-    Ok(config)
+    let mut said = Said::read(folder)?;
+    if said.config.id2label.is_empty()
+        && let Ok(headers) = headers(folder)
+    {
+        said.count_labels(&headers);
+    }
+    Ok(said.config)
 }
 
-/// The kind of model that a folder holds.
-pub(crate) fn read_family(folder: &Path) -> Result<Family, Error> {
-    family_of(folder, &read_text(folder)?)
+/// What `config.json` says.
+pub(crate) struct Said {
+    pub(crate) config: Config,
+    pub(crate) family: Family,
+    /// What is taken otherwise than it stands.
+    pub(crate) notes: Vec<String>,
 }
 
-fn read_text(folder: &Path) -> Result<String, Error> {
-    let path = folder.join("config.json");
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Err(Error::NoConfig { folder: folder.into() }),
-        Err(problem) => return Err(Error::Io { path, problem }),
-    };
-    String::from_utf8(bytes).map_err(|_| Error::NotText { path })
+impl Said {
+    pub(crate) fn read(folder: &Path) -> Result<Said, Error> {
+        let text = read_text(&folder.join("config.json")).map_err(|error| match error {
+            Error::Io { problem, .. } if problem.kind() == ErrorKind::NotFound => {
+                Error::NoConfig { folder: folder.into() }
+            }
+            error => error,
+        })?;
+        let family = family_of(folder, &text)?;
+        let wrong = |problem| Error::Config { folder: folder.into(), problem };
+        let (mut config, notes) = Config::parse(&text).map_err(wrong)?;
+        refuse_extras(&config).map_err(wrong)?;
+        family.make_bert(&mut config).map_err(wrong)?;
+        config.check().map_err(wrong)?;
+        let notes = notes.into_iter().map(|note| format!("{}{note}", folder.join("").display())).collect();
+        Ok(Said { config, family, notes })
+    }
+
+    /// Names the labels by the head's rows, as transformers names those that have no names.
+    pub(crate) fn count_labels(&mut self, headers: &[Header]) {
+        let rows = rows_of_head(self.family, &self.config, headers).filter(|rows| (1..=MOST_LABELS).contains(rows));
+        let names = (0..rows.unwrap_or_default()).map(|number| (number, format!("LABEL_{number}")));
+        self.config.name_labels(names.collect());
+    }
+}
+
+/// A text without the byte order mark that some editors put before it.
+pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
+    let bytes = std::fs::read(path).map_err(|problem| Error::Io { path: path.into(), problem })?;
+    let mut text = String::from_utf8(bytes).map_err(|_| Error::NotText { path: path.into() })?;
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(text)
 }
 
 /// What says the kind, read before everything else: models of other kinds have other keys.
 #[derive(Deserialize)]
 struct Kind {
-    model_type: Option<String>,
     #[serde(default)]
-    pad_token_id: serde_json::Value,
+    model_type: Value,
+    #[serde(default)]
+    pad_token_id: Value,
 }
 
 fn family_of(folder: &Path, text: &str) -> Result<Family, Error> {
-    let kind: Kind =
-        serde_json::from_str(text).map_err(|e| Error::Config { folder: folder.into(), problem: e.into() })?;
-    let name = kind.model_type.unwrap_or_else(|| "bert".into());
+    let wrong = |problem| Error::Config { folder: folder.into(), problem };
+    let kind: Kind = serde_json::from_str(text).map_err(|e| wrong(e.into()))?;
+    let name = match kind.model_type {
+        Value::Null => "bert".into(),
+        Value::String(name) => name,
+        other => {
+            let (got, expected) = (other.to_string(), "a name in quotes, such as \"bert\"".into());
+            return Err(wrong(ConfigError::Unsupported { key: "model_type", got, expected }));
+        }
+    };
     let refusal = |reason| Error::Family { path: folder.join("config.json"), name: name.clone(), reason };
     Family::named(&name, kind.pad_token_id.as_u64()).map_err(refusal)
 }

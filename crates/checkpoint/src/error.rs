@@ -26,8 +26,8 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// `config.json` is not text.
-    #[error("{}: not UTF-8; copy it again", .path.display())]
+    /// A file of JSON is not text.
+    #[error("{}: not UTF-8; save it as UTF-8, or copy it again", .path.display())]
     NotText {
         /// The file.
         path: PathBuf,
@@ -82,6 +82,17 @@ pub enum Error {
         path: PathBuf,
         /// What its reader said.
         message: String,
+    },
+    /// No network, or more than one.
+    #[error(
+        "{}: {found}; expected one tensor whose name ends with embeddings.word_embeddings.weight, and the others under the same \
+         prefix, such as bert.encoder.layer.0.output.dense.weight; save the model with transformers' save_pretrained", .path.display()
+    )]
+    Network {
+        /// The file, or the folder where there are several.
+        path: PathBuf,
+        /// What is there instead.
+        found: String,
     },
     /// A tensor is not what it should be.
     #[error("{}: tensor `{name}` {problem}; expected {expected}, got {got}", .path.display())]

@@ -47,12 +47,12 @@ impl Family {
         Ok(())
     }
 
-    /// A tensor's name in a bare BERT; nothing for those that the network does not have.
-    pub(crate) fn canonical(self, full: &str) -> Option<String> {
+    /// The name of a tensor of the encoder or of the head in a bare BERT; nothing for those that the network does not have.
+    pub(crate) fn canonical(self, name: &str) -> Option<String> {
         let name = match self {
-            Family::Bert => full.strip_prefix("bert.").unwrap_or(full),
+            Family::Bert => name,
             // an encoder's own pooler is not what its classifier was trained with
-            Family::Roberta { .. } => match full.strip_prefix("roberta.").unwrap_or(full) {
+            Family::Roberta { .. } => match name {
                 "classifier.dense.weight" => "pooler.dense.weight",
                 "classifier.dense.bias" => "pooler.dense.bias",
                 "classifier.out_proj.weight" => "classifier.weight",
@@ -66,6 +66,14 @@ impl Family {
             (_, Some(start)) => format!("{start}LayerNorm.bias"),
             _ => name.to_string(),
         })
+    }
+
+    /// What the encoder is called within a classifier.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Family::Bert => "bert.",
+            Family::Roberta { .. } => "roberta.",
+        }
     }
 
     /// First rows of a tensor that are left out.
@@ -109,18 +117,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lose_prefix_and_age() {
+    fn names_lose_their_age() {
         let roberta = Family::named("xlm-roberta", None).unwrap();
         assert_eq!(roberta, Family::Roberta { skipped: 2 });
         let cases = [
-            (Family::Bert, "bert.pooler.dense.bias", Some("pooler.dense.bias")),
             (Family::Bert, "pooler.dense.bias", Some("pooler.dense.bias")),
-            (Family::Bert, "bert.embeddings.LayerNorm.gamma", Some("embeddings.LayerNorm.weight")),
+            (Family::Bert, "embeddings.LayerNorm.gamma", Some("embeddings.LayerNorm.weight")),
             (Family::Bert, "embeddings.LayerNorm.beta", Some("embeddings.LayerNorm.bias")),
-            (roberta, "roberta.encoder.layer.0.output.dense.bias", Some("encoder.layer.0.output.dense.bias")),
+            (roberta, "encoder.layer.0.output.dense.bias", Some("encoder.layer.0.output.dense.bias")),
             (roberta, "classifier.dense.weight", Some("pooler.dense.weight")),
             (roberta, "classifier.out_proj.bias", Some("classifier.bias")),
-            (roberta, "roberta.pooler.dense.weight", None),
+            (roberta, "pooler.dense.weight", None),
         ];
         for (family, full, name) in cases {
             assert_eq!(family.canonical(full).as_deref(), name, "{full}");

@@ -5,10 +5,11 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::config::read_text;
 use crate::error::Error;
 
 const WHOLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// A file of weights, and the tensors that an index says are in it.
 pub(crate) struct Shard {
@@ -41,9 +42,9 @@ struct Index {
 }
 
 fn indexed(folder: &Path, path: PathBuf) -> Result<Vec<Shard>, Error> {
-    let text = std::fs::read(&path).map_err(|problem| Error::Io { path: path.clone(), problem })?;
+    let text = read_text(&path)?;
     let wrong = |problem: String| Error::Index { path: path.clone(), problem };
-    let index: Index = serde_json::from_slice(&text).map_err(|e| wrong(format!("not an index of weights: {e}")))?;
+    let index: Index = serde_json::from_str(&text).map_err(|e| wrong(format!("not an index of weights: {e}")))?;
     if index.weight_map.is_empty() {
         return Err(wrong("it names no tensor".into()));
     }

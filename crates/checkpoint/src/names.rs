@@ -51,3 +51,8 @@ pub(crate) fn is_encoders(name: &str) -> bool {
 pub(crate) fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("encoder.layer.")?.split('.').next()?.parse().ok()
 }
+
+/// Whether a tensor is one of the numbers that no network needs, under any prefix.
+pub(crate) fn is_buffer(name: &str) -> bool {
+    BUFFERS.iter().any(|buffer| name.ends_with(buffer))
+}

@@ -44,6 +44,30 @@ fn a_file_that_is_not_a_configuration_is_named() {
 }
 
 #[test]
+fn labels_and_marks_are_read_as_people_write_them() {
+    let names = r#""id2label": {"0": "NO", "1": "YES"}"#;
+    for (labels, wanted) in [
+        (r#""id2label": {"0": "NO", "1": "YES"}, "label2id": {"NO": "0", "YES": "1"}"#, ["NO", "YES"]),
+        (r#""id2label": {"0": 0, "1": 1}, "label2id": {"0": 0, "1": 1}"#, ["0", "1"]),
+        (r#""id2label": {"0": null, "1": null}"#, ["LABEL_0", "LABEL_1"]),
+        (r#""id2label": null, "label2id": null, "problem_type": null"#, ["LABEL_0", "LABEL_1"]),
+    ] {
+        assert_eq!(with(names, labels).unwrap().labels(), wanted, "{labels}");
+    }
+    let folder = Folder::bare(&format!("\u{feff}{CONFIG}"));
+    assert_eq!(read_config(folder.path()).unwrap(), config());
+    for (from, to, words) in [
+        (names, r#""id2label": ["NO", "YES"]"#, "`id2label` is [\"NO\",\"YES\"]; supported: "),
+        (r#""hidden_size": 12"#, r#""hidden_size": 12.0"#, "`hidden_size` is 12.0; supported: a whole number"),
+        (r#""model_type": "bert""#, r#""model_type": 3"#, "`model_type` is 3; supported: a name in quotes"),
+        (r#""type_vocab_size": 1"#, r#""type_vocab_size": null"#, "or leave it out"),
+    ] {
+        let error = with(from, to).unwrap_err();
+        assert!(error.contains(words) && error.contains("config.json"), "{error}");
+    }
+}
+
+#[test]
 fn what_makes_it_another_function_is_refused_with_key_and_value() {
     let cases = [
         (

@@ -79,7 +79,7 @@ fn the_network_is_the_same_function() {
     folder.tensors("model.safetensors", &file, Dtype::F32);
     let config = checkpoint::read_config(folder.path()).unwrap();
     let shape = Shape::of(&config);
-    let folded = fold(&shape, &checkpoint::read(folder.path(), &config).unwrap()).unwrap();
+    let folded = fold(&shape, &checkpoint::read(folder.path(), &config).unwrap().tensors).unwrap();
     let ids = [0u32, 5, 17, 9, 2];
 
     let matrix = |name: &str| file[name].clone().into_dimensionality::<Ix2>().unwrap();

@@ -61,19 +61,6 @@ fn a_missing_pooler_or_head_is_not_the_readers_matter() {
 }
 
 #[test]
-fn heads_of_other_tasks_and_of_other_classes_are_left_to_the_caller() {
-    let folder = Folder::whole();
-    let mut tensors = weights();
-    tensors.insert("classifier.weight".into(), ArrayD::zeros(IxDyn(&[5, 12])));
-    let wanted = tensors.clone();
-    for name in ["cls.predictions.bias", "qa_outputs.weight", "classifier.extra.weight", "bert.classifier_2.bias"] {
-        tensors.insert(name.into(), ArrayD::zeros(IxDyn(&[3])));
-    }
-    folder.tensors(FILE, &tensors, Dtype::F32);
-    assert_eq!(folder.read().unwrap(), wanted);
-}
-
-#[test]
 fn a_tensor_that_is_not_as_it_should_be_is_named() {
     let folder = Folder::whole();
     let with = |name: &str, shape: &[usize], dtype| {
@@ -96,6 +83,32 @@ fn a_tensor_that_is_not_as_it_should_be_is_named() {
     folder.refused(&["output.dense.offset", "expected `encoder.layer.1.output.dense.bias`, which is missing"]);
     with("pooler.dense.bias", &[12], Dtype::F32).refused(&["pooler.dense.bias", "twice"]);
     with(up, &[20, 12], Dtype::F64).refused(&["F64", "F32, F16 or BF16"]);
+    let mut missing = prefixed(&weights(), "bert.");
+    missing.remove("bert.encoder.layer.1.output.dense.bias");
+    folder.tensors(FILE, &missing, Dtype::F32);
+    folder.refused(&[FILE, "`bert.encoder.layer.1.output.dense.bias` is missing", "[12]"]);
+}
+
+#[test]
+fn a_number_that_is_none_is_named_with_its_tensor_and_place() {
+    let folder = Folder::whole();
+    let name = "bert.pooler.dense.weight";
+    for (dtype, value, told) in [
+        (Dtype::F32, f32::NAN, "NaN at place 13"),
+        (Dtype::F16, f32::INFINITY, "inf at place 13"),
+        (Dtype::BF16, f32::NEG_INFINITY, "-inf at place 13"),
+    ] {
+        let mut tensors = prefixed(&weights(), "bert.");
+        tensors.get_mut(name).unwrap()[[1, 1]] = value;
+        folder.tensors(FILE, &tensors, dtype);
+        folder.refused(&[FILE, name, "not finite", told, "another copy"]);
+        assert!(checkpoint::read_file(&folder.file(FILE), &config()).is_err());
+    }
+    // what is not read may be anything
+    let mut tensors = prefixed(&weights(), "bert.");
+    tensors.insert("cls.predictions.bias".into(), ArrayD::from_elem(IxDyn(&[3]), f32::NAN));
+    folder.tensors(FILE, &tensors, Dtype::F32);
+    assert_eq!(folder.read().unwrap(), weights());
 }
 
 #[test]
@@ -174,6 +187,8 @@ fn an_index_that_does_not_fit_its_files_is_refused() {
     let lost = with("bert.pooler.dense.bias", "bert.pooler.dense.b");
     lost.refused(&[INDEX, "`bert.pooler.dense.b`", "does not have it"]);
     with("weight_map", "map").refused(&[INDEX, "not an index", "weight_map"]);
+    folder.write(INDEX, format!("\u{feff}{index}"));
+    assert_eq!(folder.read().unwrap(), weights(), "a byte order mark is no fault");
     folder.write(INDEX, r#"{"weight_map": {}}"#);
     folder.refused(&[INDEX, "names no tensor"]);
     folder.write(INDEX, index);

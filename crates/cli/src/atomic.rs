@@ -1,10 +1,13 @@
 //! Files that are there whole or not at all.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+
+use crate::lock::hold;
 
 /// What is being written, to be removed where the program ends in the midst of it.
 static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -19,9 +22,8 @@ pub fn abandon() {
 
 /// Lets `fill` write a file under another name, makes it durable and renames it.
 pub fn write(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let mut name = path.file_name().context("a file needs a name")?.to_os_string();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
+    let name = path.file_name().context("a file needs a name")?;
+    let (temporary, _held) = temporary(path, name)?;
     let note = |path| *UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) = path;
     note(Some(temporary.clone()));
     let attempt = || -> Result<()> {
@@ -34,6 +36,24 @@ pub fn write(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> 
     note(None);
     // what failed half-way must not stay behind; the first error is the one to report
     done.inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
+/// Where a file is written before it has its name, and what keeps other processes from writing there too.
+fn temporary(path: &Path, name: &OsStr) -> Result<(PathBuf, Option<File>)> {
+    let of = |end: &str| {
+        let mut name = name.to_os_string();
+        name.push(end);
+        path.with_file_name(name)
+    };
+    let usual = of(".tmp");
+    // elsewhere a lock would keep this process from writing too
+    if !cfg!(unix) {
+        return Ok((usual, None));
+    }
+    match hold(&usual)? {
+        Some(file) => Ok((usual, Some(file))),
+        None => Ok((of(&format!(".{}.tmp", std::process::id())), None)),
+    }
 }
 
 /// Makes the names in a folder durable, where a folder can be opened for that.
@@ -64,5 +84,25 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         write(&path, text("new")).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn two_that_write_the_same_file_at_once_do_not_mix() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write(&path, |mine| {
+            fs::write(mine, "mine")?;
+            write(&path, |theirs| {
+                assert_ne!(mine, theirs);
+                Ok(fs::write(theirs, "theirs")?)
+            })?;
+            assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
+            assert_eq!(fs::read_to_string(mine).unwrap(), "mine");
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

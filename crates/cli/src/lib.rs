@@ -3,6 +3,7 @@
 mod address;
 pub mod atomic;
 pub mod exit;
+mod lock;
 pub mod memory;
 mod output;
 mod progress;
@@ -11,6 +12,7 @@ mod spelling;
 
 pub use address::check_start;
 pub use exit::{Coded, coded, describe, reader_left};
+pub use lock::Lock;
 pub use output::Output;
 pub use progress::{bar, bytes, log, spinner};
 pub use resolve::resolve;

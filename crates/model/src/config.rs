@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::activation::Activation;
+use crate::{keys, labels};
 
 /// The default shift `c` of 2Quad attention, `(x + c)^2 / sum (x + c)^2` (MPCFormer, SecFormer Alg. 3).
 pub const DEFAULT_ATTENTION_SHIFT: f32 = 5.0;
@@ -171,9 +173,30 @@ pub enum ConfigError {
 impl Config {
     /// Parses and checks `config.json`.
     pub fn from_json(text: &str) -> Result<Config, ConfigError> {
-        let config: Config = serde_json::from_str(text)?;
+        let (config, _) = Config::parse(text)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Parses `config.json` without checking it, and says what is taken otherwise than it stands. A byte order mark is skipped.
+    pub fn parse(text: &str) -> Result<(Config, Vec<String>), ConfigError> {
+        // the last of several equal keys counts, as in Python
+        let mut keys: Map<String, Value> = serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text))?;
+        keys::check_types(&keys)?;
+        let (told, mut notes) = (keys.get("label2id").is_some_and(|value| !value.is_null()), Vec::new());
+        let names = labels::take(&mut keys, &mut notes)?;
+        let mut config: Config = serde_json::from_value(Value::Object(keys))?;
+        config.name_labels(names);
+        if !told {
+            config.label2id.clear();
+        }
+        Ok((config, notes))
+    }
+
+    /// Gives the classes these names, by number.
+    pub fn name_labels(&mut self, names: BTreeMap<usize, String>) {
+        self.label2id = names.iter().map(|(number, name)| (name.clone(), *number)).collect();
+        self.id2label = names;
     }
 
     /// Checks every value that the rest of the code relies on.
@@ -259,7 +282,7 @@ impl Config {
 
     /// Names of the classes, by number; `LABEL_0`, `LABEL_1`, ... where it names none, as in transformers.
     pub fn labels(&self) -> Vec<String> {
-        let name = |number| self.id2label.get(&number).cloned().unwrap_or_else(|| format!("LABEL_{number}"));
+        let name = |number| self.id2label.get(&number).cloned().unwrap_or_else(|| labels::unnamed(number));
         (0..self.num_labels()).map(name).collect()
     }
 

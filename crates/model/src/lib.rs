@@ -20,6 +20,8 @@ mod fixed;
 mod float;
 mod fold;
 mod functions;
+mod keys;
+mod labels;
 mod plan;
 mod positive;
 mod ranges;

@@ -74,7 +74,8 @@ pub(super) fn shards(index: &Path, names: &BTreeSet<String>) -> Result<BTreeSet<
     }
     let cure = "the repository is broken; name another revision, or convert the model and give its folder";
     let text = std::fs::read(index).unwrap_or_default();
-    let index: Index = serde_json::from_slice(&text).map_err(|_| missing(format!("usable {INDEX}"), cure))?;
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let index: Index = serde_json::from_slice(text).map_err(|_| missing(format!("usable {INDEX}"), cure))?;
     let shards: BTreeSet<String> = index.weight_map.into_values().collect();
     match shards.iter().find(|name| !is_safe(name) || !names.contains(*name)) {
         Some(name) => Err(missing(format!("{name}, which its {INDEX} names"), cure)),

@@ -8,11 +8,11 @@ use std::thread::sleep;
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 
-use super::Hub;
 use super::cache::{Cache, write_error};
 use super::fault::Fault;
-use super::http::{Meta, Reply, Subject};
+use super::http::{Meta, Range, Reply, Subject};
 use super::repo::Repo;
+use super::{Hub, Snapshot};
 use crate::Error;
 
 /// So often in a row a download may be broken off.
@@ -36,6 +36,33 @@ pub(super) fn fetch(hub: &Hub, repo: &Repo<'_>, cache: &Cache, commit: &str, nam
         ended?;
     }
     cache.point(commit, name, &meta.etag)
+}
+
+/// The first bytes of a file of weights, which hold most headers whole.
+const FIRST: u64 = 1 << 16;
+/// A longer header is none.
+const LONGEST: u64 = 100_000_000;
+
+/// The text of the header of a safetensors file, without the rest of the file. Nothing where that cannot be had.
+pub(super) fn header(snapshot: &Snapshot<'_>, name: &str) -> Option<Vec<u8>> {
+    let (client, endpoint) = (&snapshot.hub.client, snapshot.hub.client.endpoint());
+    let url = snapshot.repo.file(endpoint, &snapshot.commit, name);
+    let subject = Subject { page: snapshot.repo.page(endpoint), name: name.into() };
+    let piece = |from: u64, count: u64| {
+        let reply = client.get(&url, Range { from, last: Some(from + count - 1) }, &subject, &cli::log).ok()?;
+        let mut bytes = Vec::new();
+        reply.first().filter(|first| *first == from)?;
+        reply.into_reader().take(count).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    };
+    let mut bytes = piece(0, FIRST)?;
+    let length = u64::from_le_bytes(*bytes.first_chunk()?);
+    let whole = length.checked_add(8).filter(|_| length <= LONGEST)?;
+    let there = bytes.len() as u64;
+    if there < whole {
+        bytes.extend(piece(there, whole - there)?);
+    }
+    bytes.get(8..usize::try_from(whole).ok()?).map(<[u8]>::to_vec)
 }
 
 struct Download<'a> {
@@ -88,7 +115,8 @@ impl Download<'_> {
         if self.meta.size.is_some_and(|size| *there > size) {
             cut(file, there, 0)?;
         }
-        let reply: Reply = self.hub.client.get(&self.url, *there, &self.subject, &|text| self.tell(text))?;
+        let reply: Reply =
+            self.hub.client.get(&self.url, Range::from(*there), &self.subject, &|text| self.tell(text))?;
         let Some(first) = reply.first().filter(|first| first <= there) else {
             cut(file, there, 0)?;
             return Ok(Some("the hub has no such part".into()));

@@ -66,6 +66,31 @@ pub(super) struct Meta {
     pub(super) size: Option<u64>,
 }
 
+/// Which bytes of a file are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub(super) from: u64,
+    /// The last one; to the end where none is said.
+    pub(super) last: Option<u64>,
+}
+
+impl Range {
+    const WHOLE: Range = Range { from: 0, last: None };
+
+    pub(super) fn from(from: u64) -> Range {
+        Range { from, last: None }
+    }
+
+    fn header(self) -> Option<String> {
+        match self {
+            Range { from: 0, last: None } => None,
+            Range { from, last } => {
+                Some(format!("bytes={from}-{}", last.map_or(String::new(), |last| last.to_string())))
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
     Head,
@@ -123,7 +148,7 @@ impl Client {
     pub(super) fn read(&self, url: &str, subject: &Subject) -> Result<Vec<u8>, Fault> {
         let mut tries = 1;
         loop {
-            let reply = self.ask(Method::Get, url, 0, subject, &note)?;
+            let reply = self.ask(Method::Get, url, Range::WHOLE, subject, &note)?;
             let mut bytes = Vec::new();
             match reply.into_reader().take(LONGEST_TEXT).read_to_end(&mut bytes) {
                 Ok(_) => return Ok(bytes),
@@ -138,7 +163,7 @@ impl Client {
 
     /// What a file is before it is fetched: the hub's own word, also where the content lies elsewhere.
     pub(super) fn head(&self, url: &str, subject: &Subject) -> Result<Meta, Fault> {
-        let reply = self.ask(Method::Head, url, 0, subject, &note)?;
+        let reply = self.ask(Method::Head, url, Range::WHOLE, subject, &note)?;
         let odd = |reason: &str| Fault::Odd { what: subject.to_string(), reason: reason.into() };
         let linked = reply.linked.as_ref().unwrap_or(&reply.headers);
         let etag = header(linked, "x-linked-etag").or_else(|| header(&reply.headers, "etag"));
@@ -156,9 +181,9 @@ impl Client {
         Ok(Meta { etag, size })
     }
 
-    /// A file's content from a byte on, as far as the server heeds that: see [`Reply::first`].
-    pub(super) fn get(&self, url: &str, from: u64, subject: &Subject, tell: &dyn Fn(&str)) -> Result<Reply, Fault> {
-        self.ask(Method::Get, url, from, subject, tell)
+    /// A part of a file's content, as far as the server heeds that: see [`Reply::first`].
+    pub(super) fn get(&self, url: &str, range: Range, subject: &Subject, tell: &dyn Fn(&str)) -> Result<Reply, Fault> {
+        self.ask(Method::Get, url, range, subject, tell)
     }
 
     /// Asks until there is an answer, a refusal, or no patience left.
@@ -166,14 +191,14 @@ impl Client {
         &self,
         method: Method,
         url: &str,
-        from: u64,
+        range: Range,
         subject: &Subject,
         tell: &dyn Fn(&str),
     ) -> Result<Reply, Fault> {
         let (mut tries, mut waited) = (0, Duration::ZERO);
         loop {
             tries += 1;
-            let (fault, after) = match self.follow(method, url, from, subject) {
+            let (fault, after) = match self.follow(method, url, range, subject) {
                 Ok(reply) if reply.status < 400 || reply.status == 416 => return Ok(reply),
                 Ok(reply) => (self.refusal(&reply, subject), reply.after()),
                 Err(fault) => (fault, None),
@@ -200,7 +225,7 @@ impl Client {
     }
 
     /// Asks once, and again where redirects lead: the token goes to the hub only.
-    fn follow(&self, method: Method, url: &str, from: u64, subject: &Subject) -> Result<Reply, Fault> {
+    fn follow(&self, method: Method, url: &str, range: Range, subject: &Subject) -> Result<Reply, Fault> {
         let odd = |reason: &str| Fault::Odd { what: subject.to_string(), reason: reason.into() };
         let mut url = url.to_string();
         let mut linked = None;
@@ -208,8 +233,8 @@ impl Client {
             let verb = if method == Method::Head { "HEAD" } else { "GET" };
             // what is kept is what was sent, not what a server makes of it on the way
             let mut request = Request::builder().method(verb).uri(&url).header("Accept-Encoding", "identity");
-            if from > 0 {
-                request = request.header("Range", format!("bytes={from}-"));
+            if let Some(range) = range.header() {
+                request = request.header("Range", range);
             }
             if let Some(token) = self.token.as_ref().filter(|_| same_server(&url, &self.endpoint)) {
                 request = request.header("Authorization", token.header());

@@ -9,10 +9,12 @@ mod choose;
 mod download;
 mod fault;
 mod http;
+mod model;
 mod repo;
 mod settings;
 mod url;
 
+pub use model::Part;
 pub use settings::{Settings, Token};
 
 use std::collections::BTreeSet;
@@ -22,6 +24,7 @@ use crate::{Error, Split, Task};
 use cache::Cache;
 use fault::Fault;
 use http::Client;
+use model::{Accept, fetch_model};
 use repo::{Kind, Repo};
 
 /// The branch that is meant where none is named.
@@ -65,17 +68,19 @@ impl Hub {
     /// The folder of a model: configuration, tokenizer and weights as safetensors; nothing else is fetched.
     pub fn model(&self, id: &str, revision: Option<&str>) -> Result<PathBuf, Error> {
         let repo = Repo::new(Kind::Model, id)?;
-        self.snapshot(repo, revision, |snapshot| {
-            for name in choose::model(&snapshot.names).map_err(|missing| snapshot.lacks(missing))? {
-                let path = snapshot.file(&name)?;
-                if name == choose::INDEX {
-                    for shard in choose::shards(&path, &snapshot.names).map_err(|missing| snapshot.lacks(missing))? {
-                        snapshot.file(&shard)?;
-                    }
-                }
-            }
-            Ok(snapshot.cache.snapshot(&snapshot.commit))
-        })
+        self.snapshot(repo, revision, |snapshot| fetch_model(snapshot, None::<Accept<'_, Error>>))
+    }
+
+    /// The same of a model whose weights are still to come, if `accept` takes what comes before them: configuration,
+    /// tokenizer, what the weights' headers say. What it refuses is not fetched any further.
+    pub fn model_if<E: From<Error>>(
+        &self,
+        id: &str,
+        revision: Option<&str>,
+        accept: &dyn Fn(Part<'_>) -> Result<(), E>,
+    ) -> Result<PathBuf, E> {
+        let repo = Repo::new(Kind::Model, id)?;
+        self.snapshot(repo, revision, |snapshot| fetch_model(snapshot, Some(accept)))
     }
 
     /// The parquet files of a task's part.
@@ -83,17 +88,17 @@ impl Hub {
         let repo = Repo::new(Kind::Dataset, GLUE)?;
         self.snapshot(repo, None, |snapshot| {
             let names = choose::parts(task, split, &snapshot.names).map_err(|missing| snapshot.lacks(missing))?;
-            names.iter().map(|name| snapshot.file(name)).collect()
+            names.iter().map(|name| snapshot.file(name)).collect::<Result<_, Error>>()
         })
     }
 
     /// Does `take` with a commit's files: with those in the cache where they are enough or must be, else with the hub's.
-    fn snapshot<'a, T>(
+    fn snapshot<'a, T, E: From<Error>>(
         &'a self,
         repo: Repo<'a>,
         revision: Option<&'a str>,
-        take: impl Fn(&Snapshot<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        take: impl Fn(&Snapshot<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let revision = revision.unwrap_or(MAIN);
         repo::check_revision(revision)?;
         let cache = Cache::new(&self.settings.cache, &repo);
@@ -116,9 +121,11 @@ impl Hub {
             Err(fault) if fault.is_silence() => {
                 // as the Python tools do: yesterday's files are better than none
                 let taken = cache.commit(revision).and_then(|commit| take(&cached(commit)).ok());
-                return taken.inspect(|_| warn(&format!("{fault}; using what is in the cache"))).ok_or(fault.into());
+                return taken
+                    .inspect(|_| warn(&format!("{fault}; using what is in the cache")))
+                    .ok_or(Error::from(fault).into());
             }
-            Err(fault) => return Err(fault.into()),
+            Err(fault) => return Err(Error::from(fault).into()),
         };
         let online =
             Snapshot { hub: self, repo, cache, commit: listing.commit, names: listing.names, online: true, revision };
@@ -141,6 +148,11 @@ impl Snapshot<'_> {
             None if self.online => download::fetch(self.hub, &self.repo, &self.cache, &self.commit, name),
             None => Err(self.hub.not_cached(&self.repo, &self.cache, name)),
         }
+    }
+
+    /// Whether the cache has a file.
+    fn has(&self, name: &str) -> bool {
+        self.cache.file(&self.commit, name).is_some()
     }
 
     /// That a commit, or what the cache holds of it, lacks something.

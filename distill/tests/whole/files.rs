@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use distill::folder::{Folder, Role};
 use distill::weights::{Read, Weights};
 
 use crate::tiny;
@@ -12,6 +13,10 @@ type Tensors = HashMap<String, Tensor>;
 
 /// Writes a tiny model's tensors, after `change`, and reads them.
 fn read(change: impl FnOnce(&mut Tensors)) -> anyhow::Result<Read> {
+    Weights::read(written(change).path(), &tiny::config(2), 7)
+}
+
+fn written(change: impl FnOnce(&mut Tensors)) -> tempfile::TempDir {
     let config = tiny::config(2);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
@@ -20,7 +25,7 @@ fn read(change: impl FnOnce(&mut Tensors)) -> anyhow::Result<Read> {
     let mut tensors: Tensors = weights.iter().map(|(name, tensor)| (name.to_string(), tensor.clone())).collect();
     change(&mut tensors);
     candle_core::safetensors::save(&tensors, &path).unwrap();
-    Weights::read(folder.path(), &config, 7)
+    folder
 }
 
 fn is_bad_file(error: &anyhow::Error) -> bool {
@@ -71,10 +76,41 @@ fn a_missing_pooler_or_head_is_drawn_from_the_seed() {
     assert_eq!(one.drawn.len(), 4);
     assert_eq!(numbers(&one.weights, "classifier.weight"), numbers(&two.weights, "classifier.weight"));
     assert!(numbers(&one.weights, "bert.pooler.dense.bias").iter().all(|&b| b == 0.0));
-    let other = read(|tensors| {
+    // half of a pooler is none
+    let half = read(|tensors| drop(tensors.remove("bert.pooler.dense.bias"))).unwrap();
+    assert_eq!(half.drawn, ["bert.pooler.dense.bias", "bert.pooler.dense.weight"]);
+    let whole = read(|_| ()).unwrap();
+    assert_ne!(numbers(&half.weights, "bert.pooler.dense.weight"), numbers(&whole.weights, "bert.pooler.dense.weight"));
+}
+
+#[test]
+fn a_head_is_kept_without_its_bias_and_refused_where_labels_and_rows_differ() {
+    let read_head = read(|tensors| drop(tensors.remove("classifier.bias"))).unwrap();
+    assert!(read_head.drawn.is_empty() && read_head.notes[0].contains("classifier.bias"), "{read_head:?}");
+    assert_eq!(numbers(&read_head.weights, "classifier.bias"), [0.0, 0.0]);
+    let whole = read(|_| ()).unwrap();
+    assert_eq!(numbers(&read_head.weights, "classifier.weight"), numbers(&whole.weights, "classifier.weight"));
+    let other = refusal(|tensors| {
         tensors.insert("classifier.weight".into(), Tensor::zeros((3, 32), DType::F32, &Device::Cpu).unwrap());
     });
-    assert_eq!(other.unwrap().drawn, ["classifier.weight"]);
+    for words in ["`classifier.weight`", "[3, 32]", "2 labels", "NEGATIVE, POSITIVE", "num_labels"] {
+        assert!(other.contains(words), "{other}");
+    }
+}
+
+#[test]
+fn a_head_without_its_pooler_is_taught_anew_and_not_judged() {
+    let whole = written(|_| ());
+    assert!(Folder::read_as(Role::Judged, whole.path(), 7).unwrap().has_head);
+    for part in ["pooler", "classifier"] {
+        let folder = written(|tensors| tensors.retain(|name, _| !name.contains(part)));
+        for role in [Role::Teacher, Role::Start] {
+            assert!(!Folder::read_as(role, folder.path(), 7).unwrap().has_head, "{part}");
+        }
+        let error = Folder::read_as(Role::Judged, folder.path(), 7).unwrap_err();
+        let missing = if part == "pooler" { "no pooler (bert.pooler.dense.bias" } else { "no head (classifier.bias" };
+        assert!(is_bad_file(&error) && error.to_string().contains(missing), "{error}");
+    }
 }
 
 #[test]

@@ -62,6 +62,44 @@ fn a_teacher_and_a_task_from_the_hub_need_no_files_here() {
     assert!(code == 3 && said.contains("neither a folder") && said.contains("owner/name"), "{said}");
 }
 
+#[test]
+fn a_teacher_that_will_be_refused_is_refused_before_its_weights_come() {
+    let world = World::new();
+    let hub = StandIn::serve();
+    let files = read(&world.model("one", 2, true));
+    let changed = |name: &str, change: &dyn Fn(String) -> String| {
+        let mut files = files.clone();
+        let file = files.iter_mut().find(|(file, _)| *file == name).unwrap();
+        file.1 = change(String::from_utf8(file.1.clone()).unwrap()).into_bytes();
+        files
+    };
+    let cases = [
+        (changed("config.json", &|text| text.replace("\"bert\"", "\"albert\"")), 3, "`albert`"),
+        (
+            changed("config.json", &|text| text.replace("\"hidden_size\"", "\"num_labels\":3,\"hidden_size\"")),
+            3,
+            "`classifier.weight`",
+        ),
+        (changed("tokenizer.json", &|text| text.replace("\"dull\":8", "\"dull\":800")), 3, "a token 800"),
+        (files.clone(), 7, "not enough memory"),
+    ];
+    for (number, (files, wanted, words)) in cases.into_iter().enumerate() {
+        let id = format!("tiny/bert-{number}");
+        hub.add(Kind::Model, &id, "main", &files);
+        let mut command = distill(&world, &hub);
+        command.args(["--teacher", &id, "--task", "sst2", "--data-dir"]).arg(world.data());
+        if wanted == 7 {
+            command.args(["--memory", "1M"]);
+        }
+        let (code, said) = refusal(&mut command);
+        assert!(code == wanted && said.contains(words), "{said}");
+        let snapshots = world.path(&format!("home/hub/models--tiny--bert-{number}/snapshots"));
+        for commit in fs::read_dir(snapshots).unwrap() {
+            assert!(!commit.unwrap().path().join("model.safetensors").exists(), "{words}");
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_a_download_at_once() {

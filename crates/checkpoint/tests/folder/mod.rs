@@ -73,7 +73,19 @@ impl Folder {
 
     /// The folder's weights, with the configuration that it says.
     pub(crate) fn read(&self) -> Result<Tensors, checkpoint::Error> {
+        Ok(self.whole_read()?.tensors)
+    }
+
+    /// The same with what is said about it.
+    pub(crate) fn whole_read(&self) -> Result<checkpoint::Read, checkpoint::Error> {
         checkpoint::read(self.path(), &checkpoint::read_config(self.path())?)
+    }
+
+    /// The text of a file's header.
+    pub(crate) fn header(&self, name: &str) -> Vec<u8> {
+        let bytes = fs::read(self.file(name)).unwrap();
+        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[8..8 + length].to_vec()
     }
 
     /// What reading says.
