@@ -5,7 +5,7 @@ mod standin;
 
 use std::path::Path;
 
-use datasets::{Files, Label, Source, Split, Target, Task};
+use datasets::{AnswerType, Files, Label, Source, Split, Target, Task};
 use standin::glue;
 
 fn load(path: &Path) -> Result<Vec<datasets::Example>, datasets::Error> {
@@ -128,12 +128,14 @@ print(pq.read_table("ours.parquet").to_pylist())
         let examples: Result<_, datasets::Error> = load(column("kind", "label"));
         let examples: Vec<datasets::Example> = examples.unwrap();
         assert_eq!((examples.len(), examples[1].text.as_str(), examples[2].label), (3, "y", Label::Class(1)), "{name}");
-        let scored = load(Files { regression: true, ..column("kind", "score") }).unwrap();
+        let scored = load(Files { answers: Some(AnswerType::Regression), ..column("kind", "score") }).unwrap();
         assert_eq!(scored[2].label, Label::Number(2.25));
         let error = load(column("text", "label")).unwrap_err().to_string();
-        assert!(error.contains("line 2: expected a text in column `text`, got nothing"), "{error}");
+        assert!(error.contains("row 2: expected a text in column `text`, got nothing"), "{error}");
         let error = load(column("list", "label")).unwrap_err().to_string();
-        assert!(error.contains("no column `list`; there are: text, kind, flag, score, label"), "{error}");
+        assert!(error.contains("row 1: expected a text in column `list`, got a list"), "{error}");
+        let error = load(column("inner", "label")).unwrap_err().to_string();
+        assert!(error.contains("no column `inner`; there are: text, kind, list, flag, score, label"), "{error}");
     }
     let error = load(&root.path().join("brotli.parquet")).unwrap_err().to_string();
     assert!(error.to_lowercase().contains("brotli"), "{error}");

@@ -144,9 +144,10 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
     let dev = part(Split::Dev, options.max_eval_samples)?;
     let test = match options.trainer.predicts() {
         true => {
-            let texts = question.source.load_test(options.quiet)?;
-            let encode = |step: &dyn Fn(usize)| Samples::unlabelled(&texts, &tokenizer, options.length, step);
-            Some(fitting(options, "to answer", texts.len(), &tokenizer, &models, encode)?)
+            let loaded = question.source.load_test(options.quiet)?;
+            loaded.notes.iter().for_each(|note| eprintln!("{note}"));
+            let encode = |step: &dyn Fn(usize)| Samples::unlabelled(&loaded.texts, &tokenizer, options.length, step);
+            Some(fitting(options, "to answer", loaded.texts.len(), &tokenizer, &models, encode)?)
         }
         false => None,
     };
@@ -178,6 +179,7 @@ fn encode(
     let mut loaded = load(&question.source, split, &question.target)?;
     loaded.examples.truncate(limit.unwrap_or(usize::MAX));
     let part = if split == Split::Train { "to learn from" } else { "to judge by" };
+    loaded.notes.iter().for_each(|note| eprintln!("{note}"));
     if loaded.skipped > 0 {
         eprintln!("warning: {} broken rows of the texts {part} are left out", loaded.skipped);
     }
