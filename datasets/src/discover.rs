@@ -74,8 +74,11 @@ impl Found {
     fn names(self, table: &Table, column: usize, several: bool) -> Result<Vec<String>, Error> {
         let column = &table.columns[column];
         let unusable = |message: String| Error::Unusable { path: table.path.clone(), message };
-        let numbers: Option<Vec<i64>> =
-            self.labels.iter().map(|(key, _)| if let Key::Whole(number) = key { Some(*number) } else { None }).collect();
+        let numbers: Option<Vec<i64>> = self
+            .labels
+            .iter()
+            .map(|(key, _)| if let Key::Whole(number) = key { Some(*number) } else { None })
+            .collect();
         let name = |(key, spellings): &(Key, Spellings)| match (key, &numbers) {
             (Key::Whole(number), Some(_)) => {
                 spellings.most_frequent_integer().map_or_else(|| number.to_string(), str::to_string)

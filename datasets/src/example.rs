@@ -110,7 +110,9 @@ pub(crate) fn examples(table: &Table, columns: &Columns, target: &Target, by: As
         };
         loaded.examples.push(Example { text, text_pair: pair.flatten(), label });
     }
-    loaded.notes.extend(spellings.notes(&asked, &table.columns[label]).map(|n| format!("note: {}: {n}", table.path.display())));
+    loaded
+        .notes
+        .extend(spellings.notes(&asked, &table.columns[label]).map(|n| format!("note: {}: {n}", table.path.display())));
     match loaded.examples.is_empty() {
         true => Err(table.wrong(table.first_line(), "at least one example", "none")),
         false => Ok(loaded),

@@ -19,7 +19,7 @@ pub struct DataFlags {
     /// The GLUE folder, or the task's own; without it the task comes from the hub (nyu-mll/glue), where this program was built with the feature `hub`.
     #[arg(long, value_name = "DIR", requires = "task")]
     pub data_dir: Option<PathBuf>,
-    /// A file of your own to learn from: .csv, .tsv, .jsonl or .parquet, with named columns.
+    /// A file of your own to learn from: .csv, .tsv, .json or .jsonl (also .gz), or .parquet, with named columns.
     #[arg(long, value_name = "FILE")]
     pub train_file: Option<PathBuf>,
     /// A file of your own to judge by.

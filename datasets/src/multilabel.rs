@@ -18,7 +18,8 @@ pub(crate) fn subset_accuracy(pairs: &[Pair<'_>]) -> f64 {
 
 /// F1 over all labels of all texts.
 pub(crate) fn f1_micro(pairs: &[Pair<'_>]) -> f64 {
-    let (both, either) = (0..width(pairs)).map(|label| counts(pairs, label)).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let (both, either) =
+        (0..width(pairs)).map(|label| counts(pairs, label)).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
     ratio(2.0 * both, either)
 }
 

@@ -46,7 +46,8 @@ impl Target {
     /// The number of the class or label of that name, whatever its case, or of that number.
     fn place(&self, names: &[String], text: &str) -> Option<usize> {
         let spelled = names.iter().position(|name| name == text);
-        let alike = || only(names, |name| Key::of(name) == Key::of(text));
+        let key = Key::of(text);
+        let alike = || only(names, |name| Key::of(name) == key);
         // where names are numbers, a number is a name
         let numbered = || {
             let number = whole(text).filter(|_| !self.has_numbers_for_names())?;
@@ -164,7 +165,9 @@ mod tests {
         assert_eq!(read(&target, "fear"), set([false, false, true]), "a known name alone");
         let parted = target.read(&"anger;joy".into(), Some(';')).map_err(|wrong| wrong.got);
         assert_eq!(parted, set([true, true, false]));
-        for (cell, says) in [("[\"love\"]", "another label"), ("[3]", "another label"), ("", "[]"), ("anger;joy", "no list")] {
+        for (cell, says) in
+            [("[\"love\"]", "another label"), ("[3]", "another label"), ("", "[]"), ("anger;joy", "no list")]
+        {
             assert!(read(&target, cell).unwrap_err().contains(says), "{cell}");
         }
         let expected = target.read(&"x".into(), None).unwrap_err().expected;

@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn case_and_the_form_of_a_number_do_not_tell_labels_apart() {
-        for spellings in [&["True", "TRUE", "true"][..], &["Übel", "ÜBEL"], &["1", "1.0", "+1", "1e0", "01"], &["0", "-0.0"]] {
+        for spellings in
+            [&["True", "TRUE", "true"][..], &["Übel", "ÜBEL"], &["1", "1.0", "+1", "1e0", "01"], &["0", "-0.0"]]
+        {
             assert!(spellings.iter().all(|label| Key::of(label) == Key::of(spellings[0])), "{spellings:?}");
         }
         for [a, b] in [["1", "1.5"], ["a", "b"], ["1", "one"], ["9007199254740993", "9007199254740992"]] {

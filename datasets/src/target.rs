@@ -101,9 +101,12 @@ fn all_among(names: &[String], others: &[String]) -> bool {
 /// else where its letters and digits are the same.
 pub(crate) fn place_of(name: &str, others: &[String]) -> Option<usize> {
     let spelled = others.iter().position(|other| other == name);
-    let alike = || only(others, |other| Key::of(other) == Key::of(name));
-    // names in other scripts, and marks such as + and -, have no letters here
-    let lettered = || only(others, |other| !letters(name).is_empty() && letters(other) == letters(name));
+    let key = Key::of(name);
+    let alike = || only(others, |other| Key::of(other) == key);
+    // names in other scripts, and marks such as + and -, have no letters here; -1 is not 1, nor is 1.5 15
+    let short = letters(name);
+    let tells = !short.is_empty() && name.parse::<f64>().is_err();
+    let lettered = || only(others, |other| tells && letters(other) == short);
     spelled.or_else(alike).or_else(lettered)
 }
 
@@ -147,6 +150,7 @@ mod tests {
         assert_eq!(Target::of_model(&["LABEL_0".into()], false), Target::Number);
         assert_eq!(Target::of_model(&["LABEL_0".into()], true), labels(&["LABEL_0"]));
         // case, also where letters have none here, and the form of a number
+        assert_eq!(classes(&["-1", "2"]).fit(&classes(&["1", "2"])), Fit::Unnamed(classes(&["-1", "2"])));
         for [name, given] in [["Übel", "ÜBEL"], ["1.0", "1"]] {
             let model = classes(&[given, "0"]);
             assert_eq!(classes(&["0", name]).fit(&model), Fit::Named(model.clone()));

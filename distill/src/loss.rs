@@ -87,7 +87,9 @@ mod tests {
         let (logits, wanted) = (numbers(&[3, 1], 1), numbers(&[3, 1], 2));
         let rows = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let mean = rows(&logits).iter().zip(rows(&wanted)).map(|(a, b)| (a - b) * (a - b)).sum::<f32>() / 3.0;
-        for loss in [with_teacher(&logits, &wanted, &Target::Number), with_truth(&logits, &Answers::Numbers(wanted.clone()))] {
+        for loss in
+            [with_teacher(&logits, &wanted, &Target::Number), with_truth(&logits, &Answers::Numbers(wanted.clone()))]
+        {
             assert!((loss.unwrap().to_scalar::<f32>().unwrap() - mean).abs() < 1e-6);
         }
     }

@@ -2,6 +2,7 @@
 //! are kept in docs/errors.md; `SNAPSHOTS=overwrite cargo test -p runtime --test bad_input` writes them anew.
 #![allow(clippy::unwrap_used)]
 
+mod bad_tables;
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
 mod programs;
@@ -110,6 +111,7 @@ const TEACH: &str =
 fn cases() -> Vec<Case> {
     let case = |wrong, prepare: fn(&World), run, code, says| Case { wrong, prepare, run, code, says };
     let mut cases = distill_cases();
+    cases.extend(bad_tables::cases());
     cases.extend([
         case(
             "a model trained with softmax",

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::{
-    Activation, ChooseError, Config, InputKind, Opening, Plan, Ranges, Sample, Shape, Spec, SpecError, Texts, calibrate, choose,
-    fold, synthetic,
+    Activation, ChooseError, Config, InputKind, Opening, Plan, Ranges, Sample, Shape, Spec, SpecError, Texts,
+    calibrate, choose, fold, synthetic,
 };
 
 const SEED: u64 = 43;

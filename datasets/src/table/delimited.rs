@@ -32,7 +32,10 @@ pub(super) fn tab_separated(path: &Path, has_header: bool) -> Result<Table, Erro
     let columns = match has_header {
         true => {
             let names = rows.next().map(|row| row.cells).unwrap_or_default();
-            names.into_iter().map(|name| if let Cell::Text(name) = name { name.trim().into() } else { String::new() }).collect()
+            names
+                .into_iter()
+                .map(|name| if let Cell::Text(name) = name { name.trim().into() } else { String::new() })
+                .collect()
         }
         false => rows.as_slice().first().map_or(0..0, |first| 0..first.cells.len()).map(|n| n.to_string()).collect(),
     };
@@ -100,7 +103,9 @@ pub(super) fn csv(path: &Path) -> Result<Table, Error> {
     let text = table_text(path)?;
     let unusable = |message: String| Error::Unusable { path: path.into(), message };
     if let Some(line) = quoted::unclosed(&text, b',') {
-        return Err(unusable(format!("line {line}: a quote opens a cell and nothing closes it; close it, or double it")));
+        return Err(unusable(format!(
+            "line {line}: a quote opens a cell and nothing closes it; close it, or double it"
+        )));
     }
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     // the library's own message quotes the record, which may be secret

@@ -15,10 +15,12 @@ fn read(name: &str, text: &str) -> Result<Table, Error> {
 }
 
 fn cells(table: &Table) -> Vec<(usize, Vec<&str>)> {
-    let texts = |row: &Row| (0..row.cells.len()).map(|at| match &row.cells[at] {
-        Cell::Text(text) => text.clone().leak() as &str,
-        other => other.kind(),
-    });
+    let texts = |row: &Row| {
+        (0..row.cells.len()).map(|at| match &row.cells[at] {
+            Cell::Text(text) => text.clone().leak() as &str,
+            other => other.kind(),
+        })
+    };
     table.rows.iter().map(|row| (row.line, texts(row).collect())).collect()
 }
 
@@ -51,7 +53,11 @@ fn quotes_that_csv_has_made_are_taken_off_between_tabs() {
         let table = read("a.tsv", text).unwrap();
         assert_eq!(cells(&table)[0], (2, vec![first, "1"]), "{text:?}");
         assert_eq!(table.columns, ["text", "label"]);
-        assert!(matches!(&table.notes[..], [note] if note.starts_with("note: ") && note.contains(why)), "{:?}", table.notes);
+        assert!(
+            matches!(&table.notes[..], [note] if note.starts_with("note: ") && note.contains(why)),
+            "{:?}",
+            table.notes
+        );
     }
     // the line of a row is that of an editor
     let table = read("a.tsv", "text\tlabel\n\"a\nfine film\"\t1\ndull\t0\n").unwrap();
@@ -65,7 +71,10 @@ fn quoting_that_cannot_be_told_is_plain_and_said() {
     let table = read("a.tsv", "text\tlabel\nfine\t1\n\"dull\"\t0\n").unwrap();
     assert_eq!(cells(&table)[1], (3, vec!["\"dull\"", "0"]));
     let [warning] = &table.notes[..] else { panic!("{:?}", table.notes) };
-    assert!(warning.starts_with("warning: ") && warning.contains("line 3") && warning.contains("QUOTE_ALL"), "{warning}");
+    assert!(
+        warning.starts_with("warning: ") && warning.contains("line 3") && warning.contains("QUOTE_ALL"),
+        "{warning}"
+    );
     assert!(!warning.contains("dull"), "{warning}");
     // one row is no column
     assert!(read("a.tsv", "text\tlabel\n\"fine\"\t1\n").unwrap().notes[0].starts_with("warning: "));
@@ -98,7 +107,10 @@ fn csv_is_quoted() {
 #[test]
 fn a_quote_that_nothing_closes_swallows_no_rows() {
     let error = read("a.csv", "label,text\n1,fine\n0,\"secret\n1,more\n").unwrap_err().to_string();
-    assert!(error.contains("line 3: a quote opens a cell and nothing closes it") && !error.contains("secret"), "{error}");
+    assert!(
+        error.contains("line 3: a quote opens a cell and nothing closes it") && !error.contains("secret"),
+        "{error}"
+    );
     assert_eq!(read("a.csv", "label,text\n1,a 6\" film\n0,\"\"\n").unwrap().rows.len(), 2);
 }
 

@@ -239,7 +239,10 @@ mod tests {
             ("[\n{\"a\":\"secret\"},\n{\"a\":1}}]", "line 3: expected a list of JSON objects, got no JSON"),
             ("[{\"a\":\"secret\"}, 5]", "row 2: expected one JSON object, got another kind of value"),
             ("{\n\"a\":\"secret\"\n}\n{\n", "line 5: expected one JSON object, got one that is cut off"),
-            ("{\"text\":\"secret\",\"label\":NaN}\n", "line 1: expected one JSON object, got no JSON, which has neither NaN"),
+            (
+                "{\"text\":\"secret\",\"label\":NaN}\n",
+                "line 1: expected one JSON object, got no JSON, which has neither NaN",
+            ),
         ] {
             let error = table(text).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("secret"), "{text:?}: {error}");

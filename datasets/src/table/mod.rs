@@ -117,7 +117,9 @@ impl Table {
     /// What to say of a single column whose name holds what stands between cells elsewhere.
     fn other_mark(&self) -> &'static str {
         match self.columns.as_slice() {
-            [only] if only.contains(';') => " (one column; are the cells separated by semicolons? write commas or tabs)",
+            [only] if only.contains(';') => {
+                " (one column; are the cells separated by semicolons? write commas or tabs)"
+            }
             [only] if only.contains('\t') => " (one column; are the cells separated by tabs? call the file .tsv)",
             [only] if only.contains(',') => " (one column; are the cells separated by commas? call the file .csv)",
             _ => "",

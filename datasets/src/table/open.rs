@@ -15,8 +15,8 @@ const BEGINNINGS: [(&[u8], &str, &str); 13] = [
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as csv in UTF-8"),
     (b"\xff\xfe", "UTF-16", "save the file as UTF-8"),
     (b"\xfe\xff", "UTF-16", "save the file as UTF-8"),
-    (b"PAR1", "a parquet file", "call it .parquet"),
-    (b"ARROW1", "an arrow or feather file", "write it as parquet, csv or jsonl"),
+    (b"PAR1\x15", "a parquet file", "call it .parquet"),
+    (b"ARROW1\0\0", "an arrow or feather file", "write it as parquet, csv or jsonl"),
     (b"BZh", "a bzip2 file", "unpack it, or pack it with gzip"),
     (b"\xfd7zXZ", "an xz file", "unpack it, or pack it with gzip"),
     (b"\x28\xb5\x2f\xfd", "a zstandard file", "unpack it, or pack it with gzip"),
@@ -106,13 +106,14 @@ mod tests {
         let two = [gzip("text,label\nfine,1\n"), gzip("dull,0\n")].concat();
         assert_eq!(written("a.csv.gz", &two).unwrap().rows.len(), 2);
         let whole = gzip("text,label\nfine,1\n");
-        for (name, bytes, says) in [
+        let cases: [(&str, &[u8], &str); 5] = [
             ("a.csv.gz", &whole[..whole.len() - 5], "cut off or broken"),
             ("a.csv.gz", b"text,label\n", "no gzip file"),
             ("a.parquet.gz", &whole, "gunzip"),
             ("a.gz", &whole, "expected one of .csv"),
-            ("a.csv.gz", &gzip("PAR1"), "looks like a parquet file"),
-        ] {
+            ("a.csv.gz", &gzip("PAR1\x15"), "looks like a parquet file"),
+        ];
+        for (name, bytes, says) in cases {
             let error = written(name, bytes).unwrap_err();
             assert!(error.contains(says), "{name}: {error}");
         }
@@ -121,15 +122,17 @@ mod tests {
     #[test]
     fn a_file_under_anothers_ending_is_named_for_what_it_is() {
         let wide: Vec<u8> = "text,label\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        for (bytes, says) in [
-            (&gzip("text,label\n")[..], "a gzip file; call it .csv.gz"),
+        let marked = [&b"\xff\xfe"[..], &wide].concat();
+        let cases: [(&[u8], &str); 7] = [
+            (&gzip("text,label\n"), "a gzip file; call it .csv.gz"),
             (b"PK\x03\x04more", "a zip file or an Excel workbook"),
-            (b"PAR1more", "call it .parquet"),
-            (&[b"\xff\xfe", &wide[..]].concat(), "UTF-16; save the file as UTF-8"),
+            (b"PAR1\x15more", "call it .parquet"),
+            (&marked, "UTF-16; save the file as UTF-8"),
             (&wide, "UTF-16 or a binary file"),
             (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
             (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "a web page"),
-        ] {
+        ];
+        for (bytes, says) in cases {
             for name in ["a.csv", "a.tsv", "a.jsonl"] {
                 let error = written(name, bytes).unwrap_err();
                 assert!(error.contains("this looks like ") && error.contains(says), "{name}: {error}");

@@ -23,7 +23,9 @@ pub(super) fn read(path: &Path) -> Result<Table, Error> {
     // the library asserts what a broken file need not keep: tests/parquet.rs has found four such places
     let read = catch_unwind(AssertUnwindSafe(|| rows(file)));
     match read {
-        Ok(Ok((columns, rows))) => Ok(Table { path: path.into(), columns, rows, counts_rows: true, ..Table::default() }),
+        Ok(Ok((columns, rows))) => {
+            Ok(Table { path: path.into(), columns, rows, counts_rows: true, ..Table::default() })
+        }
         // the library's own message may quote a cell
         Ok(Err(_)) => Err(unusable(format!("no parquet file, or a broken one; {cure}"))),
         Err(_) => Err(unusable(format!("a broken parquet file; {cure}"))),

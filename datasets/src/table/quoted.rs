@@ -104,7 +104,10 @@ mod tests {
             assert_eq!(cells, ["a|b", "x \"y\"\nz\t|1", "|2"]);
             let lines: Vec<_> = records.iter().map(|record| (record.line, record.last_line)).collect();
             assert_eq!(lines, [(1, 1), (2, 3), (5, 5)], "{text:?}");
-            assert_eq!((&records[1].quoted[..], records[1].doubled, records[2].doubled), (&[true, false][..], true, false));
+            assert_eq!(
+                (&records[1].quoted[..], records[1].doubled, records[2].doubled),
+                (&[true, false][..], true, false)
+            );
         }
     }
 

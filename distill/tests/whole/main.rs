@@ -16,6 +16,7 @@ mod parallel;
 mod parity;
 mod program;
 mod recipes;
+mod several_labels;
 #[path = "../../../datasets/tests/standin/mod.rs"]
 mod standin;
 mod start;
