@@ -216,6 +216,7 @@ fn several_labels_are_judged_privately_as_in_clear() {
     for (i, sample) in folder::samples(&student, &examples(12)).iter().enumerate() {
         let texts = Texts::new(&[sample.ids.len()], student.shape()).unwrap();
         let row = Float::new(&student.folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
+        let row: Vec<f32> = row.iter().copied().collect();
         let is = |label: usize| sets(i).contains(&label);
         for label in 0..3 {
             both[label] += usize::from(row[label] > 0.0 && is(label));

@@ -75,7 +75,6 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    use super::*;
     use crate::table::Table;
 
     fn written(name: &str, bytes: &[u8]) -> Result<Table, String> {
