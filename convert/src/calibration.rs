@@ -1,7 +1,7 @@
 //! Ranges from training texts, and the texts by which a conversion is judged.
 
 use datasets::{Empty, Example, Length, Source, Split, Target, Tokenizer, encode_all, unusual_texts};
-use model::{Ranges, Sample, Shape, calibrate, calibrate_unusual, stretched_count};
+use model::{ProblemType, Ranges, Sample, Shape, calibrate, calibrate_unusual, stretched_count};
 
 use crate::error::ConvertError;
 use crate::student::Student;
@@ -28,7 +28,8 @@ impl Sentences {
     /// The texts of that source; an error where it asks another kind of question than the student answers. Quiet means that
     /// what comes from the hub shows no progress.
     pub fn new(source: Source, student: &Student, length: Length, quiet: bool) -> Result<Sentences, ConvertError> {
-        let target = source.target(Some(&Target::of_model(&student.config.labels())))?;
+        let multi_label = student.config.problem() == ProblemType::MultiLabel;
+        let target = source.target(Some(&Target::of_model(&student.config.labels(), multi_label)))?;
         Ok(Sentences { source, target, length, quiet })
     }
 
@@ -60,8 +61,9 @@ impl Sentences {
         let loaded = match self.quiet {
             true => self.source.load_quietly(split, &self.target),
             false => self.source.load(split, &self.target),
-        };
-        Ok(loaded?.examples)
+        }?;
+        loaded.notes.iter().for_each(|note| cli::log(note));
+        Ok(loaded.examples)
     }
 }
 

@@ -62,6 +62,18 @@ pub enum Error {
         /// In which way what stands there is something else; never the text itself.
         got: String,
     },
+    /// A row of a file that has no lines is not what it should be.
+    #[error("{}, row {row}: expected {expected}, got {got}", .path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The row's number, from 1.
+        row: usize,
+        /// What should stand there.
+        expected: String,
+        /// In which way what stands there is something else; never the text itself.
+        got: String,
+    },
     /// A text does not fit the model, and must not be cut.
     #[error("text {text} has more than {most} tokens; shorten it, or leave out --no-truncate to have its end cut off")]
     TooLong {

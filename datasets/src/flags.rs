@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::{Error, Files, Source, Task};
@@ -19,7 +19,7 @@ pub struct DataFlags {
     /// The GLUE folder, or the task's own; without it the task comes from the hub (nyu-mll/glue), where this program was built with the feature `hub`.
     #[arg(long, value_name = "DIR", requires = "task")]
     pub data_dir: Option<PathBuf>,
-    /// A file of your own to learn from: .csv, .tsv, .jsonl or .parquet, with named columns.
+    /// A file of your own to learn from: .csv, .tsv, .json or .jsonl (also .gz), or .parquet, with named columns.
     #[arg(long, value_name = "FILE")]
     pub train_file: Option<PathBuf>,
     /// A file of your own to judge by.
@@ -37,6 +37,28 @@ pub struct DataFlags {
     /// The answers in files of your own are numbers, not classes.
     #[arg(long, conflicts_with = "task")]
     pub regression: bool,
+    /// What the answers in files of your own are: one class a text, any number of labels a text (a list in their column), or a
+    /// number [default: what the model says, else single_label].
+    #[arg(long, value_name = "TYPE", value_enum, conflicts_with_all = ["task", "regression"])]
+    pub problem_type: Option<AnswerType>,
+    /// What stands between several labels in one cell, where that is no list.
+    #[arg(long, value_name = "CHAR", conflicts_with = "task")]
+    pub label_delimiter: Option<char>,
+}
+
+/// What an answer is, as `problem_type` in a model's configuration has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum AnswerType {
+    /// One class of several.
+    #[value(alias = "single_label_classification")]
+    SingleLabel,
+    /// Any of several labels.
+    #[value(alias = "multi_label_classification")]
+    MultiLabel,
+    /// A number.
+    Regression,
 }
 
 impl DataFlags {
@@ -55,7 +77,8 @@ impl DataFlags {
             text: self.text_column.clone(),
             pair: self.text_pair_column.clone(),
             label: self.label_column.clone(),
-            regression: self.regression,
+            answers: self.problem_type.or(self.regression.then_some(AnswerType::Regression)),
+            delimiter: self.label_delimiter,
         }))
     }
 

@@ -14,14 +14,19 @@
 //! ```
 
 mod batches;
+mod discover;
 mod encoding;
 mod error;
 mod example;
 mod flags;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod labels;
 mod metrics;
+mod multilabel;
+mod reading;
 mod source;
+mod spelling;
 mod table;
 mod target;
 mod task;
@@ -33,13 +38,14 @@ pub use batches::Batches;
 pub use encoding::{Empty, Encoded, encode_all};
 pub use error::Error;
 pub use example::{Example, Loaded};
-pub use flags::{DataFlags, Length};
+pub use flags::{AnswerType, DataFlags, Length};
 pub use metrics::{Metric, Metrics, largest};
+pub use multilabel::chosen;
 pub use source::{Files, Source};
 pub use target::{Fit, Label, Target};
 pub use task::{Split, Task, UnknownTask};
 pub use tokenizer::{Encoding, Tokenizer};
-pub use unlabelled::Text;
+pub use unlabelled::{Text, Unlabelled};
 pub use unusual::unusual_texts;
 
 use std::path::PathBuf;

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use crate::multilabel::{self, chosen};
 use crate::target::Label;
 
 /// A way to judge answers, by its name in result files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// Share of right classes.
+    /// Share of right classes; of several labels a text, the share of texts with all of them right.
     Accuracy,
     /// Harmonic mean of precision and recall of class 1.
     F1,
+    /// F1 of several labels a text, over all answers of all labels together.
+    F1Micro,
+    /// The mean of the labels' own F1; a label that is neither called nor true has 0.
+    F1Macro,
     /// Matthews correlation of the classes (Gorodkin's for more than two).
     Matthews,
     /// Pearson correlation of numbers.
@@ -25,6 +30,8 @@ impl Metric {
         match self {
             Metric::Accuracy => "accuracy",
             Metric::F1 => "f1",
+            Metric::F1Micro => "f1_micro",
+            Metric::F1Macro => "f1_macro",
             Metric::Matthews => "matthews_correlation",
             Metric::Pearson => "pearson",
             Metric::Spearman => "spearmanr",
@@ -42,52 +49,61 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Judges rows of logits against the true answers: the largest logit is the class, a single one the number. What has
-    /// no partner on the other side does not count.
+    /// Judges rows of logits against the true answers: the largest logit is the class, those above 0 are the labels, a single
+    /// one is the number. What has no partner on the other side does not count.
     pub fn of<T: Copy + Into<f64>>(metrics: &[Metric], logits: &[Vec<T>], truth: &[Label]) -> Metrics {
-        let (mut classes, mut numbers) = (Vec::new(), Vec::new());
+        let (mut classes, mut sets, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for (row, truth) in logits.iter().zip(truth) {
             match truth {
                 Label::Class(class) => {
                     let row: Vec<f64> = row.iter().map(|v| (*v).into()).collect();
                     classes.push((largest(&row).unwrap_or(usize::MAX), *class));
                 }
+                Label::Set(set) => sets.push((chosen(row), set.as_slice())),
                 Label::Number(number) => {
                     numbers.push((row.first().map_or(f64::NAN, |v| (*v).into()), f64::from(*number)));
                 }
             }
         }
         let score = |metric| match metric {
+            Metric::Accuracy if !sets.is_empty() => multilabel::subset_accuracy(&sets),
             Metric::Accuracy => accuracy(&classes),
             Metric::F1 => f1(&classes),
+            Metric::F1Micro => multilabel::f1_micro(&sets),
+            Metric::F1Macro => multilabel::f1_macro(&sets),
             Metric::Matthews => matthews(&classes),
             Metric::Pearson => pearson(&numbers),
             Metric::Spearman => spearman(&numbers),
         };
-        let samples = classes.len() + numbers.len();
+        let samples = classes.len() + sets.len() + numbers.len();
         Metrics { samples, scores: metrics.iter().map(|metric| (*metric, score(*metric))).collect() }
     }
 
-    /// The scores under the names they have in result files; with several, also their mean as `combined_score`.
+    /// The scores under the names they have in result files; where none is the main one, also their mean as
+    /// `combined_score`.
     pub fn named(&self) -> BTreeMap<&'static str, f64> {
         let mut named: BTreeMap<_, _> = self.scores.iter().map(|(metric, score)| (metric.name(), *score)).collect();
-        if self.scores.len() > 1 {
-            named.insert("combined_score", self.main());
-        }
+        named.insert(self.main_name(), self.main());
         named
     }
 
-    /// The one score by which the better of two models is chosen: the mean of all.
+    /// The one score by which the better of two models is chosen: micro F1 of several labels a text, else the mean of all.
     pub fn main(&self) -> f64 {
-        self.scores.iter().map(|(_, score)| score).sum::<f64>() / self.scores.len().max(1) as f64
+        let mean = || self.scores.iter().map(|(_, score)| score).sum::<f64>() / self.scores.len().max(1) as f64;
+        self.micro().unwrap_or_else(mean)
     }
 
     /// The name of [`Metrics::main`].
     pub fn main_name(&self) -> &'static str {
         match self.scores[..] {
+            _ if self.micro().is_some() => Metric::F1Micro.name(),
             [(only, _)] => only.name(),
             _ => "combined_score",
         }
+    }
+
+    fn micro(&self) -> Option<f64> {
+        self.scores.iter().find(|(metric, _)| *metric == Metric::F1Micro).map(|(_, score)| *score)
     }
 
     /// The scores in words: `accuracy 0.8750, f1 0.9123`.
@@ -167,7 +183,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 }
 
 /// A quotient; 0 where there is nothing to divide by, as scikit-learn has it.
-fn ratio(a: f64, b: f64) -> f64 {
+pub(crate) fn ratio(a: f64, b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { a / b }
 }
 

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::example::{Columns, Loaded, examples};
+use crate::discover::discover;
+use crate::example::{Asked, Columns, Loaded, examples};
 use crate::metrics::{Metric, Metrics};
-use crate::table::Table;
+use crate::table::{Table, unpacked_name};
 use crate::target::{Fit, Label, Target};
-use crate::{Error, Split, Task};
+use crate::{AnswerType, Error, Split, Task};
 
 /// Names that a column of texts usually has, the likelier first.
 pub(crate) const TEXTS: [&str; 5] = ["text", "sentence", "sentence1", "premise", "question"];
@@ -15,10 +16,6 @@ pub(crate) const TEXTS: [&str; 5] = ["text", "sentence", "sentence1", "premise",
 pub(crate) const PAIRS: [&str; 4] = ["text_pair", "sentence2", "hypothesis", "question2"];
 /// Names that a column of answers usually has.
 const LABELS: [&str; 3] = ["label", "labels", "score"];
-/// More classes than that are not classes.
-const MOST_CLASSES: usize = 1000;
-/// A label of more characters is a text.
-const LONGEST_LABEL: usize = 64;
 
 /// A labelled data set and how it is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +46,10 @@ pub struct Files {
     pub pair: Option<String>,
     /// The column of the answer.
     pub label: Option<String>,
-    /// Whether the answer is a number.
-    pub regression: bool,
+    /// What the answer is; a model's own kind, or else one class, where it is not said.
+    pub answers: Option<AnswerType>,
+    /// What stands between several labels in one cell, where that is no list.
+    pub delimiter: Option<char>,
 }
 
 impl Source {
@@ -59,7 +58,8 @@ impl Source {
         match self {
             Source::Glue { task, .. } => task.key().into(),
             Source::Files(files) => {
-                let stem = files.train.as_deref().or(files.validation.as_deref()).and_then(Path::file_stem);
+                let name = files.train.as_deref().or(files.validation.as_deref()).map(unpacked_name);
+                let stem = name.as_deref().map(Path::new).and_then(Path::file_stem);
                 stem.map_or("texts".into(), |stem| stem.to_string_lossy().into_owned())
             }
         }
@@ -76,16 +76,27 @@ impl Source {
     /// What the answers are. With a model at hand, as the model names and orders them; without, as the task or the
     /// training file has them.
     pub fn target(&self, model: Option<&Target>) -> Result<Target, Error> {
+        let other = |asked: &str, given| Error::Target { asked: asked.into(), given: words(given), name: self.name() };
         let asked = match (self, model) {
             (Source::Glue { task, .. }, _) => task.target(),
-            (Source::Files(files), _) if files.regression => Target::Number,
-            (Source::Files(_), Some(model)) => return Ok(model.clone()),
+            (Source::Files(files), _) if files.answers == Some(AnswerType::Regression) => Target::Number,
+            (Source::Files(files), Some(model)) => {
+                return match (files.answers, model) {
+                    (Some(AnswerType::MultiLabel), Target::Classes(_) | Target::Number) => {
+                        Err(other("any of some labels", model))
+                    }
+                    (Some(AnswerType::SingleLabel), Target::Labels(_) | Target::Number) => {
+                        Err(other("one of some classes", model))
+                    }
+                    _ => Ok(model.clone()),
+                };
+            }
             (Source::Files(files), None) => discover(files)?,
         };
         let Some(model) = model else { return Ok(asked) };
         match asked.fit(model) {
             Fit::Named(target) | Fit::Unnamed(target) => Ok(target),
-            Fit::Other => Err(Error::Target { asked: words(&asked), given: words(model), name: self.name() }),
+            Fit::Other => Err(other(&words(&asked), model)),
         }
     }
 
@@ -96,6 +107,7 @@ impl Source {
             (Source::Files(_), Target::Number) => &[Metric::Pearson, Metric::Spearman],
             (Source::Files(_), Target::Classes(names)) if names.len() == 2 => &[Metric::Accuracy, Metric::F1],
             (Source::Files(_), Target::Classes(_)) => &[Metric::Accuracy],
+            (Source::Files(_), Target::Labels(_)) => &[Metric::F1Micro, Metric::F1Macro, Metric::Accuracy],
         }
     }
 
@@ -109,7 +121,7 @@ impl Source {
             logits.iter().map(|row| places.iter().filter_map(|p| row.get(*p).copied()).collect()).collect();
         let class = |label: &Label| match label {
             Label::Class(class) => Label::Class(places.iter().position(|p| p == class).unwrap_or(*class)),
-            number => *number,
+            other => other.clone(),
         };
         Metrics::of(metrics, &rows, &truth.iter().map(class).collect::<Vec<_>>())
     }
@@ -130,7 +142,11 @@ impl Source {
             Source::Glue { task, folder: None } => (*task, crate::hub_files(*task, split, quiet)?),
             Source::Files(files) => {
                 let table = Table::read(files.of(split)?)?;
-                return examples(&table, &files.columns(&table)?, target, None);
+                if files.delimiter.is_some() && !matches!(target, Target::Labels(_)) {
+                    let message = "--label-delimiter parts the labels of a text; say --problem-type multi_label too";
+                    return Err(Error::Usage(message.into()));
+                }
+                return examples(&table, &files.columns(&table)?, target, Asked::Own(files.delimiter));
             }
         };
         let mut loaded = Loaded::default();
@@ -140,9 +156,10 @@ impl Source {
                 true => (Table::read(&path)?, task.parquet_layout()),
                 false => (Table::glue(&path, task.has_header())?, task.tsv_layout()),
             };
-            let mut part = examples(&table, &layout.into(), target, Some(task))?;
+            let mut part = examples(&table, &layout.into(), target, Asked::Task(task))?;
             loaded.examples.append(&mut part.examples);
             loaded.skipped += part.skipped;
+            loaded.notes.append(&mut part.notes);
         }
         Ok(loaded)
     }
@@ -159,56 +176,13 @@ impl Files {
     }
 
     /// The columns that were named, or those with usual names.
-    fn columns(&self, table: &Table) -> Result<Columns, Error> {
+    pub(crate) fn columns(&self, table: &Table) -> Result<Columns, Error> {
         let (text, pair) = self.text_columns(table)?;
         let there = |name: &&&str| table.columns.iter().any(|column| column == **name);
         let label = self.label.clone().or_else(|| LABELS.iter().find(there).map(ToString::to_string));
         let label = label.ok_or_else(|| table.lacks("the answer", "--label-column", &LABELS))?;
         Ok(Columns { text, pair, label })
     }
-}
-
-/// The classes of a training file: its distinct labels, numbers in their order.
-fn discover(files: &Files) -> Result<Target, Error> {
-    let table = Table::read(files.of(Split::Train)?)?;
-    let label = table.column(&files.columns(&table)?.label)?;
-    let mut names: Vec<String> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for row in &table.rows {
-        if let Some(cell) = row.cells.get(label).map(|cell| cell.trim()).filter(|cell| !cell.is_empty())
-            && seen.insert(cell.to_string())
-        {
-            names.push(cell.to_string());
-        }
-    }
-    let column = &table.columns[label];
-    let unusable = |message: String| Error::Unusable { path: table.path.clone(), message };
-    if names.len() < 2 {
-        let message =
-            format!("column `{column}` holds {} different labels; a task of classes has at least 2", names.len());
-        return Err(unusable(message));
-    }
-    if names.iter().any(|name| name.chars().count() > LONGEST_LABEL) {
-        let cure = "these are texts, not labels; name another column with --label-column";
-        return Err(unusable(format!(
-            "column `{column}` holds labels of more than {LONGEST_LABEL} characters: {cure}"
-        )));
-    }
-    let integers: Option<Vec<i64>> = names.iter().map(|name| name.parse().ok()).collect();
-    let numbers = names.iter().all(|name| name.parse::<f64>().is_ok());
-    if names.len() > MOST_CLASSES || (numbers && integers.is_none()) {
-        let cure = if numbers { "; for numbers say --regression" } else { "; name another with --label-column" };
-        let message = format!(
-            "column `{column}` holds {} different labels, too many or too broken for classes{cure}",
-            names.len()
-        );
-        return Err(unusable(message));
-    }
-    match integers {
-        Some(_) => names.sort_by_key(|name| name.parse::<i64>().unwrap_or_default()),
-        None => names.sort(),
-    }
-    Ok(Target::Classes(names))
 }
 
 /// The task's file, or the parts of one: in a folder below the given one that is called like the task, or in the given one
@@ -263,5 +237,6 @@ fn words(target: &Target) -> String {
     match target {
         Target::Number => "a number".into(),
         Target::Classes(names) => format!("one of {} classes", names.len()),
+        Target::Labels(names) => format!("any of {} labels", names.len()),
     }
 }

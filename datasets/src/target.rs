@@ -1,5 +1,6 @@
-//! What an answer is: one of some classes, or a number.
+//! What an answer is: one of some classes, any of some labels, or a number.
 
+use crate::spelling::Key;
 use crate::task::letters;
 
 /// The kind of answers that a task asks for and a model gives.
@@ -7,15 +8,19 @@ use crate::task::letters;
 pub enum Target {
     /// One of these classes, by number.
     Classes(Vec<String>),
+    /// Any number of these labels.
+    Labels(Vec<String>),
     /// A number.
     Number,
 }
 
 /// A true answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Label {
     /// The class's number.
     Class(usize),
+    /// Which of the labels hold.
+    Set(Vec<bool>),
     /// The number itself.
     Number(f32),
 }
@@ -35,7 +40,7 @@ impl Target {
     /// Logits that a model for it has.
     pub fn outputs(&self) -> usize {
         match self {
-            Target::Classes(names) => names.len(),
+            Target::Classes(names) | Target::Labels(names) => names.len(),
             Target::Number => 1,
         }
     }
@@ -43,39 +48,34 @@ impl Target {
     /// The names of a model's outputs, as its configuration has them.
     pub fn names(&self) -> Vec<String> {
         match self {
-            Target::Classes(names) => names.clone(),
+            Target::Classes(names) | Target::Labels(names) => names.clone(),
             Target::Number => vec!["LABEL_0".into()],
         }
     }
 
-    /// What a model with outputs of these names answers; one output is a number.
-    pub fn of_model(names: &[String]) -> Target {
+    /// What a model with outputs of these names answers: any of them where it says that it has a sigmoid for each
+    /// (`multi_label`), else one of them; one output is a number.
+    pub fn of_model(names: &[String], multi_label: bool) -> Target {
         match names {
+            names if multi_label => Target::Labels(names.to_vec()),
             [] | [_] => Target::Number,
             names => Target::Classes(names.to_vec()),
         }
     }
 
-    /// How a model's answers go with what is asked here.
+    /// How a model's answers go with what is asked here. A model may have more labels than were asked for: they do not
+    /// hold. A class more would be another question.
     pub fn fit(&self, model: &Target) -> Fit {
         match (self, model) {
             (Target::Number, Target::Number) => Fit::Named(Target::Number),
             (Target::Classes(asked), Target::Classes(given)) if asked.len() == given.len() => {
-                let sorted = |names: &[String], key: fn(&str) -> String| {
-                    let mut names: Vec<String> = names.iter().map(|name| key(name)).collect();
-                    names.sort();
-                    names
-                };
-                let same = |key| sorted(asked, key) == sorted(given, key);
-                // names in other scripts, and marks, have no letters here; and "a" and "A" may be two classes
-                let mut short = sorted(asked, letters);
-                short.dedup();
-                let telling = short.len() == asked.len() && !short.iter().any(String::is_empty);
-                match same(str::to_string) || (telling && same(letters)) {
+                match all_among(asked, given) {
                     true => Fit::Named(model.clone()),
                     false => Fit::Unnamed(self.clone()),
                 }
             }
+            (Target::Labels(asked), Target::Labels(given)) if all_among(asked, given) => Fit::Named(model.clone()),
+            (Target::Labels(asked), Target::Labels(given)) if asked.len() == given.len() => Fit::Unnamed(self.clone()),
             _ => Fit::Other,
         }
     }
@@ -83,65 +83,37 @@ impl Target {
     /// For each class its place among a model's; its own where the model does not name it.
     pub(crate) fn places_in(&self, model: &Target) -> Vec<usize> {
         let (Target::Classes(asked), Target::Classes(given)) = (self, model) else { return vec![0] };
-        let place = |name: &String| {
-            let alike = |given: &String| letters(given) == letters(name);
-            // names in other scripts and marks such as + and - have no letters here
-            given.iter().position(|given| given == name).or_else(|| given.iter().position(alike))
-        };
-        asked.iter().enumerate().map(|(class, name)| place(name).unwrap_or(class)).collect()
-    }
-
-    /// The answer that a cell of a table stands for: a class's name or number, or a number.
-    pub(crate) fn read(&self, cell: &str) -> Result<Label, Wrong> {
-        let cell = cell.trim();
-        if cell.is_empty() {
-            return Err(Wrong { expected: self.expected(), got: "nothing" });
-        }
-        match self {
-            Target::Number => match cell.parse::<f32>() {
-                Ok(number) if number.is_finite() => Ok(Label::Number(number)),
-                _ => Err(Wrong { expected: self.expected(), got: "something else" }),
-            },
-            Target::Classes(names) => {
-                let by_name = |same: &dyn Fn(&str) -> bool| names.iter().position(|name| same(name));
-                if let Some(class) =
-                    by_name(&|name| name == cell).or_else(|| by_name(&|name| name.eq_ignore_ascii_case(cell)))
-                {
-                    return Ok(Label::Class(class));
-                }
-                match cell.parse::<usize>() {
-                    // where names are numbers, a number is a name
-                    Ok(class) if class < names.len() && !self.has_numbers_for_names() => Ok(Label::Class(class)),
-                    _ => Err(Wrong { expected: self.expected(), got: "something else" }),
-                }
-            }
-        }
-    }
-
-    fn has_numbers_for_names(&self) -> bool {
-        matches!(self, Target::Classes(names) if names.iter().all(|name| name.parse::<i64>().is_ok()))
-    }
-
-    fn expected(&self) -> String {
-        match self {
-            Target::Number => "a number".into(),
-            Target::Classes(names) if self.has_numbers_for_names() => format!("a label of {}", short(names)),
-            Target::Classes(names) => format!("a label of {}, or from 0 to {}", short(names), names.len() - 1),
-        }
+        asked.iter().enumerate().map(|(class, name)| place_of(name, given).unwrap_or(class)).collect()
     }
 }
 
-/// In which way a cell is not an answer; the cell itself is not told.
-pub(crate) struct Wrong {
-    pub(crate) expected: String,
-    pub(crate) got: &'static str,
+/// Whether every name has a place of its own among others.
+fn all_among(names: &[String], others: &[String]) -> bool {
+    let places: Option<Vec<usize>> = names.iter().map(|name| place_of(name, others)).collect();
+    places.is_some_and(|mut places| {
+        places.sort_unstable();
+        places.dedup();
+        places.len() == names.len()
+    })
 }
 
-fn short(names: &[String]) -> String {
-    match names {
-        [first @ .., last] if names.len() <= 12 => format!("{} or {last}", first.join(", ")),
-        names => format!("{} names ({}, ...)", names.len(), names[..3.min(names.len())].join(", ")),
-    }
+/// The place of a name among others: where it is spelled so, else where only its case or the form of a number differs,
+/// else where its letters and digits are the same.
+pub(crate) fn place_of(name: &str, others: &[String]) -> Option<usize> {
+    let spelled = others.iter().position(|other| other == name);
+    let key = Key::of(name);
+    let alike = || only(others, |other| Key::of(other) == key);
+    // names in other scripts, and marks such as + and -, have no letters here; -1 is not 1, nor is 1.5 15
+    let short = letters(name);
+    let tells = !short.is_empty() && name.parse::<f64>().is_err();
+    let lettered = || only(others, |other| tells && letters(other) == short);
+    spelled.or_else(alike).or_else(lettered)
+}
+
+/// The place of the only name that is wanted; of two it is not known which is meant.
+pub(crate) fn only(names: &[String], wanted: impl Fn(&str) -> bool) -> Option<usize> {
+    let mut places = names.iter().enumerate().filter(|(_, name)| wanted(name)).map(|(place, _)| place);
+    places.next().filter(|_| places.next().is_none())
 }
 
 #[cfg(test)]
@@ -152,20 +124,8 @@ mod tests {
         Target::Classes(names.iter().map(ToString::to_string).collect())
     }
 
-    #[test]
-    fn a_class_is_told_by_its_name_or_its_number() {
-        let target = classes(&["entailment", "not_entailment"]);
-        let read = |cell| target.read(cell).ok();
-        assert_eq!(read("entailment"), Some(Label::Class(0)));
-        assert_eq!(read(" Not_Entailment "), Some(Label::Class(1)));
-        assert_eq!(read("1"), Some(Label::Class(1)));
-        for cell in ["2", "-1", "neutral", "", "0.5"] {
-            assert_eq!(read(cell), None, "{cell}");
-        }
-        // numbers that are names are not places
-        let stars = classes(&["1", "2", "3"]);
-        assert_eq!(stars.read("1").ok(), Some(Label::Class(0)));
-        assert!(stars.read("0").is_err());
+    fn labels(names: &[&str]) -> Target {
+        Target::Labels(names.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -173,15 +133,8 @@ mod tests {
         for names in [["+", "-"], ["好", "坏"], ["a", "A"]] {
             let target = classes(&names);
             assert_eq!(target.places_in(&target), [0, 1], "{names:?}");
-            assert_eq!(target.read(names[1]).ok(), Some(Label::Class(1)), "{names:?}");
             assert_eq!(classes(&[names[1], names[0]]).fit(&target), Fit::Named(target), "{names:?}");
         }
-    }
-
-    #[test]
-    fn a_number_is_finite() {
-        assert_eq!(Target::Number.read("4.750").ok(), Some(Label::Number(4.75)));
-        assert!(["nan", "inf", "good", ""].iter().all(|cell| Target::Number.read(cell).is_err()));
     }
 
     #[test]
@@ -194,6 +147,24 @@ mod tests {
         assert_eq!(asked.fit(&classes(&["a", "b"])), Fit::Other);
         assert_eq!(asked.fit(&Target::Number), Fit::Other);
         assert_eq!(Target::Number.fit(&Target::Number), Fit::Named(Target::Number));
-        assert_eq!(Target::of_model(&["LABEL_0".into()]), Target::Number);
+        assert_eq!(Target::of_model(&["LABEL_0".into()], false), Target::Number);
+        assert_eq!(Target::of_model(&["LABEL_0".into()], true), labels(&["LABEL_0"]));
+        // case, also where letters have none here, and the form of a number
+        assert_eq!(classes(&["-1", "2"]).fit(&classes(&["1", "2"])), Fit::Unnamed(classes(&["-1", "2"])));
+        for [name, given] in [["Übel", "ÜBEL"], ["1.0", "1"]] {
+            let model = classes(&[given, "0"]);
+            assert_eq!(classes(&["0", name]).fit(&model), Fit::Named(model.clone()));
+            assert_eq!(classes(&["0", name]).places_in(&model), [1, 0]);
+        }
+    }
+
+    #[test]
+    fn a_model_may_have_more_labels_than_are_asked_for() {
+        let model = labels(&["anger", "joy", "fear"]);
+        assert_eq!(labels(&["Fear", "anger"]).fit(&model), Fit::Named(model.clone()));
+        assert_eq!(labels(&["a", "b", "c"]).fit(&model), Fit::Unnamed(labels(&["a", "b", "c"])));
+        assert_eq!(labels(&["fear", "love"]).fit(&model), Fit::Other);
+        assert_eq!(classes(&["anger", "joy", "fear"]).fit(&model), Fit::Other);
+        assert_eq!(model.outputs(), 3);
     }
 }

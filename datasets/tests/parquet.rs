@@ -4,8 +4,12 @@
 mod standin;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use datasets::{Files, Label, Source, Split, Target, Task};
+use datasets::{AnswerType, Files, Label, Source, Split, Target, Task};
+use parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use standin::glue;
 
 fn load(path: &Path) -> Result<Vec<datasets::Example>, datasets::Error> {
@@ -36,6 +40,49 @@ fn every_task_is_read_as_the_hub_has_it() {
         let expected = if task == Task::Stsb { Label::Number(1.0) } else { Label::Class(1) };
         assert_eq!(examples[2].label, expected, "{task}");
     }
+}
+
+/// Rows of a text and a list of labels: two, none, one.
+fn lists() -> Vec<u8> {
+    let schema = "message rows { REQUIRED BYTE_ARRAY text (UTF8); OPTIONAL GROUP labels (LIST) { REPEATED GROUP list { \
+                  OPTIONAL BYTE_ARRAY element (UTF8); } } REQUIRED GROUP inner { REQUIRED INT32 a; } }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&["a", "b", "c"].map(ByteArray::from), None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    // 3 is an element, 1 an empty list; 0 begins a row
+    let labels = ["joy", "Fear", "fear"].map(ByteArray::from);
+    column.typed::<ByteArrayType>().write_batch(&labels, Some(&[3, 3, 1, 3]), Some(&[0, 1, 0, 0])).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int32Type>().write_batch(&[1, 2, 3], None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+#[test]
+fn a_column_of_lists_holds_several_labels() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a.parquet");
+    std::fs::write(&path, lists()).unwrap();
+    let files = Files { train: Some(path), answers: Some(AnswerType::MultiLabel), ..Files::default() };
+    let source = Source::Files(files.clone());
+    let target = source.target(None).unwrap();
+    assert_eq!(target, Target::Labels(["Fear", "joy"].map(String::from).into()));
+    let labels: Vec<Label> =
+        source.load(Split::Train, &target).unwrap().examples.into_iter().map(|example| example.label).collect();
+    assert_eq!(labels, [[true, true], [false, false], [true, false]].map(|set| Label::Set(set.into())));
+    let said = |files: Files| Source::Files(files).target(None).unwrap_err().to_string();
+    let one = said(Files { answers: None, ..files.clone() });
+    assert!(one.contains("row 1: expected a label") && one.contains("--problem-type multi_label"), "{one}");
+    let inner = said(Files { label: Some("inner".into()), ..files });
+    assert!(inner.contains("no column `inner`; there are: text, labels"), "{inner}");
 }
 
 #[test]
@@ -127,13 +174,19 @@ print(pq.read_table("ours.parquet").to_pylist())
         };
         let examples: Result<_, datasets::Error> = load(column("kind", "label"));
         let examples: Vec<datasets::Example> = examples.unwrap();
-        assert_eq!((examples.len(), examples[1].text.as_str(), examples[2].label), (3, "y", Label::Class(1)), "{name}");
-        let scored = load(Files { regression: true, ..column("kind", "score") }).unwrap();
+        assert_eq!(
+            (examples.len(), examples[1].text.as_str(), examples[2].label.clone()),
+            (3, "y", Label::Class(1)),
+            "{name}"
+        );
+        let scored = load(Files { answers: Some(AnswerType::Regression), ..column("kind", "score") }).unwrap();
         assert_eq!(scored[2].label, Label::Number(2.25));
         let error = load(column("text", "label")).unwrap_err().to_string();
-        assert!(error.contains("line 2: expected a text in column `text`, got nothing"), "{error}");
+        assert!(error.contains("row 2: expected a text in column `text`, got nothing"), "{error}");
         let error = load(column("list", "label")).unwrap_err().to_string();
-        assert!(error.contains("no column `list`; there are: text, kind, flag, score, label"), "{error}");
+        assert!(error.contains("row 1: expected a text in column `list`, got a list"), "{error}");
+        let error = load(column("inner", "label")).unwrap_err().to_string();
+        assert!(error.contains("no column `inner`; there are: text, kind, list, flag, score, label"), "{error}");
     }
     let error = load(&root.path().join("brotli.parquet")).unwrap_err().to_string();
     assert!(error.to_lowercase().contains("brotli"), "{error}");

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use datasets::{Error, Example, Files, Label, Metric, Source, Split, Target, Task};
+use datasets::{AnswerType, Error, Example, Files, Label, Metric, Source, Split, Target, Task};
 
 /// The lines of a task's file as GLUE has them: header (CoLA has none), then two rows whose texts are `a` (and `b`).
 fn lines(task: Task) -> (&'static str, &'static str) {
@@ -60,7 +60,7 @@ fn every_task_is_read_from_glues_own_files() {
         assert_eq!(examples.len(), 2, "{task}");
         assert_eq!(loaded.skipped, if task == Task::Qqp { 2 } else { 0 }, "{task}");
         assert!(examples.iter().all(|e| e.text_pair.is_some() == task.is_pair()), "{task}");
-        let labels: Vec<Label> = examples.iter().map(|e| e.label).collect();
+        let labels: Vec<Label> = examples.iter().map(|e| e.label.clone()).collect();
         let expected = match task {
             Task::Stsb => [Label::Number(4.75), Label::Number(0.0)],
             Task::Mnli | Task::MnliMismatched => [Label::Class(1), Label::Class(2)],
@@ -179,7 +179,7 @@ fn numbers_and_files_that_are_no_task_are_told_apart() {
     let (_root, files) = own(&[("train.csv", "text,label\na,0.5\nb,1.5\n")]);
     let error = Source::Files(files.clone()).target(None).unwrap_err().to_string();
     assert!(error.contains("say --regression"), "{error}");
-    let source = Source::Files(Files { regression: true, ..files });
+    let source = Source::Files(Files { answers: Some(AnswerType::Regression), ..files });
     let target = source.target(None).unwrap();
     assert_eq!(source.load(Split::Train, &target).unwrap().examples[1].label, Label::Number(1.5));
     assert_eq!(source.metrics(&target), [Metric::Pearson, Metric::Spearman]);
@@ -252,7 +252,7 @@ fn numbers_in_a_tasks_files_are_the_tasks_classes_whatever_the_models_order() {
     let named = |names, logits: [[f32; 2]; 5]| {
         let target = source.target(Some(&model(names))).unwrap();
         let truth: Vec<Label> =
-            source.load(Split::Dev, &target).unwrap().examples.iter().map(|example| example.label).collect();
+            source.load(Split::Dev, &target).unwrap().examples.iter().map(|example| example.label.clone()).collect();
         (truth.clone(), source.judge(&target, &logits.map(Vec::from), &truth).named())
     };
     // equivalent is called three times, twice rightly, and missed once

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
+use datasets::Target;
 use distill::adamw::{AdamW, Settings};
 use distill::bert::{Bert, Packed};
 use distill::folder::Folder;
@@ -44,6 +45,7 @@ fn main() -> Result<()> {
     let weights = folder.weights.trainable(|_| false)?;
     let model = Bert::new(&folder.config, &weights)?;
     let layers = folder.config.num_hidden_layers;
+    let target = Target::of_model(&folder.names(), false);
     let mut optimiser = AdamW::new(Settings::default(), &weights);
     let (world, mut taken) = (World::alone(), 0);
     for line in std::io::stdin().lock().lines() {
@@ -59,7 +61,7 @@ fn main() -> Result<()> {
             let batch = Packed::new(texts, folder.config.num_attention_heads, &Device::Cpu)?;
             let key = turn.dropout.then_some(DropoutKey { seed: 0, step: taken });
             let trace = model.encode(&batch, key)?;
-            let mut loss = with_teacher(&model.classify(&trace.hidden[layers], &batch, key)?, &wanted)?;
+            let mut loss = with_teacher(&model.classify(&trace.hidden[layers], &batch, key)?, &wanted, &target)?;
             if turn.range_penalty > 0.0 {
                 loss = (loss + (penalty(&trace, &folder.config, &share)? * turn.range_penalty)?)?;
             }

@@ -136,6 +136,10 @@ impl Card<'_> {
             Target::Classes(_) => {
                 ("cross-entropy with the teacher's probabilities", "cross-entropy with the true classes")
             }
+            Target::Labels(_) => (
+                "binary cross-entropy of each label with the teacher's probability",
+                "binary cross-entropy of each label with the true one",
+            ),
             Target::Number => {
                 ("mean squared error from the teacher's number", "mean squared error from the true number")
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use candle_core::Device;
 use datasets::{Target, Tokenizer};
-use model::Config;
+use model::{Config, ProblemType};
 
 use crate::atomic;
 use crate::faults::bad_file;
@@ -87,9 +87,9 @@ impl Folder {
         self.config.labels()
     }
 
-    /// What its head answers; `None` without one, or with one for several labels or numbers at once.
+    /// What its head answers; `None` without one, or with one for several numbers at once.
     pub fn target(&self) -> Option<Target> {
-        let target = Target::of_model(&self.names());
+        let target = Target::of_model(&self.names(), self.config.problem() == ProblemType::MultiLabel);
         (self.has_head && self.config.problem() == problem_type(&target)).then_some(target)
     }
 

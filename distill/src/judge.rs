@@ -31,7 +31,7 @@ pub fn logits(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<V
 pub struct Judged {
     /// The scores.
     pub metrics: Metrics,
-    /// Mean cross-entropy, or mean squared error.
+    /// Mean cross-entropy, of the classes or of each label, or mean squared error.
     pub loss: f64,
     /// Wall-clock time.
     pub seconds: f64,

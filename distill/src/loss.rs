@@ -1,7 +1,8 @@
 //! What a model is told about its mistakes.
 
 use candle_core::{D, Result, Tensor};
-use candle_nn::ops::log_softmax;
+use candle_nn::ops::{log_softmax, sigmoid};
+use datasets::Target;
 
 /// The mean of squared differences.
 pub use candle_nn::loss::mse as mean_square;
@@ -14,24 +15,29 @@ pub use candle_nn::loss::cross_entropy;
 pub enum Answers {
     /// Class numbers, `[texts]`.
     Classes(Tensor),
+    /// Ones where a label holds, else zeros, `[texts, labels]`.
+    Labels(Tensor),
     /// Numbers, `[texts, 1]`.
     Numbers(Tensor),
 }
 
-/// The loss with the true answers: cross-entropy with classes, the mean of squared differences from numbers.
+/// The loss with the true answers: cross-entropy with classes, the mean of every label's own, or the mean of squared
+/// differences from numbers.
 pub fn with_truth(logits: &Tensor, truth: &Answers) -> Result<Tensor> {
     match truth {
         Answers::Classes(classes) => cross_entropy(logits, classes),
+        Answers::Labels(labels) => binary_cross_entropy(logits, labels),
         Answers::Numbers(numbers) => mean_square(logits, numbers),
     }
 }
 
-/// The loss with a teacher's answers: cross-entropy with its probabilities, or the mean of squared differences from its
-/// number where it gives but one.
-pub fn with_teacher(logits: &Tensor, teacher: &Tensor) -> Result<Tensor> {
-    match logits.dim(D::Minus1)? {
-        1 => mean_square(logits, &teacher.detach()),
-        _ => soft_cross_entropy(logits, teacher),
+/// The loss with a teacher's answers: cross-entropy with its probabilities, of the classes or of each label, or the mean of
+/// squared differences from its number.
+pub fn with_teacher(logits: &Tensor, teacher: &Tensor, target: &Target) -> Result<Tensor> {
+    match target {
+        Target::Number => mean_square(logits, &teacher.detach()),
+        Target::Classes(_) => soft_cross_entropy(logits, teacher),
+        Target::Labels(_) => binary_cross_entropy(logits, &sigmoid(&teacher.detach())?),
     }
 }
 
@@ -49,6 +55,13 @@ fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor) -> Result<Tensor> {
     (wanted * log_softmax(logits, D::Minus1)?)?.sum(D::Minus1)?.mean_all()?.neg()
 }
 
+/// Cross-entropy of each label's sigmoid with its probability, in the mean over texts and labels: PyTorch's
+/// `BCEWithLogitsLoss`. Written so that no large logit overflows.
+fn binary_cross_entropy(logits: &Tensor, wanted: &Tensor) -> Result<Tensor> {
+    let unsure = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
+    ((logits.relu()? - (logits * wanted)?)? + unsure)?.mean_all()
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
@@ -63,6 +76,8 @@ mod tests {
         check(&[numbers(&[2, 3], 1)], |v| cross_entropy(&v[0], &classes));
         check(&[numbers(&[2, 3], 1)], |v| soft_cross_entropy(&v[0], &teacher));
         check(&[numbers(&[2, 3], 1)], |v| mean_square(&v[0], &teacher));
+        let wanted = sigmoid(&teacher).unwrap();
+        check(&[numbers(&[2, 3], 1)], |v| binary_cross_entropy(&v[0], &wanted));
         let weights = (numbers(&[6], 3).abs().unwrap() + 0.5).unwrap();
         check(&[weights], |v| attention_entropy(&v[0], &numbers(&[6], 4).abs().unwrap(), 2));
     }
@@ -72,7 +87,9 @@ mod tests {
         let (logits, wanted) = (numbers(&[3, 1], 1), numbers(&[3, 1], 2));
         let rows = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let mean = rows(&logits).iter().zip(rows(&wanted)).map(|(a, b)| (a - b) * (a - b)).sum::<f32>() / 3.0;
-        for loss in [with_teacher(&logits, &wanted), with_truth(&logits, &Answers::Numbers(wanted.clone()))] {
+        for loss in
+            [with_teacher(&logits, &wanted, &Target::Number), with_truth(&logits, &Answers::Numbers(wanted.clone()))]
+        {
             assert!((loss.unwrap().to_scalar::<f32>().unwrap() - mean).abs() < 1e-6);
         }
     }
@@ -86,6 +103,23 @@ mod tests {
         assert!((of(logits, classes) - wanted).abs() < 1e-6);
         let numbers = Answers::Numbers(Tensor::new(&[[0.5f32], [5.0]], &Device::Cpu).unwrap());
         assert_eq!(of(Tensor::new(&[[1.5f32], [3.0]], &Device::Cpu).unwrap(), numbers), 2.5);
+    }
+
+    #[test]
+    fn each_label_has_a_loss_of_its_own() {
+        let of = |loss: Result<Tensor>| loss.unwrap().to_scalar::<f32>().unwrap();
+        let logits = Tensor::new(&[[1f32, -2.0, 0.0], [3.0, 200.0, -200.0]], &Device::Cpu).unwrap();
+        let truth = Tensor::new(&[[1f32, 0.0, 1.0], [0.0, 1.0, 0.0]], &Device::Cpu).unwrap();
+        // log(1 + exp(-z)) where a label holds, log(1 + exp(z)) where it does not
+        let softplus = |z: f32| z.exp().ln_1p();
+        let wanted = (softplus(-1.0) + softplus(-2.0) + softplus(0.0) + softplus(3.0)) / 6.0;
+        assert!((of(with_truth(&logits, &Answers::Labels(truth.clone()))) - wanted).abs() < 1e-6);
+        // a teacher that is sure counts like the truth, and one that is not is best imitated
+        let target = Target::Labels(["a", "b", "c"].map(String::from).into());
+        let sure = ((truth - 0.5).unwrap() * 100.0).unwrap();
+        assert!((of(with_teacher(&logits, &sure, &target)) - wanted).abs() < 1e-5);
+        let (mine, other) = (numbers(&[2, 3], 1), numbers(&[2, 3], 2));
+        assert!(of(with_teacher(&mine, &mine, &target)) < of(with_teacher(&other, &mine, &target)));
     }
 
     #[test]

@@ -145,9 +145,10 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
     let dev = part(Split::Dev, options.max_eval_samples)?;
     let test = match options.trainer.predicts() {
         true => {
-            let texts = question.source.load_test(options.quiet)?;
-            let empty = Empty::of(&question.source);
-            let encode = |step: &dyn Fn(usize)| Samples::unlabelled(&texts, &tokenizer, options.length, empty, step);
+            let loaded = question.source.load_test(options.quiet)?;
+            loaded.notes.iter().for_each(|note| eprintln!("{note}"));
+            let (texts, empty) = (&loaded.texts, Empty::of(&question.source));
+            let encode = |step: &dyn Fn(usize)| Samples::unlabelled(texts, &tokenizer, options.length, empty, step);
             Some(fitting(options, "to answer", texts.len(), &tokenizer, &models, encode)?)
         }
         false => None,
@@ -168,6 +169,7 @@ fn encode(
     let mut loaded = load(&question.source, split, &question.target)?;
     loaded.examples.truncate(limit.unwrap_or(usize::MAX));
     let part = if split == Split::Train { "to learn from" } else { "to judge by" };
+    loaded.notes.iter().for_each(|note| eprintln!("{note}"));
     if loaded.skipped > 0 {
         eprintln!("warning: {} broken rows of the texts {part} are left out", loaded.skipped);
     }

@@ -30,7 +30,9 @@ impl Question {
             // as many classes under other names: a head for something else
             Some(Fit::Unnamed(_) | Fit::Other) | None => None,
         };
-        if let (Some(Target::Classes(names)), true) = (&kept, teacher.has_head && are_places(&asked)) {
+        if let (Some(Target::Classes(names) | Target::Labels(names)), true) =
+            (&kept, teacher.has_head && are_places(&asked))
+        {
             eprintln!(
                 "warning: the labels 0 to {} are taken as the classes {} of {}, which is not fine-tuned; where they mean \
                  something else, give the labels names of their own",
@@ -92,6 +94,7 @@ pub fn problem_type(target: &Target) -> ProblemType {
     match target {
         Target::Number => ProblemType::Regression,
         Target::Classes(_) => ProblemType::SingleLabel,
+        Target::Labels(_) => ProblemType::MultiLabel,
     }
 }
 
@@ -99,13 +102,25 @@ pub fn problem_type(target: &Target) -> ProblemType {
 fn fit(asked: &Target, given: &Target) -> Fit {
     match (asked.fit(given), asked) {
         (Fit::Unnamed(_), asked) if are_places(asked) => Fit::Named(given.clone()),
+        // a training file need not use all of a model's labels
+        (Fit::Other, Target::Labels(names)) if are_places(asked) && within(names, given) => Fit::Named(given.clone()),
         (fit, _) => fit,
     }
 }
 
-/// Whether classes are called 0, 1, 2, ...
+/// Whether classes are called 0, 1, 2, ..., or labels so or with some left out.
 fn are_places(target: &Target) -> bool {
-    matches!(target, Target::Classes(names) if names.iter().enumerate().all(|(i, name)| *name == i.to_string()))
+    match target {
+        Target::Classes(names) => names.iter().enumerate().all(|(i, name)| *name == i.to_string()),
+        Target::Labels(names) => names.iter().all(|name| name.parse::<usize>().is_ok()),
+        Target::Number => false,
+    }
+}
+
+/// Whether numbers are places among a model's labels.
+fn within(numbers: &[String], given: &Target) -> bool {
+    let fits = |number: &String| number.parse::<usize>().is_ok_and(|place| place < given.outputs());
+    matches!(given, Target::Labels(_)) && numbers.iter().all(fits)
 }
 
 /// Whether a model's classes have the names that transformers gives to those that nobody named.
@@ -143,6 +158,18 @@ mod tests {
         assert_eq!(fit(&classes(&["1", "2"]), &given), Fit::Unnamed(classes(&["1", "2"])));
         assert_eq!(fit(&classes(&["0", "1", "2"]), &given), Fit::Other);
         assert_eq!(fit(&classes(&["good", "bad"]), &given), Fit::Named(given));
+    }
+
+    #[test]
+    fn numbers_of_labels_take_the_models_names_also_where_some_are_left_out() {
+        let labels = |names: &[&str]| Target::Labels(names.iter().map(ToString::to_string).collect());
+        let given = labels(&["anger", "joy", "fear"]);
+        for asked in [labels(&["0", "2"]), labels(&["0", "1", "2"]), labels(&["Joy", "anger"])] {
+            assert_eq!(fit(&asked, &given), Fit::Named(given.clone()), "{asked:?}");
+        }
+        assert_eq!(fit(&labels(&["0", "3"]), &given), Fit::Other);
+        assert_eq!(fit(&labels(&["1", "2", "3"]), &given), Fit::Unnamed(labels(&["1", "2", "3"])));
+        assert_eq!(fit(&labels(&["0", "1"]), &classes(&["a", "b", "c"])), Fit::Other);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Samples {
         empty: Empty,
         step: &dyn Fn(usize),
     ) -> Result<Samples, datasets::Error> {
-        let labels = examples.iter().map(|example| example.label).collect();
+        let labels = examples.iter().map(|example| example.label.clone()).collect();
         let texts = examples.iter().map(Example::texts);
         Ok(Samples { labels, ..Samples::of(texts, tokenizer, length, empty, step)? })
     }
@@ -87,7 +87,7 @@ impl Samples {
             }
             let short = shortened(&long.ids, &long.type_ids, tokens);
             all.texts.push(Encoding { ids: short.ids, type_ids: short.segments, truncated: true });
-            all.labels.extend(self.labels.get(text));
+            all.labels.extend(self.labels.get(text).cloned());
             all.lengths.push(tokens);
         }
         all
@@ -176,16 +176,18 @@ impl Samples {
 
     /// The true answers of the chosen texts, on a device.
     pub fn answers(&self, chosen: &[usize], device: &Device) -> Result<Answers> {
-        let (mut classes, mut numbers) = (Vec::new(), Vec::new());
+        let (mut classes, mut sets, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for &text in chosen {
-            match self.labels[text] {
-                Label::Class(class) => classes.push(class as u32),
-                Label::Number(number) => numbers.push(number),
+            match &self.labels[text] {
+                Label::Class(class) => classes.push(*class as u32),
+                Label::Set(set) => sets.extend(set.iter().map(|label| f32::from(u8::from(*label)))),
+                Label::Number(number) => numbers.push(*number),
             }
         }
-        Ok(match numbers.is_empty() {
-            true => Answers::Classes(Tensor::from_vec(classes, chosen.len(), device)?),
-            false => Answers::Numbers(Tensor::from_vec(numbers, (chosen.len(), 1), device)?),
+        Ok(match (sets.len() / chosen.len().max(1), numbers.is_empty()) {
+            (0, true) => Answers::Classes(Tensor::from_vec(classes, chosen.len(), device)?),
+            (0, false) => Answers::Numbers(Tensor::from_vec(numbers, (chosen.len(), 1), device)?),
+            (labels, _) => Answers::Labels(Tensor::from_vec(sets, (chosen.len(), labels), device)?),
         })
     }
 

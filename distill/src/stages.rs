@@ -167,7 +167,7 @@ impl<'a> Answering<'a> {
             }
         };
         if let Some(wanted) = wanted {
-            let soft = turn.share.over_texts(&with_teacher(&logits, &wanted)?)?;
+            let soft = turn.share.over_texts(&with_teacher(&logits, &wanted, &self.data.question.target)?)?;
             terms.push((&soft * lessons.soft_weight)?);
             parts.push(("soft", soft));
         }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use cli::coded;
 use cli::exit::BAD_INPUT;
 use convert::{Converted, Student};
-use datasets::{Empty, Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, largest};
+use datasets::{Empty, Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, chosen, largest};
 use model::{Float, ProblemType, Sample, Spec, Texts, clear_logits};
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     loaded.examples.truncate(options.max_samples.map_or(usize::MAX, |n| n as usize));
     let seconds = loaded.examples.iter().map(|example| example.text_pair.as_deref());
     session.check_pairs(seconds, "see --text-column and --text-pair-column")?;
+    loaded.notes.iter().for_each(|note| bar.suspend(|| crate::log(note)));
     let texts = loaded.examples.iter().map(Example::texts);
     let (shape, empty) = (&session.spec.shape, Empty::of(&source));
     let encoded = convert::encode_with(&session.tokenizer, shape, texts, options.length, empty)?;
@@ -132,15 +133,11 @@ fn texts(options: &Evaluate) -> Result<Source> {
 /// What the answers are, in the model's names and order.
 fn target(source: &Source, session: &Session) -> Result<Target> {
     let labels = &session.labels;
-    let other = match session.problem {
-        ProblemType::MultiLabel => Some(format!("any of {} labels", labels.len())),
-        ProblemType::Regression if labels.len() > 1 => Some(format!("{} numbers", labels.len())),
-        _ => None,
-    };
-    if let Some(given) = other {
+    if session.problem == ProblemType::Regression && labels.len() > 1 {
+        let given = format!("{} numbers", labels.len());
         return Err(Error::Target { name: source.name(), asked: "one answer a text".into(), given }.into());
     }
-    let target = source.target(Some(&Target::of_model(labels)))?;
+    let target = source.target(Some(&Target::of_model(labels, session.problem == ProblemType::MultiLabel)))?;
     if let Target::Classes(names) = &target
         && names != labels
     {
@@ -200,6 +197,14 @@ impl Reference {
     }
 }
 
+/// Whether two rows of logits give a text the same class, or the same labels.
+fn same_answer(target: &Target, a: &[f64], b: &[f64]) -> bool {
+    match target {
+        Target::Labels(_) => chosen(a) == chosen(b),
+        Target::Classes(_) | Target::Number => largest(a) == largest(b),
+    }
+}
+
 /// True answers, and the logits of each way to compute them.
 struct Tally<'a> {
     source: &'a Source,
@@ -215,14 +220,14 @@ struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     fn new(source: &'a Source, target: &'a Target, examples: &[Example]) -> Tally<'a> {
-        let truth = examples.iter().map(|example| example.label).collect();
+        let truth = examples.iter().map(|example| example.label.clone()).collect();
         let [private, float, clear] = [(); 3].map(|()| Vec::new());
         let (answered, measured) = (Vec::new(), Measured::default());
         Tally { source, target, truth, answered, private, float, clear, measured }
     }
 
     fn judge(&self, logits: &[Vec<f64>]) -> Metrics {
-        let truth: Vec<Label> = self.answered.iter().map(|at| self.truth[*at]).collect();
+        let truth: Vec<Label> = self.answered.iter().map(|at| self.truth[*at].clone()).collect();
         self.source.judge(self.target, logits, &truth)
     }
 
@@ -249,13 +254,13 @@ impl<'a> Tally<'a> {
                 report[format!("{name}{way}")] = json!(score);
             }
         }
-        let classes = matches!(self.target, Target::Classes(_));
+        let are_named = !matches!(self.target, Target::Number);
         for (way, logits) in self.ways().skip(1) {
             let pairs = || self.private.iter().zip(logits);
             let differences = pairs().flat_map(|(a, b)| a.iter().zip(b)).map(|(a, b)| (a - b).abs());
             report[format!("max_logit_diff{way}")] = json!(differences.fold(0.0, f64::max));
-            if classes {
-                let differ = pairs().filter(|(a, b)| largest(a) != largest(b)).count();
+            if are_named {
+                let differ = pairs().filter(|(a, b)| !same_answer(self.target, a, b)).count();
                 report[format!("labels_differ{way}")] = json!(differ);
                 report[format!("agreement{way}")] = json!(1.0 - differ as f64 / logits.len() as f64);
             }

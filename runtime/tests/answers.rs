@@ -194,7 +194,50 @@ fn several_labels_have_a_sigmoid_each() {
     }
     assert_eq!(scores.as_array().unwrap().len(), 3);
     let args = ["evaluate", "--model", &model, "--task", "sst2", "--data-dir", &glue];
-    refused(&runtime(&place, &args, b""), 3, &["one answer a text", "any of 3 labels"]);
+    refused(&runtime(&place, &args, b""), 3, &["sst2 asks for one of 2 classes", "any of 3 labels"]);
+}
+
+#[test]
+fn several_labels_are_judged_privately_as_in_clear() {
+    let place = Place::answering(&["toxic", "rude", "kind"], Some("multi_label_classification"));
+    let model = place.student().display().to_string();
+    // every set of the three, a few of them twice; some by number
+    let sets = |i: usize| (0..3).filter(|label| i >> label & 1 == 1).collect::<Vec<usize>>();
+    let row = |(i, example): (usize, datasets::Example)| {
+        let names: Vec<Value> =
+            sets(i).into_iter().map(|l| if i < 4 { l.into() } else { ["Toxic", "rude", "kind"][l].into() }).collect();
+        serde_json::json!({"text": example.text, "labels": names}).to_string() + "\n"
+    };
+    let file = place.write("dev.jsonl", examples(12).into_iter().enumerate().map(row).collect::<String>());
+    let args = ["evaluate", "--json", "--model", &model, "--validation-file", &file];
+    let report = object(&runtime(&place, &args, b""));
+    let student = convert::Student::read(&place.student()).unwrap();
+    let (mut both, mut either, mut whole) = ([0; 3], [0; 3], 0);
+    for (i, sample) in folder::samples(&student, &examples(12)).iter().enumerate() {
+        let texts = Texts::new(&[sample.ids.len()], student.shape()).unwrap();
+        let row = Float::new(&student.folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
+        let row: Vec<f32> = row.iter().copied().collect();
+        let is = |label: usize| sets(i).contains(&label);
+        for label in 0..3 {
+            both[label] += usize::from(row[label] > 0.0 && is(label));
+            either[label] += usize::from(row[label] > 0.0) + usize::from(is(label));
+        }
+        whole += usize::from((0..3).all(|label| (row[label] > 0.0) == is(label)));
+    }
+    let f1 = |both: usize, either: usize| if either == 0 { 0.0 } else { 2.0 * both as f64 / either as f64 };
+    let micro = f1(both.iter().sum(), either.iter().sum());
+    let of_each = (0..3).map(|label| f1(both[label], either[label])).sum::<f64>() / 3.0;
+    assert!(micro > 0.0 && micro != of_each, "the test shows nothing");
+    for (name, value) in [("f1_micro", micro), ("f1_macro", of_each), ("accuracy", whole as f64 / 12.0)] {
+        assert!((report[format!("{name}_float")].as_f64().unwrap() - value).abs() < 1e-9, "{name}: {report}");
+        assert!(report[name].is_f64() && report[format!("{name}_clear")].is_f64(), "{name}: {report}");
+    }
+    assert!(report.get("combined_score").is_none());
+    let differ = report["labels_differ_float"].as_u64().unwrap();
+    assert_eq!(report["agreement_float"].as_f64().unwrap(), 1.0 - differ as f64 / 12.0);
+    let one = ["--problem-type", "single_label"];
+    let said = &["dev asks for one of some classes", "any of 3 labels"];
+    refused(&runtime(&place, &[&args[..], &one].concat(), b""), 3, said);
 }
 
 #[test]

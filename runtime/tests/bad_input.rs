@@ -7,6 +7,8 @@ mod folder;
 #[path = "bad_input/models.rs"]
 mod models;
 mod programs;
+#[path = "bad_input/tables.rs"]
+mod tables;
 #[path = "bad_input/tokenizers.rs"]
 mod tokenizers;
 
@@ -115,6 +117,7 @@ fn cases() -> Vec<Case> {
     let case = |wrong, prepare: fn(&World), run, code, says| Case { wrong, prepare, run, code, says };
     let mut cases = distill_cases();
     cases.extend(models::cases());
+    cases.extend(tables::cases());
     cases.extend([
         case(
             "a model trained with softmax",

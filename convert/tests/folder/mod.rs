@@ -205,7 +205,7 @@ pub(crate) fn score(pair: usize) -> f32 {
 pub(crate) fn class(example: &Example) -> usize {
     match example.label {
         Label::Class(class) => class,
-        Label::Number(_) => panic!("a number is no class"),
+        Label::Set(_) | Label::Number(_) => panic!("a set or a number is no class"),
     }
 }
 

@@ -1,36 +1,117 @@
-//! Tables with one row a line and a mark between cells.
+//! Tables with one row a line, or a few, and a mark between cells.
 
 use std::path::Path;
 
-use super::{Row, Table, text};
+use super::quoted::{self, Record};
+use super::{Cell, Row, Table, text};
 use crate::Error;
 
-/// Tabs between cells, quotes that are only quotes. Without a header columns are called by their numbers, from 0.
+/// Tabs between cells. Quotes are only quotes, as in GLUE's files, unless the file as a whole tells that they are csv's,
+/// as pandas writes them. Without a header columns are called by their numbers, from 0.
 pub(super) fn tab_separated(path: &Path, has_header: bool) -> Result<Table, Error> {
-    let text = text(path)?;
-    let cells = |line: &str| line.split('\t').map(str::to_string).collect::<Vec<_>>();
-    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
-    let mut columns: Vec<String> = Vec::new();
-    if has_header {
-        columns = lines.next().map(|(_, line)| cells(line)).unwrap_or_default();
-        columns.iter_mut().for_each(|name| *name = name.trim().to_string());
+    let text = table_text(path)?;
+    let lines = plain(&text);
+    let (mut rows, mut notes) = (lines, Vec::new());
+    match quoting(&text, &rows, has_header) {
+        Quoting::None => {}
+        Quoting::Csv(records, why) => {
+            notes.push(format!("note: {}: {why}, so its cells are read as quoted, as in csv", path.display()));
+            let row = |record: Record| Row {
+                line: record.line,
+                cells: record.cells.into_iter().map(Cell::Text).collect(),
+            };
+            rows = records.into_iter().map(row).collect();
+        }
+        Quoting::Unknown(line) => notes.push(format!(
+            "warning: {}, line {line}: a cell stands in quotes, which are taken as part of the text, as in GLUE's files; if \
+             they are csv's, quote every cell of the column (pandas: quoting=csv.QUOTE_ALL) or write a .csv",
+            path.display()
+        )),
     }
-    let rows: Vec<Row> = lines.map(|(at, line)| Row { line: at + 1, cells: cells(line) }).collect();
-    if let (false, Some(first)) = (has_header, rows.first()) {
-        columns = (0..first.cells.len()).map(|number| number.to_string()).collect();
+    let mut rows = rows.into_iter();
+    let columns = match has_header {
+        true => {
+            let names = rows.next().map(|row| row.cells).unwrap_or_default();
+            names
+                .into_iter()
+                .map(|name| if let Cell::Text(name) = name { name.trim().into() } else { String::new() })
+                .collect()
+        }
+        false => rows.as_slice().first().map_or(0..0, |first| 0..first.cells.len()).map(|n| n.to_string()).collect(),
+    };
+    Ok(Table { path: path.into(), columns, rows: rows.collect(), notes, ..Table::default() })
+}
+
+/// Lines cut at every tab.
+fn plain(text: &str) -> Vec<Row> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
+    lines.map(|(at, line)| Row { line: at + 1, cells: line.split('\t').map(Cell::from).collect() }).collect()
+}
+
+/// What quotes are in a file with tabs.
+enum Quoting {
+    /// Letters.
+    None,
+    /// The marks of csv, and what tells so.
+    Csv(Vec<Record>, &'static str),
+    /// Either: the line of the first cell that stands in quotes.
+    Unknown(usize),
+}
+
+/// Quotes are csv's where every cell with a quote is quoted strictly, every record has as many cells as the first, and
+/// something could not be otherwise: lines that are no rows by themselves, a doubled quote, a quoted header, a column with
+/// every cell in quotes.
+fn quoting(text: &str, lines: &[Row], has_header: bool) -> Quoting {
+    if !text.contains('"') {
+        return Quoting::None;
     }
-    Ok(Table { path: path.into(), columns, rows })
+    let Some(records) = quoted::records(text, b'\t') else { return Quoting::None };
+    let Some(first) = records.first() else { return Quoting::None };
+    let width = first.cells.len();
+    // Two bare quotes, one at a cell's beginning and one at a later cell's end, make one cell of whole rows; a cell that
+    // really goes over lines leaves both its first and its last line without some of their cells.
+    let is_row = |line: usize| {
+        let at = lines.binary_search_by_key(&line, |row| row.line);
+        at.is_ok_and(|at| lines[at].cells.len() == width)
+    };
+    let swallows = |record: &Record| {
+        width > 1 && record.line < record.last_line && is_row(record.line) && is_row(record.last_line)
+    };
+    if records.iter().any(|record| record.cells.len() != width || swallows(record)) {
+        return Quoting::None;
+    }
+    let plainly = lines.iter().all(|row| row.cells.len() == lines[0].cells.len());
+    let rows = &records[usize::from(has_header)..];
+    let whole_column = |column: usize| rows.len() > 1 && rows.iter().all(|record| record.quoted[column]);
+    if !plainly {
+        return Quoting::Csv(records, "a quoted cell holds a tab or a line's end");
+    }
+    if records.iter().any(|record| record.doubled) {
+        return Quoting::Csv(records, "quotes within quoted cells are doubled");
+    }
+    if has_header && first.quoted.contains(&true) {
+        return Quoting::Csv(records, "the names of its columns are quoted");
+    }
+    if (0..width).any(whole_column) {
+        return Quoting::Csv(records, "every cell of a column is quoted");
+    }
+    records.iter().find(|record| record.quoted.contains(&true)).map_or(Quoting::None, |r| Quoting::Unknown(r.line))
 }
 
 /// Commas between cells, quoted as RFC 4180 says.
 pub(super) fn csv(path: &Path) -> Result<Table, Error> {
-    let text = text(path)?;
+    let text = table_text(path)?;
+    let unusable = |message: String| Error::Unusable { path: path.into(), message };
+    if let Some(line) = quoted::unclosed(&text, b',') {
+        return Err(unusable(format!(
+            "line {line}: a quote opens a cell and nothing closes it; close it, or double it"
+        )));
+    }
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     // the library's own message quotes the record, which may be secret
     let wrong = |error: csv::Error| {
         let line = error.position().map_or(1, |position| position.line());
-        let message = format!("line {line} is not csv as RFC 4180 has it");
-        Error::Unusable { path: path.into(), message }
+        unusable(format!("line {line} is not csv as RFC 4180 has it"))
     };
     let columns = reader.headers().map_err(wrong)?.iter().map(|name| name.trim().to_string()).collect();
     let mut rows = Vec::new();
@@ -39,62 +120,21 @@ pub(super) fn csv(path: &Path) -> Result<Table, Error> {
         // after CR LF the library's position stands before the LF, on the line that has ended
         let late = |at: &csv::Position| at.line() + u64::from(text.as_bytes().get(at.byte() as usize) == Some(&b'\n'));
         let line = record.position().map_or(0, late) as usize;
-        rows.push(Row { line, cells: record.iter().map(str::to_string).collect() });
+        rows.push(Row { line, cells: record.iter().map(Cell::from).collect() });
     }
-    Ok(Table { path: path.into(), columns, rows })
+    Ok(Table { path: path.into(), columns, rows, ..Table::default() })
+}
+
+/// A file's text, which must not be JSON.
+fn table_text(path: &Path) -> Result<String, Error> {
+    let text = text(path)?;
+    let start = text.trim_start();
+    match start.starts_with("{\"") || start.starts_with("[{") {
+        true => Err(Error::Unusable { path: path.into(), message: "this looks like JSON; call it .jsonl".into() }),
+        false => Ok(text),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(name: &str, text: impl AsRef<[u8]>) -> (tempfile::TempDir, std::path::PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        (folder, path)
-    }
-
-    #[test]
-    fn quotes_are_letters_between_tabs() {
-        let (_folder, path) = file("a.tsv", "\u{feff}sentence\tlabel\n\"a fine film\t1\n\nit 's \"dull\"\t0\r\n");
-        let table = Table::read(&path).unwrap();
-        assert_eq!(table.columns, ["sentence", "label"]);
-        assert_eq!(table.rows[0], Row { line: 2, cells: vec!["\"a fine film".into(), "1".into()] });
-        assert_eq!(table.rows[1], Row { line: 4, cells: vec!["it 's \"dull\"".into(), "0".into()] });
-    }
-
-    #[test]
-    fn a_table_without_a_header_counts_its_columns() {
-        let (_folder, path) = file("a.tsv", "gj04\t1\t\tThe sailors rode.\n");
-        let table = Table::glue(&path, false).unwrap();
-        assert_eq!((table.columns.len(), table.column("3").unwrap(), table.rows[0].line), (4, 3, 1));
-    }
-
-    #[test]
-    fn csv_is_quoted() {
-        let (_folder, path) = file("a.CSV", "text,label\n\"a \"\"fine\"\"\nfilm, really\",1\nplain,0\n");
-        let table = Table::read(&path).unwrap();
-        assert_eq!(table.rows[0].cells, ["a \"fine\"\nfilm, really", "1"]);
-        assert_eq!((table.rows[0].line, table.rows[1].line), (2, 4));
-    }
-
-    #[test]
-    fn lines_are_counted_as_an_editor_does() {
-        let text = "text,label\n\"two\nlines\",1\nplain,0\n";
-        for text in [text.to_string(), text.replace('\n', "\r\n")] {
-            let (_folder, path) = file("a.csv", &text);
-            let lines: Vec<usize> = Table::read(&path).unwrap().rows.iter().map(|row| row.line).collect();
-            assert_eq!(lines, [2, 4], "{text:?}");
-        }
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_are_named_by_place() {
-        let (_folder, path) = file("a.tsv", b"sentence\tlabel\nfine \xff\t1\n");
-        let error = Table::read(&path).unwrap_err().to_string();
-        assert!(error.contains("not UTF-8 at byte 20"), "{error}");
-        let (_folder, path) = file("a.doc", "x");
-        assert!(Table::read(&path).unwrap_err().to_string().contains(".csv, .tsv, .jsonl, .json, .parquet"));
-    }
-}
+#[path = "delimited_tests.rs"]
+mod tests;

@@ -1,20 +1,32 @@
-//! Tables as files hold them: GLUE's tab-separated ones, csv, tsv, json lines, parquet.
+//! Tables as files hold them: GLUE's tab-separated ones, csv, tsv, json, parquet.
 
+mod cell;
 mod delimited;
-mod jsonl;
+mod json;
+mod open;
 #[cfg(feature = "hub")]
 mod parquet;
+mod quoted;
 
 use std::path::{Path, PathBuf};
+
+pub(crate) use cell::Cell;
+pub(crate) use open::text;
 
 use crate::Error;
 
 /// Rows of named columns.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) path: PathBuf,
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Row>,
+    /// What a user should know of how the file was read.
+    pub(crate) notes: Vec<String>,
+    /// Whether a row names its cells, and may leave some out.
+    keyed: bool,
+    /// Whether the file's rows are counted, because it has no lines.
+    counts_rows: bool,
 }
 
 /// One row. It has as many cells as the file gives it, which may be too many or too few.
@@ -22,7 +34,7 @@ pub(crate) struct Table {
 pub(crate) struct Row {
     /// Line of the file, or number of the row where a file has no lines, from 1.
     pub(crate) line: usize,
-    pub(crate) cells: Vec<String>,
+    pub(crate) cells: Vec<Cell>,
 }
 
 impl std::fmt::Debug for Row {
@@ -33,19 +45,27 @@ impl std::fmt::Debug for Row {
 
 /// The kinds of files, by their endings.
 pub(crate) const KINDS: [&str; 5] = ["csv", "tsv", "jsonl", "json", "parquet"];
+/// The ending of a packed file, after that of its kind.
+pub(crate) const PACKED: &str = "gz";
+
+/// What a row's key that it lacks is to [`Table::cell`].
+const ABSENT: &Cell = &Cell::Absent;
 
 impl Table {
     /// Reads a file of the user's own by its ending; the first line of csv and tsv names the columns.
     pub(crate) fn read(path: &Path) -> Result<Table, Error> {
-        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        match ending.as_str() {
-            "csv" => delimited::csv(path),
-            "tsv" => delimited::tab_separated(path, true),
-            "jsonl" | "json" => jsonl::read(path),
+        match (kind(path).as_str(), is_packed(path)) {
+            ("csv", _) => delimited::csv(path),
+            ("tsv", _) => delimited::tab_separated(path, true),
+            ("jsonl" | "json", _) => json::read(path),
             #[cfg(feature = "hub")]
-            "parquet" => parquet::read(path),
+            ("parquet", false) => parquet::read(path),
             #[cfg(not(feature = "hub"))]
-            "parquet" => Table::parquet(path),
+            ("parquet", false) => Table::parquet(path),
+            ("parquet", true) => {
+                let message = "a parquet file is packed by itself; unpack it: gunzip FILE";
+                Err(Error::Unusable { path: path.into(), message: message.into() })
+            }
             _ => {
                 let kinds = KINDS.join(", .");
                 let message = format!("the ending says what a file is; expected one of .{kinds}");
@@ -54,7 +74,7 @@ impl Table {
         }
     }
 
-    /// Reads a file as GLUE has them: tabs, no quoting, perhaps no header.
+    /// Reads a file as GLUE has them: tabs, no quoting unless all of the file tells of it, perhaps no header.
     pub(crate) fn glue(path: &Path, has_header: bool) -> Result<Table, Error> {
         delimited::tab_separated(path, has_header)
     }
@@ -89,30 +109,83 @@ impl Table {
         let is_name = |name: &String| name.chars().count() <= 32 && name.split_whitespace().count() <= 2;
         match self.columns.iter().all(is_name) {
             true if self.columns.is_empty() => "none, for the file is empty".into(),
-            true => self.columns.join(", "),
+            true => self.columns.join(", ") + self.other_mark(),
             false => format!("{} columns without names; does the first line name them?", self.columns.len()),
         }
     }
 
+    /// What to say of a single column whose name holds what stands between cells elsewhere.
+    fn other_mark(&self) -> &'static str {
+        match self.columns.as_slice() {
+            [only] if only.contains(';') => {
+                " (one column; are the cells separated by semicolons? write commas or tabs)"
+            }
+            [only] if only.contains('\t') => " (one column; are the cells separated by tabs? call the file .tsv)",
+            [only] if only.contains(',') => " (one column; are the cells separated by commas? call the file .csv)",
+            _ => "",
+        }
+    }
+
+    /// Refuses a row that has more or fewer cells than there are columns.
+    pub(crate) fn check_width(&self, row: &Row) -> Result<(), Error> {
+        if self.is_whole(row) {
+            return Ok(());
+        }
+        let expected = format!("{} fields ({})", self.columns.len(), self.named());
+        Err(self.wrong(row.line, expected, row.cells.len().to_string()))
+    }
+
+    /// Whether a row has a cell for each column, as far as it needs one.
+    pub(crate) fn is_whole(&self, row: &Row) -> bool {
+        self.keyed || row.cells.len() == self.columns.len()
+    }
+
+    /// What a row has in a column; an error where it lacks the key.
+    pub(crate) fn cell<'a>(&self, row: &'a Row, column: usize) -> Result<&'a Cell, Error> {
+        match row.cells.get(column).unwrap_or(ABSENT) {
+            Cell::Absent => {
+                let expected = format!("the key `{}`", self.columns[column]);
+                Err(self.wrong(row.line, expected, "an object without it"))
+            }
+            cell => Ok(cell),
+        }
+    }
+
+    /// The text that a row has in a column, without what is blank around it.
+    pub(crate) fn text<'a>(&self, row: &'a Row, column: usize) -> Result<&'a str, Error> {
+        match self.cell(row, column)? {
+            Cell::Text(text) => Ok(text.trim()),
+            other => Err(self.wrong(row.line, format!("a text in column `{}`", self.columns[column]), other.kind())),
+        }
+    }
+
     pub(crate) fn wrong(&self, line: usize, expected: impl Into<String>, got: impl Into<String>) -> Error {
-        Error::Line { path: self.path.clone(), line, expected: expected.into(), got: got.into() }
+        let (path, expected, got) = (self.path.clone(), expected.into(), got.into());
+        match self.counts_rows {
+            true => Error::Row { path, row: line, expected, got },
+            false => Error::Line { path, line, expected, got },
+        }
     }
 
     /// Where the first row is, or should be.
     pub(crate) fn first_line(&self) -> usize {
-        self.rows.first().map_or(2, |row| row.line)
+        let first = if self.keyed || self.counts_rows { 1 } else { 2 };
+        self.rows.first().map_or(first, |row| row.line)
     }
 }
 
-/// A file's text; a byte-order mark is taken off.
-pub(crate) fn text(path: &Path) -> Result<String, Error> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Error::Unusable { path: path.into(), message: format!("not UTF-8 at byte {at}; save the file as UTF-8") }
-    })?;
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_string(),
-        None => text,
-    })
+/// What a file is by its name: its ending in small letters, or the one before that of a packed file.
+fn kind(path: &Path) -> String {
+    let inner = unpacked_name(path);
+    Path::new(&inner).extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
+}
+
+/// A file's name as it is after unpacking.
+pub(crate) fn unpacked_name(path: &Path) -> std::ffi::OsString {
+    let name = if is_packed(path) { path.file_stem() } else { path.file_name() };
+    name.unwrap_or_default().to_os_string()
+}
+
+fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(PACKED))
 }

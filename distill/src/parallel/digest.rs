@@ -26,6 +26,7 @@ pub fn of_texts(samples: &Samples) -> u64 {
     for label in samples.labels() {
         match label {
             Label::Class(class) => class.hash(&mut hasher),
+            Label::Set(set) => set.hash(&mut hasher),
             Label::Number(number) => number.to_bits().hash(&mut hasher),
         }
     }

@@ -17,6 +17,7 @@ mod parity;
 mod program;
 mod recipes;
 mod resumed;
+mod several_labels;
 #[path = "../../../datasets/tests/standin/mod.rs"]
 mod standin;
 mod start;

@@ -206,7 +206,7 @@ fn test_sets_are_read_as_glue_has_them() {
         let path = root.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, table).unwrap();
-        Source::Glue { task, folder: Some(root.path().into()) }.load_test(true).unwrap()
+        Source::Glue { task, folder: Some(root.path().into()) }.load_test(true).unwrap().texts
     };
     let pair = |a: &str, b: &str| (a.to_string(), Some(b.to_string()));
     let cola = texts(Task::Cola, "CoLA/test.tsv", "index\tsentence\n0\tBill ran.\n1\tJohn\n");
