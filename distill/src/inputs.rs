@@ -68,6 +68,7 @@ fn of_texts(samples: &Samples) -> String {
         match label {
             Label::Class(class) => hash.update((*class as u64).to_le_bytes()),
             Label::Number(number) => hash.update(number.to_le_bytes()),
+            Label::Set(holds) => holds.iter().for_each(|holds| hash.update([u8::from(*holds)])),
         }
     }
     hex::encode(hash.finalize())
