@@ -31,7 +31,7 @@ fn rows(count: usize, shift: usize) -> Vec<(String, Vec<&'static str>)> {
 /// The same as json lines and as csv with a mark between labels.
 fn files(world: &World) -> [PathBuf; 2] {
     let jsonl: Vec<String> =
-        rows(96, 0).into_iter().map(|(text, labels)| json!({"text": text, "labels": labels}).to_string()).collect();
+        rows(256, 0).into_iter().map(|(text, labels)| json!({"text": text, "labels": labels}).to_string()).collect();
     let csv: Vec<String> =
         rows(24, 1).into_iter().map(|(text, labels)| format!("{text},{}", labels.join("|"))).collect();
     let csv = format!("text,labels\n{}\n", csv.join("\n"));
@@ -63,10 +63,10 @@ fn refusal<T>(result: anyhow::Result<T>) -> String {
 fn any_number_of_labels_is_taught_and_judged() {
     let world = World::new();
     let teacher = world.model("encoder", 2, false);
-    let test = world.write("test.jsonl", "{\"text\":\"a plot\"}\n{\"text\":\"fine and dull\"}\n");
+    let test = world.write("test.jsonl", "{\"text\":\"a plot\"}\n{\"text\":\"a a fine dull\"}\n");
     let test = test.display().to_string();
     let several = ["--problem-type", "multi_label", "--label-delimiter", "|"];
-    let more = ["--num-train-epochs", "10", "--gold-weight", "0.5", "--test-file", &test];
+    let more = ["--num-train-epochs", "8", "--gold-weight", "0.5", "--test-file", &test];
     pipeline::run(&options(&world, &teacher, "out", &[&several[..], &more].concat()), &Launch::alone()).unwrap();
     let out = world.path("out");
     for folder in [out.clone(), out.join("teacher")] {
