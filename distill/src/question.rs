@@ -101,9 +101,9 @@ pub fn problem_type(target: &Target) -> ProblemType {
 /// How a model's answers go with what is asked; where labels are but numbers from 0, the model's names say what they mean.
 fn fit(asked: &Target, given: &Target) -> Fit {
     match (asked.fit(given), asked) {
-        (Fit::Unnamed(_), asked) if are_places(asked) => Fit::Named(given.clone()),
+        (Fit::Unnamed(_), Target::Classes(_)) if are_places(asked) => Fit::Named(given.clone()),
         // a training file need not use all of a model's labels
-        (Fit::Other, Target::Labels(names)) if are_places(asked) && within(names, given) => Fit::Named(given.clone()),
+        (Fit::Unnamed(_) | Fit::Other, Target::Labels(names)) if within(names, given) => Fit::Named(given.clone()),
         (fit, _) => fit,
     }
 }
