@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use core_affinity::CoreId;
 
 /// Address space that a thread takes before it does anything: its stack, and a segment of the allocator.
-const THREAD: u64 = 36 << 20;
+const THREAD: u64 = 24 << 20;
 /// Threads beside those that compute: for links, messages and signals.
 const OTHERS: u64 = 11;
 

@@ -5,6 +5,9 @@ use crate::memory::human;
 
 /// What an allocator reserves beside what it gives out: it aligns large blocks by reserving more, and keeps what was freed.
 const RESERVED: u64 = 4;
+/// Most that the program itself, its libraries and its first threads reserve and do not fill.
+#[cfg(target_os = "linux")]
+const PROGRAM: u64 = 192 << 20;
 /// Stacks of threads and the allocator's own tables.
 const REST: u64 = 64 << 20;
 
@@ -27,13 +30,16 @@ fn judge(left: Option<u64>, name: &str, need: u64, cure: &str) -> anyhow::Result
     Err(coded(MEMORY, format!("not enough memory: {name} needs about {need}, and {limit} leaves {left}; {cure}")))
 }
 
-/// Bytes of address space that this process may still reserve, where there is a limit.
+/// Bytes of address space that this process may still fill, where there is a limit: what an allocator has reserved in advance
+/// is there to be filled.
 #[cfg(target_os = "linux")]
 fn left() -> Option<u64> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
     let sizes = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = sizes.split_whitespace().next()?.parse().ok()?;
-    Some(limit.saturating_sub(pages.saturating_mul(rustix::param::page_size() as u64)))
+    let mut sizes = sizes.split_whitespace().map(str::parse::<u64>);
+    let (reserved, resident) = (sizes.next()?.ok()?, sizes.next()?.ok()?);
+    let bytes = |pages: u64| pages.saturating_mul(rustix::param::page_size() as u64);
+    Some(limit.saturating_sub(bytes(reserved).min(bytes(resident) + PROGRAM)))
 }
 
 /// Other systems have no such limit, or do not hold processes to it.
