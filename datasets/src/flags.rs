@@ -38,7 +38,7 @@ pub struct DataFlags {
     #[arg(long, conflicts_with = "task")]
     pub regression: bool,
     /// What the answers in files of your own are: one class a text, any number of labels a text (a list in their column), or a
-    /// number [default: what the model says, else single_label].
+    /// number [default: single_label, or what a stored model that is judged says].
     #[arg(long, value_name = "TYPE", value_enum, conflicts_with_all = ["task", "regression"])]
     pub problem_type: Option<AnswerType>,
     /// What stands between several labels in one cell, where that is no list.

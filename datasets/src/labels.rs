@@ -29,7 +29,7 @@ pub(crate) fn labels_in(cell: &Cell, delimiter: Option<char>) -> Result<Vec<Stri
     for label in labels {
         match once.contains(&label) {
             // what a row of zeros and ones has, and a list of labels has not
-            true if matches!(whole(&label), Some(0 | 1)) => {
+            true if matches!(whole(&label), Some(0 | 1)) || is_truth(&label) => {
                 return Err("zeros and ones; write the names or numbers of the labels that hold");
             }
             true => {}
@@ -37,6 +37,10 @@ pub(crate) fn labels_in(cell: &Cell, delimiter: Option<char>) -> Result<Vec<Stri
         }
     }
     Ok(once)
+}
+
+fn is_truth(label: &str) -> bool {
+    ["true", "false"].iter().any(|truth| label.eq_ignore_ascii_case(truth))
 }
 
 /// The list that a text is.

@@ -34,14 +34,17 @@ fn at(
     data: &Data,
 ) -> Result<Tensor> {
     let size = (data.train.len(), data.question.target.outputs());
-    let made_from = inputs::of_answers(&teacher.weights, &data.train)?;
+    let made_from = inputs::of_answers(teacher, &data.train)?;
     if let Some(stored) = stored(path, &made_from)
         && stored.dims() == [size.0, size.1]
     {
         return Ok(stored.to_device(tutor.device())?);
     }
     if path.exists() && !options.quiet {
-        eprintln!("note: {} is of another teacher or of other texts; the teacher is asked again", path.display());
+        cli::log(&format!(
+            "note: {} is of another teacher or of other texts; the teacher is asked again",
+            path.display()
+        ));
     }
     let rows = over(options.quiet, "stage 2: asking the teacher", data.train.len(), |step| {
         judge::logits(tutor, &data.train, &|texts| {

@@ -22,6 +22,6 @@ pub fn settle() {
     if let Ok(program) = std::env::current_exe() {
         use std::os::unix::process::CommandExt;
         let error = Command::new(program).args(std::env::args_os().skip(1)).envs(missing).exec();
-        eprintln!("warning: training will be slower: {error}");
+        cli::log(&format!("warning: training will be slower: {error}"));
     }
 }

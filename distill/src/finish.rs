@@ -53,12 +53,12 @@ pub(crate) fn finish(options: &Options, run: &Run, teacher: &Folder, student: &S
     match student.config.refusal() {
         _ if options.no_calibration => {}
         None => write_calibration(&stored, &data.train, options.quiet)?,
-        Some(why) => eprintln!("note: this student cannot be run privately: {why}"),
+        Some(why) => cli::log(&format!("note: this student cannot be run privately: {why}")),
     }
     if !options.quiet {
         let weights = if options.half { "half" } else { "single" };
         let (mine, its) = (mine.words(), taught.words());
-        eprintln!("student: {mine} in {weights} precision; teacher: {its}; written to {}", out.display());
+        cli::log(&format!("student: {mine} in {weights} precision; teacher: {its}; written to {}", out.display()));
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ impl Folder {
     pub fn read_as(role: Role, path: &Path, seed: u64) -> Result<Folder> {
         let config = ::checkpoint::read_config(path)?;
         let Read { weights, drawn, notes } = Weights::read(path, &config, seed)?;
-        notes.iter().for_each(|note| eprintln!("note: {note}"));
+        notes.iter().for_each(|note| cli::log(&format!("note: {note}")));
         let (names, lacks) = (drawn.join(", "), |part: &str| drawn.iter().any(|name| name.contains(part)));
         let missing = match (lacks("pooler."), lacks("classifier.")) {
             (false, false) => return Ok(Folder { path: path.into(), config, weights, has_head: true }),
@@ -73,7 +73,7 @@ impl Folder {
                 bail!(bad_file(path, format!("{missing}; teach it first: distill --teacher {}", path.display())))
             }
         };
-        eprintln!("warning: {}: {missing}; {instead}", path.display());
+        cli::log(&format!("warning: {}: {missing}; {instead}", path.display()));
         Ok(Folder { path: path.into(), config, weights, has_head: false })
     }
 

@@ -68,7 +68,7 @@ pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut S
         run.state.begin();
         if !options.quiet {
             let verdict = if kept { "stays without" } else { "keeps" };
-            eprintln!("layer {layer} {verdict} the division: {metric:.4}, before {before:.4}");
+            cli::log(&format!("layer {layer} {verdict} the division: {metric:.4}, before {before:.4}"));
         }
         if kept {
             *student = tried;

@@ -13,7 +13,7 @@ use crate::{atomic, checkpoint};
 
 /// The file that a run keeps locked while it works.
 const LOCK: &str = ".distill.lock";
-/// What a run can leave before it has a checkpoint; a teacher, which takes long, is not of it.
+/// What a run can leave before it has a checkpoint. A fine-tuned teacher is not counted: it took long to make.
 pub(crate) const BEGINNINGS: [&str; 4] = [LOG, checkpoint::BEST, SHIFTS, ANSWERS];
 
 /// What an output folder holds.

@@ -52,8 +52,8 @@ pub fn changes(before: &Inputs, now: &Inputs) -> String {
 }
 
 /// What a teacher's answers to texts depend on.
-pub fn of_answers(teacher: &Weights, texts: &Samples) -> Result<String> {
-    Ok(format!("{} {}", of_weights(teacher)?, of_texts(texts)))
+pub fn of_answers(teacher: &Folder, texts: &Samples) -> Result<String> {
+    Ok(format!("{} {} {}", of_config(&teacher.config)?, of_weights(&teacher.weights)?, of_texts(texts)))
 }
 
 /// Every text's tokens, segments and answer.

@@ -21,10 +21,10 @@ fn main() -> ExitCode {
             cli::atomic::abandon();
             std::process::exit(INTERRUPTED);
         }
-        eprintln!("stopping after this step; once more to stop at once");
+        cli::log("stopping after this step; once more to stop at once");
     };
     if let Err(error) = ctrlc::set_handler(on_signal) {
-        eprintln!("warning: Ctrl-C will not leave a checkpoint: {error}");
+        cli::log(&format!("warning: Ctrl-C will not leave a checkpoint: {error}"));
     }
     match act(&options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,7 +40,7 @@ fn refused(error: &anyhow::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
     }
-    eprintln!("error: {}", cli::describe(error));
+    cli::log(&format!("error: {}", cli::describe(error)));
     // every code is below 256
     ExitCode::from(exit_code(error) as u8)
 }

@@ -172,7 +172,12 @@ fn take_up(options: &Options, processes: usize, inputs: Inputs) -> Result<(Optio
             return Err(bad_file(&folder.join("trainer_state.json"), format!("{what}; {cure}")));
         }
         if !options.quiet {
-            eprintln!("taking up {} after step {} of {}", folder.display(), state.stage_step, state.stage.name());
+            cli::log(&format!(
+                "taking up {} after step {} of {}",
+                folder.display(),
+                state.stage_step,
+                state.stage.name()
+            ));
         }
         // another folder than the one that the checkpoint lies in may be new
         atomic::make_folder(&out)?;
@@ -225,6 +230,7 @@ fn bring(from: &Path, out: &Path) -> Result<()> {
     if place(from)? == place(out)? {
         return Ok(());
     }
+    give_way(out)?;
     let teacher = from.join(TEACHER);
     let mut names = vec![PathBuf::from(SHIFTS)];
     for (folder, start) in [(from, ""), (teacher.as_path(), TEACHER)] {
@@ -243,9 +249,47 @@ fn bring(from: &Path, out: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes what another run has left beside its checkpoints: a run that is taken up here would take it for its own.
+fn give_way(out: &Path) -> Result<()> {
+    for entry in fs::read_dir(out).into_iter().flatten() {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let removed = match &*name {
+            TEACHER if path.is_dir() => fs::remove_dir_all(&path),
+            SHIFTS | ANSWERS => fs::remove_file(&path),
+            name if name.starts_with(NORMS) => fs::remove_file(&path),
+            _ => continue,
+        };
+        removed.map_err(|error| unwritable("remove", &path, &error.into()))?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_run_left_gives_way_to_what_is_brought() {
+        let root = tempfile::tempdir().unwrap();
+        let (from, out) = (root.path().join("from"), root.path().join("out"));
+        for (folder, names) in
+            [(&from, &["norms-1.safetensors"][..]), (&out, &["norms-1.safetensors", "norms-2.safetensors"])]
+        {
+            fs::create_dir_all(folder.join(TEACHER)).unwrap();
+            names.iter().for_each(|name| fs::write(folder.join(name), folder.to_str().unwrap()).unwrap());
+        }
+        for name in [SHIFTS, ANSWERS, "teacher/config.json", "card.md"] {
+            fs::write(out.join(name), "of another run").unwrap();
+        }
+        bring(&from, &out).unwrap();
+        let left = |name: &str| fs::read_to_string(out.join(name)).ok();
+        assert_eq!(left("norms-1.safetensors"), Some(from.to_str().unwrap().to_string()));
+        assert!(
+            [SHIFTS, ANSWERS, "norms-2.safetensors", "teacher/config.json"].iter().all(|name| left(name).is_none())
+        );
+        assert!(left("card.md").is_some());
+    }
 
     /// What [`check`] says about a teacher, an output and data under `root`.
     fn verdict(root: &Path, [teacher, out, data]: [&str; 3], more: &[&str]) -> Result<(), String> {

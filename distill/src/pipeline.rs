@@ -146,7 +146,7 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
     let test = match options.trainer.predicts() {
         true => {
             let loaded = question.source.load_test(options.quiet)?;
-            loaded.notes.iter().for_each(|note| eprintln!("{note}"));
+            loaded.notes.iter().for_each(|note| cli::log(note));
             let (texts, empty) = (&loaded.texts, Empty::of(&question.source));
             let encode = |step: &dyn Fn(usize)| Samples::unlabelled(texts, &tokenizer, options.length, empty, step);
             Some(fitting(options, "to answer", texts.len(), &tokenizer, &models, encode)?)
@@ -169,9 +169,9 @@ fn encode(
     let mut loaded = load(&question.source, split, &question.target)?;
     loaded.examples.truncate(limit.unwrap_or(usize::MAX));
     let part = if split == Split::Train { "to learn from" } else { "to judge by" };
-    loaded.notes.iter().for_each(|note| eprintln!("{note}"));
+    loaded.notes.iter().for_each(|note| cli::log(note));
     if loaded.skipped > 0 {
-        eprintln!("warning: {} broken rows of the texts {part} are left out", loaded.skipped);
+        cli::log(&format!("warning: {} broken rows of the texts {part} are left out", loaded.skipped));
     }
     let empty = Empty::of(&question.source);
     let encode = |step: &dyn Fn(usize)| Samples::encode(&loaded.examples, tokenizer, options.length, empty, step);
@@ -192,7 +192,7 @@ fn fitting(
         over(options.quiet, &name, texts, |step| encode(step)).with_context(|| format!("of the texts {part}"))?;
     if samples.truncated() > 0 {
         let (cut, most) = (samples.truncated(), tokenizer.max_length());
-        eprintln!("warning: {cut} of {} texts {part} are cut to {most} tokens", samples.len());
+        cli::log(&format!("warning: {cut} of {} texts {part} are cut to {most} tokens", samples.len()));
     }
     for model in models {
         let (largest, segments) = (samples.largest_segment(), model.config.type_vocab_size);
@@ -271,7 +271,7 @@ fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) ->
             })
         })?;
         let metrics = judged.metrics;
-        eprintln!("teacher: {}, written to {}", metrics.words(), teacher.path.display());
+        cli::log(&format!("teacher: {}, written to {}", metrics.words(), teacher.path.display()));
     }
     Ok(teacher)
 }

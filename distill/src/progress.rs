@@ -32,7 +32,7 @@ impl Progress {
     /// Prints a line above the bar.
     pub fn say(&self, line: &str) {
         if !self.quiet {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| cli::log(line));
         }
     }
 

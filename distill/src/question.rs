@@ -33,22 +33,22 @@ impl Question {
         if let (Some(Target::Classes(names) | Target::Labels(names)), true) =
             (&kept, teacher.has_head && are_places(&asked))
         {
-            eprintln!(
+            cli::log(&format!(
                 "warning: the labels 0 to {} are taken as the classes {} of {}, which is not fine-tuned; where they mean \
                  something else, give the labels names of their own",
                 names.len() - 1,
                 names.join(", "),
                 teacher.path.display()
-            );
+            ));
         }
         if kept.is_none() && teacher.has_head {
-            eprintln!(
+            cli::log(&format!(
                 "note: the head of {} ({}) does not answer {} ({}): a new one is drawn and the teacher is fine-tuned",
                 teacher.path.display(),
                 teacher.names().join(", "),
                 source.name(),
                 if asked == Target::Number { "a number".into() } else { asked.names().join(", ") }
-            );
+            ));
         }
         let keeps = kept.is_some();
         let target = kept.unwrap_or(asked);
@@ -74,11 +74,11 @@ impl Question {
             Fit::Other => false,
         });
         if start.has_head && !keeps {
-            eprintln!(
+            cli::log(&format!(
                 "note: the head of {} ({}) does not answer as the teacher's does: pooler and head are the teacher's",
                 start.path.display(),
                 start.names().join(", ")
-            );
+            ));
         }
         start.answering(&self.target, keeps, seed)
     }
@@ -134,13 +134,13 @@ fn same_order(a: &Target, b: &Target) -> bool {
 }
 
 fn warn_of_order(model: &Folder, source: &Source, target: &Target) {
-    eprintln!(
+    cli::log(&format!(
         "warning: {} calls its classes {}, not as {} does; they are taken in the order {}",
         model.path.display(),
         model.names().join(", "),
         source.name(),
         target.names().join(", ")
-    );
+    ));
 }
 
 #[cfg(test)]

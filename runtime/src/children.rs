@@ -36,6 +36,9 @@ type Messages = Arc<Mutex<Vec<(Role, String)>>>;
 /// How a role's last words begin: they are told with the reason of the whole run, not as they come.
 const LAST_WORDS: &str = "error: ";
 
+/// What a program says before an allocation that failed aborts it.
+const STARVED: &str = "memory allocation of ";
+
 /// Children of one deployment. They are killed when this goes, if they did not end before.
 pub(crate) struct Children {
     program: PathBuf,
@@ -164,8 +167,14 @@ impl Children {
             }
         }
         let role = started[first].role;
-        let why = self.last_words(role).unwrap_or_else(|| cli::describe(&error));
-        coded(code_of(status), format!("{role} ended early ({}): {why}", describe(status)))
+        let starved =
+            aborted(status) && lock(&self.messages).iter().any(|(by, line)| *by == role && line.contains(STARVED));
+        let code = if starved { MEMORY } else { code_of(status) };
+        let why = self.last_words(role).unwrap_or_else(|| match starved {
+            true => "the system refused it memory; give it more, or shorter texts".into(),
+            false => cli::describe(&error),
+        });
+        coded(code, format!("{role} ended early ({}): {why}", describe(status)))
     }
 
     /// The reason that a role gave for its end.
@@ -233,8 +242,6 @@ fn kill(started: &mut [Started]) {
 /// This program's exit code for a role's end: the role's own where it ended for a reason of its own.
 fn code_of(status: ExitStatus) -> i32 {
     match status.code() {
-        // an allocation that failed ends a program so
-        None if aborted(status) => MEMORY,
         // killed, stopped by somebody, or gone without being asked to
         None | Some(0 | INTERRUPTED) => LOST,
         Some(code @ OTHER..=TAKEN) => code,
@@ -257,7 +264,6 @@ fn aborted(_: ExitStatus) -> bool {
 fn describe(status: ExitStatus) -> String {
     match status.code() {
         Some(code) => format!("exit code {code}"),
-        None if aborted(status) => format!("{status}: it was refused memory"),
         None => status.to_string(),
     }
 }

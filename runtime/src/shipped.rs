@@ -40,7 +40,12 @@ pub fn choose(source: &Source) -> Result<Chosen> {
         None => shipped()?,
     };
     let bundle = converted(&student, source)?;
-    let lock = cache::in_use(&bundle);
+    let mut lock = cache::in_use(&bundle);
+    // it may have been pruned before it was locked
+    if !bundle.is_dir() {
+        converted(&student, source)?;
+        lock = cache::in_use(&bundle);
+    }
     Ok(Chosen { bundle, student: Some(student), lock })
 }
 

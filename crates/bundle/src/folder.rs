@@ -106,6 +106,10 @@ pub fn remove(folder: &Path) -> Result<bool, BundleError> {
         Err(TryLockError::WouldBlock) => return Ok(false),
         Err(TryLockError::Error(source)) => return Err(BundleError::Write { path: folder.to_path_buf(), source }),
     }
+    // another process may have put a new bundle here since it was opened
+    if !is_at(&lock, folder) {
+        return Ok(false);
+    }
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let hidden = match left_over(&name) {
         Some(_) => folder.to_path_buf(),
@@ -116,6 +120,19 @@ pub fn remove(folder: &Path) -> Result<bool, BundleError> {
     }
     fs::remove_dir_all(&hidden).map_err(BundleError::write(&hidden))?;
     Ok(true)
+}
+
+#[cfg(unix)]
+fn is_at(open: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((open.metadata(), fs::metadata(path)), (Ok(open), Ok(there)) if place(&open) == place(&there))
+}
+
+/// Elsewhere nobody renames a folder that is open.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
 }
 
 /// Removes what killed processes left beside `target`: nobody else would. Where that fails, writing will say more.

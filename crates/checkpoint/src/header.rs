@@ -14,8 +14,8 @@ use crate::files::{INDEX, Shard, shards};
 
 /// How the file of a large model begins where git left it out.
 const POINTER: &[u8] = b"version https://git-lfs";
-/// The longest header, as the crate `safetensors` has it.
-const LONGEST: u64 = 100_000_000;
+/// The longest header: a hundred thousand tensors have a shorter one, and it is unpacked in memory.
+const LONGEST: u64 = 16_000_000;
 
 /// What a file of weights says of its tensors.
 #[derive(Debug)]

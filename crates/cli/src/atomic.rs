@@ -50,9 +50,10 @@ fn temporary(path: &Path, name: &OsStr) -> Result<(PathBuf, Option<File>)> {
     if !cfg!(unix) {
         return Ok((usual, None));
     }
-    match hold(&usual)? {
-        Some(file) => Ok((usual, Some(file))),
-        None => Ok((of(&format!(".{}.tmp", std::process::id())), None)),
+    match hold(&usual) {
+        Ok(Some(file)) => Ok((usual, Some(file))),
+        // where it cannot be opened at all, writing will say why
+        Ok(None) | Err(_) => Ok((of(&format!(".{}.tmp", std::process::id())), None)),
     }
 }
 

@@ -3,6 +3,7 @@
 mod address;
 pub mod atomic;
 pub mod exit;
+mod groups;
 mod lock;
 pub mod memory;
 mod output;

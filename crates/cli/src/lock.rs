@@ -39,13 +39,19 @@ pub(crate) fn hold(path: &Path) -> io::Result<Option<File>> {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => return Ok(None),
             // a file system without locks: it cannot be told whether somebody else is there
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(Some(file)),
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(Some(file)),
             Err(TryLockError::Error(error)) => return Err(error),
             Ok(()) if is_at(&file, path) => return Ok(Some(file)),
             // its last holder has removed or renamed it
             Ok(()) => {}
         }
     }
+}
+
+/// Whether a file system cannot lock: it says so, or as a network's it lacks the server for it (ENOLCK).
+fn has_no_locks(error: &io::Error) -> bool {
+    const ENOLCK: i32 = 37;
+    error.kind() == io::ErrorKind::Unsupported || (cfg!(target_os = "linux") && error.raw_os_error() == Some(ENOLCK))
 }
 
 #[cfg(unix)]

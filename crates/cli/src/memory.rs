@@ -5,8 +5,8 @@ use std::fmt::Write;
 use clap::Args;
 use sysinfo::System;
 
-use crate::address;
 use crate::exit::{MEMORY, coded};
+use crate::{address, groups};
 
 /// The flag that says how much memory may be used.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,14 +65,12 @@ pub fn with_margin(bytes: u64) -> u64 {
     bytes.saturating_add(bytes / 8)
 }
 
-/// Bytes that a new process could use: of the machine, or of the control group that a container shows as its root.
+/// Bytes that a new process could use: of the machine, or of the control groups that it is in.
 fn available() -> Option<u64> {
     let mut system = System::new();
     system.refresh_memory();
     let machine = Some(system.available_memory()).filter(|bytes| *bytes > 0);
-    // files that the system keeps in memory count as the group's, but give way: only what processes hold does not
-    let group = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
-    match (machine, group) {
+    match (machine, groups::left()) {
         (Some(machine), Some(group)) => Some(machine.min(group)),
         (one, other) => one.or(other),
     }

@@ -36,6 +36,8 @@ impl<W: Write> Write for Output<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes).map_err(|error| self.fault(error))?;
         self.pending |= written > 0;
+        // standard output hands whole lines on at once
+        self.delivered |= bytes[..written].contains(&b'\n');
         Ok(written)
     }
 

@@ -77,7 +77,7 @@ pub(super) fn shards(index: &Path, names: &BTreeSet<String>) -> Result<BTreeSet<
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let index: Index = serde_json::from_slice(text).map_err(|_| missing(format!("usable {INDEX}"), cure))?;
     let shards: BTreeSet<String> = index.weight_map.into_values().collect();
-    match shards.iter().find(|name| !is_safe(name) || !names.contains(*name)) {
+    match shards.iter().find(|name| !is_safe(name) || name.contains('/') || !names.contains(*name)) {
         Some(name) => Err(missing(format!("{name}, which its {INDEX} names"), cure)),
         None => Ok(shards),
     }

@@ -41,7 +41,7 @@ pub(super) fn fetch(hub: &Hub, repo: &Repo<'_>, cache: &Cache, commit: &str, nam
 /// The first bytes of a file of weights, which hold most headers whole.
 const FIRST: u64 = 1 << 16;
 /// A longer header is none.
-const LONGEST: u64 = 100_000_000;
+const LONGEST: u64 = 16_000_000;
 
 /// The text of the header of a safetensors file, without the rest of the file. Nothing where that cannot be had.
 pub(super) fn header(snapshot: &Snapshot<'_>, name: &str) -> Option<Vec<u8>> {

@@ -25,6 +25,8 @@ const BEGINNINGS: [(&[u8], &str, &str); 13] = [
     (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file itself: git lfs pull"),
 ];
 const GZIP: &[u8] = b"\x1f\x8b";
+/// The longest text that is unpacked in memory.
+const MOST_UNPACKED: u64 = 1 << 32;
 /// Bytes in which a zero is looked for: no text has one.
 const LOOKED_AT: usize = 4096;
 
@@ -37,8 +39,11 @@ pub(crate) fn text(path: &Path) -> Result<String, Error> {
             return Err(unusable("no gzip file; take .gz off its name, or fetch it again".into()));
         }
         let mut unpacked = Vec::new();
-        let read = MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked);
+        let read = MultiGzDecoder::new(bytes.as_slice()).take(MOST_UNPACKED + 1).read_to_end(&mut unpacked);
         read.map_err(|_| unusable("a gzip file that is cut off or broken; fetch or write it again".into()))?;
+        if unpacked.len() as u64 > MOST_UNPACKED {
+            return Err(unusable("a gzip file of more than 4 GB; unpack it, or give a part of it".into()));
+        }
         bytes = unpacked;
     }
     if let Some((what, cure)) = look(&bytes) {

@@ -79,8 +79,9 @@ pub(super) fn hold(
     }
     let is_bare = inner.get_post_processor().is_none() && matches!(inner.get_model(), ModelWrapper::WordPiece(_));
     // the same tokens, and only the segments are not for this model
-    let is_marked =
-        !has_segments && before.one == [first, last] && before.two.ends_with(&[last]) && before.two.len() <= 4;
+    let is_marked = !has_segments
+        && before.one == [first, last]
+        && [&[first, last, last][..], &[first, last, last, last]].contains(&&before.two[..]);
     if is_bare || is_marked {
         let ends = if before.two.len() == 4 { 2 } else { 1 };
         let made = template((&cls, first), (&sep, last), ends, has_segments);
