@@ -8,9 +8,10 @@ use convert::{Options, exit_code, run};
 fn main() {
     let options = match Options::from_args(std::env::args_os()) {
         Ok(options) => options,
-        Err(error) => error.exit(),
+        Err(error) => exit(cli::usage(&error)),
     };
-    if let Err(error) = run(&options, &mut cli::Output::new(stdout())) {
+    let done = cli::check_threads().and_then(|()| run(&options, &mut cli::Output::new(stdout())));
+    if let Err(error) = done {
         if cli::reader_left(&error) {
             return;
         }

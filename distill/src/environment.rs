@@ -11,10 +11,15 @@ const VARIABLES: [(&str, &str); 4] = [
     ("MALLOC_TOP_PAD_", "268435456"),
 ];
 
+/// Below so much address space the allocator keeps its own ways: ours reserve in steps of 256 MB.
+const ROOMY: u64 = 8 << 30;
+
 /// Starts the program anew in the same process with the variables that are missing, for both libraries read them at
 /// their start. Where that fails, training is only slower.
 pub fn settle() {
-    let missing: Vec<_> = VARIABLES.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).collect();
+    let is_tight = cli::address_space().is_some_and(|left| left < ROOMY);
+    let wanted = if is_tight { &VARIABLES[..1] } else { &VARIABLES[..] };
+    let missing: Vec<_> = wanted.iter().copied().filter(|(name, _)| std::env::var_os(name).is_none()).collect();
     if missing.is_empty() {
         return;
     }

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     if let Err(error) = ctrlc::set_handler(on_signal) {
         cli::log(&format!("warning: Ctrl-C will not leave a checkpoint: {error}"));
     }
-    match act(&options) {
+    match cli::check_threads().and_then(|()| act(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if cli::reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => refused(&error),
@@ -36,9 +36,7 @@ fn main() -> ExitCode {
 /// Says what is wrong; of the command line, as clap says it.
 fn refused(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
-        // Nothing can be done about a closed terminal.
-        let _ = error.print();
-        return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        return ExitCode::from(cli::usage(error) as u8);
     }
     cli::log(&format!("error: {}", cli::describe(error)));
     // every code is below 256

@@ -22,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let options = match Options::from_args(std::env::args_os()) {
         Ok(options) => options,
-        Err(error) => error.exit(),
+        Err(error) => exit(cli::usage(&error)),
     };
     if let Err(error) = run(&options.command) {
         runtime::cache::give_way();

@@ -77,6 +77,18 @@ fn an_answer_that_nobody_gets_is_an_error_and_one_that_was_enough_is_none() {
 }
 
 #[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let place = Place::without_calibration();
+    for program in ["runtime", "convert", "distill"] {
+        let mut help = command(program, place.root.path());
+        let full =
+            help.arg("--help").stdout(File::create("/dev/full").unwrap()).stderr(Stdio::piped()).spawn().unwrap();
+        let done = full.wait_with_output().unwrap();
+        assert_eq!(done.status.code(), Some(UNWRITABLE), "{program}: {}", errors(&done));
+    }
+}
+
+#[test]
 fn a_roles_own_error_is_said_once() {
     let place = place();
     let path = place.bundle().join("party1/weights.safetensors");
@@ -110,8 +122,14 @@ fn a_limit_on_address_space_is_an_error_of_memory() {
             }
             output(&mut limited)
         };
-        let done = limited("runtime", &["infer", "--bundle", "bundle", "--text", "a fine film"]);
-        assert_eq!(done.status.code(), Some(MEMORY), "{kilobytes}: {}", errors(&done));
-        assert!(errors(&done).contains("(ulimit -v)"), "{}", errors(&done));
+        for (program, args) in [
+            ("runtime", &["infer", "--bundle", "bundle", "--text", "a fine film"][..]),
+            ("convert", &["student", "-o", "new"]),
+            ("distill", &["--teacher", "student", "--task", "sst2", "--data-dir", "glue", "--output-dir", "out"]),
+        ] {
+            let done = limited(program, args);
+            assert_eq!(done.status.code(), Some(MEMORY), "{program} {kilobytes}: {}", errors(&done));
+            assert!(errors(&done).contains("(ulimit -v)"), "{}", errors(&done));
+        }
     }
 }

@@ -8,10 +8,20 @@ const RESERVED: u64 = 4;
 /// Most that the program itself, its libraries and its first threads reserve and do not fill.
 #[cfg(target_os = "linux")]
 const PROGRAM: u64 = 192 << 20;
+/// Least that a program fills before it has read anything.
+const PROGRAM_WORKS: u64 = 64 << 20;
+/// A thread's stack, and what the system's allocator fills of a heap of its own.
+const THREAD: u64 = 8 << 20;
 /// Stacks of threads and the allocator's own tables.
 const REST: u64 = 64 << 20;
 
-/// Refuses to begin where so little address space is left that threads could not be started.
+/// Refuses to begin where so little address space is left that threads could not be started, one for each core.
+pub fn check_threads() -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    check_start(PROGRAM_WORKS + cores as u64 * THREAD)
+}
+
+/// The same where it is known what threads take.
 pub fn check_start(least: u64) -> anyhow::Result<()> {
     judge(left(), "this program", least, "")
 }
@@ -33,7 +43,7 @@ fn judge(left: Option<u64>, name: &str, need: u64, cure: &str) -> anyhow::Result
 /// Bytes of address space that this process may still fill, where there is a limit: what an allocator has reserved in advance
 /// is there to be filled.
 #[cfg(target_os = "linux")]
-fn left() -> Option<u64> {
+pub fn left() -> Option<u64> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
     let sizes = std::fs::read_to_string("/proc/self/statm").ok()?;
     let mut sizes = sizes.split_whitespace().map(str::parse::<u64>);
@@ -44,7 +54,7 @@ fn left() -> Option<u64> {
 
 /// Other systems have no such limit, or do not hold processes to it.
 #[cfg(not(target_os = "linux"))]
-fn left() -> Option<u64> {
+pub fn left() -> Option<u64> {
     None
 }
 

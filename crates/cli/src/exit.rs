@@ -56,6 +56,18 @@ pub fn reader_left(error: &anyhow::Error) -> bool {
     error.chain().any(inside)
 }
 
+/// Prints what clap has to say, help among it, and gives the code to end with. Help that could not be written is an error; a
+/// reader that went away in the midst of it is none.
+pub fn usage(error: &clap::Error) -> i32 {
+    match error.print() {
+        Err(fault) if !error.use_stderr() && fault.kind() != io::ErrorKind::BrokenPipe => {
+            crate::log(&format!("error: standard output cannot be written ({fault}); send it to a place with room"));
+            UNWRITABLE
+        }
+        _ => error.exit_code(),
+    }
+}
+
 /// The code that an error carries; a writer can only fail with an error of input and output, which carries it inside.
 pub fn code_in(error: &(dyn Error + 'static)) -> Option<i32> {
     let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

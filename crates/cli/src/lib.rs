@@ -11,8 +11,8 @@ mod progress;
 mod resolve;
 mod spelling;
 
-pub use address::check_start;
-pub use exit::{Coded, coded, describe, reader_left};
+pub use address::{check_start, check_threads, left as address_space};
+pub use exit::{Coded, coded, describe, reader_left, usage};
 pub use lock::Lock;
 pub use output::Output;
 pub use progress::{bar, bytes, log, spinner};
