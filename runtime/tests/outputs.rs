@@ -128,8 +128,15 @@ fn a_limit_on_address_space_is_an_error_of_memory() {
             ("distill", &["--teacher", "student", "--task", "sst2", "--data-dir", "glue", "--output-dir", "out"]),
         ] {
             let done = limited(program, args);
-            assert_eq!(done.status.code(), Some(MEMORY), "{program} {kilobytes}: {}", errors(&done));
-            assert!(errors(&done).contains("(ulimit -v)"), "{}", errors(&done));
+            // a small model may fit; what does not is said before it is tried
+            let code = done.status.code();
+            assert!(
+                code == Some(MEMORY) || (program != "runtime" && code == Some(0)),
+                "{program} {kilobytes}: {code:?} {}",
+                errors(&done)
+            );
+            assert_eq!(errors(&done).contains("(ulimit -v)"), code == Some(MEMORY), "{}", errors(&done));
+            fs::remove_dir_all(place.root.path().join("new")).ok();
         }
     }
 }
