@@ -138,6 +138,8 @@ mod tests {
             ("['a' 'b']", None, "no list"),
             ("['a", None, "no list"),
             ("[[1]]", None, "no list"),
+            ("[true, false, false]", None, "zeros and ones"),
+            ("[True, True, False]", None, "zeros and ones"),
             ("[null]", None, "no list"),
             ("a||b", Some('|'), "empty"),
             ("[\"\"]", None, "empty"),

@@ -50,6 +50,11 @@ pub use unusual::unusual_texts;
 
 use std::path::PathBuf;
 
+/// Files beside a `tokenizer.json` by which transformers may read it as another tokenizer than it says.
+pub const BESIDE_TOKENIZER: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+/// The words of BERT's tokenizers from the time before `tokenizer.json`, one a line.
+pub const VOCABULARY: &str = "vocab.txt";
+
 /// The files of a task's part, from the hub or its cache.
 #[cfg(feature = "hub")]
 fn hub_files(task: Task, split: Split, quiet: bool) -> Result<Vec<PathBuf>, Error> {

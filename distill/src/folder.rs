@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use candle_core::Device;
-use datasets::{Target, Tokenizer};
+use datasets::{BESIDE_TOKENIZER, Target, Tokenizer, VOCABULARY};
 use model::{Config, ProblemType};
 
 use crate::atomic;
@@ -13,7 +13,8 @@ use crate::faults::bad_file;
 use crate::question::problem_type;
 use crate::weights::{Read, Weights};
 
-const TOKENIZER: &str = "tokenizer.json";
+/// The file with the tokenizer.
+pub const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// The file with the configuration.
 pub const CONFIG: &str = "config.json";
@@ -21,8 +22,6 @@ pub const CONFIG: &str = "config.json";
 pub const WEIGHTS: &str = "model.safetensors";
 /// What tools take a BERT's tokenizer to be.
 const USUAL_CLASS: &str = "BertTokenizer";
-/// Other files of a tokenizer, which go along where they are.
-const BESIDE: [&str; 4] = [TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 
 /// What a model is read for, which decides what becomes of a missing pooler or head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +129,8 @@ pub fn write(out: &Path, config: &Config, weights: &Weights, tokenizer: &Path, h
     let read = |path: &Path| fs::read(path).map_err(|e| bad_file(path, e));
     let read_as = Tokenizer::load(tokenizer, config.max_position_embeddings)?;
     atomic::write(&out.join(TOKENIZER), &read_as.to_json()?)?;
-    for name in BESIDE {
+    // other files of a tokenizer go along where they are
+    for name in BESIDE_TOKENIZER.into_iter().chain([VOCABULARY]) {
         let path = tokenizer.join(name);
         if path.is_file() {
             atomic::write(&out.join(name), &read(&path)?)?;

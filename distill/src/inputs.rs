@@ -4,21 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use candle_core::Device;
-use datasets::Label;
+use datasets::{BESIDE_TOKENIZER, Label, VOCABULARY};
 use model::Config;
 use sha2::{Digest, Sha256};
 
-use crate::folder::Folder;
+use crate::folder::{Folder, TOKENIZER};
 use crate::pipeline::Data;
 use crate::samples::Samples;
 use crate::weights::Weights;
 
 /// Digests by the name of what they are of.
 pub type Inputs = BTreeMap<String, String>;
-
-/// The files of a tokenizer.
-const TOKENIZER: [&str; 5] =
-    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 
 /// Digests of everything that a run is begun with beside its options.
 pub fn of(teacher: &Folder, start: Option<&Folder>, data: &Data) -> Result<Inputs> {
@@ -92,7 +88,7 @@ fn of_config(config: &Config) -> Result<String> {
 
 fn of_tokenizer(folder: &Folder) -> String {
     let mut hash = Sha256::new();
-    for name in TOKENIZER {
+    for name in [TOKENIZER].into_iter().chain(BESIDE_TOKENIZER).chain([VOCABULARY]) {
         // what cannot be read was refused, or is not there
         let bytes = std::fs::read(folder.path.join(name)).unwrap_or_default();
         hash.update((bytes.len() as u64).to_le_bytes());

@@ -125,7 +125,7 @@ fn within(numbers: &[String], given: &Target) -> bool {
 
 /// Whether a model's classes have the names that transformers gives to those that nobody named.
 fn is_unnamed(model: &Folder) -> bool {
-    model.names().iter().enumerate().all(|(i, name)| *name == format!("LABEL_{i}"))
+    model.names().iter().enumerate().all(|(i, name)| *name == model::unnamed(i))
 }
 
 fn same_order(a: &Target, b: &Target) -> bool {

@@ -8,6 +8,7 @@ use bundle::Embedding;
 use cli::coded;
 use cli::exit::BAD_INPUT;
 use convert::Student;
+use datasets::BESIDE_TOKENIZER;
 use sha2::{Digest, Sha256};
 
 use crate::cache;
@@ -105,8 +106,7 @@ fn fingerprint(folder: &Path) -> Result<String> {
         add(folder.join(name))?;
     }
     // by these the tokenizer may be another than tokenizer.json says
-    let beside = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
-    beside.map(|name| folder.join(name)).into_iter().filter(|path| path.is_file()).try_for_each(&mut add)?;
+    BESIDE_TOKENIZER.map(|name| folder.join(name)).into_iter().filter(|path| path.is_file()).try_for_each(&mut add)?;
     checkpoint::weight_files(folder)?.into_iter().try_for_each(add)?;
     Ok(hex::encode(&hash.finalize()[..12]))
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use model::{Config, ConfigError};
+use model::{Config, ConfigError, MOST_LABELS, unnamed};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,9 +11,6 @@ use crate::error::Error;
 use crate::family::Family;
 use crate::header::{Header, headers};
 use crate::plan::rows_of_head;
-
-/// More labels than that no head has.
-const MOST_LABELS: usize = 1 << 16;
 
 /// Reads `config.json`. The configuration of a RoBERTa comes out as that of the BERT that computes the same. Where it says
 /// nothing about labels, the head does, if there is one: it has a row for each.
@@ -56,7 +53,7 @@ impl Said {
     /// Names the labels by the head's rows, as transformers names those that have no names.
     pub(crate) fn count_labels(&mut self, headers: &[Header]) {
         let rows = rows_of_head(self.family, &self.config, headers).filter(|rows| (1..=MOST_LABELS).contains(rows));
-        let names = (0..rows.unwrap_or_default()).map(|number| (number, format!("LABEL_{number}")));
+        let names = (0..rows.unwrap_or_default()).map(|number| (number, unnamed(number)));
         self.config.name_labels(names.collect());
     }
 }

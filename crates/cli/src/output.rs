@@ -75,6 +75,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_what_it_wanted_may_go_and_nobody_else() {
+        // lines that are flushed together have left one by one
+        let mut out = Output::new(Pipe(4, io::ErrorKind::BrokenPipe));
+        let error = (0..9).try_for_each(|line| writeln!(out, "{line}")).unwrap_err();
+        assert!(reader_left(&error.into()));
         // a line is two writes: its number and its end
         assert!(reader_left(&fault(Pipe(2, io::ErrorKind::BrokenPipe))));
         for (taken, kind) in [

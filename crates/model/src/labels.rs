@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::config::ConfigError;
 
 /// The most labels: each is a row of the head.
-const MOST: u64 = 1 << 16;
+pub const MOST_LABELS: usize = 1 << 16;
 
 /// The names by class number, taken out of a configuration with everything else that is said about labels. No names where it
 /// says none. What is taken otherwise than it stands is noted.
@@ -33,7 +33,7 @@ pub(crate) fn take(
 }
 
 /// What transformers calls a class that nobody named.
-pub(crate) fn unnamed(number: usize) -> String {
+pub fn unnamed(number: usize) -> String {
     format!("LABEL_{number}")
 }
 
@@ -71,11 +71,12 @@ fn names(said: Option<Value>) -> Result<BTreeMap<usize, String>, ConfigError> {
 fn count(said: Option<Value>) -> Result<Option<usize>, ConfigError> {
     let said = said.filter(|value| !value.is_null());
     let Some(value) = said else { return Ok(None) };
-    let number = value.as_u64().filter(|number| (1..=MOST).contains(number)).and_then(|n| usize::try_from(n).ok());
+    let number =
+        value.as_u64().filter(|number| (1..=MOST_LABELS as u64).contains(number)).and_then(|n| usize::try_from(n).ok());
     number.map(Some).ok_or_else(|| ConfigError::Unsupported {
         key: "num_labels",
         got: short(&value),
-        expected: format!("a whole number from 1 to {MOST}, without point or quotes"),
+        expected: format!("a whole number from 1 to {MOST_LABELS}, without point or quotes"),
     })
 }
 

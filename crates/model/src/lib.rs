@@ -57,6 +57,7 @@ pub use fixed::{
 pub use float::{Float, FloatTrace, Observer};
 pub use fold::{FoldError, Folded, Matrix, Tensors, fold};
 pub use functions::{Functions, Operation};
+pub use labels::{MOST_LABELS, unnamed};
 pub use plan::{Cost, Demand, OPENING_FRAME, Plan, opening_frames};
 pub use ranges::check as check_ranges;
 pub use sample::{Sample, SampleError, embed, one_hot};

@@ -7,14 +7,12 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::is_safe;
-use crate::{Split, Task};
+use crate::{BESIDE_TOKENIZER, Split, Task, VOCABULARY};
 
 /// The weights in one file.
 const WEIGHTS: &str = "model.safetensors";
 /// The list of the files that hold the weights.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
-/// Files that a tokenizer may need; none of them must be there.
-const OPTIONAL: [&str; 4] = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 /// Weights in formats that we do not read, by their beginnings.
 const OTHERS: [&str; 6] =
     ["pytorch_model", "tf_model.h5", "flax_model.msgpack", "model.ckpt", "bert_model.ckpt", "rust_model.ot"];
@@ -60,7 +58,8 @@ pub(super) fn model(names: &BTreeSet<String>) -> Result<Vec<String>, Missing> {
     let tokenizer =
         tokenizer.ok_or_else(|| missing("tokenizer.json or vocab.txt", "give a model with BERT's own tokenizer"))?;
     let mut files: Vec<String> = vec!["config.json".into(), tokenizer.into()];
-    let also = OPTIONAL.into_iter().filter(|name| names.contains(*name) && *name != tokenizer);
+    let also =
+        BESIDE_TOKENIZER.into_iter().chain([VOCABULARY]).filter(|name| names.contains(*name) && *name != tokenizer);
     files.extend(also.map(str::to_string));
     files.push(weights.into());
     Ok(files)
