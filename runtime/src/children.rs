@@ -162,7 +162,9 @@ impl Children {
                 let _ = relay.join();
             }
             let role = one.role;
-            if let (true, Some(words)) = (at != first, self.last_words(role)) {
+            // where a signal is ending this process it killed them, and there is nothing to explain
+            let told = at != first && !crate::cache::ending();
+            if let (true, Some(words)) = (told, self.last_words(role)) {
                 crate::log(&format!("[{role}] {LAST_WORDS}{words} ({})", describe(own)));
             }
         }
