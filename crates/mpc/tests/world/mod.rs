@@ -82,6 +82,14 @@ impl Network {
         })
     }
 
+    /// Rows, columns and whether there is a bias, of all weights of a spec's network.
+    pub fn shapes(spec: &Spec) -> Vec<(Weight, usize, usize, bool)> {
+        let shape = &spec.shape;
+        let config = config(shape.layers, shape.width, shape.heads, shape.inner, shape.positions);
+        let folded = fold(shape, &synthetic(&config, 0)).unwrap();
+        folded.matrices().map(|(w, m)| (w, m.weight.nrows(), m.weight.ncols(), m.bias.is_some())).collect()
+    }
+
     pub fn float(&self, batch: &[Sample]) -> Vec<f64> {
         let (texts, ids, segments) = self.batch(batch);
         Float::new(&self.folded, ()).logits(&texts, &ids, &segments).unwrap().iter().map(|v| f64::from(*v)).collect()

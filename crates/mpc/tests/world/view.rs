@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use model::{Demand, Plan};
 use mpc::Purpose;
 use net::Frame;
+use net::testing::Recording;
 use ring64::{low_bits, packed_len, unpack};
 
 use super::chosen::{Drawn, Words};
@@ -42,6 +43,13 @@ pub fn opened(plan: &Plan, sent: &[Frame], received: &[Frame]) -> BTreeMap<u64, 
         words.get_mut(&number).unwrap().iter_mut().zip(halves).for_each(|(w, h)| *w = w.wrapping_add(h) & mask);
     }
     words
+}
+
+/// Number of the first opening, its elements, and its first word as it came.
+pub fn first_opened(plan: &Plan, opened: &Recording) -> (u64, usize, u64) {
+    let demand = plan.demands.iter().position(|d| opening(d).is_some()).unwrap() as u64;
+    let words = &self::opened(plan, &opened.sent(), &opened.received())[&demand];
+    (demand, words.len(), words[0])
 }
 
 /// What the dealer sent: carries of masks under [`Purpose::Mask`], corrections under the others.
