@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use model::{InputKind, Spec, Weight};
+use model::{Bert, InputKind, Parameter, Spec, Weight};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -90,42 +90,10 @@ impl fmt::Display for Role {
     }
 }
 
-/// A weight that the parties hold, and its shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
-    /// Which.
-    pub weight: Weight,
-    /// Rows: inputs.
-    pub rows: usize,
-    /// Columns: outputs.
-    pub cols: usize,
-    /// Whether a bias of one word a column goes with it.
-    pub bias: bool,
-}
-
-/// The weights that the parties of such a model hold, in the order of the file.
-pub fn expected_tensors(spec: &Spec, embedding: Embedding) -> Vec<Expected> {
-    let s = &spec.shape;
-    let plain = |weight, rows, cols| Expected { weight, rows, cols, bias: false };
-    let dense = |weight, rows, cols| Expected { weight, rows, cols, bias: true };
-    let mut all = Vec::with_capacity(9 * s.layers + 4);
-    if embedding == Embedding::Private {
-        all.push(plain(Weight::Embedding, s.one_hot(), s.width));
-        all.push(plain(Weight::Position, s.positions, s.width));
-    }
-    for l in 0..s.layers {
-        all.push(dense(Weight::Query(l), s.width, s.width));
-        all.push(dense(Weight::Key(l), s.width, s.width));
-        all.push(dense(Weight::Value(l), s.width, s.width));
-        all.push(dense(Weight::AttentionOutput(l), s.width, s.width));
-        all.push(plain(Weight::Residual(2 * l), 2, s.width));
-        all.push(dense(Weight::Up(l), s.width, s.inner));
-        all.push(dense(Weight::Down(l), s.inner, s.width));
-        all.push(plain(Weight::Residual(2 * l + 1), 2, s.width));
-    }
-    all.push(dense(Weight::Pooler, s.width, s.width));
-    all.push(dense(Weight::Classifier, s.width, s.labels));
-    all
+/// The weights that the parties of such a model hold, in the order of the file. The spec was checked.
+pub fn expected_tensors(spec: &Spec, embedding: Embedding) -> Vec<(Weight, Parameter)> {
+    let bert = Bert::new(spec.shape.clone(), embedding.input_kind());
+    bert.weights_of_parties().map(|(weight, parameter)| (weight, parameter.clone())).collect()
 }
 
 /// The most words of a model: three times the largest BERT's tables and matrices, 16 GiB. A forged manifest cannot ask a
@@ -134,11 +102,11 @@ pub const MOST_WORDS: u64 = 1 << 31;
 
 /// Words of all weights, tables included, whoever embeds. The spec was checked, so that its numbers are small.
 pub(crate) fn words(spec: &Spec) -> u64 {
-    let of = |e: &Expected| e.rows as u64 * e.cols as u64 + if e.bias { e.cols as u64 } else { 0 };
+    let of = |(_, e): &(Weight, Parameter)| e.rows as u64 * e.cols as u64 + if e.bias { e.cols as u64 } else { 0 };
     expected_tensors(spec, Embedding::Private).iter().map(of).sum()
 }
 
 /// The name of a weight's bias in the file.
-pub(crate) fn bias_name(weight: Weight) -> String {
+pub(crate) fn bias_name(weight: &str) -> String {
     format!("{weight}.bias")
 }

@@ -24,7 +24,7 @@ mod write;
 pub use alone::check_alone;
 pub use error::BundleError;
 pub use folder::{LeftOver, left_over, remove};
-pub use layout::{Embedding, Expected, MOST_WORDS, Role, expected_tensors};
+pub use layout::{Embedding, MOST_WORDS, Role, expected_tensors};
 pub use manifest::{BundleId, FORMAT, FORMAT_VERSION, spec_digest};
 pub use open::{ClientBundle, DealerBundle, PartyBundle};
 pub use parts::check_parts;

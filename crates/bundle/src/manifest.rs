@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{InputKind, Plan, Spec, TOKEN_CLASSES, Texts};
+use model::{InputKind, Spec, TOKEN_CLASSES, Texts, restart_probability};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -178,9 +178,10 @@ pub(crate) fn read_manifest(folder: &Path, role: Role) -> Result<Checked, Bundle
 fn runs(spec: &Arc<Spec>, kind: InputKind) -> Result<(), String> {
     let mut lengths = Vec::from_iter((0..TOKEN_CLASSES).map(|class| spec.shape.positions.min(1 << class)));
     lengths.dedup();
+    let calibrated = spec.calibrated(kind);
     for tokens in lengths {
         let texts = Texts::new(&[tokens], &spec.shape).map_err(|e| e.to_string())?;
-        Plan::new(spec, &texts, kind).map_err(|e| e.to_string())?;
+        restart_probability(&calibrated, &texts).map_err(|e| e.to_string())?;
     }
     Ok(())
 }

@@ -57,10 +57,10 @@ impl PartyBundle {
             words.insert(tensor.name.as_str(), file.read::<u64>(tensor, &manifest.tensors[&tensor.name])?);
         }
         let mut weights = Quantised::new();
-        for e in &expected {
-            let weight = words.remove(e.weight.to_string().as_str()).unwrap_or_default();
-            let bias = words.remove(bias_name(e.weight).as_str());
-            weights.insert(e.weight, Words { rows: e.rows, cols: e.cols, weight, bias });
+        for (number, e) in &expected {
+            let weight = words.remove(e.name.as_str()).unwrap_or_default();
+            let bias = words.remove(bias_name(&e.name).as_str());
+            weights.insert(*number, Words { rows: e.rows, cols: e.cols, weight, bias });
         }
         Ok(PartyBundle { id: manifest.id, party, embedding: manifest.embedding, spec: manifest.spec, seed, weights })
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use model::{Folded, SampleError, Shape, Weight};
+use model::{Bert, BertWeight, Folded, InputKind, Network, SampleError, Shape};
 use ndarray::Array2;
 
 use crate::tensors::Tensor;
@@ -20,7 +20,7 @@ impl Table {
     /// The tables of a folded network.
     pub fn of(folded: &Folded) -> Table {
         let table = |weight| folded.matrix(weight).weight.clone();
-        Table { embedding: table(Weight::Embedding), position: table(Weight::Position) }
+        Table { embedding: table(BertWeight::Embedding), position: table(BertWeight::Position) }
     }
 
     /// The rows that the client shares, one a token: see [`model::embed`].
@@ -29,8 +29,11 @@ impl Table {
     }
 
     pub(crate) fn tensors(shape: &Shape) -> [Tensor; 2] {
-        let tensor = |name: Weight, rows| Tensor { name: name.to_string(), shape: vec![rows, shape.width] };
-        [tensor(Weight::Embedding, shape.one_hot()), tensor(Weight::Position, shape.positions)]
+        let bert = Bert::new(shape.clone(), InputKind::Embedded);
+        [BertWeight::Embedding, BertWeight::Position].map(|weight| {
+            let parameter = &bert.table()[bert.weight(weight)];
+            Tensor { name: parameter.name.clone(), shape: vec![parameter.rows, parameter.cols] }
+        })
     }
 }
 

@@ -5,14 +5,14 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use model::{Config, Part, Quantised, Shape, Spec, weight_mask};
+use model::{Config, Parameter, Part, Quantised, Shape, Spec, Weight, weight_mask};
 use ring64::Key;
 use zeroize::Zeroizing;
 
 use crate::error::BundleError;
 use crate::folder::{Staged, check_target, create_folder, link_or_copy, write_bytes, write_file};
 use crate::layout::{
-    CONFIG, Embedding, Expected, MANIFEST, MOST_WORDS, Role, SEED, SEEDS, TABLE, TOKENIZER, WEIGHTS, bias_name,
+    CONFIG, Embedding, MANIFEST, MOST_WORDS, Role, SEED, SEEDS, TABLE, TOKENIZER, WEIGHTS, bias_name,
     expected_tensors, words,
 };
 use crate::manifest::{BundleId, FORMAT, FORMAT_VERSION, Manifest, digest, seed_check, spec_digest};
@@ -124,16 +124,16 @@ fn check(contents: &Contents<'_>) -> Result<(), BundleError> {
     if count > MOST_WORDS {
         return Err(BundleError::contents("the number of the model's words", format!("at most {MOST_WORDS}"), count));
     }
-    for Expected { weight, rows, cols, bias } in expected_tensors(spec, Embedding::Private) {
+    for (weight, Parameter { name, rows, cols, bias, .. }) in expected_tensors(spec, Embedding::Private) {
         let Some(words) = quantised.get(&weight) else {
-            return Err(BundleError::contents(format!("weight `{weight}`"), "there", "missing"));
+            return Err(BundleError::contents(format!("weight `{name}`"), "there", "missing"));
         };
         let expected = (rows, cols, rows * cols, bias.then_some(cols));
         let got = (words.rows, words.cols, words.weight.len(), words.bias.as_ref().map(Vec::len));
         if got != expected {
             let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));
             return Err(BundleError::contents(
-                format!("weight `{weight}` (rows, columns, words, bias)"),
+                format!("weight `{name}` (rows, columns, words, bias)"),
                 expected,
                 got,
             ));
@@ -186,18 +186,15 @@ fn write_weights(
         let io = |e| BundleError::Write { path: path.to_path_buf(), source: e };
         write_header::<u64>(file, &tensors).map_err(io)?;
         let (mut digests, mut done) = (BTreeMap::new(), 0);
-        for Expected { weight, .. } in &expected {
+        for (weight, Parameter { name, stream, .. }) in &expected {
             let words = &contents.quantised[weight];
-            let parts = [(weight.to_string(), Part::Matrix, Some(&words.weight))].into_iter().chain([(
-                bias_name(*weight),
-                Part::Bias,
-                words.bias.as_ref(),
-            )]);
-            for (name, part, clear) in parts {
+            let matrix = (name.clone(), Part::Matrix, Some(&words.weight));
+            let bias = (bias_name(name), Part::Bias, words.bias.as_ref());
+            for (name, part, clear) in [matrix, bias] {
                 let Some(clear) = clear else { continue };
                 let mut masked = clear.clone();
                 for seed in seeds {
-                    ring64::sub_assign(&mut masked, &weight_mask(seed, *weight, part, clear.len()));
+                    ring64::sub_assign(&mut masked, &weight_mask(seed, *stream, part, clear.len()));
                 }
                 digests.insert(name, write_elements(file, &mut masked).map_err(io)?);
                 done += 8 * clear.len() as u64;
@@ -213,10 +210,10 @@ fn write_weights(
 }
 
 /// The tensors of the parties' file, in its order.
-pub(crate) fn weight_tensors(expected: &[Expected]) -> Vec<Tensor> {
-    let tensors = expected.iter().flat_map(|e| {
-        let matrix = Tensor { name: e.weight.to_string(), shape: vec![e.rows, e.cols] };
-        let bias = e.bias.then(|| Tensor { name: bias_name(e.weight), shape: vec![e.cols] });
+pub(crate) fn weight_tensors(expected: &[(Weight, Parameter)]) -> Vec<Tensor> {
+    let tensors = expected.iter().flat_map(|(_, e)| {
+        let matrix = Tensor { name: e.name.clone(), shape: vec![e.rows, e.cols] };
+        let bias = e.bias.then(|| Tensor { name: bias_name(&e.name), shape: vec![e.cols] });
         [Some(matrix), bias]
     });
     tensors.flatten().collect()

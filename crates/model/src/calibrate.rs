@@ -6,11 +6,13 @@ use ndarray::Array2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Function, Site};
-use crate::float::{Float, Observer};
+use crate::bert::{Bert, BertFunction, BertSite};
+use crate::float::Observer;
 use crate::fold::Folded;
+use crate::functions::Functions;
 use crate::sample::{Sample, SampleError};
 use crate::shape::{Shape, Texts};
+use crate::table::{Function, Site};
 
 /// The format of `calibration.json`.
 pub const CALIBRATION_VERSION: u32 = 2;
@@ -229,55 +231,60 @@ fn observe(folded: &Folded, sample: &Sample) -> Result<Ranges, SampleError> {
     let texts = Texts::new(&[tokens], &folded.shape).map_err(too_long)?;
     let mut ranges = Ranges::empty(&folded.shape);
     (ranges.texts, ranges.tokens) = (1, (tokens, tokens));
-    let mut engine = Float::new(folded, Watch(ranges));
-    let logits = engine.logits(&texts, &sample.ids, &sample.segments)?;
-    let mut ranges = engine.observer.0;
+    let mut seen = Seen { bert: folded.bert(), ranges };
+    let logits = folded.observed(Functions::Series, &mut seen, &texts, &sample.ids, &sample.segments)?;
+    let mut ranges = seen.ranges;
     ranges.logits = largest(&logits);
     Ok(ranges)
 }
 
-struct Watch(Ranges);
+/// The ranges seen so far.
+struct Seen<'b> {
+    bert: &'b Bert,
+    ranges: Ranges,
+}
 
-impl Observer for Watch {
+impl Observer for Seen<'_> {
     fn wire(&mut self, site: Site, value: &Array2<f32>) {
         let most = largest(value);
-        let layers = &mut self.0.layers;
-        let place = match site {
-            Site::NormInput { norm } => &mut self.0.norms[norm].input,
-            Site::Query { layer } => &mut layers[layer].query,
-            Site::Key { layer } => &mut layers[layer].key,
-            Site::Value { layer } => &mut layers[layer].value,
-            Site::Scores { layer } => &mut layers[layer].scores,
-            Site::Squares { layer, head, .. } => &mut layers[layer].heads[head].squares,
-            Site::Mixed { layer, head, tokens } => {
+        let (norms, layers) = (&mut self.ranges.norms, &mut self.ranges.layers);
+        let place = match self.bert.site_of(site) {
+            BertSite::NormInput { norm } => &mut norms[norm].input,
+            BertSite::Query { layer } => &mut layers[layer].query,
+            BertSite::Key { layer } => &mut layers[layer].key,
+            BertSite::Value { layer } => &mut layers[layer].value,
+            BertSite::Scores { layer } => &mut layers[layer].scores,
+            BertSite::Squares { layer, head, .. } => &mut layers[layer].heads[head].squares,
+            // one text is observed at a time
+            BertSite::Mixed { layer, head, .. } => {
                 let mixed = &mut layers[layer].heads[head].mixed;
-                *mixed = mixed.max(most / tokens as f32);
+                *mixed = mixed.max(most / self.ranges.tokens.0 as f32);
                 return;
             }
-            Site::Attention { layer } => &mut layers[layer].attention,
-            Site::Activation { layer } => &mut layers[layer].activation,
+            BertSite::Attention { layer } | BertSite::Weighted { layer } => &mut layers[layer].attention,
+            BertSite::Activation { layer } => &mut layers[layer].activation,
             // known beforehand: one-hot rows, normal rows, values of fitted functions
-            Site::OneHot | Site::Normal { .. } | Site::Pooled => return,
-            Site::InverseDeviation { .. } | Site::Reciprocal { .. } | Site::Defect { .. } => return,
+            BertSite::OneHot | BertSite::Normal { .. } | BertSite::Pooled => return,
+            BertSite::InverseDeviation { .. } | BertSite::Reciprocal { .. } => return,
+            BertSite::NormDefect { .. } | BertSite::ReciprocalDefect { .. } => return,
         };
         *place = place.max(most);
     }
 
     fn phase(&mut self, function: Function, value: &Array2<f32>) {
-        match function {
-            Function::InverseRoot { norm } => {
-                value.iter().for_each(|v| self.0.norms[norm].square_sum.see(*v));
+        let Ranges { norms, layers, tokens, pooler, .. } = &mut self.ranges;
+        match self.bert.function_of(function) {
+            BertFunction::InverseRoot { norm } => value.iter().for_each(|v| norms[norm].square_sum.see(*v)),
+            BertFunction::Reciprocal { layer, head, .. } => {
+                value.iter().for_each(|v| layers[layer].heads[head].sum.see(v / tokens.0 as f32));
             }
-            Function::Reciprocal { layer, head, tokens } => {
-                value.iter().for_each(|v| self.0.layers[layer].heads[head].sum.see(v / tokens as f32));
-            }
-            Function::Gelu { layer } => {
+            BertFunction::Gelu { layer } => {
                 for row in value.rows() {
-                    let places = self.0.layers[layer].gelu.iter_mut();
+                    let places = layers[layer].gelu.iter_mut();
                     places.zip(row).for_each(|(place, v)| *place = place.max(v.abs()));
                 }
             }
-            Function::Tanh => self.0.pooler = self.0.pooler.max(largest(value)),
+            BertFunction::Tanh => *pooler = pooler.max(largest(value)),
         }
     }
 }

@@ -1,18 +1,17 @@
 //! From ranges to a spec: scales, column classes and series, or a refusal that names layer, value and limit.
 
-use std::sync::Arc;
-
 use crate::activation::Activation;
-use crate::bert::InputKind;
+use crate::bert::{InputKind, norm_name};
 use crate::calibrate::{HeadRanges, LayerRanges, NormRanges, Ranges, Span};
 use crate::certificate::certificate_fracs;
-use crate::engine::norm_name;
+use crate::choose_error::ChooseError;
 use crate::fit::{Problem, Terms};
-use crate::plan::Plan;
-use crate::positive::{Fitted, Positive};
+use crate::opening::{Curve, Opening, Segment};
+use crate::positive::{Fitted, Positive, log2_floor};
 use crate::ranges::check;
+use crate::restarts::restart_probability;
 use crate::shape::{Shape, TOKEN_CLASSES, Texts};
-use crate::spec::{Curve, HeadSpec, LayerSpec, NormSpec, ONE_HOT, Opening, SPEC_VERSION, Segment, Spec, SpecError};
+use crate::spec::{HeadSpec, LayerSpec, NormSpec, ONE_HOT, SPEC_VERSION, Spec};
 
 /// Fractional bits of matrices.
 const WEIGHT_FRAC: i32 = 16;
@@ -48,39 +47,6 @@ pub struct Choice {
     pub spec: Spec,
     /// Neuron `orders[layer][i]` comes to place `i`.
     pub orders: Vec<Vec<usize>>,
-}
-
-/// Why ranges do not make a spec.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChooseError {
-    /// The ranges are of another model or format.
-    #[error("calibration: {what} is {got}; expected {expected}")]
-    Mismatch {
-        /// Part.
-        what: String,
-        /// As read.
-        got: String,
-        /// What would do.
-        expected: String,
-    },
-    /// A range is beyond what the private run can hold.
-    #[error("{place}: {what} reaches {value:.4}, the limit is {limit:.4}; {cure}")]
-    Range {
-        /// Layer and place.
-        place: String,
-        /// Quantity.
-        what: &'static str,
-        /// As seen.
-        value: f64,
-        /// Limit.
-        limit: f64,
-        /// What to do.
-        cure: &'static str,
-    },
-    /// Scales do not fit one another.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
 }
 
 /// Chooses scales and fits series for texts of 1 token up to all positions.
@@ -123,7 +89,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         layers,
     };
     spec.check()?;
-    let spec = Arc::new(spec);
+    let calibrated = spec.calibrated(InputKind::OneHot);
     for tokens in (0..TOKEN_CLASSES).map(|c| shape.positions.min(1 << c)) {
         let mismatch = |e: crate::shape::TextsError| ChooseError::Mismatch {
             what: "tokens".into(),
@@ -131,7 +97,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
             expected: "at least one position".into(),
         };
         let texts = Texts::new(&[tokens], shape).map_err(mismatch)?;
-        let restart = Plan::new(&spec, &texts, InputKind::OneHot)?.cost().restart_probability;
+        let restart = restart_probability(&calibrated, &texts)?;
         if restart > RESTART_LIMIT {
             let place = format!("a text of {tokens} tokens");
             let cure = "train with the range penalty, or calibrate on texts like those to be classified";
@@ -144,7 +110,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
             });
         }
     }
-    Ok(Choice { spec: Arc::unwrap_or_clone(spec), orders })
+    Ok(Choice { spec, orders })
 }
 
 fn norm(
@@ -302,10 +268,6 @@ fn bits(most: f64, frac: i32) -> u32 {
 fn signed_bits(most: f64, frac: i32) -> u32 {
     let units = most * f64::powi(2.0, frac) + 1.0;
     (units.log2().ceil() as u32 + 1).max(2)
-}
-
-pub(crate) fn log2_floor(v: f64) -> i32 {
-    v.log2().floor() as i32
 }
 
 fn ends(span: Span) -> (f64, f64) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::activation::Activation;
+use crate::config_error::ConfigError;
 use crate::{keys, labels};
 
 /// The default shift `c` of 2Quad attention, `(x + c)^2 / sum (x + c)^2` (MPCFormer, SecFormer Alg. 3).
@@ -149,25 +150,6 @@ pub struct Config {
     /// All other keys.
     #[serde(flatten)]
     pub extra: BTreeMap<String, serde_json::Value>,
-}
-
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// Not JSON, or a required key is missing or of the wrong type.
-    #[error("config.json: {0}")]
-    Json(#[from] serde_json::Error),
-    /// A value is out of the supported range.
-    #[error("config.json: `{key}` is {got}; supported: {expected}")]
-    Unsupported {
-        /// The key at fault.
-        key: &'static str,
-        /// Its value.
-        got: String,
-        /// What would do.
-        expected: String,
-    },
 }
 
 impl Config {

@@ -4,216 +4,12 @@
 //! it; a [`Engine::Wire`] has been *opened* and may be read by the next operation. Opening costs one round, everything else
 //! is local. A [`Engine::Phase`] is a wire that only a smooth function reads.
 //!
-//! Layers never speak of scales: an opening names its [`Site`], and the engine looks the scale up in the calibrated spec.
-
-use std::fmt;
+//! Layers never speak of scales: an opening names its [`Site`], and the engine looks the scale up in the network's scales.
 
 pub use ring64::Rhs;
-use serde::{Deserialize, Serialize};
 
-use crate::bert::{Head, two_quad};
-use crate::certificate::Checks;
-
-/// A weight of the folded network (see [`crate::fold()`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Weight {
-    /// Token table over segment table, one row a word, then one row a segment.
-    Embedding,
-    /// One row a position; added, never multiplied.
-    Position,
-    /// Attention query of a layer, `1/sqrt(head size)` folded in.
-    Query(usize),
-    /// Attention key.
-    Key(usize),
-    /// Attention value.
-    Value(usize),
-    /// Attention output, centred.
-    AttentionOutput(usize),
-    /// The scale (gamma) of the LayerNorm of that number, as the residual carries it.
-    Residual(usize),
-    /// First feed-forward matrix.
-    Up(usize),
-    /// Second feed-forward matrix, centred.
-    Down(usize),
-    /// Pooler.
-    Pooler,
-    /// Classifier.
-    Classifier,
-}
-
-impl Weight {
-    /// The part of a network of so many layers that begins with the product by this weight: each layer is one part, after the
-    /// embedding (0, which nothing announces) and before the head.
-    pub fn begins_part(self, layers: usize) -> Option<usize> {
-        match self {
-            Weight::Query(layer) => Some(1 + layer),
-            Weight::Pooler => Some(1 + layers),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Weight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Weight::Embedding => write!(f, "embedding"),
-            Weight::Position => write!(f, "position"),
-            Weight::Query(l) => write!(f, "layer.{l}.query"),
-            Weight::Key(l) => write!(f, "layer.{l}.key"),
-            Weight::Value(l) => write!(f, "layer.{l}.value"),
-            Weight::AttentionOutput(l) => write!(f, "layer.{l}.attention_output"),
-            Weight::Residual(n) => write!(f, "norm.{n}.residual"),
-            Weight::Up(l) => write!(f, "layer.{l}.up"),
-            Weight::Down(l) => write!(f, "layer.{l}.down"),
-            Weight::Pooler => write!(f, "pooler"),
-            Weight::Classifier => write!(f, "classifier"),
-        }
-    }
-}
-
-/// Where a value is opened. `norm` counts LayerNorms: 0 after the embedding, `1 + 2 l` after the attention and `2 + 2 l`
-/// after the feed-forward part of layer `l`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Site {
-    /// One-hot rows of tokens and segments.
-    OneHot,
-    /// Centred input of a LayerNorm.
-    NormInput {
-        /// LayerNorm.
-        norm: usize,
-    },
-    /// `sqrt(width / sum of squares)` of a row.
-    InverseDeviation {
-        /// LayerNorm.
-        norm: usize,
-    },
-    /// Output of a LayerNorm before its scale and shift.
-    Normal {
-        /// LayerNorm.
-        norm: usize,
-    },
-    /// Attention query.
-    Query {
-        /// Layer.
-        layer: usize,
-    },
-    /// Attention key.
-    Key {
-        /// Layer.
-        layer: usize,
-    },
-    /// Attention value.
-    Value {
-        /// Layer.
-        layer: usize,
-    },
-    /// Attention scores, before the shift.
-    Scores {
-        /// Layer.
-        layer: usize,
-    },
-    /// `(score + c)^2`.
-    Squares {
-        /// Layer.
-        layer: usize,
-        /// Head.
-        head: usize,
-        /// Tokens of the text.
-        tokens: usize,
-    },
-    /// Squares times values, not yet normalised.
-    Mixed {
-        /// Layer.
-        layer: usize,
-        /// Head.
-        head: usize,
-        /// Tokens of the text.
-        tokens: usize,
-    },
-    /// One over the sum of squares of a row.
-    Reciprocal {
-        /// Layer.
-        layer: usize,
-        /// Head.
-        head: usize,
-        /// Tokens of the text.
-        tokens: usize,
-    },
-    /// Attention output of a head.
-    Attention {
-        /// Layer.
-        layer: usize,
-    },
-    /// Output of GeLU.
-    Activation {
-        /// Layer.
-        layer: usize,
-    },
-    /// Output of the pooler.
-    Pooled,
-    /// What is missing to the relation that a function promises (see [`Checks`]).
-    Defect {
-        /// Which.
-        function: Function,
-    },
-}
-
-/// In words.
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Site::OneHot => write!(f, "the input's one-hot rows"),
-            Site::NormInput { norm } => write!(f, "{}: input", norm_name(*norm)),
-            Site::InverseDeviation { norm } => write!(f, "{}: one over the deviation", norm_name(*norm)),
-            Site::Normal { norm } => write!(f, "{}: output", norm_name(*norm)),
-            Site::Query { layer } => write!(f, "layer {layer}: query"),
-            Site::Key { layer } => write!(f, "layer {layer}: key"),
-            Site::Value { layer } => write!(f, "layer {layer}: value"),
-            Site::Scores { layer } => write!(f, "layer {layer}: attention scores"),
-            Site::Squares { layer, head, .. } => write!(f, "layer {layer} head {head}: squares of attention scores"),
-            Site::Mixed { layer, head, .. } => write!(f, "layer {layer} head {head}: squares times values"),
-            Site::Reciprocal { layer, head, .. } => write!(f, "layer {layer} head {head}: one over the attention sum"),
-            Site::Attention { layer } => write!(f, "layer {layer}: attention output"),
-            Site::Activation { layer } => write!(f, "layer {layer}: GeLU's output"),
-            Site::Pooled => write!(f, "the pooler's output"),
-            Site::Defect { function } => write!(f, "defect of {function:?}"),
-        }
-    }
-}
-
-/// The LayerNorm of that number in words.
-pub fn norm_name(norm: usize) -> String {
-    match norm.checked_sub(1) {
-        None => "embedding LayerNorm".into(),
-        Some(n) => format!("layer {} {} LayerNorm", n / 2, if n % 2 == 0 { "attention" } else { "output" }),
-    }
-}
-
-/// A smooth function of one variable, evaluated without a message on a phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Function {
-    /// `sqrt(width / v)` of a LayerNorm's sum of squares.
-    InverseRoot {
-        /// LayerNorm.
-        norm: usize,
-    },
-    /// `1 / d` of the sum of an attention row, in units of the token count.
-    Reciprocal {
-        /// Layer.
-        layer: usize,
-        /// Head.
-        head: usize,
-        /// Tokens of the text.
-        tokens: usize,
-    },
-    /// `GeLU(x) - x / 2`, with the GeLU of the shape.
-    Gelu {
-        /// Layer.
-        layer: usize,
-    },
-    /// Hyperbolic tangent of the pooler.
-    Tanh,
-}
+use crate::operation::Operation;
+use crate::table::{Function, Site, Weight};
 
 /// A rectangle of a wire: rows `[row, row + rows)`, columns `[col, col + cols)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -226,6 +22,63 @@ pub struct Block {
     pub col: usize,
     /// Number of columns.
     pub cols: usize,
+}
+
+/// Public rotations of pairs of columns: column `c` of the first half of a row and column `c` of the second half are turned by
+/// the angle of that row and pair (RoFormer, section 3.4.2, in the layout of Llama).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rotation {
+    /// Of each row, the angles of its pairs in radians.
+    pub angles: Vec<Vec<f64>>,
+}
+
+/// What a network declares of one LayerNorm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Norm {
+    /// Its input, already centred.
+    pub input: Site,
+    /// Of the sum of squares of a row.
+    pub inverse_root: Function,
+    /// What that gives, opened.
+    pub inverse_deviation: Site,
+    /// Output, before scale and shift.
+    pub normal: Site,
+    /// What is missing to its promise.
+    pub defect: Site,
+}
+
+/// One head on one text, and what a network declares of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Head {
+    /// Number of the text in the batch.
+    pub text: usize,
+    /// Tokens of the text.
+    pub tokens: usize,
+    /// `c` of 2Quad.
+    pub shift: f32,
+    /// Opened squares of shifted scores.
+    pub squares: Site,
+    /// One over the sum of a row of squares.
+    pub reciprocal: Function,
+    /// What that gives, opened.
+    pub reciprocal_out: Site,
+    /// Squares times values, not yet normalised.
+    pub mixed: Site,
+    /// The head's output.
+    pub attention: Site,
+    /// The head's output where weights were normalised before.
+    pub weighted: Site,
+    /// What is missing to the reciprocal's promise.
+    pub defect: Site,
+}
+
+/// What an engine makes of opened scores.
+#[derive(Debug)]
+pub enum Attending<W> {
+    /// Nothing: the network goes on with them.
+    Scores(Vec<W>),
+    /// Normalised weights, opened.
+    Weights(Vec<W>),
 }
 
 /// The openings of one round, in the order in which they were asked for.
@@ -243,11 +96,14 @@ pub trait Engine {
     /// What can go wrong; `Infallible` for engines without a network.
     type Error;
 
+    /// What follows belongs to this part of the network and to this operation, until this is called again; openings and smooth
+    /// functions belong to what the table declares of them. Parts are numbered from 0, in order.
+    fn begin(&mut self, _part: usize, _operation: Operation) {}
     /// `x W + b`, or `x W` for weights without a bias.
     fn linear(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error>;
     /// Adds row `rows[i]` of a weight to row `i`.
     fn add_rows(&mut self, x: Self::Share, weight: Weight, rows: &[usize]) -> Result<Self::Share, Self::Error>;
-    /// `x * g` minus its mean over each row.
+    /// `x * g` by columns, minus its mean over each row where the weight is declared centred.
     fn residual(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error>;
     /// Products of pairs.
     fn matmul(&mut self, pairs: &[(Self::Wire, Self::Wire)], rhs: Rhs) -> Result<Vec<Self::Share>, Self::Error>;
@@ -259,6 +115,10 @@ pub trait Engine {
     fn scale_rows(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
     /// The function that the phase was opened for.
     fn evaluate(&mut self, x: &[(Self::Phase, Function)]) -> Result<Vec<Self::Share>, Self::Error>;
+    /// Elementwise products.
+    fn mul(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
+    /// Pairs of columns rotated by public angles: see [`Rotation`].
+    fn rotate(&mut self, x: Self::Share, by: &Rotation) -> Self::Share;
     /// Sum.
     fn add(&mut self, a: Self::Share, b: Self::Share) -> Result<Self::Share, Self::Error>;
     /// Half.
@@ -269,19 +129,14 @@ pub trait Engine {
     fn offset(&mut self, x: Self::Wire, by: f32) -> Self::Wire;
     /// Copies a block.
     fn block(&mut self, x: &Self::Wire, block: Block) -> Self::Wire;
-    /// Attention of opened scores on values, of each head and text, opened. 2Quad, normalised after the mixing so that the
-    /// square matrices are opened twice and not three times; an engine of published functions has its own.
-    fn attention(
+    /// Normalised attention weights of opened scores, opened, from an engine of published functions, which normalise before they
+    /// mix; from others the scores come back, for [`crate::two_quad`].
+    fn attention_weights(
         &mut self,
         scores: Vec<Self::Wire>,
-        values: Vec<Self::Wire>,
-        heads: &[Head],
-        checks: &mut Checks<Self>,
-    ) -> Result<Vec<Self::Wire>, Self::Error>
-    where
-        Self: Sized,
-    {
-        two_quad(self, scores, values, heads, checks)
+        _heads: &[Head],
+    ) -> Result<Attending<Self::Wire>, Self::Error> {
+        Ok(Attending::Scores(scores))
     }
     /// What is missing to `sum(normal^2) / width + epsilon r^2 = 1` in each row that a LayerNorm made with `r`; nothing from an
     /// engine that does not check itself.
@@ -289,7 +144,7 @@ pub trait Engine {
         &mut self,
         _normal: &Self::Wire,
         _inverse: &Self::Wire,
-        _norm: usize,
+        _of: &Norm,
     ) -> Result<Option<Self::Share>, Self::Error> {
         Ok(None)
     }

@@ -1,272 +1,98 @@
 //! One interpreter for every engine that computes on scaled integers.
 //!
-//! [`Fixed`] knows shapes and scales: it looks openings up in the [`Spec`], aligns sums, and hands plain demands to an
-//! [`Arithmetic`], which knows integers only (in clear, as shares, as masks, or not at all).
+//! [`Fixed`] knows shapes and scales: it looks openings up in the network's [`Scales`], aligns sums, and hands plain demands to
+//! an [`Arithmetic`], which knows integers only (in clear, as shares, as masks, or not at all).
 
-use std::fmt;
 use std::sync::Arc;
 
 use ring64::Dims;
 
-use crate::bert::InputKind;
-use crate::certificate::{norm_defect, reciprocal_defects};
-use crate::engine::{Block, Engine, Function, Opened, Rhs, Site, Weight};
-use crate::functions::Operation;
-use crate::shape::Texts;
-use crate::spec::{LEAST_HEADROOM, Spec, SpecError};
+use crate::arithmetic::{Arithmetic, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening};
+use crate::defect::{norm_defect, reciprocal_defect};
+use crate::engine::{Block, Engine, Norm, Opened, Rhs, Rotation};
+use crate::network::{Calibrated, Input, Network, Output};
+use crate::opening::{Curve, Segment};
+use crate::operation::Operation;
+use crate::scales::Scales;
+use crate::spec_error::{LEAST_HEADROOM, SpecError};
+use crate::table::{Function, Read, Site, Table, Weight};
 
-/// Shape and scale of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Form {
-    /// Rows.
-    pub rows: usize,
-    /// Columns.
-    pub cols: usize,
-    /// Fractional bits.
-    pub frac: i32,
-}
-
-impl Form {
-    /// Elements.
-    pub fn count(&self) -> usize {
-        self.rows * self.cols
-    }
-}
-
-/// A value of an arithmetic with its form.
-#[derive(Clone)]
-pub struct Value<T> {
-    /// Shape and scale.
-    pub form: Form,
-    /// What the arithmetic keeps.
-    pub data: T,
-}
-
-impl<T> fmt::Debug for Value<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Value {{ form: {:?}, data: secret }}", self.form)
-    }
-}
-
-/// A value to open: the share loses its `drop` lowest bits, the `64 - drop` others are exchanged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WireOpening {
-    /// Rows.
-    pub rows: usize,
-    /// Columns.
-    pub cols: usize,
-    /// Bits of the share below the wire's unit.
-    pub drop: u32,
-    /// Signed range of the wire in bits.
-    pub bits: u32,
-}
-
-impl WireOpening {
-    /// Elements.
-    pub fn count(&self) -> usize {
-        self.rows * self.cols
-    }
-    /// `K`: bits exchanged for each element.
-    pub fn kept(&self) -> u32 {
-        64 - self.drop
-    }
-}
-
-/// A class of columns of a phase: `modulus_bits` are exchanged for each element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PhaseSegment {
-    /// Columns.
-    pub cols: usize,
-    /// The period of the function is `2^modulus_bits` units.
-    pub modulus_bits: u32,
-}
-
-/// A value to open for a periodic function.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PhaseOpening {
-    /// Rows.
-    pub rows: usize,
-    /// Bits of the share below the phase's unit.
-    pub drop: u32,
-    /// Classes of columns.
-    pub segments: Vec<PhaseSegment>,
-}
-
-impl PhaseOpening {
-    /// Columns of all segments.
-    pub fn cols(&self) -> usize {
-        self.segments.iter().map(|s| s.cols).sum()
-    }
-}
-
-/// Where the network opens something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Its name in errors and plans.
-    pub name: String,
-    /// Which operation its wires belong to; where there are none, that of its phases.
-    pub wires: Operation,
-    /// Which operation its phases belong to, and what is evaluated at them; where there are none, that of its wires.
-    pub phases: Operation,
-}
-
-impl Place {
-    fn of<S>(wires: &[(S, Site)], phases: &[(S, Function)]) -> Place {
-        // defects come beside what a round is for
-        let of = wires.iter().map(|(_, site)| *site).find(|site| !matches!(site, Site::Defect { .. }));
-        let (site, function) = (of, phases.first().map(|(_, function)| *function));
-        let name = match (site, function) {
-            (Some(site), _) => format!("{site:?}"),
-            (None, Some(function)) => format!("{function:?}"),
-            (None, None) => String::new(),
-        };
-        let (of_wires, of_phases) = (site.map(Site::operation), function.map(Function::operation));
-        let (one, other) = (of_wires.or(of_phases), of_phases.or(of_wires));
-        Place { name, wires: one.unwrap_or_default(), phases: other.unwrap_or_default() }
-    }
-}
-
-/// Integers modulo 2^64, with shapes and scales already resolved. `_many` in one call means one round where a round is due.
-pub trait Arithmetic {
-    /// An opened matrix.
-    type Wire;
-    /// An opened phase.
-    type Phase;
-    /// A matrix of shares.
-    type Share;
-    /// What can go wrong.
-    type Error: From<SpecError>;
-
-    /// `x W + b`.
-    fn linear(&mut self, x: &Self::Wire, weight: Weight, dims: Dims) -> Result<Self::Share, Self::Error>;
-    /// Adds row `rows[i]` of a weight with `cols` columns to row `i`.
-    fn add_rows(
-        &mut self,
-        x: Self::Share,
-        weight: Weight,
-        rows: &[usize],
-        cols: usize,
-    ) -> Result<Self::Share, Self::Error>;
-    /// `x * g - mean(x * g)` by rows.
-    fn residual(
-        &mut self,
-        x: &Self::Wire,
-        weight: Weight,
-        rows: usize,
-        cols: usize,
-    ) -> Result<Self::Share, Self::Error>;
-    /// Products.
-    fn matmul(
-        &mut self,
-        pairs: &[(&Self::Wire, &Self::Wire)],
-        dims: &[Dims],
-        rhs: Rhs,
-    ) -> Result<Vec<Self::Share>, Self::Error>;
-    /// Squares of matrices with so many elements.
-    fn square(&mut self, x: &[(&Self::Wire, usize)]) -> Result<Vec<Self::Share>, Self::Error>;
-    /// Sums of squares of rows.
-    fn square_sum(&mut self, x: &Self::Wire, rows: usize, cols: usize) -> Result<Self::Share, Self::Error>;
-    /// Rows times numbers; `dims` are rows and columns.
-    fn scale_rows(
-        &mut self,
-        pairs: &[(&Self::Wire, &Self::Wire)],
-        dims: &[(usize, usize)],
-    ) -> Result<Vec<Self::Share>, Self::Error>;
-    /// Series, by segments of columns.
-    fn evaluate(&mut self, x: &[(&Self::Phase, usize, &crate::spec::Curve)]) -> Result<Vec<Self::Share>, Self::Error>;
-    /// `a 2^i + b 2^j`; both shifts are below 64.
-    fn add(&mut self, a: (Self::Share, u32), b: (Self::Share, u32)) -> Self::Share;
-    /// Sum of each row.
-    fn row_sums(&mut self, x: &Self::Share, rows: usize, cols: usize) -> Self::Share;
-    /// Sum of each row of an opened matrix.
-    fn opened_row_sums(&mut self, x: &Self::Wire, rows: usize, cols: usize) -> Self::Wire;
-    /// `(x + plus) times`, both public integers.
-    fn affine(&mut self, x: Self::Share, plus: u64, times: u64) -> Self::Share;
-    /// Adds a public integer.
-    fn offset(&mut self, x: Self::Wire, by: u64) -> Self::Wire;
-    /// Copies a block out of a matrix with `cols` columns.
-    fn block(&mut self, x: &Self::Wire, cols: usize, block: Block) -> Self::Wire;
-    /// Puts blocks together; each comes with its rows and columns.
-    fn assemble(&mut self, grid: &[Vec<(&Self::Wire, usize, usize)>]) -> Self::Wire;
-    /// Told of each opened wire, where an arithmetic can look at it.
-    fn opened(&mut self, _site: Site, _form: Form, _wire: &Self::Wire) {}
-    /// Opens all that is listed in one round.
-    #[allow(clippy::type_complexity)]
-    fn open(
-        &mut self,
-        place: &Place,
-        wires: &[(&Self::Share, WireOpening)],
-        phases: &[(&Self::Share, PhaseOpening)],
-    ) -> Result<(Vec<Self::Wire>, Vec<Self::Phase>), Self::Error>;
-}
+/// Fractional bits of the sines and cosines of a [`Rotation`].
+const ROTATION_FRAC: i32 = 14;
 
 /// The engine over an arithmetic.
 #[derive(Debug)]
 pub struct Fixed<A> {
-    spec: Arc<Spec>,
+    scales: Arc<Scales>,
     /// What computes.
     pub arithmetic: A,
 }
 
+/// What runs of a network give on an arithmetic, in order.
+pub type Outputs<A> = Vec<Output<Value<<A as Arithmetic>::Share>>>;
+
 impl<A: Arithmetic> Fixed<A> {
-    /// An engine for one spec.
-    pub fn new(spec: Arc<Spec>, arithmetic: A) -> Fixed<A> {
-        Fixed { spec, arithmetic }
+    /// An engine for one network's scales.
+    pub fn new(scales: Arc<Scales>, arithmetic: A) -> Fixed<A> {
+        Fixed { scales, arithmetic }
     }
 
-    /// Scales and series.
-    pub(crate) fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    /// The client's input, as the engine reads it.
-    pub fn input(&self, kind: InputKind, texts: &Texts, data: A::Share) -> Value<A::Share> {
-        Value { form: input_form(&self.spec, kind, texts), data }
+    /// Runs a network over batches one after the other, each on its input, with one state.
+    pub fn run<N: Network>(
+        &mut self,
+        network: &N,
+        batches: &[N::Batch],
+        inputs: &[Value<A::Share>],
+    ) -> Result<Outputs<A>, A::Error> {
+        let mut state = network.begin();
+        batches.iter().zip(inputs).map(|(batch, input)| network.run(self, batch, &mut state, input)).collect()
     }
 
     fn wire_opening(&self, form: Form, site: Site) -> Result<(WireOpening, Form), A::Error> {
-        let to = self.spec.opening(site);
+        let to = self.scales.opening(site);
         let drop = form.frac - to.frac;
         let spare = 64 - i64::from(drop) - i64::from(to.bits);
         if !(0..64).contains(&drop) || spare < LEAST_HEADROOM || to.bits < 2 {
             let (from, least, bits) = (form.frac, LEAST_HEADROOM, to.bits);
-            return Err(SpecError::Headroom { site: format!("{site:?}"), from, to: to.frac, bits, spare, least }.into());
+            let site = self.scales.table()[site].name.to_string();
+            return Err(SpecError::Headroom { site, from, to: to.frac, bits, spare, least }.into());
         }
         let opening = WireOpening { rows: form.rows, cols: form.cols, drop: drop as u32, bits: to.bits };
         Ok((opening, Form { frac: to.frac, ..form }))
     }
 
     fn phase_opening(&self, form: Form, function: Function) -> Result<(PhaseOpening, Form), A::Error> {
-        let (curve, shift) = self.spec.curve(function);
+        let (curve, shift) = self.scales.curve(function);
         let (to, most) = (curve.frac - shift, curve.segments.iter().map(|s| s.series.modulus_bits).max().unwrap_or(64));
         let drop = form.frac - to;
         let spare = 64 - i64::from(drop) - i64::from(most);
         if !(0..64).contains(&drop) || spare < 0 || curve.cols() != form.cols {
-            let site = format!("{function:?}");
+            let site = self.scales.table()[function].name.to_string();
             return Err(SpecError::Headroom { site, from: form.frac, to, bits: most, spare, least: 0 }.into());
         }
-        let segment = |s: &crate::spec::Segment| PhaseSegment { cols: s.cols, modulus_bits: s.series.modulus_bits };
+        let segment = |s: &Segment| PhaseSegment { cols: s.cols, modulus_bits: s.series.modulus_bits };
         let segments = curve.segments.iter().map(segment).collect();
         Ok((PhaseOpening { rows: form.rows, drop: drop as u32, segments }, Form { frac: to, ..form }))
     }
 }
 
-/// Shape and scale of the client's input.
-pub fn input_form(spec: &Spec, kind: InputKind, texts: &Texts) -> Form {
-    let cols = match kind {
-        InputKind::OneHot => spec.shape.one_hot(),
-        InputKind::Embedded => spec.shape.width,
-    };
-    Form { rows: texts.rows(), cols, frac: spec.input(kind).1 }
+impl<N: Network> Calibrated<N> {
+    /// The client's input for a batch, as an engine on scaled integers reads it.
+    pub fn input<T>(&self, batch: &N::Batch, data: T) -> Value<T> {
+        let Input { rows, cols, site } = self.network.input(batch);
+        let frac = self.scales.opening(site).frac + self.scales.input_extra() as i32;
+        Value { form: Form { rows, cols, frac }, data }
+    }
 }
 
-/// Columns of a product by a weight.
-pub fn columns_of(spec: &Spec, weight: Weight) -> usize {
-    match weight {
-        Weight::Up(_) => spec.shape.inner,
-        Weight::Classifier => spec.shape.labels,
-        _ => spec.shape.width,
-    }
+/// Where a round opens: what its wires say, or its phases; defects come beside what a round is for.
+fn place<'t, S>(table: &'t Table, wires: &[(S, Site)], phases: &[(S, Function)]) -> Place<'t> {
+    let site = wires.iter().map(|(_, site)| &table[*site]).find(|site| !site.defect);
+    let function = phases.first().map(|(_, function)| &table[*function]);
+    let name = site.map(|s| &s.name).or(function.map(|f| &f.name)).map_or("", |name| name);
+    let (of_wires, of_phases) = (site.map(|s| s.operation), function.map(|f| f.operation));
+    let (one, other) = (of_wires.or(of_phases), of_phases.or(of_wires));
+    Place { name, wires: one.unwrap_or_default(), phases: other.unwrap_or_default() }
 }
 
 impl<A: Arithmetic> Engine for Fixed<A> {
@@ -275,9 +101,13 @@ impl<A: Arithmetic> Engine for Fixed<A> {
     type Share = Value<A::Share>;
     type Error = A::Error;
 
+    fn begin(&mut self, part: usize, operation: Operation) {
+        self.arithmetic.begin(part, operation);
+    }
+
     fn linear(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error> {
-        let cols = columns_of(&self.spec, weight);
-        let form = Form { cols, frac: x.form.frac + self.spec.weight_frac(weight), ..x.form };
+        let cols = self.scales.table()[weight].cols;
+        let form = Form { cols, frac: x.form.frac + self.scales.weight_frac(weight), ..x.form };
         let dims = Dims { m: x.form.rows, k: x.form.cols, n: cols };
         Ok(Value { form, data: self.arithmetic.linear(&x.data, weight, dims)? })
     }
@@ -288,8 +118,9 @@ impl<A: Arithmetic> Engine for Fixed<A> {
     }
 
     fn residual(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error> {
-        let form = Form { frac: x.form.frac + self.spec.weight_frac(weight), ..x.form };
-        Ok(Value { form, data: self.arithmetic.residual(&x.data, weight, form.rows, form.cols)? })
+        let form = Form { frac: x.form.frac + self.scales.weight_frac(weight), ..x.form };
+        let centred = self.scales.table()[weight].read == Read::Columns { centred: true };
+        Ok(Value { form, data: self.arithmetic.residual(&x.data, weight, (form.rows, form.cols), centred)? })
     }
 
     fn matmul(&mut self, pairs: &[(Self::Wire, Self::Wire)], rhs: Rhs) -> Result<Vec<Self::Share>, Self::Error> {
@@ -331,10 +162,10 @@ impl<A: Arithmetic> Engine for Fixed<A> {
     }
 
     fn evaluate(&mut self, x: &[(Self::Phase, Function)]) -> Result<Vec<Self::Share>, Self::Error> {
-        let curves: Vec<_> = x.iter().map(|(_, function)| self.spec.curve(*function)).collect();
+        let curves: Vec<_> = x.iter().map(|(_, function)| self.scales.curve(*function)).collect();
         let asked: Vec<_> = x.iter().zip(&curves).map(|((p, _), (c, _))| (&p.data, p.form.rows, *c)).collect();
         let results = self.arithmetic.evaluate(&asked)?;
-        let frac = |(c, shift): &(&crate::spec::Curve, i32)| c.segments[0].series.out_frac() + shift;
+        let frac = |(c, shift): &(&Curve, i32)| c.segments[0].series.out_frac() + shift;
         Ok(attach(x.iter().zip(&curves).map(|((p, _), c)| Form { frac: frac(c), ..p.form }), results))
     }
 
@@ -358,13 +189,34 @@ impl<A: Arithmetic> Engine for Fixed<A> {
         Value { form: Form { cols: 1, ..x.form }, data }
     }
 
+    fn mul(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error> {
+        // a column of numbers, each times the number beside it
+        let data: Vec<_> = pairs.iter().map(|(a, b)| (&a.data, &b.data)).collect();
+        let dims: Vec<_> = pairs.iter().map(|(a, _)| (a.form.count(), 1)).collect();
+        let same = |(a, b): &(&Self::Wire, &Self::Wire)| (a.form.rows, a.form.cols) == (b.form.rows, b.form.cols);
+        assert!(pairs.iter().all(same), "shapes of an elementwise product");
+        let products = self.arithmetic.scale_rows(&data, &dims)?;
+        Ok(attach(pairs.iter().map(|(a, b)| Form { frac: a.form.frac + b.form.frac, ..a.form }), products))
+    }
+
+    fn rotate(&mut self, x: Self::Share, by: &Rotation) -> Self::Share {
+        assert!(by.angles.len() == x.form.rows && by.angles.iter().all(|row| 2 * row.len() == x.form.cols), "angles");
+        // libm's, which are the same on every machine: parties that round differently would share nothing
+        let words = |of: fn(f64) -> f64| {
+            let word = |angle: &f64| (of(*angle) * f64::powi(2.0, ROTATION_FRAC)).round() as i64 as u64;
+            by.angles.iter().flatten().map(word).collect::<Vec<_>>()
+        };
+        let form = Form { frac: x.form.frac + ROTATION_FRAC, ..x.form };
+        Value { form, data: self.arithmetic.rotate(x.data, form.cols, &words(libm::cos), &words(libm::sin)) }
+    }
+
     fn norm_defect(
         &mut self,
         normal: &Self::Wire,
         inverse: &Self::Wire,
-        norm: usize,
+        of: &Norm,
     ) -> Result<Option<Self::Share>, Self::Error> {
-        norm_defect(self, normal, inverse, norm).map(Some)
+        norm_defect(&mut self.arithmetic, &self.scales, normal, inverse, of).map(Some)
     }
 
     fn opened_row_sums(&mut self, x: &Self::Wire) -> Option<Self::Wire> {
@@ -373,7 +225,8 @@ impl<A: Arithmetic> Engine for Fixed<A> {
     }
 
     fn reciprocal_defects(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error> {
-        reciprocal_defects(self, pairs)
+        let products = self.scale_rows(pairs)?;
+        Ok(products.into_iter().map(|product| reciprocal_defect(&mut self.arithmetic, product)).collect())
     }
 
     fn square_total(&mut self, x: &Self::Wire) -> Result<Option<Self::Share>, Self::Error> {
@@ -418,7 +271,7 @@ impl<A: Arithmetic> Engine for Fixed<A> {
             ask_phases.push((&share.data, opening));
             phase_forms.push(form);
         }
-        let place = Place::of(wires, phases);
+        let place = place(self.scales.table(), wires, phases);
         let sites = wires.iter().map(|(_, site)| *site);
         let (opened, phases) = self.arithmetic.open(&place, &ask_wires, &ask_phases)?;
         for ((site, form), wire) in sites.zip(&wire_forms).zip(&opened) {

@@ -5,13 +5,10 @@ use std::fmt;
 
 use ndarray::{Array2, Axis, s};
 
-use crate::bert::{Head, InputKind, classify, two_quad};
-use crate::certificate::Checks;
-use crate::engine::{Block, Engine, Function, Opened, Rhs, Site, Weight};
-use crate::fold::Folded;
+use crate::engine::{Attending, Block, Engine, Head, Opened, Rhs, Rotation};
 use crate::functions::Functions;
-use crate::sample::{SampleError, check_batch, one_hot};
-use crate::shape::Texts;
+use crate::matrix::Matrices;
+use crate::table::{Function, Read, Site, Smooth, Table, Weight};
 
 /// Sees every value that a private run would open.
 pub trait Observer {
@@ -21,10 +18,19 @@ pub trait Observer {
     fn phase(&mut self, function: Function, value: &Array2<f32>);
 }
 
-/// Looks away.
+/// Observes nothing.
 impl Observer for () {
     fn wire(&mut self, _: Site, _: &Array2<f32>) {}
     fn phase(&mut self, _: Function, _: &Array2<f32>) {}
+}
+
+impl<O: Observer> Observer for &mut O {
+    fn wire(&mut self, site: Site, value: &Array2<f32>) {
+        (**self).wire(site, value);
+    }
+    fn phase(&mut self, function: Function, value: &Array2<f32>) {
+        (**self).phase(function, value);
+    }
 }
 
 /// Keeps every wire, in the order of opening.
@@ -46,32 +52,17 @@ impl Observer for FloatTrace {
 
 /// The floating-point engine.
 pub struct Float<'a, O = ()> {
-    weights: &'a Folded,
+    table: &'a Table,
+    matrices: &'a Matrices,
     functions: Functions,
     /// The observer.
     pub observer: O,
 }
 
 impl<'a, O: Observer> Float<'a, O> {
-    /// An engine with an observer; `()` looks away.
-    pub fn new(weights: &'a Folded, observer: O) -> Self {
-        Float::with_functions(weights, observer, Functions::Series)
-    }
-
-    /// An engine of the functions that these stand for: 2Quad and GeLU, a quadratic in GeLU's place, or softmax and GeLU.
-    pub fn with_functions(weights: &'a Folded, observer: O, functions: Functions) -> Self {
-        Float { weights, functions, observer }
-    }
-
-    /// Logits of a batch, one row a text.
-    pub fn logits(&mut self, texts: &Texts, ids: &[u32], segments: &[u32]) -> Result<Array2<f32>, SampleError> {
-        let shape = self.weights.shape.clone();
-        check_batch(&shape, texts, ids, segments)?;
-        let input = one_hot(&shape, ids, segments)?;
-        match classify(self, &shape, texts, InputKind::OneHot, &input) {
-            Ok(classified) => Ok(classified.logits),
-            Err(never) => match never {},
-        }
+    /// An engine for what a network declares, with an observer; `()` observes nothing.
+    pub fn new(table: &'a Table, matrices: &'a Matrices, observer: O, functions: Functions) -> Self {
+        Float { table, matrices, functions, observer }
     }
 }
 
@@ -82,9 +73,9 @@ impl<O: Observer> Engine for Float<'_, O> {
     type Error = Infallible;
 
     fn linear(&mut self, x: &Array2<f32>, weight: Weight) -> Result<Array2<f32>, Infallible> {
-        let matrix = self.weights.matrix(weight);
-        let mut y = match weight {
-            Weight::Embedding => lookup(x, &matrix.weight),
+        let matrix = &self.matrices[&weight];
+        let mut y = match self.table[weight].read {
+            Read::Lookup => lookup(x, &matrix.weight),
             _ => x.dot(&matrix.weight),
         };
         if let Some(bias) = &matrix.bias {
@@ -94,12 +85,15 @@ impl<O: Observer> Engine for Float<'_, O> {
     }
 
     fn add_rows(&mut self, mut x: Array2<f32>, weight: Weight, rows: &[usize]) -> Result<Array2<f32>, Infallible> {
-        x += &self.weights.matrix(weight).weight.select(Axis(0), rows);
+        x += &self.matrices[&weight].weight.select(Axis(0), rows);
         Ok(x)
     }
 
     fn residual(&mut self, x: &Array2<f32>, weight: Weight) -> Result<Array2<f32>, Infallible> {
-        let gamma = &self.weights.matrix(weight).weight;
+        let gamma = &self.matrices[&weight].weight;
+        if self.table[weight].read == (Read::Columns { centred: false }) {
+            return Ok(x * &gamma.row(0));
+        }
         let mean = x.dot(&gamma.row(1)).insert_axis(Axis(1));
         Ok(x * &gamma.row(0) - mean)
     }
@@ -125,16 +119,27 @@ impl<O: Observer> Engine for Float<'_, O> {
     }
 
     fn evaluate(&mut self, x: &[(Array2<f32>, Function)]) -> Result<Vec<Array2<f32>>, Infallible> {
-        let shape = &self.weights.shape;
-        let (width, eps, activation) = (shape.width as f64, shape.eps, shape.activation);
-        let value = |function: &Function, v: f64| match function {
-            Function::InverseRoot { .. } => (width / (v + width * eps)).sqrt(),
-            Function::Reciprocal { .. } => 1.0 / v,
-            Function::Gelu { .. } if self.functions == Functions::MpcFormer => 0.125 * v * v - 0.25 * v + 0.5,
-            Function::Gelu { .. } => activation.even_part(v),
-            Function::Tanh => v.tanh(),
+        let value = |function: &Function, v: f64| match self.table[*function].smooth {
+            Smooth::EvenPart(_) if self.functions == Functions::MpcFormer => 0.125 * v * v - 0.25 * v + 0.5,
+            smooth => smooth.value(v),
         };
         Ok(x.iter().map(|(x, function)| x.mapv(|v| value(function, f64::from(v)) as f32)).collect())
+    }
+
+    fn mul(&mut self, pairs: &[(&Array2<f32>, &Array2<f32>)]) -> Result<Vec<Array2<f32>>, Infallible> {
+        Ok(pairs.iter().map(|(a, b)| *a * *b).collect())
+    }
+
+    fn rotate(&mut self, x: Array2<f32>, by: &Rotation) -> Array2<f32> {
+        let (half, mut y) = (x.ncols() / 2, x.clone());
+        for ((row, angles), mut out) in x.rows().into_iter().zip(&by.angles).zip(y.rows_mut()) {
+            for (at, angle) in angles.iter().enumerate() {
+                let (sin, cos) = (angle.sin() as f32, angle.cos() as f32);
+                out[at] = row[at] * cos - row[at + half] * sin;
+                out[at + half] = row[at + half] * cos + row[at] * sin;
+            }
+        }
+        y
     }
 
     fn add(&mut self, a: Array2<f32>, b: Array2<f32>) -> Result<Array2<f32>, Infallible> {
@@ -172,15 +177,13 @@ impl<O: Observer> Engine for Float<'_, O> {
         all
     }
 
-    fn attention(
+    fn attention_weights(
         &mut self,
         scores: Vec<Array2<f32>>,
-        values: Vec<Array2<f32>>,
-        heads: &[Head],
-        checks: &mut Checks<Self>,
-    ) -> Result<Vec<Array2<f32>>, Infallible> {
+        _: &[Head],
+    ) -> Result<Attending<Array2<f32>>, Infallible> {
         if self.functions != Functions::Exact {
-            return two_quad(self, scores, values, heads, checks);
+            return Ok(Attending::Scores(scores));
         }
         let softmax = |mut scores: Array2<f32>| {
             for mut row in scores.rows_mut() {
@@ -191,7 +194,7 @@ impl<O: Observer> Engine for Float<'_, O> {
             }
             scores
         };
-        Ok(scores.into_iter().zip(values).map(|(s, v)| softmax(s).dot(&v)).collect())
+        Ok(Attending::Weights(scores.into_iter().map(softmax).collect()))
     }
 
     fn open(

@@ -10,35 +10,21 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate};
 
-use crate::engine::Weight;
+use crate::bert::{Bert, BertWeight, InputKind};
+use crate::matrix::{Matrices, Matrix};
 use crate::sample::{SampleError, embed};
 use crate::shape::Shape;
 
 /// Tensors of a Hugging Face checkpoint by name, without the `bert.` prefix.
 pub type Tensors = BTreeMap<String, ArrayD<f32>>;
 
-/// A matrix with one row an input, and its bias.
-#[derive(Clone, PartialEq)]
-pub struct Matrix {
-    /// `[input, output]`.
-    pub weight: Array2<f32>,
-    /// `[output]`.
-    pub bias: Option<Array1<f32>>,
-}
-
 /// The folded network.
 #[derive(Clone)]
 pub struct Folded {
     /// Its shape.
     pub shape: Shape,
-    matrices: BTreeMap<Weight, Matrix>,
-}
-
-impl fmt::Debug for Matrix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dim, bias) = (self.weight.dim(), self.bias.is_some());
-        write!(f, "Matrix {{ weight: {dim:?} secret, bias: {bias} }}")
-    }
+    bert: Bert,
+    matrices: Matrices,
 }
 
 impl fmt::Debug for Folded {
@@ -105,14 +91,16 @@ impl Reader<'_> {
 pub fn fold(shape: &Shape, tensors: &Tensors) -> Result<Folded, FoldError> {
     let read = Reader(tensors);
     let (d, inner) = (shape.width, shape.inner);
-    let mut matrices = BTreeMap::new();
+    let bert = Bert::new(shape.clone(), InputKind::OneHot);
+    let mut matrices = Matrices::new();
+    let mut insert = |weight: BertWeight, matrix: Matrix| drop(matrices.insert(bert.weight(weight), matrix));
     let word = read.matrix("embeddings.word_embeddings.weight", shape.words, d)?;
     let segment = read.matrix("embeddings.token_type_embeddings.weight", shape.segments, d)?;
     let position = read.matrix("embeddings.position_embeddings.weight", shape.positions, d)?;
     let table = concatenate(Axis(0), &[word.view(), segment.view()])
         .map_err(|_| FoldError::Missing("embeddings.word_embeddings.weight".into()))?;
-    matrices.insert(Weight::Embedding, Matrix { weight: centred(table), bias: None });
-    matrices.insert(Weight::Position, Matrix { weight: centred(position), bias: None });
+    insert(BertWeight::Embedding, Matrix { weight: centred(table), bias: None });
+    insert(BertWeight::Position, Matrix { weight: centred(position), bias: None });
 
     let norm = |name: &str| -> Result<(Array1<f32>, Array1<f32>), FoldError> {
         Ok((read.vector(&format!("{name}.weight"), d)?, read.vector(&format!("{name}.bias"), d)?))
@@ -122,51 +110,56 @@ pub fn fold(shape: &Shape, tensors: &Tensors) -> Result<Folded, FoldError> {
     for l in 0..shape.layers {
         let name = |part: &str| format!("encoder.layer.{l}.{part}");
         let attention = |part: &str| name(&format!("attention.self.{part}"));
-        matrices.insert(Weight::Query(l), after_norm(&before, read.dense(&attention("query"), d, d)?, scale));
-        matrices.insert(Weight::Key(l), after_norm(&before, read.dense(&attention("key"), d, d)?, 1.0));
-        matrices.insert(Weight::Value(l), after_norm(&before, read.dense(&attention("value"), d, d)?, 1.0));
-        matrices.insert(Weight::Residual(2 * l), residual(&before.0));
+        insert(BertWeight::Query(l), after_norm(&before, read.dense(&attention("query"), d, d)?, scale));
+        insert(BertWeight::Key(l), after_norm(&before, read.dense(&attention("key"), d, d)?, 1.0));
+        insert(BertWeight::Value(l), after_norm(&before, read.dense(&attention("value"), d, d)?, 1.0));
+        insert(BertWeight::Residual(2 * l), residual(&before.0));
         let output = read.dense(&name("attention.output.dense"), d, d)?;
-        matrices.insert(Weight::AttentionOutput(l), to_stream(output, &before.1));
+        insert(BertWeight::AttentionOutput(l), to_stream(output, &before.1));
         let middle = norm(&name("attention.output.LayerNorm"))?;
         let up = read.dense(&name("intermediate.dense"), d, inner)?;
-        matrices.insert(Weight::Up(l), after_norm(&middle, up, 1.0));
-        matrices.insert(Weight::Residual(2 * l + 1), residual(&middle.0));
+        insert(BertWeight::Up(l), after_norm(&middle, up, 1.0));
+        insert(BertWeight::Residual(2 * l + 1), residual(&middle.0));
         let down = read.dense(&name("output.dense"), inner, d)?;
-        matrices.insert(Weight::Down(l), to_stream(down, &middle.1));
+        insert(BertWeight::Down(l), to_stream(down, &middle.1));
         before = norm(&name("output.LayerNorm"))?;
     }
-    matrices.insert(Weight::Pooler, after_norm(&before, read.dense("pooler.dense", d, d)?, 1.0));
+    insert(BertWeight::Pooler, after_norm(&before, read.dense("pooler.dense", d, d)?, 1.0));
     let (weight, bias) = read.dense("classifier", d, shape.labels)?;
-    matrices.insert(Weight::Classifier, Matrix { weight, bias: Some(bias) });
-    Ok(Folded { shape: shape.clone(), matrices })
+    insert(BertWeight::Classifier, Matrix { weight, bias: Some(bias) });
+    Ok(Folded { shape: shape.clone(), bert, matrices })
 }
 
 impl Folded {
+    /// The network.
+    pub fn bert(&self) -> &Bert {
+        &self.bert
+    }
+
     /// A matrix of the network; every weight of the shape is there.
-    pub fn matrix(&self, weight: Weight) -> &Matrix {
-        &self.matrices[&weight]
+    pub fn matrix(&self, weight: BertWeight) -> &Matrix {
+        &self.matrices[&self.bert.weight(weight)]
     }
 
     /// All matrices.
-    pub fn matrices(&self) -> impl Iterator<Item = (Weight, &Matrix)> {
-        self.matrices.iter().map(|(w, m)| (*w, m))
+    pub fn matrices(&self) -> &Matrices {
+        &self.matrices
     }
 
     /// Reorders the neurons of a feed-forward part: neuron `order[i]` comes to place `i`. The function stays the same.
     pub fn permute_neurons(&mut self, layer: usize, order: &[usize]) {
-        if let Some(up) = self.matrices.get_mut(&Weight::Up(layer)) {
+        if let Some(up) = self.matrices.get_mut(&self.bert.weight(BertWeight::Up(layer))) {
             up.weight = up.weight.select(Axis(1), order);
             up.bias = up.bias.as_ref().map(|b| b.select(Axis(0), order));
         }
-        if let Some(down) = self.matrices.get_mut(&Weight::Down(layer)) {
+        if let Some(down) = self.matrices.get_mut(&self.bert.weight(BertWeight::Down(layer))) {
             down.weight = down.weight.select(Axis(0), order);
         }
     }
 
     /// Rows that a client which holds the tables shares: the embedding after its LayerNorm, before scale and shift.
     pub fn embed(&self, ids: &[u32], segments: &[u32]) -> Result<Array2<f32>, SampleError> {
-        let (table, position) = (&self.matrix(Weight::Embedding).weight, &self.matrix(Weight::Position).weight);
+        let (table, position) = (&self.matrix(BertWeight::Embedding).weight, &self.matrix(BertWeight::Position).weight);
         embed(&self.shape, table, position, ids, segments)
     }
 }

@@ -1,10 +1,8 @@
-//! Which functions stand for softmax and GeLU, and what a step of the network belongs to.
+//! Which functions stand for softmax and GeLU.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-use crate::engine::{Function, Site};
 
 /// What is computed in place of softmax, GeLU and the roots. All but the first run the network as it was published: weights
 /// are normalised before they meet the values, and the last layer computes all of its rows.
@@ -56,72 +54,5 @@ impl Functions {
 impl fmt::Display for Functions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// What a step of the network belongs to, as SecFormer's Table 3 has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Operation {
-    /// The activation, without the products around it.
-    Gelu,
-    /// From scores to normalised weights, or to what takes their place.
-    Softmax,
-    /// All LayerNorms, without the residual's scale.
-    LayerNorm,
-    /// All else: products, the input, the pooler's tangent.
-    #[default]
-    Others,
-}
-
-impl Operation {
-    /// In the order of their numbers.
-    pub const ALL: [Operation; 4] = [Operation::Gelu, Operation::Softmax, Operation::LayerNorm, Operation::Others];
-
-    /// As tables write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Operation::Gelu => "GeLU",
-            Operation::Softmax => "Softmax",
-            Operation::LayerNorm => "LayerNorm",
-            Operation::Others => "Others",
-        }
-    }
-
-    /// Its place in [`Operation::ALL`].
-    pub fn index(self) -> usize {
-        self as usize
-    }
-}
-
-impl Site {
-    /// Which operation needs this opening. An opening belongs to what reads it, but for the outputs of GeLU, of attention and
-    /// of LayerNorm, which are opened because these functions ended there.
-    pub fn operation(self) -> Operation {
-        match self {
-            Site::Activation { .. } => Operation::Gelu,
-            Site::Scores { .. } | Site::Mixed { .. } | Site::Reciprocal { .. } | Site::Attention { .. } => {
-                Operation::Softmax
-            }
-            Site::NormInput { .. } | Site::InverseDeviation { .. } | Site::Normal { .. } => Operation::LayerNorm,
-            Site::Defect { function } => function.operation(),
-            Site::OneHot
-            | Site::Query { .. }
-            | Site::Key { .. }
-            | Site::Value { .. }
-            | Site::Squares { .. }
-            | Site::Pooled => Operation::Others,
-        }
-    }
-}
-
-impl Function {
-    /// Which operation it is a part of.
-    pub fn operation(self) -> Operation {
-        match self {
-            Function::InverseRoot { .. } => Operation::LayerNorm,
-            Function::Reciprocal { .. } => Operation::Softmax,
-            Function::Gelu { .. } => Operation::Gelu,
-            Function::Tanh => Operation::Others,
-        }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::ConfigError;
+use crate::config_error::ConfigError;
 use crate::labels::short;
 
 #[derive(Clone, Copy, PartialEq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::config::ConfigError;
+use crate::config_error::ConfigError;
 
 /// The most labels: each is a row of the head.
 pub const MOST_LABELS: usize = 1 << 16;

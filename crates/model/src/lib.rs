@@ -1,19 +1,26 @@
-//! BERT written once, as a function of an [`Engine`], and what an engine needs to know to evaluate it.
+//! Networks written once, as functions of an [`Engine`], and what an engine needs to know to evaluate them.
 //!
-//! [`classify`] is the network. [`Float`] interprets it in floating point, [`Clear`] on fixed-point integers, [`Plan`] on
-//! shapes alone; private engines interpret it elsewhere through [`Arithmetic`]. [`fold()`] turns a checkpoint into the
-//! network's weights, [`calibrate()`] observes ranges, [`choose()`] turns ranges into a [`Spec`]: scales and series.
+//! A [`Network`] declares its parameters, sites and smooth functions in a [`Table`] and says how it runs; [`Bert`] is one.
+//! [`Float`] interprets it in floating point, [`Clear`] on fixed-point integers; private engines interpret it elsewhere through
+//! [`Arithmetic`]. [`fold()`] turns a checkpoint into a BERT's weights, [`calibrate()`] observes ranges, [`choose()`] turns ranges
+//! into a [`Spec`]: scales and series, which [`Spec::calibrated`] gives the engines as [`Scales`].
 //!
 //! Sources: 2Quad from MPCFormer and SecFormer (Alg. 3), here without their Goldschmidt iterations; smooth functions as
 //! Fourier series after SecFormer's sine protocol (Alg. 4), here without its comparisons.
 
 mod activation;
+mod arithmetic;
+mod attention;
 mod bert;
 mod calibrate;
 mod certificate;
+mod checks;
 mod choose;
+mod choose_error;
 mod clear;
 mod config;
+mod config_error;
+mod defect;
 mod engine;
 mod fit;
 mod fixed;
@@ -22,47 +29,68 @@ mod fold;
 mod functions;
 mod keys;
 mod labels;
-mod plan;
+mod layout;
+mod matrix;
+mod network;
+mod norm;
+mod opening;
+mod operation;
 mod positive;
+mod quantise;
 mod ranges;
+mod restarts;
 mod sample;
+mod scales;
 pub mod secformer;
 mod series;
 mod shape;
 mod spec;
+mod spec_error;
 mod split;
 mod synthetic;
+mod table;
 
 pub use activation::{Activation, gelu, gelu_tanh};
-pub use bert::{Head, InputKind, classify, two_quad};
+pub use arithmetic::{Arithmetic, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening};
+pub use attention::{attend, two_quad};
+pub use bert::{
+    Bert, BertFunction, BertSite, BertWeight, ClearError, InputKind, clear_certified, clear_logits, clear_trace,
+};
 pub use calibrate::{
     CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, SHORT, Span, calibrate, calibrate_unusual,
     shortened, stretched_count,
 };
-pub use certificate::{CERTIFICATE_FRAC, CERTIFICATE_FRACS, Checks, Classified, ORDINARY};
-pub use choose::{Choice, ChooseError, choose};
-pub use clear::{
-    Clear, ClearError, QuantiseError, Quantised, Words, assemble, clear_certified, clear_logits, clear_trace,
-    copy_block, join_columns, quantise, split_columns,
-};
+pub use certificate::ORDINARY;
+pub use checks::Checks;
+pub use choose::{Choice, choose};
+pub use choose_error::ChooseError;
+pub use clear::Clear;
 pub use config::{
-    AttentionKind, AttentionShift, Config, ConfigError, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR,
-    TWO_RELU_EPSILON,
+    AttentionKind, AttentionShift, Config, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR, TWO_RELU_EPSILON,
 };
-pub use engine::{Block, Engine, Function, Opened, Rhs, Site, Weight, norm_name};
+pub use config_error::ConfigError;
+pub use engine::{Attending, Block, Engine, Head, Norm, Opened, Rhs, Rotation};
 pub use fit::{Fit, Problem, Terms};
-pub use fixed::{
-    Arithmetic, Fixed, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening, columns_of, input_form,
-};
+pub use fixed::{Fixed, Outputs};
 pub use float::{Float, FloatTrace, Observer};
-pub use fold::{FoldError, Folded, Matrix, Tensors, fold};
-pub use functions::{Functions, Operation};
+pub use fold::{FoldError, Folded, Tensors, fold};
+pub use functions::Functions;
 pub use labels::{MOST_LABELS, unnamed};
-pub use plan::{Cost, Demand, OPENING_FRAME, Plan, opening_frames};
+pub use layout::{assemble, copy_block, join_columns, rotate, split_columns};
+pub use matrix::{Matrices, Matrix};
+pub use network::{Calibrated, Input, Network, Output};
+pub use norm::{apply, normalise, open};
+pub use opening::{CERTIFICATE_FRAC, CERTIFICATE_FRACS, Curve, DEFECT, Opening, Segment};
+pub use operation::Operation;
+pub use quantise::{QuantiseError, Quantised, Words, quantise};
 pub use ranges::check as check_ranges;
+pub use restarts::restart_probability;
 pub use sample::{Sample, SampleError, embed, one_hot};
+pub use scales::{Scaled, Scales};
 pub use series::Series;
 pub use shape::{MOST_ROWS, MOST_TEXTS, Shape, TOKEN_CLASSES, Texts, TextsError, token_class};
-pub use spec::{Curve, HeadSpec, LEAST_HEADROOM, LayerSpec, NormSpec, Opening, SPEC_VERSION, Segment, Spec, SpecError};
+pub use spec::{HeadSpec, LayerSpec, NormSpec, SPEC_VERSION, Spec};
+pub use spec_error::{LEAST_HEADROOM, SpecError};
 pub use split::{Part, weight_mask};
 pub use synthetic::synthetic;
+pub use table::{Function, FunctionEntry, Parameter, Read, Site, SiteEntry, Smooth, Table, Weight};

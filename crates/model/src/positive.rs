@@ -4,9 +4,9 @@
 //! power of two, so what lies between the domain that was asked for and the period is paid for already: the fit reaches as
 //! far up as its error allows, and towards what unusual texts need.
 
-use crate::choose::{ChooseError, log2_floor};
+use crate::choose_error::ChooseError;
 use crate::fit::{Fit, Problem, Terms};
-use crate::spec::{Curve, Opening, Segment};
+use crate::opening::{Curve, Opening, Segment};
 
 /// Widening of the domain that was seen, on both sides.
 const DOMAIN_HEADROOM: f64 = 1.5;
@@ -152,4 +152,8 @@ impl Positive<'_> {
         let (fit, error) = problem.smallest(counts, BITS, TOLERANCE);
         (fit, error, scale)
     }
+}
+
+pub(crate) fn log2_floor(v: f64) -> i32 {
+    v.log2().floor() as i32
 }

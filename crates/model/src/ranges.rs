@@ -1,8 +1,8 @@
 //! Whether ranges are those of a trained model: nothing is computed from a number that no observation gives.
 
 use crate::calibrate::{CALIBRATION_VERSION, LayerRanges, Ranges, Span};
-use crate::choose::ChooseError;
-use crate::engine::norm_name;
+use crate::bert::norm_name;
+use crate::choose_error::ChooseError;
 use crate::shape::Shape;
 
 /// The largest absolute value of anything that is opened.

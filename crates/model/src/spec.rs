@@ -4,51 +4,20 @@
 //! Attention sums grow with the number of tokens `n`; their scales are functions of the class of `n`
 //! ([`token_class`]): a sum is read in units of `2^class`, so one series serves every length.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::bert::InputKind;
-use crate::certificate::{CERTIFICATE_FRACS, DEFECT};
+use crate::bert::{Bert, BertFunction, BertSite, BertWeight, InputKind};
 use crate::config::{MOST_EPS, MOST_SHIFT, shift_is_sound};
-use crate::engine::{Function, Site, Weight};
-use crate::series::Series;
-use crate::shape::{Shape, TOKEN_CLASSES, token_class};
+use crate::network::{Calibrated, Network};
+use crate::opening::{CERTIFICATE_FRACS, Curve, DEFECT, Opening};
+use crate::scales::{Scaled, Scales};
+use crate::shape::{Shape, TOKEN_CLASSES};
+use crate::spec_error::SpecError;
 
 /// The format that this program reads and writes.
 pub const SPEC_VERSION: u32 = 3;
-
-/// How a value is opened: `frac` fractional bits, `|x| 2^frac < 2^(bits-1)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Opening {
-    /// Fractional bits; negative where a unit is more than one.
-    pub frac: i32,
-    /// Signed range in bits, the sign included.
-    pub bits: u32,
-}
-
-/// A smooth function, by columns: neurons whose inputs keep to a narrow range have a shorter series.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Curve {
-    /// Fractional bits of the argument.
-    pub frac: i32,
-    /// Contiguous classes of columns.
-    pub segments: Vec<Segment>,
-}
-
-/// A class of columns that share a series.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Segment {
-    /// Columns.
-    pub cols: usize,
-    /// Their series.
-    pub series: Series,
-}
-
-impl Curve {
-    /// Columns of all segments.
-    pub fn cols(&self) -> usize {
-        self.segments.iter().map(|s| s.cols).sum()
-    }
-}
 
 /// Openings of an attention head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,121 +95,72 @@ pub struct Spec {
     pub certificates: Vec<i32>,
 }
 
-/// Why a spec cannot be run.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpecError {
-    /// Another format version.
-    #[error("the spec has version {got}; this program reads version {expected}")]
-    Version {
-        /// As read.
-        got: u32,
-        /// [`SPEC_VERSION`].
-        expected: u32,
-    },
-    /// A part is missing or has an impossible value.
-    #[error("the spec's {what} is {got}; expected {expected}")]
-    Shape {
-        /// Part.
-        what: String,
-        /// As read.
-        got: String,
-        /// What would do.
-        expected: String,
-    },
-    /// An opening cannot hold its values.
-    #[error(
-        "{site}: opened from {from} to {to} fractional bits with a range of {bits} bits, {spare} bits of head-room remain \
-         and at least {least} are needed; recalibrate or lower the scale"
-    )]
-    Headroom {
-        /// Where.
-        site: String,
-        /// Fractional bits of the share.
-        from: i32,
-        /// Fractional bits of the wire.
-        to: i32,
-        /// Range.
-        bits: u32,
-        /// `K - bits`.
-        spare: i64,
-        /// The least `K - bits`.
-        least: i64,
-    },
-    /// Two scales are too far apart to be added.
-    #[error("a sum of values with {one} and with {other} fractional bits; they may be at most 63 apart; convert again")]
-    Sum {
-        /// Fractional bits of one.
-        one: i32,
-        /// Fractional bits of the other.
-        other: i32,
-    },
-}
-
 /// How one-hot rows are opened, whatever the model: they hold zeros and ones.
 pub(crate) const ONE_HOT: Opening = Opening { frac: 0, bits: 2 };
 
-/// The least head-room `K - bits` of any opening: below it one element in 2^12 would restart a run.
-pub const LEAST_HEADROOM: i64 = 12;
-
 impl Spec {
+    /// The network with these scales.
+    pub fn calibrated(&self, kind: InputKind) -> Calibrated<Bert> {
+        let network = Bert::new(self.shape.clone(), kind);
+        let curves = self.curves();
+        let scales = Scales::new(
+            network.table().clone(),
+            self.input_extra,
+            |site| self.opening(network.site_of(site)),
+            |function| curves.scaled(network.function_of(function)),
+            |weight| self.weight_frac(network.weight_of(weight)),
+        );
+        Calibrated { network, scales: Arc::new(scales) }
+    }
+
     /// How a site is opened.
-    pub fn opening(&self, site: Site) -> Opening {
+    pub fn opening(&self, site: BertSite) -> Opening {
+        let head = |layer: usize, head: usize| &self.layers[layer].heads[head];
         match site {
-            Site::OneHot => self.one_hot,
-            Site::NormInput { norm } => self.norms[norm].input,
-            Site::InverseDeviation { norm } => self.norms[norm].inverse_deviation,
-            Site::Normal { norm } => self.norms[norm].normal,
-            Site::Query { layer } => self.layers[layer].query,
-            Site::Key { layer } => self.layers[layer].key,
-            Site::Value { layer } => self.layers[layer].value,
-            Site::Scores { layer } => self.layers[layer].scores,
-            Site::Squares { layer, head, tokens } => self.layers[layer].heads[head].squares[token_class(tokens)],
-            Site::Mixed { layer, head, tokens } => self.layers[layer].heads[head].mixed[token_class(tokens)],
-            Site::Reciprocal { layer, head, tokens } => {
-                let out = self.layers[layer].heads[head].reciprocal_out;
-                Opening { frac: out.frac + token_class(tokens) as i32, ..out }
+            BertSite::OneHot => self.one_hot,
+            BertSite::NormInput { norm } => self.norms[norm].input,
+            BertSite::InverseDeviation { norm } => self.norms[norm].inverse_deviation,
+            BertSite::Normal { norm } => self.norms[norm].normal,
+            BertSite::Query { layer } => self.layers[layer].query,
+            BertSite::Key { layer } => self.layers[layer].key,
+            BertSite::Value { layer } => self.layers[layer].value,
+            BertSite::Scores { layer } => self.layers[layer].scores,
+            BertSite::Squares { layer, head: h, class } => head(layer, h).squares[class],
+            BertSite::Mixed { layer, head: h, class } => head(layer, h).mixed[class],
+            BertSite::Reciprocal { layer, head: h, class } => {
+                let out = head(layer, h).reciprocal_out;
+                Opening { frac: out.frac + class as i32, ..out }
             }
-            Site::Attention { layer } => self.layers[layer].attention,
-            Site::Activation { layer } => self.layers[layer].activation,
-            Site::Pooled => self.pooled,
-            Site::Defect { .. } => DEFECT,
+            BertSite::Attention { layer } | BertSite::Weighted { layer } => self.layers[layer].attention,
+            BertSite::Activation { layer } => self.layers[layer].activation,
+            BertSite::Pooled => self.pooled,
+            BertSite::NormDefect { .. } | BertSite::ReciprocalDefect { .. } => DEFECT,
         }
     }
 
-    /// The curve of a function, and by how many fractional bits the token count shifts argument (down) and result (up).
-    pub fn curve(&self, function: Function) -> (&Curve, i32) {
-        match function {
-            Function::InverseRoot { norm } => (&self.norms[norm].inverse_root, 0),
-            Function::Reciprocal { layer, head, tokens } => {
-                (&self.layers[layer].heads[head].reciprocal, token_class(tokens) as i32)
-            }
-            Function::Gelu { layer } => (&self.layers[layer].gelu, 0),
-            Function::Tanh => (&self.tanh, 0),
+    /// All curves, to be shared by the functions that read them.
+    fn curves(&self) -> Curves {
+        let shared = |curve: &Curve| Arc::new(curve.clone());
+        let heads = |layer: &LayerSpec| layer.heads.iter().map(|head| shared(&head.reciprocal)).collect();
+        Curves {
+            roots: self.norms.iter().map(|norm| shared(&norm.inverse_root)).collect(),
+            reciprocals: self.layers.iter().map(heads).collect(),
+            gelus: self.layers.iter().map(|layer| shared(&layer.gelu)).collect(),
+            tanh: shared(&self.tanh),
         }
     }
 
     /// Fractional bits of a weight.
-    pub fn weight_frac(&self, weight: Weight) -> i32 {
+    pub fn weight_frac(&self, weight: BertWeight) -> i32 {
         match weight {
-            Weight::Embedding | Weight::Position => self.table_frac,
+            BertWeight::Embedding | BertWeight::Position => self.table_frac,
             _ => self.weight_frac,
         }
     }
 
-    /// Fractional bits of a weight's product with its input, hence of its bias.
-    pub fn bias_frac(&self, weight: Weight) -> i32 {
-        let input = match weight {
-            Weight::Embedding | Weight::Position => self.one_hot.frac,
-            Weight::Query(l) | Weight::Key(l) | Weight::Value(l) => self.norms[2 * l].normal.frac,
-            Weight::Residual(n) => self.norms[n].normal.frac,
-            Weight::AttentionOutput(l) => self.layers[l].attention.frac,
-            Weight::Up(l) => self.norms[2 * l + 1].normal.frac,
-            Weight::Down(l) => self.layers[l].activation.frac,
-            Weight::Pooler => self.norms[2 * self.shape.layers].normal.frac,
-            Weight::Classifier => self.pooled.frac,
-        };
-        input + self.weight_frac(weight)
+    /// Fractional bits of the classifier's sums, which is what masked wires share of the logits.
+    pub fn logits_share_frac(&self) -> i32 {
+        self.pooled.frac + self.weight_frac(BertWeight::Classifier)
     }
 
     /// How the client's input is opened, and the fractional bits at which the client shares it.
@@ -275,15 +195,15 @@ impl Spec {
             let (what, expected) = ("activation".into(), "gelu or gelu_tanh".into());
             return Err(SpecError::Shape { what, got: format!("{:?}", s.activation), expected });
         }
-        within("number of layers", s.layers, 24)?;
-        within("width", s.width, 8192)?;
+        within("number of layers", s.layers, Bert::MOST_LAYERS)?;
+        within("width", s.width, Bert::MOST_WIDTH)?;
         within("number of heads", s.heads, s.width)?;
         count("width modulo heads", s.width % s.heads, 0)?;
-        within("inner width", s.inner, 32768)?;
-        within("number of words", s.words, 1 << 20)?;
-        within("number of segments", s.segments, 16)?;
-        within("number of positions", s.positions, 512)?;
-        within("number of labels", s.labels, 1 << 12)?;
+        within("inner width", s.inner, Bert::MOST_INNER)?;
+        within("number of words", s.words, Bert::MOST_WORDS)?;
+        within("number of segments", s.segments, Bert::MOST_SEGMENTS)?;
+        within("number of positions", s.positions, Bert::MOST_POSITIONS)?;
+        within("number of labels", s.labels, Bert::MOST_LABELS)?;
         count("number of layers with a spec", self.layers.len(), s.layers)?;
         count("number of LayerNorms with a spec", self.norms.len(), s.norms())?;
         count("number of layers with shifts", s.shifts.len(), s.layers)?;
@@ -355,7 +275,7 @@ impl Spec {
             return wrong("opening of one-hot rows".into(), format!("{:?}", self.one_hot), "0 fractional bits, 2 bits");
         }
         // the client receives the classifier's sums at their own scale and rounds them to that of the logits
-        let drop = self.bias_frac(Weight::Classifier) - self.logits.frac;
+        let drop = self.logits_share_frac() - self.logits.frac;
         if drop < 0 || i64::from(drop) + i64::from(self.logits.bits) > 63 {
             let got = format!(
                 "{} fractional bits, {drop} below the classifier's, {} bits",
@@ -387,5 +307,26 @@ impl Spec {
             }
         }
         Ok(())
+    }
+}
+
+/// A spec's curves.
+struct Curves {
+    roots: Vec<Arc<Curve>>,
+    /// By layer and head.
+    reciprocals: Vec<Vec<Arc<Curve>>>,
+    gelus: Vec<Arc<Curve>>,
+    tanh: Arc<Curve>,
+}
+
+impl Curves {
+    /// The curve of a function, and by how much the class of lengths shifts its scales: sums are read in units of `2^class`.
+    fn scaled(&self, function: BertFunction) -> Scaled {
+        match function {
+            BertFunction::InverseRoot { norm } => (self.roots[norm].clone(), 0),
+            BertFunction::Reciprocal { layer, head, class } => (self.reciprocals[layer][head].clone(), class as i32),
+            BertFunction::Gelu { layer } => (self.gelus[layer].clone(), 0),
+            BertFunction::Tanh => (self.tanh.clone(), 0),
+        }
     }
 }

@@ -6,8 +6,6 @@
 
 use ring64::{Key, Prg};
 
-use crate::engine::Weight;
-
 /// The two parts of a weight that are masked apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
@@ -17,31 +15,17 @@ pub enum Part {
     Bias,
 }
 
-/// `G(k)` for one part of a weight. Each has a stream of its own.
-pub fn weight_mask(seed: &Key, weight: Weight, part: Part, words: usize) -> Vec<u64> {
-    Prg::new(seed, stream(weight, part)).words(words)
+/// `G(k)` for one part of the weight with these streams ([`crate::Parameter::stream`]). Each part has a stream of its own.
+pub fn weight_mask(seed: &Key, stream: u64, part: Part, words: usize) -> Vec<u64> {
+    Prg::new(seed, of_part(stream, part)).words(words)
 }
 
-/// Injective: part, kind of weight and layer each have bits of their own.
-fn stream(weight: Weight, part: Part) -> u64 {
-    let (kind, number) = match weight {
-        Weight::Embedding => (0, 0),
-        Weight::Position => (1, 0),
-        Weight::Query(l) => (2, l),
-        Weight::Key(l) => (3, l),
-        Weight::Value(l) => (4, l),
-        Weight::AttentionOutput(l) => (5, l),
-        Weight::Residual(n) => (6, n),
-        Weight::Up(l) => (7, l),
-        Weight::Down(l) => (8, l),
-        Weight::Pooler => (9, 0),
-        Weight::Classifier => (10, 0),
-    };
-    let part = match part {
-        Part::Matrix => 0,
-        Part::Bias => 1,
-    };
-    (number as u64) << 16 | kind << 8 | part
+fn of_part(stream: u64, part: Part) -> u64 {
+    stream
+        | match part {
+            Part::Matrix => 0,
+            Part::Bias => 1,
+        }
 }
 
 #[cfg(test)]
@@ -49,15 +33,19 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::bert::{Bert, InputKind};
+    use crate::config::Config;
+    use crate::network::Network;
+    use crate::shape::Shape;
 
     #[test]
     fn no_two_parts_of_a_network_share_a_stream() {
-        let mut weights = vec![Weight::Embedding, Weight::Position, Weight::Pooler, Weight::Classifier];
-        for l in 0..50 {
-            weights.extend([Weight::Query(l), Weight::Key(l), Weight::Value(l), Weight::AttentionOutput(l)]);
-            weights.extend([Weight::Residual(l), Weight::Up(l), Weight::Down(l)]);
-        }
-        let parts = weights.iter().flat_map(|w| [Part::Matrix, Part::Bias].map(|p| stream(*w, p)));
-        assert_eq!(parts.collect::<BTreeSet<_>>().len(), 2 * weights.len());
+        let config = r#"{"vocab_size":9,"hidden_size":4,"num_hidden_layers":50,"num_attention_heads":2,"intermediate_size":8,
+            "max_position_embeddings":5}"#;
+        let bert = Bert::new(Shape::of(&Config::from_json(config).unwrap()), InputKind::OneHot);
+        let streams = bert.table().parameters().map(|(_, parameter)| parameter.stream);
+        let parts: Vec<_> = streams.flat_map(|s| [Part::Matrix, Part::Bias].map(|p| of_part(s, p))).collect();
+        assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len());
+        assert_eq!(parts.len(), 2 * (4 + 8 * 50));
     }
 }

@@ -14,9 +14,6 @@
 //! whose largest value is 1078 times the smallest; 2157 times at best. With 16 fractional bits it is not the steps that bind: nothing corrects
 //! what the first roundings took off `q`, about `2^-16 / q` of the result, which passes 1e-3 below `q = 0.015`.
 
-use crate::engine::Function;
-use crate::spec::Spec;
-
 /// Steps of Goldschmidt's division in Alg. 3.
 pub const DIVISION_STEPS: usize = 13;
 /// Steps of Goldschmidt's division in the published timing code.
@@ -48,27 +45,6 @@ pub fn inverse_root(v: f64, eta: f64, steps: usize) -> f64 {
         q *= m * m;
     }
     p
-}
-
-impl Spec {
-    /// The `e` of `eta = 2^e` for the sums of a head's rows at so many tokens: it doubles with the token class.
-    pub fn division_eta(&self, layer: usize, head: usize, tokens: usize) -> i32 {
-        self.half_period(Function::Reciprocal { layer, head, tokens })
-    }
-
-    /// The `e` of `eta = 2^e` for the *sum* of squares of a LayerNorm's row.
-    pub fn root_eta(&self, norm: usize) -> i32 {
-        self.half_period(Function::InverseRoot { norm })
-    }
-
-    /// Half of the period of a calibrated curve, as an exponent. [`crate::choose()`] widens the observed range by 1.5 on both
-    /// sides and takes the smallest power of two that is 1.1 times its upper end or more. That end is hence between 0.909 and
-    /// 1.818 of `eta`, the largest observed value between 0.606 and 1.212.
-    fn half_period(&self, function: Function) -> i32 {
-        let (curve, shift) = self.curve(function);
-        let bits = curve.segments.first().map_or(0, |s| s.series.modulus_bits) as i32;
-        bits - (curve.frac - shift) - 1
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,188 @@
+//! Integers modulo 2^64 with shapes and scales already resolved: what an engine on scaled integers is written over.
+
+use std::fmt;
+
+use ring64::{Dims, Rhs};
+
+use crate::engine::Block;
+use crate::opening::Curve;
+use crate::operation::Operation;
+use crate::spec_error::SpecError;
+use crate::table::{Site, Weight};
+
+/// Shape and scale of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+    /// Fractional bits.
+    pub frac: i32,
+}
+
+impl Form {
+    /// Elements.
+    pub fn count(&self) -> usize {
+        self.rows * self.cols
+    }
+}
+
+/// A value of an arithmetic with its form.
+#[derive(Clone)]
+pub struct Value<T> {
+    /// Shape and scale.
+    pub form: Form,
+    /// What the arithmetic keeps.
+    pub data: T,
+}
+
+impl<T> fmt::Debug for Value<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value {{ form: {:?}, data: secret }}", self.form)
+    }
+}
+
+/// A value to open: the share loses its `drop` lowest bits, the `64 - drop` others are exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireOpening {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+    /// Bits of the share below the wire's unit.
+    pub drop: u32,
+    /// Signed range of the wire in bits.
+    pub bits: u32,
+}
+
+impl WireOpening {
+    /// Elements.
+    pub fn count(&self) -> usize {
+        self.rows * self.cols
+    }
+    /// `K`: bits exchanged for each element.
+    pub fn kept(&self) -> u32 {
+        64 - self.drop
+    }
+    /// Probability that one of its words falls below its range, so that the run restarts.
+    pub fn restart_probability(&self) -> f64 {
+        -f64::exp_m1(self.count() as f64 * f64::ln_1p(-f64::powi(2.0, self.bits as i32 - self.kept() as i32)))
+    }
+}
+
+/// A class of columns of a phase: `modulus_bits` are exchanged for each element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseSegment {
+    /// Columns.
+    pub cols: usize,
+    /// The period of the function is `2^modulus_bits` units.
+    pub modulus_bits: u32,
+}
+
+/// A value to open for a periodic function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhaseOpening {
+    /// Rows.
+    pub rows: usize,
+    /// Bits of the share below the phase's unit.
+    pub drop: u32,
+    /// Classes of columns.
+    pub segments: Vec<PhaseSegment>,
+}
+
+impl PhaseOpening {
+    /// Columns of all segments.
+    pub fn cols(&self) -> usize {
+        self.segments.iter().map(|s| s.cols).sum()
+    }
+}
+
+/// Where the network opens something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Its name in errors and plans.
+    pub name: &'a str,
+    /// Which operation its wires belong to; where there are none, that of its phases.
+    pub wires: Operation,
+    /// Which operation its phases belong to, and what is evaluated at them; where there are none, that of its wires.
+    pub phases: Operation,
+}
+
+/// Integers modulo 2^64, with shapes and scales already resolved. `_many` in one call means one round where a round is due.
+pub trait Arithmetic {
+    /// An opened matrix.
+    type Wire;
+    /// An opened phase.
+    type Phase;
+    /// A matrix of shares.
+    type Share;
+    /// What can go wrong.
+    type Error: From<SpecError>;
+
+    /// What follows belongs to this part and operation ([`crate::Engine::begin`]).
+    fn begin(&mut self, _part: usize, _operation: Operation) {}
+    /// `x W + b`.
+    fn linear(&mut self, x: &Self::Wire, weight: Weight, dims: Dims) -> Result<Self::Share, Self::Error>;
+    /// Adds row `rows[i]` of a weight with `cols` columns to row `i`.
+    fn add_rows(
+        &mut self,
+        x: Self::Share,
+        weight: Weight,
+        rows: &[usize],
+        cols: usize,
+    ) -> Result<Self::Share, Self::Error>;
+    /// `x * g` by columns, less its mean in each row where `centred`.
+    fn residual(
+        &mut self,
+        x: &Self::Wire,
+        weight: Weight,
+        dims: (usize, usize),
+        centred: bool,
+    ) -> Result<Self::Share, Self::Error>;
+    /// Products.
+    fn matmul(
+        &mut self,
+        pairs: &[(&Self::Wire, &Self::Wire)],
+        dims: &[Dims],
+        rhs: Rhs,
+    ) -> Result<Vec<Self::Share>, Self::Error>;
+    /// Squares of matrices with so many elements.
+    fn square(&mut self, x: &[(&Self::Wire, usize)]) -> Result<Vec<Self::Share>, Self::Error>;
+    /// Sums of squares of rows.
+    fn square_sum(&mut self, x: &Self::Wire, rows: usize, cols: usize) -> Result<Self::Share, Self::Error>;
+    /// Rows times numbers; `dims` are rows and columns.
+    fn scale_rows(
+        &mut self,
+        pairs: &[(&Self::Wire, &Self::Wire)],
+        dims: &[(usize, usize)],
+    ) -> Result<Vec<Self::Share>, Self::Error>;
+    /// Series, by segments of columns.
+    fn evaluate(&mut self, x: &[(&Self::Phase, usize, &Curve)]) -> Result<Vec<Self::Share>, Self::Error>;
+    /// `a 2^i + b 2^j`; both shifts are below 64.
+    fn add(&mut self, a: (Self::Share, u32), b: (Self::Share, u32)) -> Self::Share;
+    /// Sum of each row.
+    fn row_sums(&mut self, x: &Self::Share, rows: usize, cols: usize) -> Self::Share;
+    /// Sum of each row of an opened matrix.
+    fn opened_row_sums(&mut self, x: &Self::Wire, rows: usize, cols: usize) -> Self::Wire;
+    /// Each half of a row times `cos`, plus the other half, negated on the left, times `sin`: public integers, half a row each.
+    fn rotate(&mut self, x: Self::Share, cols: usize, cos: &[u64], sin: &[u64]) -> Self::Share;
+    /// `(x + plus) times`, both public integers.
+    fn affine(&mut self, x: Self::Share, plus: u64, times: u64) -> Self::Share;
+    /// Adds a public integer.
+    fn offset(&mut self, x: Self::Wire, by: u64) -> Self::Wire;
+    /// Copies a block out of a matrix with `cols` columns.
+    fn block(&mut self, x: &Self::Wire, cols: usize, block: Block) -> Self::Wire;
+    /// Puts blocks together; each comes with its rows and columns.
+    fn assemble(&mut self, grid: &[Vec<(&Self::Wire, usize, usize)>]) -> Self::Wire;
+    /// Told of each opened wire, where an arithmetic can look at it.
+    fn opened(&mut self, _site: Site, _form: Form, _wire: &Self::Wire) {}
+    /// Opens all that is listed in one round.
+    #[allow(clippy::type_complexity)]
+    fn open(
+        &mut self,
+        place: &Place<'_>,
+        wires: &[(&Self::Share, WireOpening)],
+        phases: &[(&Self::Share, PhaseOpening)],
+    ) -> Result<(Vec<Self::Wire>, Vec<Self::Phase>), Self::Error>;
+}

@@ -1,0 +1,270 @@
+//! What a BERT declares: its weights, sites and functions, with their numbers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::operation::Operation;
+use crate::shape::{Shape, TOKEN_CLASSES};
+use crate::table::{Function, Parameter, Read, Site, Smooth, Table, Weight};
+
+/// A weight of the folded network (see [`crate::fold()`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BertWeight {
+    /// Token table over segment table, one row a word, then one row a segment.
+    Embedding,
+    /// One row a position; added, never multiplied.
+    Position,
+    /// Attention query of a layer, `1/sqrt(head size)` folded in.
+    Query(usize),
+    /// Attention key.
+    Key(usize),
+    /// Attention value.
+    Value(usize),
+    /// Attention output, centred.
+    AttentionOutput(usize),
+    /// The scale (gamma) of the LayerNorm of that number, as the residual carries it.
+    Residual(usize),
+    /// First feed-forward matrix.
+    Up(usize),
+    /// Second feed-forward matrix, centred.
+    Down(usize),
+    /// Pooler.
+    Pooler,
+    /// Classifier.
+    Classifier,
+}
+
+/// Where a value is opened. `norm` counts LayerNorms: 0 after the embedding, `1 + 2 l` after the attention and `2 + 2 l`
+/// after the feed-forward part of layer `l`; `class` is the class of a text's length ([`crate::token_class`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the fields are named above")]
+pub enum BertSite {
+    /// One-hot rows of tokens and segments.
+    OneHot,
+    /// Centred input of a LayerNorm.
+    NormInput { norm: usize },
+    /// `sqrt(width / sum of squares)` of a row.
+    InverseDeviation { norm: usize },
+    /// Output of a LayerNorm before its scale and shift.
+    Normal { norm: usize },
+    /// What is missing to a LayerNorm's promise.
+    NormDefect { norm: usize },
+    /// Attention query.
+    Query { layer: usize },
+    /// Attention key.
+    Key { layer: usize },
+    /// Attention value.
+    Value { layer: usize },
+    /// Attention scores, before the shift.
+    Scores { layer: usize },
+    /// `(score + c)^2`.
+    Squares { layer: usize, head: usize, class: usize },
+    /// Squares times values, not yet normalised.
+    Mixed { layer: usize, head: usize, class: usize },
+    /// One over the sum of squares of a row.
+    Reciprocal { layer: usize, head: usize, class: usize },
+    /// What is missing to the promise of one over a sum of squares.
+    ReciprocalDefect { layer: usize, head: usize },
+    /// Attention output of a head.
+    Attention { layer: usize },
+    /// The same where weights were normalised before they met the values.
+    Weighted { layer: usize },
+    /// Output of GeLU.
+    Activation { layer: usize },
+    /// Output of the pooler.
+    Pooled,
+}
+
+/// A smooth function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the fields are named at BertSite")]
+pub enum BertFunction {
+    /// `sqrt(width / v)` of a LayerNorm's sum of squares.
+    InverseRoot { norm: usize },
+    /// `1 / d` of the sum of an attention row, in units of the token count.
+    Reciprocal { layer: usize, head: usize, class: usize },
+    /// `GeLU(x) - x / 2`, with the GeLU of the shape.
+    Gelu { layer: usize },
+    /// Hyperbolic tangent of the pooler.
+    Tanh,
+}
+
+/// The LayerNorm of that number in words.
+pub(crate) fn norm_name(norm: usize) -> String {
+    match norm.checked_sub(1) {
+        None => "embedding LayerNorm".into(),
+        Some(n) => format!("layer {} {} LayerNorm", n / 2, if n % 2 == 0 { "attention" } else { "output" }),
+    }
+}
+
+/// The table, and which number stands for what.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) table: Arc<Table>,
+    pub(super) weights: BTreeMap<BertWeight, Weight>,
+    pub(super) sites: BTreeMap<BertSite, Site>,
+    pub(super) functions: BTreeMap<BertFunction, Function>,
+    pub(super) of_weight: Vec<BertWeight>,
+    pub(super) of_site: Vec<BertSite>,
+    pub(super) of_function: Vec<BertFunction>,
+}
+
+impl Declared {
+    /// All that a BERT of this shape has, in the order in which it meets it.
+    pub(super) fn of(shape: &Shape) -> Declared {
+        let mut declaring = Declaring { shape, table: Table::default(), of: Default::default() };
+        declaring.embedding();
+        (0..shape.layers).for_each(|layer| declaring.layer(layer));
+        declaring.head();
+        let Declaring { table, of: (of_weight, of_site, of_function), .. } = declaring;
+        let weights = of_weight.iter().copied().zip(table.parameters().map(|(weight, _)| weight)).collect();
+        let sites = of_site.iter().copied().zip(table.sites()).collect();
+        let functions = of_function.iter().copied().zip(table.functions()).collect();
+        Declared { table: Arc::new(table), weights, sites, functions, of_weight, of_site, of_function }
+    }
+}
+
+struct Declaring<'s> {
+    shape: &'s Shape,
+    table: Table,
+    of: (Vec<BertWeight>, Vec<BertSite>, Vec<BertFunction>),
+}
+
+impl Declaring<'_> {
+    fn embedding(&mut self) {
+        let one_hot = self.site(BertSite::OneHot, "the input's one-hot rows", Operation::Others);
+        self.norm(0);
+        let (d, rows, positions) = (self.shape.width, self.shape.one_hot(), self.shape.positions);
+        self.weight(BertWeight::Embedding, "embedding".into(), (rows, d), Read::Lookup, one_hot);
+        self.weight(BertWeight::Position, "position".into(), (positions, d), Read::Added, one_hot);
+    }
+
+    /// An encoder layer: its weights in the order of a bundle's file.
+    fn layer(&mut self, l: usize) {
+        let (d, inner) = (self.shape.width, self.shape.inner);
+        let before = self.of_site(BertSite::Normal { norm: 2 * l });
+        let site = |of: fn(usize) -> BertSite| of(l);
+        let named = |what: &str| format!("layer {l}: {what}");
+        self.site(site(|layer| BertSite::Query { layer }), named("query"), Operation::Others);
+        self.site(site(|layer| BertSite::Key { layer }), named("key"), Operation::Others);
+        self.site(site(|layer| BertSite::Value { layer }), named("value"), Operation::Others);
+        self.site(site(|layer| BertSite::Scores { layer }), named("attention scores"), Operation::Softmax);
+        (0..self.shape.heads).for_each(|head| self.attention_head(l, head));
+        let attended = named("attention output");
+        let attention = self.site(site(|layer| BertSite::Attention { layer }), attended.clone(), Operation::Softmax);
+        self.site(site(|layer| BertSite::Weighted { layer }), attended, Operation::Others);
+        let middle = self.norm(2 * l + 1);
+        let activation =
+            self.site(site(|layer| BertSite::Activation { layer }), named("GeLU's output"), Operation::Gelu);
+        let gelu = Smooth::EvenPart(self.shape.activation);
+        self.function(BertFunction::Gelu { layer: l }, named("GeLU"), Operation::Gelu, gelu);
+        self.norm(2 * l + 2);
+
+        let name = |what: &str| format!("layer.{l}.{what}");
+        self.weight(BertWeight::Query(l), name("query"), (d, d), Read::Product, before);
+        self.weight(BertWeight::Key(l), name("key"), (d, d), Read::Product, before);
+        self.weight(BertWeight::Value(l), name("value"), (d, d), Read::Product, before);
+        self.weight(BertWeight::AttentionOutput(l), name("attention_output"), (d, d), Read::Product, attention);
+        self.residual(2 * l, before);
+        self.weight(BertWeight::Up(l), name("up"), (d, inner), Read::Product, middle);
+        self.weight(BertWeight::Down(l), name("down"), (inner, d), Read::Product, activation);
+        self.residual(2 * l + 1, middle);
+    }
+
+    /// A head; its sites are declared once a class of lengths.
+    fn attention_head(&mut self, layer: usize, head: usize) {
+        let named = |what: &str| Arc::from(format!("layer {layer} head {head}: {what}"));
+        let [squares, mixed, reciprocal]: [Arc<str>; 3] =
+            ["squares of attention scores", "squares times values", "one over the attention sum"].map(named);
+        for class in 0..TOKEN_CLASSES {
+            self.site(BertSite::Squares { layer, head, class }, squares.clone(), Operation::Others);
+            self.site(BertSite::Mixed { layer, head, class }, mixed.clone(), Operation::Softmax);
+            self.site(BertSite::Reciprocal { layer, head, class }, reciprocal.clone(), Operation::Softmax);
+            let function = BertFunction::Reciprocal { layer, head, class };
+            self.function(function, reciprocal.clone(), Operation::Softmax, Smooth::Reciprocal);
+        }
+        let defect = BertSite::ReciprocalDefect { layer, head };
+        self.defect(defect, named("defect of one over the attention sum"), Operation::Softmax);
+    }
+
+    fn head(&mut self) {
+        let (d, labels, layers) = (self.shape.width, self.shape.labels, self.shape.layers);
+        let last = self.of_site(BertSite::Normal { norm: 2 * layers });
+        let pooled = self.site(BertSite::Pooled, "the pooler's output", Operation::Others);
+        self.function(BertFunction::Tanh, "the pooler's tanh", Operation::Others, Smooth::Tanh);
+        self.weight(BertWeight::Pooler, "pooler".into(), (d, d), Read::Product, last);
+        self.weight(BertWeight::Classifier, "classifier".into(), (d, labels), Read::Product, pooled);
+    }
+
+    /// A LayerNorm; gives the site of its output.
+    fn norm(&mut self, norm: usize) -> Site {
+        let (width, epsilon) = (self.shape.width as f64, self.shape.eps);
+        let named = |what: &str| format!("{}: {what}", norm_name(norm));
+        self.site(BertSite::NormInput { norm }, named("input"), Operation::LayerNorm);
+        self.site(BertSite::InverseDeviation { norm }, named("one over the deviation"), Operation::LayerNorm);
+        let normal = self.site(BertSite::Normal { norm }, named("output"), Operation::LayerNorm);
+        self.defect(BertSite::NormDefect { norm }, named("defect"), Operation::LayerNorm);
+        let root = Smooth::InverseRoot { width, epsilon };
+        let function = BertFunction::InverseRoot { norm };
+        self.function(function, named("one over the deviation"), Operation::LayerNorm, root);
+        normal
+    }
+
+    fn residual(&mut self, norm: usize, input: Site) {
+        let dims = (2, self.shape.width);
+        let name = format!("norm.{norm}.residual");
+        self.weight(BertWeight::Residual(norm), name, dims, Read::Columns { centred: true }, input);
+    }
+
+    fn weight(&mut self, weight: BertWeight, name: String, (rows, cols): (usize, usize), read: Read, input: Site) {
+        let (bias, stream) = (read == Read::Product, stream(weight));
+        self.table.parameter(Parameter { name, rows, cols, bias, read, input, stream });
+        self.of.0.push(weight);
+    }
+
+    fn site(&mut self, site: BertSite, name: impl Into<Arc<str>>, operation: Operation) -> Site {
+        self.of.1.push(site);
+        self.table.site(name, operation)
+    }
+
+    fn defect(&mut self, site: BertSite, name: impl Into<Arc<str>>, operation: Operation) {
+        self.of.1.push(site);
+        self.table.defect(name, operation);
+    }
+
+    fn function(
+        &mut self,
+        function: BertFunction,
+        name: impl Into<Arc<str>>,
+        operation: Operation,
+        smooth: Smooth,
+    ) {
+        self.of.2.push(function);
+        self.table.function(name, operation, smooth);
+    }
+
+    /// The number of a site that was declared.
+    fn of_site(&self, site: BertSite) -> Site {
+        let declared = self.of.1.iter().zip(self.table.sites()).find(|(of, _)| **of == site);
+        let Some((_, number)) = declared else { panic!("{site:?} is declared before what reads it") };
+        number
+    }
+}
+
+/// The streams of a weight: its kind and its layer each have bits of their own, above those of a weight's parts.
+fn stream(weight: BertWeight) -> u64 {
+    let (kind, number) = match weight {
+        BertWeight::Embedding => (0, 0),
+        BertWeight::Position => (1, 0),
+        BertWeight::Query(l) => (2, l),
+        BertWeight::Key(l) => (3, l),
+        BertWeight::Value(l) => (4, l),
+        BertWeight::AttentionOutput(l) => (5, l),
+        BertWeight::Residual(n) => (6, n),
+        BertWeight::Up(l) => (7, l),
+        BertWeight::Down(l) => (8, l),
+        BertWeight::Pooler => (9, 0),
+        BertWeight::Classifier => (10, 0),
+    };
+    (number as u64) << 16 | kind << 8
+}

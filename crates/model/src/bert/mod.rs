@@ -1,0 +1,318 @@
+//! BERT for classification, with 2Quad attention: what it declares, and how it runs.
+//!
+//! Fifteen openings a layer: query, key, value / scores / squares and their sums / mixed values and reciprocals / attention /
+//! (centred sum, its square sum, inverse deviation, normal) / GeLU in / GeLU out / the same four again. The network is the
+//! folded one ([`crate::fold()`]): LayerNorm's scale and shift live in the weights of its readers, the residual stream is centred.
+
+mod clear;
+mod declared;
+mod float;
+
+use std::sync::Arc;
+
+pub use clear::{ClearError, clear_certified, clear_logits, clear_trace};
+pub(crate) use declared::norm_name;
+pub use declared::{BertFunction, BertSite, BertWeight};
+
+use declared::Declared;
+
+use crate::attention::attend;
+use crate::checks::Checks;
+use crate::engine::{Block, Engine, Head, Norm, Rhs};
+use crate::network::{Input, Network, Output};
+use crate::norm::{apply, normalise, open};
+use crate::operation::Operation;
+use crate::shape::{Shape, Texts, token_class};
+use crate::table::{Function, Parameter, Site, Table, Weight};
+
+/// What the client shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// One row a token: a one in the column of the word, a one in the column of the segment. The table stays private.
+    OneHot,
+    /// One row a token: the embedding after its LayerNorm, before scale and shift. The client has the table.
+    Embedded,
+}
+
+/// A BERT of one shape, whose clients share one kind of input.
+#[derive(Clone, Debug)]
+pub struct Bert {
+    /// Its shape.
+    pub shape: Shape,
+    /// What its clients share.
+    pub kind: InputKind,
+    declared: Arc<Declared>,
+}
+
+impl Bert {
+    /// The most encoder layers.
+    pub const MOST_LAYERS: usize = 24;
+    /// The most positions, which is the longest text.
+    pub const MOST_POSITIONS: usize = 512;
+    /// The largest width.
+    pub const MOST_WIDTH: usize = 8192;
+    /// The largest width of the feed-forward part.
+    pub const MOST_INNER: usize = 32_768;
+    /// The most words.
+    pub const MOST_WORDS: usize = 1 << 20;
+    /// The most segments.
+    pub const MOST_SEGMENTS: usize = 16;
+    /// The most classes.
+    pub const MOST_LABELS: usize = 1 << 12;
+
+    /// A BERT of this shape.
+    pub fn new(shape: Shape, kind: InputKind) -> Bert {
+        let declared = Arc::new(Declared::of(&shape));
+        Bert { shape, kind, declared }
+    }
+
+    /// The number of a weight.
+    pub fn weight(&self, weight: BertWeight) -> Weight {
+        self.declared.weights[&weight]
+    }
+
+    /// The number of a site.
+    pub fn site(&self, site: BertSite) -> Site {
+        self.declared.sites[&site]
+    }
+
+    /// The number of a function.
+    pub fn function(&self, function: BertFunction) -> Function {
+        self.declared.functions[&function]
+    }
+
+    /// Which weight a number stands for.
+    pub fn weight_of(&self, weight: Weight) -> BertWeight {
+        self.declared.of_weight[weight.index()]
+    }
+
+    /// Which site a number stands for.
+    pub fn site_of(&self, site: Site) -> BertSite {
+        self.declared.of_site[site.index()]
+    }
+
+    /// Which function a number stands for.
+    pub fn function_of(&self, function: Function) -> BertFunction {
+        self.declared.of_function[function.index()]
+    }
+
+    /// The weights that the parties hold, in the order of their declaration: all of them, or all but the tables of a client that
+    /// embeds.
+    pub fn weights_of_parties(&self) -> impl Iterator<Item = (Weight, &Parameter)> {
+        let held = |weight: &BertWeight| match weight {
+            BertWeight::Embedding | BertWeight::Position => self.kind == InputKind::OneHot,
+            _ => true,
+        };
+        self.declared.table.parameters().filter(move |(weight, _)| held(&self.weight_of(*weight)))
+    }
+
+    /// The part of the network that a layer is: after the embedding (0) and before the head.
+    fn part(layer: usize) -> usize {
+        1 + layer
+    }
+
+    fn norm(&self, norm: usize) -> Norm {
+        Norm {
+            input: self.site(BertSite::NormInput { norm }),
+            inverse_root: self.function(BertFunction::InverseRoot { norm }),
+            inverse_deviation: self.site(BertSite::InverseDeviation { norm }),
+            normal: self.site(BertSite::Normal { norm }),
+            defect: self.site(BertSite::NormDefect { norm }),
+        }
+    }
+
+    fn head(&self, layer: usize, head: usize, text: usize, tokens: usize) -> Head {
+        let class = token_class(tokens);
+        Head {
+            text,
+            tokens,
+            shift: self.shape.shifts[layer][head],
+            squares: self.site(BertSite::Squares { layer, head, class }),
+            reciprocal: self.function(BertFunction::Reciprocal { layer, head, class }),
+            reciprocal_out: self.site(BertSite::Reciprocal { layer, head, class }),
+            mixed: self.site(BertSite::Mixed { layer, head, class }),
+            attention: self.site(BertSite::Attention { layer }),
+            weighted: self.site(BertSite::Weighted { layer }),
+            defect: self.site(BertSite::ReciprocalDefect { layer, head }),
+        }
+    }
+}
+
+impl Network for Bert {
+    type Batch = Texts;
+    type State<E: Engine> = ();
+
+    fn table(&self) -> &Arc<Table> {
+        &self.declared.table
+    }
+
+    fn input(&self, texts: &Texts) -> Input {
+        let (cols, site) = match self.kind {
+            InputKind::OneHot => (self.shape.one_hot(), BertSite::OneHot),
+            InputKind::Embedded => (self.shape.width, BertSite::Normal { norm: 0 }),
+        };
+        Input { rows: texts.rows(), cols, site: self.site(site) }
+    }
+
+    fn begin<E: Engine>(&self) {}
+
+    /// Logits of a batch, one row a text.
+    fn run<E: Engine>(
+        &self,
+        engine: &mut E,
+        texts: &Texts,
+        _: &mut (),
+        input: &E::Share,
+    ) -> Result<Output<E::Share>, E::Error> {
+        let mut checks = Checks::new(texts.len());
+        let mut run = Run { bert: self, engine, checks: &mut checks, texts };
+        let mut x = match self.kind {
+            InputKind::OneHot => run.embed(input)?,
+            InputKind::Embedded => run.open(input, BertSite::Normal { norm: 0 })?,
+        };
+        for layer in 0..self.shape.layers {
+            x = run.encode(layer, &x)?;
+        }
+        let logits = run.classify(x)?;
+        Ok(Output { results: logits, certificates: checks.certificates(engine)? })
+    }
+}
+
+/// One run over a batch.
+struct Run<'r, E: Engine> {
+    bert: &'r Bert,
+    engine: &'r mut E,
+    checks: &'r mut Checks<E>,
+    texts: &'r Texts,
+}
+
+impl<E: Engine> Run<'_, E> {
+    fn embed(&mut self, input: &E::Share) -> Result<E::Wire, E::Error> {
+        self.engine.begin(0, Operation::Others);
+        let one_hot = self.open(input, BertSite::OneHot)?;
+        let sum = self.linear(&one_hot, BertWeight::Embedding)?;
+        drop(one_hot);
+        let position = self.bert.weight(BertWeight::Position);
+        let sum = self.engine.add_rows(sum, position, &self.texts.positions())?;
+        self.normalise(0, &sum, 0, self.texts.lengths().to_vec())
+    }
+
+    /// One encoder layer. The last one computes the first row of each text only, because nothing reads the others, unless the
+    /// engine runs the network as it was published.
+    fn encode(&mut self, layer: usize, x: &E::Wire) -> Result<E::Wire, E::Error> {
+        let part = Bert::part(layer);
+        let last = self.reads_first_rows_only(layer);
+        let firsts;
+        let asking = if last {
+            firsts = self.first_rows(x);
+            &firsts
+        } else {
+            x
+        };
+        let rows = if last { vec![1; self.texts.len()] } else { self.texts.lengths().to_vec() };
+        let attention = self.attend(layer, x, asking)?;
+        self.engine.begin(part, Operation::Others);
+        let output = self.linear(&attention, BertWeight::AttentionOutput(layer))?;
+        let carried = self.residual(asking, 2 * layer)?;
+        let sum = self.engine.add(output, carried)?;
+        let x = self.normalise(part, &sum, 2 * layer + 1, rows.clone())?;
+
+        self.engine.begin(part, Operation::Others);
+        let up = self.linear(&x, BertWeight::Up(layer))?;
+        self.engine.begin(part, Operation::Gelu);
+        let gelu = self.bert.function(BertFunction::Gelu { layer });
+        let curved = apply(self.engine, self.checks, &up, gelu)?;
+        let straight = self.engine.half(up);
+        let activation = self.engine.add(curved, straight)?;
+        let activation = self.open(&activation, BertSite::Activation { layer })?;
+        self.engine.begin(part, Operation::Others);
+        let down = self.linear(&activation, BertWeight::Down(layer))?;
+        let carried = self.residual(&x, 2 * layer + 1)?;
+        let sum = self.engine.add(down, carried)?;
+        self.normalise(part, &sum, 2 * layer + 2, rows)
+    }
+
+    /// Attention of all heads and texts: query, key and value in one round, scores in another, then what [`attend`] does.
+    fn attend(&mut self, layer: usize, x: &E::Wire, asking: &E::Wire) -> Result<E::Wire, E::Error> {
+        let (bert, texts, part) = (self.bert, self.texts, Bert::part(layer));
+        self.engine.begin(part, Operation::Others);
+        let query = self.linear(asking, BertWeight::Query(layer))?;
+        let key = self.linear(x, BertWeight::Key(layer))?;
+        let value = self.linear(x, BertWeight::Value(layer))?;
+        let sites = [BertSite::Query { layer }, BertSite::Key { layer }, BertSite::Value { layer }];
+        let sites = sites.map(|site| bert.site(site));
+        let asked = [(&query, sites[0]), (&key, sites[1]), (&value, sites[2])];
+        let (opened, _) = self.checks.open(self.engine, &asked, &[])?;
+        let [query, key, value] = three(opened);
+
+        let size = bert.shape.head_size();
+        let head = |rows: (usize, usize), h: usize| Block { row: rows.0, rows: rows.1, col: h * size, cols: size };
+        let last = self.reads_first_rows_only(layer);
+        let (mut pairs, mut values, mut heads, mut asked) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for (number, text) in texts.blocks(false).enumerate() {
+            let asks = if last { 1 } else { text.rows };
+            for h in 0..bert.shape.heads {
+                let of_query = self.engine.block(&query, head((asked, asks), h));
+                let of_key = self.engine.block(&key, head((text.row, text.rows), h));
+                pairs.push((of_query, of_key));
+                values.push(self.engine.block(&value, head((text.row, text.rows), h)));
+                heads.push(bert.head(layer, h, number, text.rows));
+            }
+            asked += asks;
+        }
+        drop((query, key, value));
+
+        let scores = self.engine.matmul(&pairs, Rhs::Transposed)?;
+        drop(pairs);
+        let site = bert.site(BertSite::Scores { layer });
+        let asked: Vec<_> = scores.iter().map(|s| (s, site)).collect();
+        let (scores, _) = self.checks.open(self.engine, &asked, &[])?;
+        let mut mixed = attend(self.engine, part, scores, values, &heads, self.checks)?.into_iter();
+        let grid: Vec<Vec<_>> = (0..texts.len()).map(|_| mixed.by_ref().take(bert.shape.heads).collect()).collect();
+        Ok(self.engine.assemble(&grid))
+    }
+
+    /// The pooler and the classifier over the first row of each text.
+    fn classify(&mut self, mut x: E::Wire) -> Result<E::Share, E::Error> {
+        if !self.engine.skips_unread_rows() {
+            x = self.first_rows(&x);
+        }
+        self.engine.begin(Bert::part(self.bert.shape.layers), Operation::Others);
+        let pooled = self.linear(&x, BertWeight::Pooler)?;
+        let tanh = self.bert.function(BertFunction::Tanh);
+        let pooled = apply(self.engine, self.checks, &pooled, tanh)?;
+        let pooled = self.open(&pooled, BertSite::Pooled)?;
+        self.linear(&pooled, BertWeight::Classifier)
+    }
+
+    fn reads_first_rows_only(&self, layer: usize) -> bool {
+        layer + 1 == self.bert.shape.layers && self.engine.skips_unread_rows()
+    }
+
+    /// The first row of each text, the one that the classifier reads.
+    fn first_rows(&mut self, x: &E::Wire) -> E::Wire {
+        let cols = self.bert.shape.width;
+        let rows: Vec<_> = self.texts.blocks(true).map(|b| vec![self.engine.block(x, Block { cols, ..b })]).collect();
+        self.engine.assemble(&rows)
+    }
+
+    fn linear(&mut self, x: &E::Wire, weight: BertWeight) -> Result<E::Share, E::Error> {
+        self.engine.linear(x, self.bert.weight(weight))
+    }
+
+    fn residual(&mut self, x: &E::Wire, norm: usize) -> Result<E::Share, E::Error> {
+        self.engine.residual(x, self.bert.weight(BertWeight::Residual(norm)))
+    }
+
+    fn normalise(&mut self, part: usize, x: &E::Share, norm: usize, rows: Vec<usize>) -> Result<E::Wire, E::Error> {
+        normalise(self.engine, self.checks, part, x, &self.bert.norm(norm), rows)
+    }
+
+    fn open(&mut self, x: &E::Share, site: BertSite) -> Result<E::Wire, E::Error> {
+        open(self.engine, self.checks, x, self.bert.site(site))
+    }
+}
+
+fn three<T>(values: Vec<T>) -> [T; 3] {
+    values.try_into().unwrap_or_else(|v: Vec<T>| panic!("an engine answered {} values to 3 questions", v.len()))
+}

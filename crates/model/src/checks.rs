@@ -1,0 +1,101 @@
+//! The defects of a run on their way: those that wait for the next round, and those that were opened.
+//!
+//! Inside its domain a series is right to a few ten-thousandths; above it, it gives what it happens to give, and no opened
+//! word shows it. But `r = sqrt(width / v)` of a LayerNorm makes rows whose squares sum to `width`, and `r = 1 / D` of an
+//! attention row makes `r D = 1`. What is missing to that is the *defect* of a row (of each LayerNorm), or of a row and head
+//! (of each attention). It is opened beside what the network opens anyway, and the squares of all defects of a text add up to
+//! its *certificate*, which the client alone learns, with the logits. See `docs/masked-wires.md`.
+
+use crate::engine::{Block, Engine, Head, Norm, Opened};
+use crate::table::{Function, Site};
+
+/// To which rows of which texts a column of defects belongs.
+#[derive(Clone, Debug)]
+enum Rows {
+    /// So many rows of each text in turn.
+    OfAll(Vec<usize>),
+    /// Rows of one text.
+    Of(usize),
+}
+
+/// The defects of a run on their way: those that wait for the next round, and those that were opened.
+pub struct Checks<E: Engine> {
+    pending: Vec<(E::Share, Site, Rows)>,
+    /// By text.
+    opened: Vec<Vec<E::Wire>>,
+}
+
+impl<E: Engine> Checks<E> {
+    /// For a batch of so many texts.
+    pub fn new(texts: usize) -> Checks<E> {
+        Checks { pending: Vec::new(), opened: (0..texts).map(|_| Vec::new()).collect() }
+    }
+
+    /// Holds the rows that a LayerNorm made to what it promises; so many rows of each text.
+    pub fn norm(
+        &mut self,
+        engine: &mut E,
+        (normal, inverse): (&E::Wire, &E::Wire),
+        norm: &Norm,
+        rows: Vec<usize>,
+    ) -> Result<(), E::Error> {
+        let defect = engine.norm_defect(normal, inverse, norm)?;
+        self.pending.extend(defect.map(|share| (share, norm.defect, Rows::OfAll(rows))));
+        Ok(())
+    }
+
+    /// Holds reciprocals to the sums that they are of, both opened, of these heads.
+    pub fn reciprocals(
+        &mut self,
+        engine: &mut E,
+        pairs: &[(&E::Wire, &E::Wire)],
+        heads: &[Head],
+    ) -> Result<(), E::Error> {
+        let defects = engine.reciprocal_defects(pairs)?.into_iter().zip(heads);
+        self.pending.extend(defects.map(|(share, head)| (share, head.defect, Rows::Of(head.text))));
+        Ok(())
+    }
+
+    /// Opens what the network asks for, and the defects that wait beside it: the round is there anyway.
+    pub fn open(
+        &mut self,
+        engine: &mut E,
+        wires: &[(&E::Share, Site)],
+        phases: &[(&E::Share, Function)],
+    ) -> Result<Opened<E>, E::Error> {
+        let pending = std::mem::take(&mut self.pending);
+        let mut asked = wires.to_vec();
+        asked.extend(pending.iter().map(|(share, site, _)| (share, *site)));
+        let (mut opened, phases) = engine.open(&asked, phases)?;
+        let defects = opened.split_off(wires.len());
+        for (defect, (_, _, rows)) in defects.into_iter().zip(&pending) {
+            match rows {
+                Rows::Of(text) => self.opened[*text].push(defect),
+                Rows::OfAll(rows) => self.share_out(engine, &defect, rows),
+            }
+        }
+        Ok((opened, phases))
+    }
+
+    /// Gives each text its rows.
+    fn share_out(&mut self, engine: &mut E, defect: &E::Wire, rows: &[usize]) {
+        let mut row = 0;
+        for (of_text, rows) in self.opened.iter_mut().zip(rows) {
+            of_text.push(engine.block(defect, Block { row, rows: *rows, col: 0, cols: 1 }));
+            row += rows;
+        }
+    }
+
+    /// The certificate of each text; each must have been opened what it is made of.
+    pub fn certificates(self, engine: &mut E) -> Result<Vec<E::Share>, E::Error> {
+        debug_assert!(self.pending.is_empty(), "every defect is opened before the last round ends");
+        let mut certificates = Vec::with_capacity(self.opened.len());
+        for defects in self.opened {
+            if !defects.is_empty() {
+                let column = engine.assemble(&defects.into_iter().map(|wire| vec![wire]).collect::<Vec<_>>());
+                certificates.extend(engine.square_total(&column)?);
+            }
+        }
+        Ok(certificates)
+    }
+}

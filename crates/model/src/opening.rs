@@ -1,0 +1,48 @@
+//! At which scale a value is opened, and what a smooth function is made of.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use crate::series::Series;
+
+/// How a value is opened: `frac` fractional bits, `|x| 2^frac < 2^(bits-1)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// Fractional bits; negative where a unit is more than one.
+    pub frac: i32,
+    /// Signed range in bits, the sign included.
+    pub bits: u32,
+}
+
+/// A smooth function, by columns: neurons whose inputs keep to a narrow range have a shorter series.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Fractional bits of the argument.
+    pub frac: i32,
+    /// Contiguous classes of columns.
+    pub segments: Vec<Segment>,
+}
+
+/// A class of columns that share a series.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Columns.
+    pub cols: usize,
+    /// Their series.
+    pub series: Series,
+}
+
+impl Curve {
+    /// Columns of all segments.
+    pub fn cols(&self) -> usize {
+        self.segments.iter().map(|s| s.cols).sum()
+    }
+}
+
+/// How defects are opened: units of a millionth, and a range in which every answer that is accepted lies.
+pub const DEFECT: Opening = Opening { frac: 20, bits: 14 };
+/// Fractional bits of a certificate's share: sums of squares of opened defects.
+pub const CERTIFICATE_FRAC: i32 = 2 * DEFECT.frac;
+/// Fractional bits of certificates as clients read them: of the coarsest, the most that is accepted is 2^-7, below 1e-2.
+pub const CERTIFICATE_FRACS: RangeInclusive<i32> = 9..=CERTIFICATE_FRAC;

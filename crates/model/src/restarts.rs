@@ -1,0 +1,78 @@
+//! The network interpreted on nothing but openings: whether its scales can be run, and how often a run restarts.
+
+use ring64::{Dims, Rhs};
+
+use crate::arithmetic::{Arithmetic, PhaseOpening, Place, WireOpening};
+use crate::engine::Block;
+use crate::fixed::Fixed;
+use crate::network::{Calibrated, Network};
+use crate::opening::Curve;
+use crate::spec_error::SpecError;
+use crate::table::Weight;
+
+/// Probability that a run over a batch on masked wires restarts; an error where a scale does not fit its value.
+pub fn restart_probability<N: Network>(
+    calibrated: &Calibrated<N>,
+    batch: &N::Batch,
+) -> Result<f64, SpecError> {
+    let mut engine = Fixed::new(calibrated.scales.clone(), Openings { keep: 1.0 });
+    let input = calibrated.input(batch, ());
+    calibrated.network.run(&mut engine, batch, &mut calibrated.network.begin(), &input)?;
+    Ok(1.0 - engine.arithmetic.keep)
+}
+
+/// Probability that no opening so far was below its range.
+struct Openings {
+    keep: f64,
+}
+
+impl Arithmetic for Openings {
+    type Wire = ();
+    type Phase = ();
+    type Share = ();
+    type Error = SpecError;
+
+    fn linear(&mut self, _: &(), _: Weight, _: Dims) -> Result<(), SpecError> {
+        Ok(())
+    }
+    fn add_rows(&mut self, _: (), _: Weight, _: &[usize], _: usize) -> Result<(), SpecError> {
+        Ok(())
+    }
+    fn residual(&mut self, _: &(), _: Weight, _: (usize, usize), _: bool) -> Result<(), SpecError> {
+        Ok(())
+    }
+    fn matmul(&mut self, _: &[(&(), &())], dims: &[Dims], _: Rhs) -> Result<Vec<()>, SpecError> {
+        Ok(vec![(); dims.len()])
+    }
+    fn square(&mut self, x: &[(&(), usize)]) -> Result<Vec<()>, SpecError> {
+        Ok(vec![(); x.len()])
+    }
+    fn square_sum(&mut self, _: &(), _: usize, _: usize) -> Result<(), SpecError> {
+        Ok(())
+    }
+    fn scale_rows(&mut self, _: &[(&(), &())], dims: &[(usize, usize)]) -> Result<Vec<()>, SpecError> {
+        Ok(vec![(); dims.len()])
+    }
+    fn evaluate(&mut self, x: &[(&(), usize, &Curve)]) -> Result<Vec<()>, SpecError> {
+        Ok(vec![(); x.len()])
+    }
+    fn add(&mut self, _: ((), u32), _: ((), u32)) {}
+    fn row_sums(&mut self, _: &(), _: usize, _: usize) {}
+    fn opened_row_sums(&mut self, _: &(), _: usize, _: usize) {}
+    fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
+    fn affine(&mut self, _: (), _: u64, _: u64) {}
+    fn offset(&mut self, _: (), _: u64) {}
+    fn block(&mut self, _: &(), _: usize, _: Block) {}
+    fn assemble(&mut self, _: &[Vec<(&(), usize, usize)>]) {}
+    fn open(
+        &mut self,
+        _: &Place<'_>,
+        wires: &[(&(), WireOpening)],
+        phases: &[(&(), PhaseOpening)],
+    ) -> Result<(Vec<()>, Vec<()>), SpecError> {
+        for (_, opening) in wires {
+            self.keep *= 1.0 - opening.restart_probability();
+        }
+        Ok((vec![(); wires.len()], vec![(); phases.len()]))
+    }
+}

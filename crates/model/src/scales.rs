@@ -1,0 +1,74 @@
+//! A network's scales: how each site is opened, which series stands for each function, at which scale each parameter is held.
+
+use std::sync::Arc;
+
+use crate::opening::{Curve, Opening};
+use crate::table::{Function, Site, Table, Weight};
+
+/// A curve, and by how many fractional bits argument (down) and result (up) are read at another scale.
+pub type Scaled = (Arc<Curve>, i32);
+
+/// The scales of everything that a network declares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scales {
+    table: Arc<Table>,
+    openings: Vec<Opening>,
+    curves: Vec<Scaled>,
+    weights: Vec<i32>,
+    input_extra: u32,
+}
+
+impl Scales {
+    /// Asks for the scale of all that the table declares; a client's input has `input_extra` fractional bits beyond what its
+    /// opening keeps.
+    pub fn new(
+        table: Arc<Table>,
+        input_extra: u32,
+        opening: impl FnMut(Site) -> Opening,
+        curve: impl FnMut(Function) -> Scaled,
+        weight_frac: impl FnMut(Weight) -> i32,
+    ) -> Scales {
+        let openings = table.sites().map(opening).collect();
+        let curves = table.functions().map(curve).collect();
+        let weights = table.parameters().map(|(weight, _)| weight).map(weight_frac).collect();
+        Scales { table, openings, curves, weights, input_extra }
+    }
+
+    /// What the network declares.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// How a site is opened.
+    pub fn opening(&self, site: Site) -> Opening {
+        self.openings[site.index()]
+    }
+
+    /// The curve of a function, and by how many fractional bits argument (down) and result (up) are shifted.
+    pub fn curve(&self, function: Function) -> (&Curve, i32) {
+        let (curve, shift) = &self.curves[function.index()];
+        (curve, *shift)
+    }
+
+    /// Fractional bits of a weight.
+    pub fn weight_frac(&self, weight: Weight) -> i32 {
+        self.weights[weight.index()]
+    }
+
+    /// Fractional bits of a weight's product with its input, hence of its bias.
+    pub fn bias_frac(&self, weight: Weight) -> i32 {
+        self.opening(self.table[weight].input).frac + self.weight_frac(weight)
+    }
+
+    /// Fractional bits that a client's input has beyond what its opening keeps.
+    pub fn input_extra(&self) -> u32 {
+        self.input_extra
+    }
+
+    /// Half of the period of a curve's argument, as an exponent: what published iterations divide by first.
+    pub fn half_period(&self, function: Function) -> i32 {
+        let (curve, shift) = self.curve(function);
+        let bits = curve.segments.first().map_or(0, |s| s.series.modulus_bits) as i32;
+        bits - (curve.frac - shift) - 1
+    }
+}

@@ -1,0 +1,55 @@
+//! Why scales cannot be run.
+
+/// The least head-room `K - bits` of any opening: below it one element in 2^12 would restart a run.
+pub const LEAST_HEADROOM: i64 = 12;
+
+/// Why a spec cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// Another format version.
+    #[error("the spec has version {got}; this program reads version {expected}")]
+    Version {
+        /// As read.
+        got: u32,
+        /// [`crate::SPEC_VERSION`].
+        expected: u32,
+    },
+    /// A part is missing or has an impossible value.
+    #[error("the spec's {what} is {got}; expected {expected}")]
+    Shape {
+        /// Part.
+        what: String,
+        /// As read.
+        got: String,
+        /// What would do.
+        expected: String,
+    },
+    /// An opening cannot hold its values.
+    #[error(
+        "{site}: opened from {from} to {to} fractional bits with a range of {bits} bits, {spare} bits of head-room remain \
+         and at least {least} are needed; recalibrate or lower the scale"
+    )]
+    Headroom {
+        /// Where.
+        site: String,
+        /// Fractional bits of the share.
+        from: i32,
+        /// Fractional bits of the wire.
+        to: i32,
+        /// Range.
+        bits: u32,
+        /// `K - bits`.
+        spare: i64,
+        /// The least `K - bits`.
+        least: i64,
+    },
+    /// Two scales are too far apart to be added.
+    #[error("a sum of values with {one} and with {other} fractional bits; they may be at most 63 apart; convert again")]
+    Sum {
+        /// Fractional bits of one.
+        one: i32,
+        /// Fractional bits of the other.
+        other: i32,
+    },
+}
