@@ -11,9 +11,12 @@ mod agreement;
 pub mod beaver;
 mod dealt;
 mod error;
+mod flow;
 mod input;
+pub mod kind;
 mod masked;
 mod output;
+mod protocol;
 mod streams;
 mod trace;
 mod weights;
@@ -27,14 +30,3 @@ pub use output::{OutputShape, join_outputs, mask_outputs};
 pub use streams::{Purpose, Streams};
 pub use trace::{PartCost, Trace};
 pub use weights::{DealerWeights, Party, PartyWeights};
-
-/// Bytes sent beyond those received: with more on the way both parties could fill every queue between them, and wait.
-pub(crate) const MOST_AHEAD: usize = 16 << 20;
-
-/// Kinds of frames that this crate sends.
-pub mod kind {
-    /// Both halves of an opening.
-    pub const OPEN: u8 = 1;
-    /// A piece of what the dealer deals to P1.
-    pub const DEAL: u8 = 2;
-}

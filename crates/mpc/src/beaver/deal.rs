@@ -8,9 +8,9 @@ use ring64::{Dims, Kernel, Product, Rhs, Turn, add_assign};
 
 use super::demand::Demand;
 use super::plan::Plan;
-use super::truncate::{high_part, top_bit};
 use crate::dealt::DealtWriter;
 use crate::error::MpcError;
+use crate::protocol::truncate::{high_part, top_bit};
 use crate::streams::{Purpose, Streams};
 
 /// Deals one batch: everything that P1 needs beyond its key goes to `writer`, in plan order.
@@ -131,7 +131,7 @@ impl<S: Streams> Dealing<'_, S> {
     }
 }
 
-/// The turn of [`Wave::angles`].
+/// The turn of `Wave::angles`.
 pub(super) fn turn(kernel: Kernel) -> Turn {
     Turn::new(40).with_kernel(kernel)
 }

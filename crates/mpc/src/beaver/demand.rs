@@ -4,7 +4,10 @@ use model::Weight;
 use ring64::packed_len;
 use serde::Serialize;
 
-use super::Wave;
+use crate::protocol::ring::Wave;
+
+/// Payload bytes of a frame of an opening, but of its last one.
+pub(super) const FRAME: usize = 1 << 20;
 
 /// One demand, which is one round between the parties.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -8,17 +8,20 @@ use net::{Frame, Header, Link};
 use ring64::{Dims, Harmonics, Kernel, Rhs, add_assign, low_bits, pack, packed_len, sub_assign, unpack, unpack_add};
 
 use super::deal::{products, scale_parts, turn};
+use super::demand::FRAME;
 use super::engine::classify_on;
-use super::ring::{Ring, Wave};
-use super::truncate::{OFFSET, finish};
+use super::network::NetworkRing;
+use super::options::Options;
 use super::weights::Shares;
-use super::{FRAME, Options};
 use crate::dealt::DealtReader;
 use crate::error::MpcError;
+use crate::flow::MOST_AHEAD;
+use crate::kind;
+use crate::protocol::ring::{Ring, Wave};
+use crate::protocol::truncate::{OFFSET, finish};
 use crate::streams::{Purpose, Streams};
 use crate::trace::{Trace, Tracing};
 use crate::weights::Party;
-use crate::{MOST_AHEAD, kind};
 
 /// One run of a party on one batch.
 #[derive(Clone, Copy)]
@@ -70,16 +73,16 @@ pub fn online<S: Streams>(
     Ok(logits)
 }
 
-pub(super) struct Online<'w, 'd, 'p, 't, S> {
-    pub(super) weights: &'w Shares,
-    pub(super) streams: S,
-    pub(super) dealt: Option<DealtReader<'d>>,
-    pub(super) peer: &'p mut dyn Link,
-    pub(super) request: u64,
+pub(crate) struct Online<'w, 'd, 'p, 't, S> {
+    pub(crate) weights: &'w Shares,
+    pub(crate) streams: S,
+    pub(crate) dealt: Option<DealtReader<'d>>,
+    pub(crate) peer: &'p mut dyn Link,
+    pub(crate) request: u64,
     /// Of the demand, which is also the step of its frames.
-    pub(super) number: u64,
-    pub(super) kernel: Kernel,
-    pub(super) tracing: Tracing<'t>,
+    pub(crate) number: u64,
+    pub(crate) kernel: Kernel,
+    pub(crate) tracing: Tracing<'t>,
 }
 
 impl<S: Streams> Online<'_, '_, '_, '_, S> {
@@ -245,27 +248,6 @@ impl<S: Streams> Ring for Online<'_, '_, '_, '_, S> {
         Ok(each)
     }
 
-    fn linear(&mut self, x: &Vec<u64>, weight: Weight, dims: Dims) -> Result<Vec<u64>, MpcError> {
-        let w = self.weights.matrix(weight, dims.k * dims.n)?;
-        self.multiply_matrices(&[x], &[w], &[dims], Rhs::AsIs)
-    }
-
-    fn residual(&mut self, x: &Vec<u64>, weight: Weight, rows: usize, cols: usize) -> Result<Vec<u64>, MpcError> {
-        let w = self.weights.matrix(weight, 2 * cols)?;
-        let (a, b) = (self.mask(Purpose::Mask, x.len()), self.mask(Purpose::Right, 2 * cols));
-        let (mut z, mut means) = (self.dealt(Purpose::Dealt, x.len())?, self.dealt(Purpose::Second, rows)?);
-        let (e, f) = self.open_both(&[x], &[w], &a, &b)?;
-        let b = self.at_one(b, &f);
-        for (left, right) in [(&e, &b), (&a, &f)] {
-            self.kernel.columns_mul_add(cols, left, &right[..cols], &mut z);
-            self.kernel.rows_dot_vector(cols, left, &right[cols..], &mut means);
-        }
-        for (row, mean) in z.chunks_mut(cols).zip(&means) {
-            row.iter_mut().for_each(|v| *v = v.wrapping_sub(*mean));
-        }
-        Ok(z)
-    }
-
     fn and(&mut self, x: &Vec<u64>, y: &Vec<u64>) -> Result<Vec<u64>, MpcError> {
         let count = x.len();
         let (a, b) = (self.mask(Purpose::Mask, count), self.mask(Purpose::Right, count));
@@ -336,6 +318,29 @@ impl<S: Streams> Ring for Online<'_, '_, '_, '_, S> {
         let result = compute(self.party(), &inputs);
         assert_eq!(result.len(), count, "words of a local computation");
         result
+    }
+}
+
+impl<S: Streams> NetworkRing for Online<'_, '_, '_, '_, S> {
+    fn linear(&mut self, x: &Vec<u64>, weight: Weight, dims: Dims) -> Result<Vec<u64>, MpcError> {
+        let w = self.weights.matrix(weight, dims.k * dims.n)?;
+        self.multiply_matrices(&[x], &[w], &[dims], Rhs::AsIs)
+    }
+
+    fn residual(&mut self, x: &Vec<u64>, weight: Weight, rows: usize, cols: usize) -> Result<Vec<u64>, MpcError> {
+        let w = self.weights.matrix(weight, 2 * cols)?;
+        let (a, b) = (self.mask(Purpose::Mask, x.len()), self.mask(Purpose::Right, 2 * cols));
+        let (mut z, mut means) = (self.dealt(Purpose::Dealt, x.len())?, self.dealt(Purpose::Second, rows)?);
+        let (e, f) = self.open_both(&[x], &[w], &a, &b)?;
+        let b = self.at_one(b, &f);
+        for (left, right) in [(&e, &b), (&a, &f)] {
+            self.kernel.columns_mul_add(cols, left, &right[..cols], &mut z);
+            self.kernel.rows_dot_vector(cols, left, &right[cols..], &mut means);
+        }
+        for (row, mean) in z.chunks_mut(cols).zip(&means) {
+            row.iter_mut().for_each(|v| *v = v.wrapping_sub(*mean));
+        }
+        Ok(z)
     }
 
     fn weight_rows(&mut self, weight: Weight, rows: &[usize], cols: usize) -> Result<Vec<u64>, MpcError> {

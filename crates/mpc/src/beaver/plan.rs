@@ -7,10 +7,11 @@ use ring64::{Dims, Rhs};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::demand::Demand;
+use super::demand::{Demand, FRAME};
 use super::engine::classify_on;
-use super::ring::{Ring, Wave};
-use super::{FRAME, Options};
+use super::network::NetworkRing;
+use super::options::Options;
+use crate::protocol::ring::{Ring, Wave};
 use crate::weights::Party;
 
 /// The demands of one batch in order; each is a round.
@@ -73,8 +74,8 @@ impl Plan {
 
 /// The ring of counts.
 #[derive(Default)]
-pub(super) struct Planner {
-    pub(super) demands: Vec<(Operation, Demand)>,
+pub(crate) struct Planner {
+    pub(crate) demands: Vec<(Operation, Demand)>,
     operation: Operation,
 }
 
@@ -109,16 +110,6 @@ impl Ring for Planner {
         Ok(dims.iter().map(|d| d.m * d.n).collect())
     }
 
-    fn linear(&mut self, _: &usize, weight: Weight, dims: Dims) -> Result<usize, SpecError> {
-        self.demand(Demand::Linear { weight, dims: [dims.m, dims.k, dims.n] });
-        Ok(dims.m * dims.n)
-    }
-
-    fn residual(&mut self, x: &usize, weight: Weight, rows: usize, cols: usize) -> Result<usize, SpecError> {
-        self.demand(Demand::Residual { weight, rows, cols });
-        Ok(*x)
-    }
-
     fn and(&mut self, x: &usize, _: &usize) -> Result<usize, SpecError> {
         self.demand(Demand::And { count: *x });
         Ok(*x)
@@ -145,6 +136,18 @@ impl Ring for Planner {
 
     fn local(&mut self, _: &[&usize], count: usize, _: impl FnOnce(Party, &[&[u64]]) -> Vec<u64>) -> usize {
         count
+    }
+}
+
+impl NetworkRing for Planner {
+    fn linear(&mut self, _: &usize, weight: Weight, dims: Dims) -> Result<usize, SpecError> {
+        self.demand(Demand::Linear { weight, dims: [dims.m, dims.k, dims.n] });
+        Ok(dims.m * dims.n)
+    }
+
+    fn residual(&mut self, x: &usize, weight: Weight, rows: usize, cols: usize) -> Result<usize, SpecError> {
+        self.demand(Demand::Residual { weight, rows, cols });
+        Ok(*x)
     }
 
     fn weight_rows(&mut self, _: Weight, rows: &[usize], cols: usize) -> Result<usize, SpecError> {

@@ -6,7 +6,8 @@ use net::{Frame, Header, Link};
 use ring64::{Kernel, packed_len};
 
 use crate::error::MpcError;
-use crate::{MOST_AHEAD, kind};
+use crate::flow::MOST_AHEAD;
+use crate::kind;
 
 /// One item of an opening: our own bits, to which the peer's are added, and the range to which wires are lifted.
 struct Item {

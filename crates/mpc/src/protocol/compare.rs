@@ -8,35 +8,30 @@
 //! Eight rounds: 1 + 6 conjunctions, 1 to share the bit by addition. Opened words: `2 + 6 * 4 + 1` of 16 bytes both ways make 432;
 //! the last one is a single bit on our wire.
 
+use super::binary::{bit_at, shift_left, word_of, xor};
+use super::layout::{concat, copy, slice};
 use super::ring::Ring;
 use crate::weights::Party;
 
 /// Shares of 1 where `x < 0` and of 0 elsewhere, without fractional bits.
-pub(super) fn negative<R: Ring>(ring: &mut R, x: &R::Share) -> Result<R::Share, R::Error> {
+pub(crate) fn negative<R: Ring>(ring: &mut R, x: &R::Share) -> Result<R::Share, R::Error> {
     let count = ring.count(x);
-    let of =
-        |party: Party| move |own: Party, x: &[&[u64]]| if own == party { x[0].to_vec() } else { vec![0; x[0].len()] };
-    let zero = ring.local(&[x], count, of(Party::Zero));
-    let one = ring.local(&[x], count, of(Party::One));
+    let (zero, one) = (word_of(ring, Party::Zero, x), word_of(ring, Party::One, x));
     // generate: both bits set; propagate: one of them, whose share is each party's own word
     let mut generate = ring.and(&zero, &one)?;
-    let mut propagate = ring.local(&[x], count, |_, x| x[0].to_vec());
+    let mut propagate = copy(ring, x);
     for level in 0..6 {
-        let by = 1u32 << level;
-        let left = ring.local(&[&propagate], 2 * count, |_, p| [p[0], p[0]].concat());
-        let right = ring.local(&[&generate, &propagate], 2 * count, |_, words| {
-            words[0].iter().chain(words[1]).map(|w| w << by).collect()
-        });
+        let left = concat(ring, &[&propagate, &propagate]);
+        let right = concat(ring, &[&generate, &propagate]);
+        let right = shift_left(ring, &right, 1 << level);
         let both = ring.and(&left, &right)?;
-        generate = ring.local(&[&generate, &both], count, |_, words| {
-            words[0].iter().zip(words[1]).map(|(g, more)| g ^ more).collect()
-        });
-        propagate = ring.local(&[&both], count, |_, both| both[0][both[0].len() / 2..].to_vec());
+        let more = slice(ring, &both, 0..count);
+        generate = xor(ring, &generate, &more);
+        propagate = slice(ring, &both, count..2 * count);
     }
     // the carry out of bit 62 is the one into the top
-    let sign = ring.local(&[x, &generate], count, |_, words| {
-        words[0].iter().zip(words[1]).map(|(own, carry)| (own >> 63) ^ (carry >> 62 & 1)).collect()
-    });
+    let (own, carry) = (bit_at(ring, x, 63), bit_at(ring, &generate, 62));
+    let sign = xor(ring, &own, &carry);
     ring.bit(&sign)
 }
 

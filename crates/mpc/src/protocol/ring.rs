@@ -1,6 +1,9 @@
-//! What functions of shares are written over: a handful of protocols, and whatever a party computes alone.
+//! What protocols on shares are written over: a handful of operations that send, and whatever a party computes alone.
+//!
+//! A share is a list of words, by addition modulo 2^64 unless it says otherwise. `local` is called by named functions
+//! of `layout`, `arithmetic`, `binary` and `truncate` alone.
 
-use model::{Operation, Series, SpecError, Weight};
+use model::{Series, SpecError};
 use ring64::{Dims, Rhs};
 use serde::Serialize;
 
@@ -76,16 +79,6 @@ pub(crate) trait Ring {
         dims: &[Dims],
         rhs: Rhs,
     ) -> Result<Vec<Self::Share>, Self::Error>;
-    /// `x W`.
-    fn linear(&mut self, x: &Self::Share, weight: Weight, dims: Dims) -> Result<Self::Share, Self::Error>;
-    /// `x g - mean(x g)` by rows.
-    fn residual(
-        &mut self,
-        x: &Self::Share,
-        weight: Weight,
-        rows: usize,
-        cols: usize,
-    ) -> Result<Self::Share, Self::Error>;
     /// Bitwise conjunctions; operands and result are shared by exclusive or.
     fn and(&mut self, x: &Self::Share, y: &Self::Share) -> Result<Self::Share, Self::Error>;
     /// The lowest bits of words shared by exclusive or, shared by addition.
@@ -104,15 +97,6 @@ pub(crate) trait Ring {
         count: usize,
         compute: impl FnOnce(Party, &[&[u64]]) -> Vec<u64>,
     ) -> Self::Share;
-    /// This party's share of a weight's matrix, so many words of it from a row on, or of its bias.
-    fn weight_rows(&mut self, weight: Weight, rows: &[usize], cols: usize) -> Result<Self::Share, Self::Error>;
-    /// The share of a bias, where the weight has one.
-    fn bias(&mut self, weight: Weight, cols: usize) -> Result<Option<Self::Share>, Self::Error>;
-
-    /// What follows belongs to this part of the network.
-    fn begin_part(&mut self, part: usize);
-    /// What follows belongs to this operation; gives the one before.
-    fn begin_operation(&mut self, operation: Operation) -> Operation;
 }
 
 #[cfg(test)]
@@ -126,7 +110,7 @@ mod tests {
     impl Protocol for All {
         fn run<R: Ring>(&self, ring: &mut R, inputs: &[R::Share]) -> Result<Vec<R::Share>, R::Error> {
             let (x, y) = (&inputs[0], &inputs[1]);
-            let numbers = ring.local(&[y], 5, |_, y| y[0][..5].to_vec());
+            let numbers = super::super::layout::slice(ring, y, 0..5);
             let dims = [Dims { m: 2, k: 6, n: 2 }];
             let mut results =
                 vec![ring.multiply(x, y)?, ring.square(x)?, ring.scale_rows(x, &numbers, &[(3, 2), (2, 3)])?];

@@ -8,33 +8,49 @@
 //! `(c >> drop) - (r >> drop) + top(r) (1 - top(c)) 2^(64 - drop) - 2^(62 - drop)` is `z >> drop` plus the carry of the low bits
 //! of z and r: rounding is random, its error zero in the mean. c is uniform whatever z is.
 
+use serde::Serialize;
+
+use super::ring::Ring;
 use crate::weights::Party;
 
-/// Values that the dealt truncation takes are below this in magnitude.
-pub(super) const OFFSET: u64 = 1 << 62;
+/// How products are brought back to their scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Truncation {
+    /// Each party shifts its share: no message, and a value x of the product is garbage with a probability of about
+    /// `|x| 2^-64` (SecureML, section 4.1). As published.
+    #[default]
+    Local,
+    /// A mask of known high bits is dealt: one round of 8 bytes a value each way, no failure below 2^62.
+    Dealt,
+}
 
-/// Each party's own shift.
-pub(super) fn shift(party: Party, words: &[u64], drop: u32) -> Vec<u64> {
-    let shifted = |w: u64| ((w as i64) >> drop) as u64;
-    match party {
-        Party::Zero => words.iter().map(|w| shifted(*w)).collect(),
-        Party::One => words.iter().map(|w| shifted(w.wrapping_neg()).wrapping_neg()).collect(),
-    }
+/// Values that the dealt truncation takes are below this in magnitude.
+pub(crate) const OFFSET: u64 = 1 << 62;
+
+/// The local truncation by so many bits: each party's own shift.
+pub(crate) fn local_shift<R: Ring>(ring: &mut R, x: &R::Share, drop: u32) -> R::Share {
+    let shifted = move |w: u64| ((w as i64) >> drop) as u64;
+    let count = ring.count(x);
+    ring.local(&[x], count, |party, x| match party {
+        Party::Zero => x[0].iter().map(|w| shifted(*w)).collect(),
+        Party::One => x[0].iter().map(|w| shifted(w.wrapping_neg()).wrapping_neg()).collect(),
+    })
 }
 
 /// `r >> drop`, list by list.
-pub(super) fn high_part(r: &[u64], parts: &[(usize, u32)]) -> Vec<u64> {
+pub(crate) fn high_part(r: &[u64], parts: &[(usize, u32)]) -> Vec<u64> {
     let drops = parts.iter().flat_map(|(count, drop)| std::iter::repeat_n(*drop, *count));
     r.iter().zip(drops).map(|(r, drop)| r >> drop).collect()
 }
 
 /// The top bit of each word.
-pub(super) fn top_bit(r: &[u64]) -> Vec<u64> {
+pub(crate) fn top_bit(r: &[u64]) -> Vec<u64> {
     r.iter().map(|r| r >> 63).collect()
 }
 
 /// This party's share of the result, from the opened words and its shares of [`high_part`] and [`top_bit`].
-pub(super) fn finish(party: Party, opened: &[u64], high: &[u64], top: &[u64], parts: &[(usize, u32)]) -> Vec<u64> {
+pub(crate) fn finish(party: Party, opened: &[u64], high: &[u64], top: &[u64], parts: &[(usize, u32)]) -> Vec<u64> {
     let drops = parts.iter().flat_map(|(count, drop)| std::iter::repeat_n(*drop, *count));
     let mut result = Vec::with_capacity(opened.len());
     for (((c, high), top), drop) in opened.iter().zip(high).zip(top).zip(drops) {
@@ -51,7 +67,6 @@ pub(super) fn finish(party: Party, opened: &[u64], high: &[u64], top: &[u64], pa
 
 #[cfg(test)]
 mod tests {
-    use super::super::ring::Ring;
     use super::super::world::{Protocol, key, run};
     use super::*;
 
@@ -61,7 +76,7 @@ mod tests {
     impl Protocol for Both {
         fn run<R: Ring>(&self, ring: &mut R, inputs: &[R::Share]) -> Result<Vec<R::Share>, R::Error> {
             let count = ring.count(&inputs[0]);
-            let local = ring.local(&[&inputs[0]], count, |party, x| shift(party, x[0], self.0));
+            let local = local_shift(ring, &inputs[0], self.0);
             Ok(vec![local, ring.truncate(&inputs[0], &[(count, self.0)])?])
         }
     }

@@ -10,13 +10,10 @@ use net::testing::{Recorded, Recording};
 use net::{Link, memory_pair};
 use ring64::{Kernel, Key, Prg, sub_assign};
 
-use super::demand::Demand;
-use super::engine::{Beaver, Tensor};
-use super::online::Online;
-use super::plan::{Plan, Planner};
+use super::fixed::{FixedPoint, Tensor};
 use super::ring::Ring;
-use super::weights::Shares;
-use super::{FRAC, Options, deal};
+use super::truncate::Truncation;
+use crate::beaver::{Demand, FRAC, Online, Options, Plan, Planner, Shares, deal};
 use crate::dealt::{DealtReader, DealtWriter};
 use crate::trace::{Trace, Tracing};
 use crate::weights::Party;
@@ -98,7 +95,7 @@ fn party(
     peer: &mut dyn Link,
     plan: &Plan,
 ) -> Vec<Vec<u64>> {
-    let weights = Shares { party, matrices: BTreeMap::new(), biases: BTreeMap::new() };
+    let weights = Shares::from_parts(party, BTreeMap::new());
     let own: Vec<_> = inputs.iter().map(|x| x[party.index()].clone()).collect();
     let mut trace = Trace::default();
     let (kernel, tracing) = (Kernel::detect(), Tracing::begin(&mut trace));
@@ -128,35 +125,28 @@ pub(super) fn spec() -> Arc<Spec> {
     Arc::new(choose(&shape, &calibrate(&folded, &samples, &|| ()).unwrap()).unwrap().spec)
 }
 
-/// A function of the engine on one matrix of 16 fractional bits with so many columns.
-pub(super) struct OnEngine<F>(pub(super) Arc<Spec>, pub(super) Options, pub(super) usize, pub(super) F);
-
-/// Such a function, over any ring.
-pub(super) trait OfEngine: Sync {
-    fn apply<R: Ring>(&self, engine: &mut Beaver<'_, '_, R>, x: Tensor<R>) -> Result<Tensor<R>, R::Error>;
+/// A protocol on one matrix of 16 fractional bits, over any ring.
+pub(super) trait OnMatrix: Sync {
+    fn apply<R: Ring>(&self, fixed: &mut FixedPoint<'_, R>, x: Tensor<R>) -> Result<Tensor<R>, R::Error>;
 }
 
-impl<F: OfEngine> Protocol for OnEngine<F> {
+/// Such a protocol on a matrix with so many columns.
+struct WithColumns<'f, F>(usize, &'f F);
+
+impl<F: OnMatrix> Protocol for WithColumns<'_, F> {
     fn run<R: Ring>(&self, ring: &mut R, inputs: &[R::Share]) -> Result<Vec<R::Share>, R::Error> {
-        let OnEngine(spec, options, cols, function) = self;
-        let count = ring.count(&inputs[0]);
-        let data = ring.local(&[&inputs[0]], count, |_, x| x[0].to_vec());
-        let mut engine = Beaver { spec, options: *options, ring };
+        let WithColumns(cols, function) = self;
+        let (count, data) = (ring.count(&inputs[0]), super::layout::copy(ring, &inputs[0]));
+        let mut fixed = FixedPoint { ring, frac: FRAC, truncation: Truncation::Local };
         let x = Value { form: Form { rows: count / cols, cols: *cols, frac: FRAC }, data };
-        let y = function.apply(&mut engine, x)?;
-        Ok(vec![engine.at_scale(&y, FRAC)?.data])
+        let y = function.apply(&mut fixed, x)?;
+        Ok(vec![fixed.at_scale(&y, FRAC)?.data])
     }
 }
 
-/// A function's values in private and what it demanded.
-pub(super) fn apply(
-    function: impl OfEngine,
-    options: Options,
-    cols: usize,
-    x: &[f64],
-    seed: u64,
-) -> (Vec<f64>, Vec<Demand>) {
-    let seen = run(&OnEngine(spec(), options, cols, function), &[fixed(x)], seed);
+/// A protocol's values and what it demanded.
+pub(super) fn apply(function: &impl OnMatrix, cols: usize, x: &[f64], seed: u64) -> (Vec<f64>, Vec<Demand>) {
+    let seen = run(&WithColumns(cols, function), &[fixed(x)], seed);
     (ring64::decode_slice(&seen.outputs[0], FRAC), seen.demands)
 }
 

@@ -1,0 +1,4 @@
+//! How far a party sends ahead.
+
+/// Bytes sent beyond those received: with more on the way both parties could fill every queue between them, and wait.
+pub(crate) const MOST_AHEAD: usize = 16 << 20;
