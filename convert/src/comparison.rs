@@ -4,9 +4,10 @@ use std::fmt;
 
 use datasets::largest;
 use model::{
-    Float, FloatTrace, ProblemType, Sample, Site, TOKEN_CLASSES, Texts, clear_certified, clear_trace, token_class,
+    FloatTrace, Functions, Network, ProblemType, Sample, TOKEN_CLASSES, Texts, clear_certified, clear_trace,
+    token_class,
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::conversion::Converted;
 use crate::error::ConvertError;
@@ -39,19 +40,14 @@ pub struct Comparison {
 /// The first value whose error is out of line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suspect {
-    /// The value.
-    #[serde(serialize_with = "in_words")]
-    pub site: Site,
+    /// The value, in words.
+    pub site: String,
     /// Largest difference there.
     pub difference: f64,
     /// Largest value there.
     pub largest: f64,
     /// Number of the text.
     pub text: usize,
-}
-
-fn in_words<S: Serializer>(site: &Site, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(site)
 }
 
 impl Comparison {
@@ -92,7 +88,7 @@ pub fn compare(converted: &Converted, samples: &[Sample], step: &dyn Fn()) -> Re
     let mut certificates = vec![0.0f64; TOKEN_CLASSES];
     for (number, Sample { ids, segments }) in samples.iter().enumerate() {
         let texts = Texts::new(&[ids.len()], shape)?;
-        let float = Float::new(&converted.folded, ()).logits(&texts, ids, segments)?;
+        let float = converted.folded.logits(&texts, ids, segments)?;
         let float: Vec<f64> = float.iter().map(|v| f64::from(*v)).collect();
         let clear = clear_certified(&converted.spec, &converted.quantised, &texts, ids, segments)?;
         let (clear, totals): (Vec<_>, Vec<f64>) = clear.into_iter().unzip();
@@ -142,13 +138,14 @@ fn not_less(a: f64, b: f64) -> f64 {
 fn suspect(converted: &Converted, samples: &[Sample], text: usize) -> Result<Option<Suspect>, ConvertError> {
     let Sample { ids, segments } = &samples[text];
     let texts = Texts::new(&[ids.len()], &converted.spec.shape)?;
-    let mut float = Float::new(&converted.folded, FloatTrace::default());
-    float.logits(&texts, ids, segments)?;
+    let mut float = FloatTrace::default();
+    converted.folded.observed(Functions::Series, &mut float, &texts, ids, segments)?;
     let clear = clear_trace(&converted.spec, &converted.quantised, &texts, ids, segments)?;
-    let suspects = float.observer.0.iter().zip(&clear).map(|((site, float), (_, clear))| {
+    let table = converted.folded.bert().table();
+    let suspects = float.0.iter().zip(&clear).map(|((site, float), (_, clear))| {
         let differences = float.iter().zip(clear).map(|(f, c)| (f64::from(*f) - c).abs());
         let largest = float.iter().fold(0.0f64, |most, v| most.max(f64::from(v.abs())));
-        Suspect { site: *site, difference: differences.fold(0.0, not_less), largest, text }
+        Suspect { site: table[*site].name.to_string(), difference: differences.fold(0.0, not_less), largest, text }
     });
     let share = |s: &Suspect| s.difference / s.largest.max(f64::MIN_POSITIVE);
     let suspects: Vec<Suspect> = suspects.collect();

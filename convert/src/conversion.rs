@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bundle::{BundleId, Contents, Embedding, Table, WriteOptions};
-use model::{CERTIFICATE_FRACS, Folded, ORDINARY, ProblemType, Quantised, Ranges, Spec, choose, quantise};
+use model::{CERTIFICATE_FRACS, Folded, InputKind, ORDINARY, ProblemType, Quantised, Ranges, Spec, choose, quantise};
 
 use crate::calibration::with_unusual;
 use crate::comparison::Comparison;
@@ -40,7 +40,7 @@ pub fn convert(student: &Student, ranges: &Ranges) -> Result<Converted, ConvertE
     for (layer, order) in choice.orders.iter().enumerate() {
         folded.permute_neurons(layer, order);
     }
-    let quantised = quantise(&folded, &choice.spec)?;
+    let quantised = quantise(folded.matrices(), &choice.spec.calibrated(InputKind::OneHot).scales)?;
     let (spec, orders, problem) = (Arc::new(choice.spec), choice.orders, student.config.problem());
     Ok(Converted { spec, folded, orders, quantised, problem })
 }

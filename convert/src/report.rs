@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model::{Curve, InputKind, Opening, Plan, Ranges, Segment, Spec, Texts, token_class};
+use model::{Curve, InputKind, Opening, Ranges, Segment, Spec, Texts, token_class};
+use mpc::masked::Plan;
 use serde::Serialize;
 
 use crate::comparison::Comparison;
@@ -88,8 +89,9 @@ pub struct CostAt {
 pub(crate) fn costs(spec: &Arc<Spec>, kind: InputKind) -> Result<Vec<CostAt>, ConvertError> {
     let mut tokens = TOKENS.map(|n| n.min(spec.shape.positions)).to_vec();
     tokens.dedup();
+    let calibrated = spec.calibrated(kind);
     let at = |tokens| {
-        let cost = Plan::new(spec, &Texts::new(&[tokens], &spec.shape)?, kind)?.cost();
+        let cost = Plan::new(&calibrated, &[Texts::new(&[tokens], &spec.shape)?])?.cost();
         Ok(CostAt {
             tokens,
             rounds: cost.rounds,

@@ -43,7 +43,7 @@ impl<T> fmt::Debug for Value<T> {
     }
 }
 
-/// A value to open: the share loses its `drop` lowest bits, the `64 - drop` others are exchanged.
+/// A value to open: the share loses its `shift` lowest bits, the `64 - shift` others are exchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireOpening {
     /// Rows.
@@ -51,7 +51,7 @@ pub struct WireOpening {
     /// Columns.
     pub cols: usize,
     /// Bits of the share below the wire's unit.
-    pub drop: u32,
+    pub shift: u32,
     /// Signed range of the wire in bits.
     pub bits: u32,
 }
@@ -63,7 +63,7 @@ impl WireOpening {
     }
     /// `K`: bits exchanged for each element.
     pub fn kept(&self) -> u32 {
-        64 - self.drop
+        64 - self.shift
     }
     /// Probability that one of its words falls below its range, so that the run restarts.
     pub fn restart_probability(&self) -> f64 {
@@ -86,7 +86,7 @@ pub struct PhaseOpening {
     /// Rows.
     pub rows: usize,
     /// Bits of the share below the phase's unit.
-    pub drop: u32,
+    pub shift: u32,
     /// Classes of columns.
     pub segments: Vec<PhaseSegment>,
 }
@@ -121,7 +121,9 @@ pub trait Arithmetic {
     type Error: From<SpecError>;
 
     /// What follows belongs to this part and operation ([`crate::Engine::begin`]).
-    fn begin(&mut self, _part: usize, _operation: Operation) {}
+    fn begin(&mut self, _part: usize, _operation: Operation) -> Result<(), Self::Error> {
+        Ok(())
+    }
     /// `x W + b`.
     fn linear(&mut self, x: &Self::Wire, weight: Weight, dims: Dims) -> Result<Self::Share, Self::Error>;
     /// Adds row `rows[i]` of a weight with `cols` columns to row `i`.

@@ -15,11 +15,11 @@ pub fn attend<E: Engine>(
     heads: &[Head],
     checks: &mut Checks<E>,
 ) -> Result<Vec<E::Wire>, E::Error> {
-    engine.begin(part, Operation::Softmax);
+    engine.begin(part, Operation::Softmax)?;
     match engine.attention_weights(scores, heads)? {
         Attending::Scores(scores) => two_quad(engine, part, scores, values, heads, checks),
         Attending::Weights(weights) => {
-            engine.begin(part, Operation::Others);
+            engine.begin(part, Operation::Others)?;
             let pairs: Vec<_> = weights.into_iter().zip(values).collect();
             let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
             Ok(checks.open(engine, &with(&mixed, |i| heads[i].weighted), &[])?.0)
@@ -46,11 +46,11 @@ pub fn two_quad<E: Engine>(
     // what the reciprocals are held to: the sums of the squares that the values are weighted with
     let weights: Vec<_> = squares.iter().filter_map(|s| engine.opened_row_sums(s)).collect();
 
-    engine.begin(part, Operation::Others);
+    engine.begin(part, Operation::Others)?;
     let pairs: Vec<_> = squares.into_iter().zip(values).collect();
     let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
     drop(pairs);
-    engine.begin(part, Operation::Softmax);
+    engine.begin(part, Operation::Softmax)?;
     let sums: Vec<_> = sums.into_iter().zip(heads).map(|(s, head)| (s, head.reciprocal)).collect();
     let reciprocals = engine.evaluate(&sums)?;
     let mut asked = with(&mixed, |i| heads[i].mixed);

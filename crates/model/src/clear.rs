@@ -179,13 +179,13 @@ impl Arithmetic for Clear<'_> {
         wires: &[(&Vec<u64>, WireOpening)],
         phases: &[(&Vec<u64>, PhaseOpening)],
     ) -> Result<(Vec<Vec<u64>>, Vec<Vec<Vec<u64>>>), SpecError> {
-        let round = |x: &[u64], drop: u32| x.iter().map(|v| ring64::shift_round(*v, drop)).collect::<Vec<u64>>();
+        let round = |x: &[u64], shift: u32| x.iter().map(|v| ring64::shift_round(*v, shift)).collect::<Vec<u64>>();
         let phase = |(x, o): &(&Vec<u64>, PhaseOpening)| {
-            let x = round(x, o.drop);
+            let x = round(x, o.shift);
             let masks = o.segments.iter().map(|s| (1u64 << s.modulus_bits) - 1);
             let parts = split_columns(&x, o.rows, &o.segments.iter().map(|s| s.cols).collect::<Vec<_>>());
             parts.into_iter().zip(masks).map(|(p, mask)| p.iter().map(|v| v & mask).collect()).collect()
         };
-        Ok((wires.iter().map(|(x, o)| round(x, o.drop)).collect(), phases.iter().map(phase).collect()))
+        Ok((wires.iter().map(|(x, o)| round(x, o.shift)).collect(), phases.iter().map(phase).collect()))
     }
 }

@@ -32,6 +32,16 @@ pub struct Rotation {
     pub angles: Vec<Vec<f64>>,
 }
 
+impl Rotation {
+    /// Cosines and sines with so many fractional bits, row by row. By libm, which gives the same on every machine: parties that
+    /// rounded differently would share nothing.
+    pub fn words(&self, frac: i32) -> (Vec<u64>, Vec<u64>) {
+        let word = |of: fn(f64) -> f64, angle: &f64| (of(*angle) * f64::powi(2.0, frac)).round() as i64 as u64;
+        let words = |of| self.angles.iter().flatten().map(|angle| word(of, angle)).collect();
+        (words(libm::cos), words(libm::sin))
+    }
+}
+
 /// What a network declares of one LayerNorm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Norm {
@@ -98,7 +108,9 @@ pub trait Engine {
 
     /// What follows belongs to this part of the network and to this operation, until this is called again; openings and smooth
     /// functions belong to what the table declares of them. Parts are numbered from 0, in order.
-    fn begin(&mut self, _part: usize, _operation: Operation) {}
+    fn begin(&mut self, _part: usize, _operation: Operation) -> Result<(), Self::Error> {
+        Ok(())
+    }
     /// `x W + b`, or `x W` for weights without a bias.
     fn linear(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error>;
     /// Adds row `rows[i]` of a weight to row `i`.

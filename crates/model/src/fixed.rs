@@ -50,29 +50,29 @@ impl<A: Arithmetic> Fixed<A> {
 
     fn wire_opening(&self, form: Form, site: Site) -> Result<(WireOpening, Form), A::Error> {
         let to = self.scales.opening(site);
-        let drop = form.frac - to.frac;
-        let spare = 64 - i64::from(drop) - i64::from(to.bits);
-        if !(0..64).contains(&drop) || spare < LEAST_HEADROOM || to.bits < 2 {
+        let shift = form.frac - to.frac;
+        let spare = 64 - i64::from(shift) - i64::from(to.bits);
+        if !(0..64).contains(&shift) || spare < LEAST_HEADROOM || to.bits < 2 {
             let (from, least, bits) = (form.frac, LEAST_HEADROOM, to.bits);
             let site = self.scales.table()[site].name.to_string();
             return Err(SpecError::Headroom { site, from, to: to.frac, bits, spare, least }.into());
         }
-        let opening = WireOpening { rows: form.rows, cols: form.cols, drop: drop as u32, bits: to.bits };
+        let opening = WireOpening { rows: form.rows, cols: form.cols, shift: shift as u32, bits: to.bits };
         Ok((opening, Form { frac: to.frac, ..form }))
     }
 
     fn phase_opening(&self, form: Form, function: Function) -> Result<(PhaseOpening, Form), A::Error> {
-        let (curve, shift) = self.scales.curve(function);
-        let (to, most) = (curve.frac - shift, curve.segments.iter().map(|s| s.series.modulus_bits).max().unwrap_or(64));
-        let drop = form.frac - to;
-        let spare = 64 - i64::from(drop) - i64::from(most);
-        if !(0..64).contains(&drop) || spare < 0 || curve.cols() != form.cols {
+        let (curve, by) = self.scales.curve(function);
+        let (to, most) = (curve.frac - by, curve.segments.iter().map(|s| s.series.modulus_bits).max().unwrap_or(64));
+        let shift = form.frac - to;
+        let spare = 64 - i64::from(shift) - i64::from(most);
+        if !(0..64).contains(&shift) || spare < 0 || curve.cols() != form.cols {
             let site = self.scales.table()[function].name.to_string();
             return Err(SpecError::Headroom { site, from: form.frac, to, bits: most, spare, least: 0 }.into());
         }
         let segment = |s: &Segment| PhaseSegment { cols: s.cols, modulus_bits: s.series.modulus_bits };
         let segments = curve.segments.iter().map(segment).collect();
-        Ok((PhaseOpening { rows: form.rows, drop: drop as u32, segments }, Form { frac: to, ..form }))
+        Ok((PhaseOpening { rows: form.rows, shift: shift as u32, segments }, Form { frac: to, ..form }))
     }
 }
 
@@ -101,8 +101,8 @@ impl<A: Arithmetic> Engine for Fixed<A> {
     type Share = Value<A::Share>;
     type Error = A::Error;
 
-    fn begin(&mut self, part: usize, operation: Operation) {
-        self.arithmetic.begin(part, operation);
+    fn begin(&mut self, part: usize, operation: Operation) -> Result<(), Self::Error> {
+        self.arithmetic.begin(part, operation)
     }
 
     fn linear(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error> {
@@ -201,13 +201,9 @@ impl<A: Arithmetic> Engine for Fixed<A> {
 
     fn rotate(&mut self, x: Self::Share, by: &Rotation) -> Self::Share {
         assert!(by.angles.len() == x.form.rows && by.angles.iter().all(|row| 2 * row.len() == x.form.cols), "angles");
-        // libm's, which are the same on every machine: parties that round differently would share nothing
-        let words = |of: fn(f64) -> f64| {
-            let word = |angle: &f64| (of(*angle) * f64::powi(2.0, ROTATION_FRAC)).round() as i64 as u64;
-            by.angles.iter().flatten().map(word).collect::<Vec<_>>()
-        };
+        let (cos, sin) = by.words(ROTATION_FRAC);
         let form = Form { frac: x.form.frac + ROTATION_FRAC, ..x.form };
-        Value { form, data: self.arithmetic.rotate(x.data, form.cols, &words(libm::cos), &words(libm::sin)) }
+        Value { form, data: self.arithmetic.rotate(x.data, form.cols, &cos, &sin) }
     }
 
     fn norm_defect(

@@ -14,7 +14,7 @@ pub fn normalise<E: Engine>(
     norm: &Norm,
     rows: Vec<usize>,
 ) -> Result<E::Wire, E::Error> {
-    engine.begin(part, Operation::LayerNorm);
+    engine.begin(part, Operation::LayerNorm)?;
     let x = open(engine, checks, x, norm.input)?;
     let sum = engine.square_sum(&x)?;
     let inverse = apply(engine, checks, &sum, norm.inverse_root)?;

@@ -79,6 +79,8 @@ pub struct SiteEntry {
     pub operation: Operation,
     /// Whether it opens what is missing to a relation that a function promises, and no value of the network.
     pub defect: bool,
+    /// Whether its values are integers, which need no fractional bits.
+    pub integers: bool,
 }
 
 /// One smooth function.
@@ -133,8 +135,15 @@ pub struct Table {
 impl Table {
     /// Declares a site of the network's values.
     pub fn site(&mut self, name: impl Into<Arc<str>>, operation: Operation) -> Site {
-        self.sites.push(SiteEntry { name: name.into(), operation, defect: false });
+        self.sites.push(SiteEntry { name: name.into(), operation, defect: false, integers: false });
         Site(self.sites.len() as u32 - 1)
+    }
+
+    /// Declares a site of integers.
+    pub fn integers(&mut self, name: impl Into<Arc<str>>, operation: Operation) -> Site {
+        let site = self.site(name, operation);
+        self.sites[site.index()].integers = true;
+        site
     }
 
     /// Declares the site of a function's defects.

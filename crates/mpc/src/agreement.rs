@@ -1,12 +1,11 @@
 //! What all roles agree on before the first correlation, and the keys that follow from it.
 
 use hkdf::Hkdf;
-use model::Plan;
 use ring64::Key;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::weights::Party;
+use crate::party::Party;
 
 /// One attempt at one request. Every key of the masked engine is bound to all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +14,7 @@ pub struct Agreement {
     pub bundle: [u8; 16],
     /// Digest of the calibrated spec.
     pub spec: [u8; 32],
-    /// Digest of the plan ([`plan_digest`]).
+    /// Digest of the plan.
     pub plan: [u8; 32],
     /// Random name of the deployment.
     pub session: [u8; 16],
@@ -66,13 +65,6 @@ impl Agreement {
         let parts: [&[u8]; 11] = [&length, label, bundle, spec, plan, session, &request, &attempt, zero, one, dealer];
         parts.concat()
     }
-}
-
-/// Digest of a plan: two roles that agree on it meet the same demands in the same order.
-pub fn plan_digest(plan: &Plan) -> [u8; 32] {
-    let text = serde_json::to_vec(plan).unwrap_or_default();
-    assert!(!text.is_empty(), "a plan of numbers and names is always JSON");
-    Sha256::digest(text).into()
 }
 
 #[cfg(test)]

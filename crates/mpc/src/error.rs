@@ -2,7 +2,7 @@ use model::SpecError;
 use net::NetError;
 use ring64::PackError;
 
-use crate::weights::Party;
+use crate::party::Party;
 
 /// Why a private evaluation stopped.
 #[derive(Debug, thiserror::Error)]

@@ -9,24 +9,27 @@
 
 mod agreement;
 pub mod beaver;
+mod cost;
 mod dealt;
 mod error;
 mod flow;
 mod input;
 pub mod kind;
-mod masked;
+pub mod masked;
 mod output;
+mod party;
 mod protocol;
+mod run;
 mod streams;
 mod trace;
-mod weights;
 
-pub use agreement::{Agreement, plan_digest};
+pub use agreement::Agreement;
+pub use cost::Cost;
 pub use dealt::{DEAL_CHUNK, DealtReader, DealtWriter, deal_frames};
 pub use error::MpcError;
 pub use input::{expand_input, share_input, unpack_input};
-pub use masked::{Attempt, Correlations, MOST_PARTS, Outcome, deal, online, prepare, stream};
 pub use output::{OutputShape, join_outputs, mask_outputs};
+pub use party::Party;
+pub use run::{OutputShare, Run};
 pub use streams::{Purpose, Streams};
 pub use trace::{PartCost, Trace};
-pub use weights::{DealerWeights, Party, PartyWeights};

@@ -5,7 +5,7 @@
 
 use ring64::{Key, PackError, Prg, add_assign, decode, low_bits, pack, packed_len, sub_assign, unpack, unpack_add};
 
-use crate::weights::Party;
+use crate::party::Party;
 
 const STREAM: u64 = 0;
 

@@ -20,7 +20,7 @@ pub struct PartCost {
 /// Costs of the parts in order: the embedding, each layer, the head. Of several attempts the sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// By number of the part ([`model::Weight::begins_part`]).
+    /// By number of the part ([`model::Engine::begin`]).
     pub parts: Vec<PartCost>,
     /// The same costs by operation, in the order of [`Operation::ALL`].
     pub operations: [PartCost; 4],

@@ -2,6 +2,7 @@
 //! with as many threads as there are cores, this one with one.
 #![allow(clippy::unwrap_used)]
 
+#[path = "it/world/mod.rs"]
 mod world;
 
 use model::InputKind;

@@ -132,7 +132,8 @@ struct Declaring<'s> {
 
 impl Declaring<'_> {
     fn embedding(&mut self) {
-        let one_hot = self.site(BertSite::OneHot, "the input's one-hot rows", Operation::Others);
+        self.of.1.push(BertSite::OneHot);
+        let one_hot = self.table.integers("the input's one-hot rows", Operation::Others);
         self.norm(0);
         let (d, rows, positions) = (self.shape.width, self.shape.one_hot(), self.shape.positions);
         self.weight(BertWeight::Embedding, "embedding".into(), (rows, d), Read::Lookup, one_hot);

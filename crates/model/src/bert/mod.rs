@@ -164,6 +164,7 @@ impl Network for Bert {
         _: &mut (),
         input: &E::Share,
     ) -> Result<Output<E::Share>, E::Error> {
+        engine.begin(0, Operation::Others)?;
         let mut checks = Checks::new(texts.len());
         let mut run = Run { bert: self, engine, checks: &mut checks, texts };
         let mut x = match self.kind {
@@ -188,7 +189,6 @@ struct Run<'r, E: Engine> {
 
 impl<E: Engine> Run<'_, E> {
     fn embed(&mut self, input: &E::Share) -> Result<E::Wire, E::Error> {
-        self.engine.begin(0, Operation::Others);
         let one_hot = self.open(input, BertSite::OneHot)?;
         let sum = self.linear(&one_hot, BertWeight::Embedding)?;
         drop(one_hot);
@@ -211,21 +211,21 @@ impl<E: Engine> Run<'_, E> {
         };
         let rows = if last { vec![1; self.texts.len()] } else { self.texts.lengths().to_vec() };
         let attention = self.attend(layer, x, asking)?;
-        self.engine.begin(part, Operation::Others);
+        self.engine.begin(part, Operation::Others)?;
         let output = self.linear(&attention, BertWeight::AttentionOutput(layer))?;
         let carried = self.residual(asking, 2 * layer)?;
         let sum = self.engine.add(output, carried)?;
         let x = self.normalise(part, &sum, 2 * layer + 1, rows.clone())?;
 
-        self.engine.begin(part, Operation::Others);
+        self.engine.begin(part, Operation::Others)?;
         let up = self.linear(&x, BertWeight::Up(layer))?;
-        self.engine.begin(part, Operation::Gelu);
+        self.engine.begin(part, Operation::Gelu)?;
         let gelu = self.bert.function(BertFunction::Gelu { layer });
         let curved = apply(self.engine, self.checks, &up, gelu)?;
         let straight = self.engine.half(up);
         let activation = self.engine.add(curved, straight)?;
         let activation = self.open(&activation, BertSite::Activation { layer })?;
-        self.engine.begin(part, Operation::Others);
+        self.engine.begin(part, Operation::Others)?;
         let down = self.linear(&activation, BertWeight::Down(layer))?;
         let carried = self.residual(&x, 2 * layer + 1)?;
         let sum = self.engine.add(down, carried)?;
@@ -235,7 +235,7 @@ impl<E: Engine> Run<'_, E> {
     /// Attention of all heads and texts: query, key and value in one round, scores in another, then what [`attend`] does.
     fn attend(&mut self, layer: usize, x: &E::Wire, asking: &E::Wire) -> Result<E::Wire, E::Error> {
         let (bert, texts, part) = (self.bert, self.texts, Bert::part(layer));
-        self.engine.begin(part, Operation::Others);
+        self.engine.begin(part, Operation::Others)?;
         let query = self.linear(asking, BertWeight::Query(layer))?;
         let key = self.linear(x, BertWeight::Key(layer))?;
         let value = self.linear(x, BertWeight::Value(layer))?;
@@ -277,7 +277,7 @@ impl<E: Engine> Run<'_, E> {
         if !self.engine.skips_unread_rows() {
             x = self.first_rows(&x);
         }
-        self.engine.begin(Bert::part(self.bert.shape.layers), Operation::Others);
+        self.engine.begin(Bert::part(self.bert.shape.layers), Operation::Others)?;
         let pooled = self.linear(&x, BertWeight::Pooler)?;
         let tanh = self.bert.function(BertFunction::Tanh);
         let pooled = apply(self.engine, self.checks, &pooled, tanh)?;

@@ -50,10 +50,28 @@ pub fn inverse_root(v: f64, eta: f64, steps: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bert::{BertFunction, InputKind};
     use crate::calibrate::Span;
+    use crate::network::Calibrated;
     use crate::secformer::sample::{MEANS, SUMS, spec};
+    use crate::shape::token_class;
 
     const GOOD: f64 = 1e-3;
+
+    fn eta(of: BertFunction) -> i32 {
+        let Calibrated { network, scales } = spec().calibrated(InputKind::OneHot);
+        scales.half_period(network.function(of))
+    }
+
+    /// The `e` of `eta = 2^e` for the sums of a head's rows at so many tokens: it doubles with the token class.
+    fn division_eta(head: usize, tokens: usize) -> i32 {
+        eta(BertFunction::Reciprocal { layer: 0, head, class: token_class(tokens) })
+    }
+
+    /// The `e` of `eta = 2^e` for the *sum* of squares of a LayerNorm's row.
+    fn root_eta(norm: usize) -> i32 {
+        eta(BertFunction::InverseRoot { norm })
+    }
 
     /// Relative error of a division that begins with this quotient.
     fn division_error(q: f64, steps: usize) -> f64 {
@@ -102,7 +120,7 @@ mod tests {
         for (head, span) in MEANS.into_iter().enumerate() {
             let (lo, hi) = widened(span);
             for tokens in [1, 8, 9, 128, 512] {
-                let eta = f64::powi(2.0, spec().division_eta(0, head, tokens));
+                let eta = f64::powi(2.0, division_eta(head, tokens));
                 within(tokens.next_power_of_two() as f64 * hi / eta);
                 for mean in [lo, f64::from(span.lo), f64::from(span.hi), hi] {
                     let q = tokens as f64 * mean / eta;
@@ -114,7 +132,7 @@ mod tests {
         }
         for (norm, span) in SUMS.into_iter().enumerate() {
             let (lo, hi) = widened(span);
-            let eta = f64::powi(2.0, spec().root_eta(norm));
+            let eta = f64::powi(2.0, root_eta(norm));
             within(hi / eta);
             for v in [lo, f64::from(span.lo), f64::from(span.hi), hi] {
                 let error = root_error(v / eta, ROOT_STEPS);
@@ -128,7 +146,7 @@ mod tests {
     fn eta_follows_the_tokens_where_the_published_one_diverges_at_512() {
         // head 0 was calibrated on means up to 100, hence for any scores up to 5
         for tokens in [8, 128, 512] {
-            let eta = f64::powi(2.0, spec().division_eta(0, 0, tokens));
+            let eta = f64::powi(2.0, division_eta(0, tokens));
             for (from, to) in [(-4.9, 5.0), (0.0, 0.0), (5.0, 5.0), (-4.5, -4.5)] {
                 let sum = tokens as f64 * mean_square(tokens, from, to);
                 let error = |eta| division_error(sum / eta, DIVISION_STEPS);
@@ -148,7 +166,7 @@ mod tests {
             let fails = division_error(spread / DIVISION_ETA, DIVISION_STEPS);
             assert!(if tokens == 512 { fails.is_nan() || fails > 0.1 } else { fails < GOOD }, "{tokens}: {fails}");
         }
-        assert_eq!(spec().division_eta(0, 0, 512) - spec().division_eta(0, 0, 8), 6);
+        assert_eq!(division_eta(0, 512) - division_eta(0, 8), 6);
     }
 
     #[test]

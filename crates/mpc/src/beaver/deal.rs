@@ -87,13 +87,17 @@ impl<S: Streams> Dealing<'_, S> {
                 self.matmul(&dims, rhs)
             }
             Demand::Linear { dims: [m, k, n], .. } => self.matmul(&[Dims { m: *m, k: *k, n: *n }], Rhs::AsIs),
-            Demand::Residual { rows, cols, .. } => {
+            Demand::Residual { rows, cols, centred, .. } => {
                 let a = self.mask(Purpose::Mask, rows * cols);
                 let b = self.mask(Purpose::Right, 2 * cols);
-                let (mut products, mut means) = (vec![0; rows * cols], vec![0; *rows]);
+                let mut products = vec![0; rows * cols];
                 self.kernel.columns_mul_add(*cols, &a, &b[..*cols], &mut products);
-                self.kernel.rows_dot_vector(*cols, &a, &b[*cols..], &mut means);
                 self.share(Purpose::Dealt, products)?;
+                if !centred {
+                    return Ok(());
+                }
+                let mut means = vec![0; *rows];
+                self.kernel.rows_dot_vector(*cols, &a, &b[*cols..], &mut means);
                 self.share(Purpose::Second, means)
             }
             Demand::And { count } => {

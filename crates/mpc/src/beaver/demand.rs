@@ -1,8 +1,7 @@
 //! What the engine may demand of the dealer. Every demand is one round: its masked operands are opened together.
 
-use model::Weight;
+use model::{Table, Weight};
 use ring64::packed_len;
-use serde::Serialize;
 
 use crate::protocol::ring::Wave;
 
@@ -10,7 +9,7 @@ use crate::protocol::ring::Wave;
 pub(super) const FRAME: usize = 1 << 20;
 
 /// One demand, which is one round between the parties.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Demand {
     /// Products, element by element.
     Multiply {
@@ -49,6 +48,8 @@ pub enum Demand {
         rows: usize,
         /// Columns.
         cols: usize,
+        /// Whether the mean is taken out of each row.
+        centred: bool,
     },
     /// Bitwise conjunctions of words that are shared by exclusive or.
     And {
@@ -115,9 +116,39 @@ impl Demand {
             Demand::ScaleRows { parts } => parts.iter().map(|(rows, cols)| rows * cols).sum(),
             Demand::Matmul { products, .. } => products.iter().map(|[m, _, n]| m * n).sum(),
             Demand::Linear { dims: [m, _, n], .. } => m * n,
-            Demand::Residual { rows, cols, .. } => rows * cols + rows,
+            Demand::Residual { rows, cols, centred, .. } => rows * (cols + usize::from(*centred)),
             Demand::Sine { count, wave } => 2 * wave.multiples.len() * count,
             Demand::Truncate { parts } => 2 * parts.iter().map(|(count, _)| count).sum::<usize>(),
         }
+    }
+
+    /// Adds to the canonical encoding of a plan: its kind, how many integers follow, and these; a weight is known by its streams.
+    pub(crate) fn encode(&self, table: &Table, to: &mut Vec<u8>) {
+        let stream = |weight: &Weight| table[*weight].stream;
+        let (kind, numbers): (u8, Vec<u64>) = match self {
+            Demand::Multiply { count } => (0, vec![*count as u64]),
+            Demand::Square { count } => (1, vec![*count as u64]),
+            Demand::ScaleRows { parts } => {
+                (2, parts.iter().flat_map(|(rows, cols)| [*rows as u64, *cols as u64]).collect())
+            }
+            Demand::Matmul { products, transposed } => {
+                (3 + u8::from(*transposed), products.iter().flatten().map(|n| *n as u64).collect())
+            }
+            Demand::Linear { weight, dims: [m, k, n] } => {
+                (5, vec![stream(weight), *m as u64, *k as u64, *n as u64])
+            }
+            Demand::Residual { weight, rows, cols, centred } => {
+                (6, vec![stream(weight), *rows as u64, *cols as u64, (*centred).into()])
+            }
+            Demand::And { count } => (7, vec![*count as u64]),
+            Demand::Bit { count } => (8, vec![*count as u64]),
+            Demand::Sine { count, wave } => (9, wave.integers(*count)),
+            Demand::Truncate { parts } => {
+                (10, parts.iter().flat_map(|(count, by)| [*count as u64, (*by).into()]).collect())
+            }
+        };
+        to.push(kind);
+        to.extend_from_slice(&(numbers.len() as u64).to_le_bytes());
+        numbers.iter().for_each(|number| to.extend_from_slice(&number.to_le_bytes()));
     }
 }

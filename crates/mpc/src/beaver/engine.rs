@@ -1,11 +1,9 @@
-//! The network over shares: [`model::classify`] interpreted by protocols, at the fixed scale of [`FRAC`] bits.
-
-use std::sync::Arc;
+//! A network over shares: a [`Network`] interpreted by protocols, at the fixed scale of [`FRAC`] bits.
 
 use model::secformer::{PUBLISHED, REFITTED, ROOT_STEPS};
 use model::{
-    Block, Checks, Engine, Form, Function, Functions, Head, InputKind, Opened, Operation, Rhs, Site, Spec, SpecError,
-    Texts, Value, Weight, token_class, two_quad,
+    Attending, Block, Calibrated, Engine, Form, Function, Functions, Head, Network, Opened, Operation, Output, Read,
+    Rhs, Rotation, Scales, Site, Smooth, SpecError, Value, Weight, token_class,
 };
 use ring64::Dims;
 
@@ -20,25 +18,29 @@ use crate::protocol::{gelu, root, softmax};
 
 /// A network's interpreter.
 struct Beaver<'s, 'r, R> {
-    spec: &'s Spec,
+    scales: &'s Scales,
     options: Options,
     fixed: FixedPoint<'r, R>,
 }
 
-/// Classifies a batch over a ring; gives the logits and their fractional bits.
-pub(super) fn classify_on<R: NetworkRing>(
+/// Runs a network over a ring, on each batch in turn with one state; gives the results and their fractional bits.
+pub(super) fn run_on<N: Network, R: NetworkRing>(
     ring: &mut R,
-    spec: &Arc<Spec>,
-    texts: &Texts,
-    kind: InputKind,
+    calibrated: &Calibrated<N>,
+    batches: &[N::Batch],
     options: Options,
-    input: R::Share,
-) -> Result<(R::Share, i32), R::Error> {
+    inputs: Vec<R::Share>,
+) -> Result<Vec<(R::Share, i32)>, R::Error> {
     let fixed = FixedPoint { ring, frac: FRAC, truncation: options.truncation };
-    let mut engine = Beaver { spec, options, fixed };
-    let input = Value { form: model::input_form(spec, kind, texts), data: input };
-    let logits = model::classify(&mut engine, &spec.shape, texts, kind, &input)?.logits;
-    Ok((logits.data, logits.form.frac))
+    let mut engine = Beaver { scales: &calibrated.scales, options, fixed };
+    let mut state = calibrated.network.begin();
+    let mut outputs = Vec::with_capacity(batches.len());
+    for (batch, input) in batches.iter().zip(inputs) {
+        let input = calibrated.input(batch, input);
+        let Output { results, .. } = calibrated.network.run(&mut engine, batch, &mut state, &input)?;
+        outputs.push((results.data, results.form.frac));
+    }
+    Ok(outputs)
 }
 
 impl<R: NetworkRing> Beaver<'_, '_, R> {
@@ -48,17 +50,17 @@ impl<R: NetworkRing> Beaver<'_, '_, R> {
 
     /// The scale to which a value is truncated before it is read.
     fn frac_of(&self, site: Site) -> i32 {
-        match site {
-            // zeros and ones need no fraction; the table has the digits
-            Site::OneHot => self.spec.opening(site).frac,
-            _ if self.published() => FRAC,
-            _ => self.spec.opening(site).frac,
+        match self.scales.table()[site].integers {
+            // the table that they choose from has the digits
+            true => self.scales.opening(site).frac,
+            false if self.published() => FRAC,
+            false => self.scales.opening(site).frac,
         }
     }
 
     /// A calibrated curve, by Pi_Sin: one demand for each class of columns.
     fn curve(&mut self, x: &Tensor<R>, function: Function) -> Result<Tensor<R>, R::Error> {
-        let (curve, by) = self.spec.curve(function);
+        let (curve, by) = self.scales.curve(function);
         let x = self.fixed.at_scale(x, curve.frac - by)?;
         let (mut parts, mut col) = (Vec::new(), 0);
         for segment in &curve.segments {
@@ -81,9 +83,14 @@ impl<R: NetworkRing> Beaver<'_, '_, R> {
     }
 
     /// The inverse deviation of a LayerNorm's sums of squares.
-    fn inverse_root(&mut self, x: &Tensor<R>, norm: usize) -> Result<Tensor<R>, R::Error> {
-        let shape = &self.spec.shape;
-        let root = Root { width: shape.width, eps: shape.eps, eta: self.spec.root_eta(norm), steps: ROOT_STEPS };
+    fn inverse_root(
+        &mut self,
+        x: &Tensor<R>,
+        function: Function,
+        (width, eps): (f64, f64),
+    ) -> Result<Tensor<R>, R::Error> {
+        let eta = self.scales.half_period(function);
+        let root = Root { width: width as usize, eps, eta, steps: ROOT_STEPS };
         root::inverse_root(&mut self.fixed, x, &root)
     }
 
@@ -95,7 +102,7 @@ impl<R: NetworkRing> Beaver<'_, '_, R> {
             let reciprocal = Reciprocal::Newton { steps: softmax::NEWTON_STEPS };
             return softmax::softmax(&mut self.fixed, &scores, &etas, softmax::EXP_SQUARINGS, reciprocal);
         }
-        let etas: Vec<_> = heads.iter().map(|h| self.spec.division_eta(h.layer, h.head, h.tokens)).collect();
+        let etas: Vec<_> = heads.iter().map(|h| self.scales.half_period(h.reciprocal)).collect();
         let shifts: Vec<_> = heads.iter().map(|h| h.shift).collect();
         let reciprocal = Reciprocal::Goldschmidt { steps: self.options.division_steps };
         softmax::two_quad(&mut self.fixed, scores, &shifts, &etas, reciprocal)
@@ -108,17 +115,18 @@ impl<R: NetworkRing> Engine for Beaver<'_, '_, R> {
     type Share = Tensor<R>;
     type Error = R::Error;
 
+    fn begin(&mut self, part: usize, operation: Operation) -> Result<(), R::Error> {
+        self.fixed.ring.begin(part, operation);
+        Ok(())
+    }
+
     fn linear(&mut self, x: &Tensor<R>, weight: Weight) -> Result<Tensor<R>, R::Error> {
-        if let Some(part) = weight.begins_part(self.spec.shape.layers) {
-            self.fixed.ring.begin_part(part);
-        }
-        self.fixed.ring.begin_operation(Operation::Others);
-        let cols = model::columns_of(self.spec, weight);
-        let form = Form { cols, frac: x.form.frac + self.spec.weight_frac(weight), ..x.form };
+        let cols = self.scales.table()[weight].cols;
+        let form = Form { cols, frac: x.form.frac + self.scales.weight_frac(weight), ..x.form };
         let product = self.fixed.ring.linear(&x.data, weight, Dims { m: x.form.rows, k: x.form.cols, n: cols })?;
         let Some(bias) = self.fixed.ring.bias(weight, cols)? else { return Ok(Value { form, data: product }) };
         // the finer of both scales: nothing of a bias is cut off
-        let bias_frac = self.spec.bias_frac(weight);
+        let bias_frac = self.scales.bias_frac(weight);
         let frac = form.frac.max(bias_frac);
         if frac - form.frac.min(bias_frac) >= 64 {
             return Err(SpecError::Sum { one: form.frac, other: bias_frac }.into());
@@ -129,19 +137,18 @@ impl<R: NetworkRing> Engine for Beaver<'_, '_, R> {
     }
 
     fn add_rows(&mut self, x: Tensor<R>, weight: Weight, rows: &[usize]) -> Result<Tensor<R>, R::Error> {
-        let form = Form { frac: self.spec.weight_frac(weight), ..x.form };
+        let form = Form { frac: self.scales.weight_frac(weight), ..x.form };
         let added = Value { form, data: self.fixed.ring.weight_rows(weight, rows, form.cols)? };
         self.add(x, added)
     }
 
     fn residual(&mut self, x: &Tensor<R>, weight: Weight) -> Result<Tensor<R>, R::Error> {
-        self.fixed.ring.begin_operation(Operation::Others);
-        let form = Form { frac: x.form.frac + self.spec.weight_frac(weight), ..x.form };
-        Ok(Value { form, data: self.fixed.ring.residual(&x.data, weight, form.rows, form.cols)? })
+        let form = Form { frac: x.form.frac + self.scales.weight_frac(weight), ..x.form };
+        let centred = self.scales.table()[weight].read == Read::Columns { centred: true };
+        Ok(Value { form, data: self.fixed.ring.residual(&x.data, weight, (form.rows, form.cols), centred)? })
     }
 
     fn matmul(&mut self, pairs: &[(Tensor<R>, Tensor<R>)], rhs: Rhs) -> Result<Vec<Tensor<R>>, R::Error> {
-        let before = self.fixed.ring.begin_operation(Operation::Others);
         let dims = |(a, b): &(Tensor<R>, Tensor<R>)| match rhs {
             Rhs::AsIs => Dims { m: a.form.rows, k: a.form.cols, n: b.form.cols },
             Rhs::Transposed => Dims { m: a.form.rows, k: a.form.cols, n: b.form.rows },
@@ -149,7 +156,6 @@ impl<R: NetworkRing> Engine for Beaver<'_, '_, R> {
         let dims: Vec<_> = pairs.iter().map(dims).collect();
         let data: Vec<_> = pairs.iter().map(|(a, b)| (&a.data, &b.data)).collect();
         let products = self.fixed.ring.matmul(&data, &dims, rhs)?;
-        self.fixed.ring.begin_operation(before);
         let mut values = Vec::with_capacity(products.len());
         for (((a, b), d), data) in pairs.iter().zip(&dims).zip(products) {
             values.push(Value { form: Form { rows: d.m, cols: d.n, frac: a.form.frac + b.form.frac }, data });
@@ -174,10 +180,13 @@ impl<R: NetworkRing> Engine for Beaver<'_, '_, R> {
     fn evaluate(&mut self, x: &[(Tensor<R>, Function)]) -> Result<Vec<Tensor<R>>, R::Error> {
         let mut results = Vec::with_capacity(x.len());
         for (x, function) in x {
-            self.fixed.ring.begin_operation(function.operation());
-            results.push(match function {
-                Function::Gelu { .. } if self.published() => self.gelu(x)?,
-                Function::InverseRoot { norm } if self.published() => self.inverse_root(x, *norm)?,
+            let entry = &self.scales.table()[*function];
+            self.fixed.ring.begin_operation(entry.operation);
+            results.push(match entry.smooth {
+                Smooth::EvenPart(_) if self.published() => self.gelu(x)?,
+                Smooth::InverseRoot { width, epsilon } if self.published() => {
+                    self.inverse_root(x, *function, (width, epsilon))?
+                }
                 // the papers do not speak of the pooler's tangent
                 _ => self.curve(x, *function)?,
             });
@@ -211,22 +220,34 @@ impl<R: NetworkRing> Engine for Beaver<'_, '_, R> {
         self.fixed.block(x, block)
     }
 
-    fn attention(
+    fn mul(&mut self, pairs: &[(&Tensor<R>, &Tensor<R>)]) -> Result<Vec<Tensor<R>>, R::Error> {
+        let column = |x: &Tensor<R>| Form { rows: x.form.count(), cols: 1, ..x.form };
+        let mut columns = Vec::with_capacity(pairs.len());
+        for (x, y) in pairs {
+            let [a, b] = [x, y].map(|v| Value { form: column(v), data: self.fixed.copy(v).data });
+            columns.push((a, b));
+        }
+        let products = self.fixed.scale_rows(&columns.iter().map(|(a, b)| (a, b)).collect::<Vec<_>>())?;
+        let shaped = |(product, (x, _)): (Tensor<R>, &(&Tensor<R>, &Tensor<R>))| Value {
+            form: Form { frac: product.form.frac, ..x.form },
+            data: product.data,
+        };
+        Ok(products.into_iter().zip(pairs).map(shaped).collect())
+    }
+
+    fn rotate(&mut self, x: Tensor<R>, by: &Rotation) -> Tensor<R> {
+        self.fixed.rotate(&x, by)
+    }
+
+    fn attention_weights(
         &mut self,
         scores: Vec<Tensor<R>>,
-        values: Vec<Tensor<R>>,
         heads: &[Head],
-        checks: &mut Checks<Self>,
-    ) -> Result<Vec<Tensor<R>>, R::Error> {
-        self.fixed.ring.begin_operation(Operation::Softmax);
-        if !self.published() {
-            return two_quad(self, scores, values, heads, checks);
-        }
-        let weights = self.weights(scores, heads)?;
-        let pairs: Vec<_> = weights.into_iter().zip(values).collect();
-        let mixed = self.matmul(&pairs, Rhs::AsIs)?;
-        self.fixed.ring.begin_operation(Operation::Others);
-        self.fixed.all_at_scale(&mixed, FRAC)
+    ) -> Result<Attending<Tensor<R>>, R::Error> {
+        Ok(match self.published() {
+            true => Attending::Weights(self.weights(scores, heads)?),
+            false => Attending::Scores(scores),
+        })
     }
 
     fn skips_unread_rows(&self) -> bool {
@@ -242,9 +263,10 @@ impl<R: NetworkRing> Engine for Beaver<'_, '_, R> {
         wires: &[(&Tensor<R>, Site)],
         phases: &[(&Tensor<R>, Function)],
     ) -> Result<Opened<Self>, R::Error> {
+        let table = self.scales.table();
         let operation = match (wires.first(), phases.first()) {
-            (Some((_, site)), _) => site.operation(),
-            (None, Some((_, function))) => function.operation(),
+            (Some((_, site)), _) => table[*site].operation,
+            (None, Some((_, function))) => table[*function].operation,
             (None, None) => Operation::Others,
         };
         self.fixed.ring.begin_operation(operation);

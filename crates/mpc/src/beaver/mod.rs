@@ -20,7 +20,7 @@ mod weights;
 
 pub use deal::deal;
 pub use demand::Demand;
-pub use online::{Attempt, online};
+pub use online::online;
 pub use options::{FRAC, Options, Sines};
 pub use plan::Plan;
 pub use weights::Shares;

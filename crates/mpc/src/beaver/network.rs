@@ -9,13 +9,13 @@ use crate::protocol::ring::Ring;
 pub(super) trait NetworkRing: Ring {
     /// `x W`.
     fn linear(&mut self, x: &Self::Share, weight: Weight, dims: Dims) -> Result<Self::Share, Self::Error>;
-    /// `x g - mean(x g)` by rows.
+    /// `x g` by columns, less its mean in each row where `centred`; rows and columns.
     fn residual(
         &mut self,
         x: &Self::Share,
         weight: Weight,
-        rows: usize,
-        cols: usize,
+        dims: (usize, usize),
+        centred: bool,
     ) -> Result<Self::Share, Self::Error>;
 
     /// This party's share of a weight's matrix, so many words of it from a row on, or of its bias.
@@ -23,8 +23,8 @@ pub(super) trait NetworkRing: Ring {
     /// The share of a bias, where the weight has one.
     fn bias(&mut self, weight: Weight, cols: usize) -> Result<Option<Self::Share>, Self::Error>;
 
-    /// What follows belongs to this part of the network.
-    fn begin_part(&mut self, part: usize);
-    /// What follows belongs to this operation; gives the one before.
-    fn begin_operation(&mut self, operation: Operation) -> Operation;
+    /// What follows belongs to this part of the network and to this operation.
+    fn begin(&mut self, part: usize, operation: Operation);
+    /// What follows belongs to this operation.
+    fn begin_operation(&mut self, operation: Operation);
 }

@@ -1,15 +1,14 @@
 //! The protocols on a party's shares.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{InputKind, Operation, Spec, Texts, Weight};
+use model::{Network, Operation, Weight};
 use net::{Frame, Header, Link};
 use ring64::{Dims, Harmonics, Kernel, Rhs, add_assign, low_bits, pack, packed_len, sub_assign, unpack, unpack_add};
 
 use super::deal::{products, scale_parts, turn};
 use super::demand::FRAME;
-use super::engine::classify_on;
+use super::engine::run_on;
 use super::network::NetworkRing;
 use super::options::Options;
 use super::weights::Shares;
@@ -18,59 +17,46 @@ use crate::error::MpcError;
 use crate::flow::MOST_AHEAD;
 use crate::kind;
 use crate::protocol::ring::{Ring, Wave};
+use crate::party::Party;
 use crate::protocol::truncate::{OFFSET, finish};
+use crate::run::{OutputShare, Run};
 use crate::streams::{Purpose, Streams};
 use crate::trace::{Trace, Tracing};
-use crate::weights::Party;
 
-/// One run of a party on one batch.
-#[derive(Clone, Copy)]
-pub struct Attempt<'a> {
-    /// Public scales.
-    pub spec: &'a Arc<Spec>,
-    /// This party's shares of the weights.
-    pub weights: &'a Shares,
-    /// Lengths of the batch.
-    pub texts: &'a Texts,
-    /// What the client shares.
-    pub kind: InputKind,
-    /// What is run.
-    pub options: Options,
-    /// Number of the request.
-    pub request: u64,
-    /// What multiplies and expands streams.
-    pub kernel: Kernel,
-}
-
-/// Evaluates one batch on this party's share of the input with the streams of one agreement, which it uses up, and at P1 with
-/// what the dealer sends. Gives this party's share of the logits, one row a text, and its fractional bits. What it cost is
-/// added to `trace`.
-pub fn online<S: Streams>(
-    attempt: &Attempt<'_>,
+/// Evaluates a network on this party's shares of the inputs, one a batch, with the streams of one agreement, which it uses up,
+/// and at P1 with what the dealer sends. What it cost is added to `trace`.
+#[allow(clippy::too_many_arguments, reason = "what a party has, each its own")]
+pub fn online<N: Network, S: Streams>(
+    run: &Run<'_, N>,
+    options: Options,
+    weights: &Shares,
     streams: S,
     dealt: Option<DealtReader<'_>>,
-    input: Vec<u64>,
+    inputs: Vec<Vec<u64>>,
     peer: &mut dyn Link,
     trace: &mut Trace,
-) -> Result<(Vec<u64>, i32), MpcError> {
-    let Attempt { spec, weights, texts, kind, options, request, kernel } = *attempt;
+) -> Result<Vec<OutputShare>, MpcError> {
+    let Run { calibrated, batches, request, kernel, .. } = *run;
     let party = weights.party;
     match (party, &dealt) {
         (Party::Zero, Some(_)) => return Err(MpcError::Role { party, what: "a dealt stream, which is P1's" }),
         (Party::One, None) => return Err(MpcError::Role { party, what: "no dealt stream" }),
         _ => {}
     }
-    let expected = model::input_form(spec, kind, texts).count();
-    if input.len() != expected {
-        return Err(MpcError::Opening { expected, got: input.len() });
+    for (batch, input) in batches.iter().zip(&inputs) {
+        let expected = calibrated.input_count(batch);
+        if input.len() != expected {
+            return Err(MpcError::Opening { expected, got: input.len() });
+        }
     }
     let tracing = Tracing::begin(trace);
     let mut ring = Online { weights, streams, dealt, peer, request, number: 0, kernel, tracing };
-    let logits = classify_on(&mut ring, spec, texts, kind, options, input)?;
+    let outputs = run_on(&mut ring, calibrated, batches, options, inputs)?;
     if let Some(dealt) = ring.dealt.take() {
         dealt.finish()?;
     }
-    Ok(logits)
+    let share = |(results, frac)| OutputShare { results, frac, certificates: Vec::new() };
+    Ok(outputs.into_iter().map(share).collect())
 }
 
 pub(crate) struct Online<'w, 'd, 'p, 't, S> {
@@ -327,17 +313,26 @@ impl<S: Streams> NetworkRing for Online<'_, '_, '_, '_, S> {
         self.multiply_matrices(&[x], &[w], &[dims], Rhs::AsIs)
     }
 
-    fn residual(&mut self, x: &Vec<u64>, weight: Weight, rows: usize, cols: usize) -> Result<Vec<u64>, MpcError> {
+    fn residual(
+        &mut self,
+        x: &Vec<u64>,
+        weight: Weight,
+        (rows, cols): (usize, usize),
+        centred: bool,
+    ) -> Result<Vec<u64>, MpcError> {
         let w = self.weights.matrix(weight, 2 * cols)?;
         let (a, b) = (self.mask(Purpose::Mask, x.len()), self.mask(Purpose::Right, 2 * cols));
-        let (mut z, mut means) = (self.dealt(Purpose::Dealt, x.len())?, self.dealt(Purpose::Second, rows)?);
+        let mut z = self.dealt(Purpose::Dealt, x.len())?;
+        let mut means = centred.then(|| self.dealt(Purpose::Second, rows)).transpose()?;
         let (e, f) = self.open_both(&[x], &[w], &a, &b)?;
         let b = self.at_one(b, &f);
         for (left, right) in [(&e, &b), (&a, &f)] {
             self.kernel.columns_mul_add(cols, left, &right[..cols], &mut z);
-            self.kernel.rows_dot_vector(cols, left, &right[cols..], &mut means);
+            if let Some(means) = &mut means {
+                self.kernel.rows_dot_vector(cols, left, &right[cols..], means);
+            }
         }
-        for (row, mean) in z.chunks_mut(cols).zip(&means) {
+        for (row, mean) in z.chunks_mut(cols).zip(means.iter().flatten()) {
             row.iter_mut().for_each(|v| *v = v.wrapping_sub(*mean));
         }
         Ok(z)
@@ -351,11 +346,12 @@ impl<S: Streams> NetworkRing for Online<'_, '_, '_, '_, S> {
         Ok(self.weights.bias(weight, cols)?.map(<[u64]>::to_vec))
     }
 
-    fn begin_part(&mut self, part: usize) {
+    fn begin(&mut self, part: usize, operation: Operation) {
         self.tracing.begin_part(part);
+        self.tracing.begin_operation(operation);
     }
 
-    fn begin_operation(&mut self, operation: Operation) -> Operation {
-        self.tracing.begin_operation(operation)
+    fn begin_operation(&mut self, operation: Operation) {
+        self.tracing.begin_operation(operation);
     }
 }

@@ -48,4 +48,24 @@ impl Options {
     pub fn as_timed() -> Options {
         Options { division_steps: model::secformer::TIMED_DIVISION_STEPS, ..Options::of(Functions::SecFormer) }
     }
+
+    /// Adds to the canonical encoding of a plan.
+    pub(crate) fn encode(&self, to: &mut Vec<u8>) {
+        let functions = match self.functions {
+            Functions::Series => 0,
+            Functions::SecFormer => 1,
+            Functions::MpcFormer => 2,
+            Functions::Exact => 3,
+        };
+        let truncation = match self.truncation {
+            Truncation::Local => 0,
+            Truncation::Dealt => 1,
+        };
+        let sines = match self.sines {
+            Sines::Published => 0,
+            Sines::Refitted => 1,
+        };
+        to.extend_from_slice(&[functions, truncation, sines]);
+        to.extend_from_slice(&(self.division_steps as u64).to_le_bytes());
+    }
 }

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use model::{Cost, InputKind, Operation, Spec, SpecError, Texts, Weight};
+use model::{Calibrated, Network, Operation, SpecError, Table, Weight};
 use ring64::{Dims, Rhs};
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::demand::{Demand, FRAME};
-use super::engine::classify_on;
+use super::engine::run_on;
 use super::network::NetworkRing;
 use super::options::Options;
+use crate::cost::Cost;
+use crate::party::Party;
 use crate::protocol::ring::{Ring, Wave};
-use crate::weights::Party;
 
 /// The demands of one batch in order; each is a round.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    /// What the network declares.
+    pub(crate) table: Arc<Table>,
     /// How it is run.
     pub options: Options,
     /// In the order in which they are met, each with the operation that it belongs to.
@@ -24,23 +26,21 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a batch.
-    pub fn new(spec: &Arc<Spec>, texts: &Texts, kind: InputKind, options: Options) -> Result<Plan, SpecError> {
+    /// Plans runs over batches, one after the other.
+    pub fn new<N: Network>(
+        calibrated: &Calibrated<N>,
+        batches: &[N::Batch],
+        options: Options,
+    ) -> Result<Plan, SpecError> {
         let mut planner = Planner::default();
-        let count = model::input_form(spec, kind, texts).count();
-        classify_on(&mut planner, spec, texts, kind, options, count)?;
-        Ok(Plan { options, demands: planner.demands })
+        let counts = batches.iter().map(|batch| calibrated.input_count(batch)).collect();
+        run_on(&mut planner, calibrated, batches, options, counts)?;
+        Ok(Plan { table: calibrated.network.table().clone(), options, demands: planner.demands })
     }
 
     /// What the batch costs; `restart_probability` is 0, since nothing restarts.
     pub fn cost(&self) -> Cost {
-        Operation::ALL.iter().map(|o| self.cost_of(*o)).fold(Cost::default(), |a, b| Cost {
-            rounds: a.rounds + b.rounds,
-            frames: a.frames + b.frames,
-            opened_bytes: a.opened_bytes + b.opened_bytes,
-            dealt_bytes: a.dealt_bytes + b.dealt_bytes,
-            restart_probability: 0.0,
-        })
+        Operation::ALL.iter().map(|o| self.cost_of(*o)).fold(Cost::default(), Cost::and)
     }
 
     /// What one operation costs.
@@ -64,11 +64,13 @@ impl Plan {
         self.demands.iter().filter(counted).map(|(_, demand)| demand.published_bytes()).sum()
     }
 
-    /// Two roles that agree on it meet the same demands in the same order.
+    /// Two roles that agree on it meet the same demands in the same order. Made of kinds, integers and the numbers of streams; of
+    /// nothing that people read.
     pub fn digest(&self) -> [u8; 32] {
-        let text = serde_json::to_vec(&("beaver", self)).unwrap_or_default();
-        assert!(!text.is_empty(), "a plan of numbers and names is always JSON");
-        Sha256::digest(text).into()
+        let mut bytes = b"beaver plan 1".to_vec();
+        self.options.encode(&mut bytes);
+        self.demands.iter().for_each(|(_, demand)| demand.encode(&self.table, &mut bytes));
+        Sha256::digest(bytes).into()
     }
 }
 
@@ -145,8 +147,14 @@ impl NetworkRing for Planner {
         Ok(dims.m * dims.n)
     }
 
-    fn residual(&mut self, x: &usize, weight: Weight, rows: usize, cols: usize) -> Result<usize, SpecError> {
-        self.demand(Demand::Residual { weight, rows, cols });
+    fn residual(
+        &mut self,
+        x: &usize,
+        weight: Weight,
+        (rows, cols): (usize, usize),
+        centred: bool,
+    ) -> Result<usize, SpecError> {
+        self.demand(Demand::Residual { weight, rows, cols, centred });
         Ok(*x)
     }
 
@@ -158,9 +166,11 @@ impl NetworkRing for Planner {
         Ok(Some(cols))
     }
 
-    fn begin_part(&mut self, _: usize) {}
+    fn begin(&mut self, _: usize, operation: Operation) {
+        self.operation = operation;
+    }
 
-    fn begin_operation(&mut self, operation: Operation) -> Operation {
-        std::mem::replace(&mut self.operation, operation)
+    fn begin_operation(&mut self, operation: Operation) {
+        self.operation = operation;
     }
 }

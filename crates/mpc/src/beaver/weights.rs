@@ -1,27 +1,29 @@
 //! A party's shares of a network's weights, to be opened under fresh masks with every product.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use model::{Part, Quantised, Weight, weight_mask};
+use model::{Part, Quantised, Table, Weight, weight_mask};
 use ring64::{Key, add_assign};
 
 use crate::error::MpcError;
-use crate::weights::Party;
+use crate::party::Party;
 
 /// Additive shares of all weights: `[W]_0 = F + G(k0)`, `[W]_1 = G(k1)`.
 pub struct Shares {
     /// Whose.
     pub party: Party,
+    table: Arc<Table>,
     pub(super) matrices: BTreeMap<Weight, Vec<u64>>,
     pub(super) biases: BTreeMap<Weight, Vec<u64>>,
 }
 
 impl Shares {
     /// Expands a bundle's masked words with this party's seed.
-    pub fn expand(party: Party, masked: Quantised, seed: &Key) -> Shares {
+    pub fn expand(party: Party, table: &Arc<Table>, masked: Quantised, seed: &Key) -> Shares {
         let (mut matrices, mut biases) = (BTreeMap::new(), BTreeMap::new());
-        let share = |weight, part, masked: &[u64]| {
-            let mut share = weight_mask(seed, weight, part, masked.len());
+        let share = |weight: Weight, part, masked: &[u64]| {
+            let mut share = weight_mask(seed, table[weight].stream, part, masked.len());
             if party == Party::Zero {
                 add_assign(&mut share, masked);
             }
@@ -33,24 +35,24 @@ impl Shares {
             }
             matrices.insert(weight, share(weight, Part::Matrix, &words.weight));
         }
-        Shares { party, matrices, biases }
+        Shares { party, table: table.clone(), matrices, biases }
     }
 
     /// Words chosen by hand, for tests that couple two runs.
-    pub fn from_parts(party: Party, shares: Quantised) -> Shares {
+    pub fn from_parts(party: Party, table: &Arc<Table>, shares: Quantised) -> Shares {
         let (mut matrices, mut biases) = (BTreeMap::new(), BTreeMap::new());
         for (weight, words) in shares {
             biases.extend(words.bias.map(|bias| (weight, bias)));
             matrices.insert(weight, words.weight);
         }
-        Shares { party, matrices, biases }
+        Shares { party, table: table.clone(), matrices, biases }
     }
 
     /// A matrix of so many words.
     pub(crate) fn matrix(&self, weight: Weight, words: usize) -> Result<&[u64], MpcError> {
         match self.matrices.get(&weight) {
             Some(share) if share.len() == words => Ok(share),
-            other => Err(unfit(weight.to_string(), other.map(Vec::as_slice), words)),
+            other => Err(unfit(self.table[weight].name.clone(), other.map(Vec::as_slice), words)),
         }
     }
 
@@ -60,7 +62,7 @@ impl Shares {
         let mut found = Vec::with_capacity(rows.len() * cols);
         for row in rows {
             let part = share.get(row * cols..(row + 1) * cols);
-            found.extend_from_slice(part.ok_or_else(|| unfit(weight.to_string(), Some(share), (row + 1) * cols))?);
+            found.extend_from_slice(part.ok_or_else(|| unfit(self.table[weight].name.clone(), Some(share), (row + 1) * cols))?);
         }
         Ok(found)
     }
@@ -68,7 +70,7 @@ impl Shares {
     /// A bias, for weights that have one.
     pub(crate) fn bias(&self, weight: Weight, cols: usize) -> Result<Option<&[u64]>, MpcError> {
         match self.biases.get(&weight) {
-            Some(bias) if bias.len() != cols => Err(unfit(format!("{weight} bias"), Some(bias), cols)),
+            Some(bias) if bias.len() != cols => Err(unfit(format!("{} bias", self.table[weight].name), Some(bias), cols)),
             bias => Ok(bias.map(Vec::as_slice)),
         }
     }

@@ -1,11 +1,8 @@
-//! What one call of the network needs online, and where it waits until it is taken.
+//! What one call of the network needs online.
 
 use std::fmt;
 
-use super::pipe::Pipe;
-use super::spool::Spool;
 use crate::error::MpcError;
-use crate::weights::Party;
 
 /// A kind of call that takes a correlation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +11,7 @@ pub(crate) enum Call {
     Opening,
     /// `[b] - [aW]`.
     Linear,
-    /// `[mean(a g)] - [a g]`, by elements.
+    /// `[mean(a g)] - [a g]`, by elements; without the mean where it stays.
     Residual,
     /// Of each product, `-[a]`, `-[b]` and `[ab]`.
     Matmul,
@@ -53,55 +50,6 @@ pub(crate) struct Correlation {
 pub(crate) trait Sink {
     /// Leaves one.
     fn put(&mut self, correlation: Correlation) -> Result<(), MpcError>;
-    /// Told before the first correlation of each part of the network ([`model::Weight::begins_part`]).
+    /// Told before the first correlation of each part of the network; parts of all runs are counted through.
     fn begin_part(&mut self, part: usize) -> Result<(), MpcError>;
-}
-
-/// Everything a party needs to evaluate one batch once: all of it, or as it is made.
-pub struct Correlations {
-    pub(crate) party: Party,
-    /// Request and attempt that they were made for.
-    pub(crate) attempt: (u64, u32),
-    pub(crate) waiting: Waiting,
-    pub(crate) taken: usize,
-}
-
-pub(crate) enum Waiting {
-    Ahead(Spool),
-    Stream(Pipe),
-}
-
-impl Correlations {
-    /// Takes the next one, which must be for such a call.
-    pub(crate) fn take(&mut self, expected: Call) -> Result<std::vec::IntoIter<Vec<u64>>, MpcError> {
-        let next = match &mut self.waiting {
-            Waiting::Ahead(spool) => spool.take()?,
-            Waiting::Stream(pipe) => pipe.take(),
-        };
-        let index = self.taken;
-        self.taken += 1;
-        match next {
-            Some(Correlation { call, pieces }) if call == expected => Ok(pieces.into_iter()),
-            other => {
-                let got = other.map_or_else(|| "nothing".to_string(), |c| c.call.to_string());
-                Err(MpcError::Correlation { index, expected: expected.to_string(), got })
-            }
-        }
-    }
-
-    /// The network begins a part, so that a preparation that runs beside it may go on.
-    pub(crate) fn begin_part(&mut self, part: usize) {
-        if let Waiting::Stream(pipe) = &self.waiting {
-            pipe.taker_begins(part);
-        }
-    }
-}
-
-impl fmt::Debug for Correlations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.waiting {
-            Waiting::Ahead(spool) => write!(f, "Correlations of {} ({} left, redacted)", self.party, spool.len()),
-            Waiting::Stream(_) => write!(f, "Correlations of {} (as they are made, redacted)", self.party),
-        }
-    }
 }

@@ -2,35 +2,31 @@
 //!
 //! P0's half of every dealt value comes from P0's key, P1 gets value minus half.
 
-use std::sync::Arc;
-
 use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Place, Rhs, Spec, Texts, Weight, WireOpening, assemble,
-    classify, copy_block,
+    Arithmetic, Block, Curve, Fixed, Network, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble, copy_block,
 };
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, mask_assign};
 
+use super::weights::DealerWeights;
 use super::{residual_products, row_sums};
 use crate::dealt::DealtWriter;
 use crate::error::MpcError;
+use crate::run::Run;
 use crate::streams::{Purpose, Streams};
-use crate::weights::DealerWeights;
 
-/// Deals one batch: everything that P1 needs beyond its key goes to `writer`, in plan order.
-pub fn deal<S: Streams>(
-    spec: &Arc<Spec>,
+/// Deals one attempt: everything that P1 needs beyond its key goes to `writer`, in plan order.
+pub fn deal<N: Network, S: Streams>(
+    run: &Run<'_, N>,
     weights: &DealerWeights,
-    texts: &Texts,
-    kind: InputKind,
     streams: [S; 2],
-    kernel: Kernel,
     writer: DealtWriter<'_>,
 ) -> Result<(), MpcError> {
+    let Run { calibrated, batches, kernel, .. } = *run;
     let [zero, one] = streams;
     let dealing = Dealing { weights, zero, one, kernel, demand: 0, writer };
-    let mut engine = Fixed::new(spec.clone(), dealing);
-    let input = engine.input(kind, texts, ());
-    classify(&mut engine, &spec.shape, texts, kind, &input)?;
+    let mut engine = Fixed::new(calibrated.scales.clone(), dealing);
+    let inputs: Vec<_> = batches.iter().map(|batch| calibrated.input(batch, ())).collect();
+    engine.run(&calibrated.network, batches, &inputs)?;
     engine.arithmetic.writer.finish()
 }
 
@@ -62,11 +58,11 @@ impl<S: Streams> Dealing<'_, '_, S> {
         let mut mask = self.one.words(demand, Purpose::Mask, count, self.kernel);
         add_assign(&mut mask, &half);
         mask_assign(&mut mask, low_bits(kept));
-        if opening.drop > 0 {
+        if opening.shift > 0 {
             // P1's half is mask - half: its low bits are P1's own, the high ones are the carry of the halves
             let mut carry = half;
             carry.iter_mut().zip(&mask).for_each(|(h, a)| *h = a.wrapping_sub(*h));
-            self.writer.words(&carry, kept, opening.drop)?;
+            self.writer.words(&carry, kept, opening.shift)?;
         }
         Ok(mask)
     }
@@ -97,13 +93,19 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
         Ok(())
     }
 
-    fn residual(&mut self, a: &Vec<u64>, weight: Weight, rows: usize, cols: usize) -> Result<(), MpcError> {
+    fn residual(
+        &mut self,
+        a: &Vec<u64>,
+        weight: Weight,
+        (rows, cols): (usize, usize),
+        centred: bool,
+    ) -> Result<(), MpcError> {
         let demand = self.next();
-        let (mut products, mut means) = (vec![0; rows * cols], vec![0; rows]);
+        let (mut products, mut means) = (vec![0; rows * cols], centred.then(|| vec![0; rows]));
         let weights = self.weights.mask_rows(weight, 2 * cols)?;
-        residual_products(self.kernel, a, weights, &mut products, &mut means);
+        residual_products(self.kernel, a, weights, &mut products, means.as_deref_mut());
         self.share(demand, Purpose::Dealt, products)?;
-        self.share(demand, Purpose::Second, means)
+        means.map_or(Ok(()), |means| self.share(demand, Purpose::Second, means))
     }
 
     fn matmul(&mut self, pairs: &[(&Vec<u64>, &Vec<u64>)], dims: &[Dims], rhs: Rhs) -> Result<Vec<()>, MpcError> {
@@ -168,6 +170,8 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
         row_sums(self.kernel, a, rows, cols)
     }
 
+    fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
+
     fn affine(&mut self, _: (), _: u64, _: u64) {}
 
     fn offset(&mut self, a: Vec<u64>, _: u64) -> Vec<u64> {
@@ -184,7 +188,7 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
 
     fn open(
         &mut self,
-        _: &Place,
+        _: &Place<'_>,
         wires: &[(&(), WireOpening)],
         phases: &[(&(), PhaseOpening)],
     ) -> Result<(Vec<Vec<u64>>, Vec<Vec<Vec<u64>>>), MpcError> {

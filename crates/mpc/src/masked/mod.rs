@@ -1,57 +1,44 @@
-//! The masked-wire engine: the network interpreted on masks (dealer), on mask shares (preparation) and on wires (online).
+//! The masked-wire engine: a network interpreted on masks (dealer), on mask shares (preparation) and on wires (online).
 //!
-//! The three interpretations meet the same demands in the same order, because they run the same [`model::classify`]. Each
-//! demand is a function in [`deal`] (what the dealer sends), [`prepare`](mod@prepare) (what a party makes of it before the input) and
-//! [`online`](mod@online) (what it computes with it, once).
+//! The three interpretations meet the same demands in the same order, because they run the same [`model::Network`]; [`Plan`] is
+//! a fourth, which counts them. Each demand is a function in [`deal`] (what the dealer sends), [`prepare`](mod@prepare) (what a
+//! party makes of it before the input) and [`online`](mod@online) (what it computes with it, once).
 
 mod correlation;
 mod deal;
+mod demand;
 mod exchange;
+mod frames;
 mod online;
 mod pipe;
+mod plan;
 mod prepare;
 mod share;
 mod spool;
+mod store;
+mod weights;
 
-pub use correlation::Correlations;
 pub use deal::deal;
+pub use demand::Demand;
+pub use frames::{OPENING_FRAME, opening_frames};
 pub use online::{Outcome, online};
 pub use pipe::MOST_PARTS;
+pub use plan::Plan;
 pub use prepare::{prepare, stream};
+pub use store::Correlations;
+pub use weights::{DealerWeights, PartyWeights};
 
-use std::sync::Arc;
-
-use model::{InputKind, Spec, Texts};
 use ring64::Kernel;
 
-use crate::weights::PartyWeights;
-
-/// One attempt of a party at one batch.
-#[derive(Clone, Copy)]
-pub struct Attempt<'a> {
-    /// Scales and series.
-    pub spec: &'a Arc<Spec>,
-    /// This party's weights.
-    pub weights: &'a PartyWeights,
-    /// Lengths of the batch.
-    pub texts: &'a Texts,
-    /// What the client shares.
-    pub kind: InputKind,
-    /// Number of the request.
-    pub request: u64,
-    /// Number of the attempt at it.
-    pub number: u32,
-    /// What multiplies and expands streams.
-    pub kernel: Kernel,
-}
-
-/// The terms of `x g - mean(x g)` on any of mask, share of a mask and wire: `products[i, j] += x[i, j] g[j]` and
-/// `means[i] += sum over j of x[i, j] g[j] / cols`. The weight is `g`, then `g / cols`.
-fn residual_products(kernel: Kernel, x: &[u64], weight: &[u64], products: &mut [u64], means: &mut [u64]) {
+/// The terms of `x g - mean(x g)` on any of mask, share of a mask and wire: `products[i, j] += x[i, j] g[j]` and, where there
+/// are means, `means[i] += sum over j of x[i, j] g[j] / cols`. The weight is `g`, then `g / cols`.
+fn residual_products(kernel: Kernel, x: &[u64], weight: &[u64], products: &mut [u64], means: Option<&mut [u64]>) {
     let cols = weight.len() / 2;
     let (scale, mean) = weight.split_at(cols);
     kernel.columns_mul_add(cols, x, scale, products);
-    kernel.rows_dot_vector(cols, x, mean, means);
+    if let Some(means) = means {
+        kernel.rows_dot_vector(cols, x, mean, means);
+    }
 }
 
 /// Sum of each row of a mask, of a share of a mask, or of a wire.

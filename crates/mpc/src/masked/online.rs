@@ -7,32 +7,28 @@ use std::rc::Rc;
 use std::vec::IntoIter;
 
 use model::{
-    Arithmetic, Block, Classified, Curve, Fixed, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble,
-    classify, copy_block, join_columns, opening_frames, split_columns,
+    Arithmetic, Block, Curve, Fixed, Network, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble,
+    copy_block, join_columns, rotate, split_columns,
 };
 use net::Link;
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, packed_len};
 
-use super::correlation::{Call, Correlations};
+use super::correlation::Call;
 use super::exchange::{Exchange, Opened};
+use super::frames::opening_frames;
 use super::share::Share;
-use super::{Attempt, residual_products, row_sums, subtract_from_rows};
+use super::store::Correlations;
+use super::weights::PartyWeights;
+use super::{residual_products, row_sums, subtract_from_rows};
 use crate::error::MpcError;
+use crate::party::Party;
+use crate::run::{OutputShare, Run};
 use crate::trace::{Trace, Tracing};
-use crate::weights::{Party, PartyWeights};
 
 /// How an attempt ended.
 pub enum Outcome {
-    /// This party's share of the logits, one row a text, and its scale.
-    Logits {
-        /// Words.
-        share: Vec<u64>,
-        /// Fractional bits.
-        frac: i32,
-        /// This party's share of each text's certificate, with [`model::CERTIFICATE_FRAC`] fractional bits; empty from an engine
-        /// that does not check itself.
-        certificates: Vec<u64>,
-    },
+    /// This party's share of what each run of the network gives.
+    Outputs(Vec<OutputShare>),
     /// An opened word fell below its range: the sum may have wrapped. Both parties see the same words, so both stop here;
     /// start again with entirely fresh correlations.
     Restart,
@@ -41,43 +37,59 @@ pub enum Outcome {
 impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Outcome::Logits { share, .. } => write!(f, "Logits({} words, redacted)", share.len()),
+            Outcome::Outputs(outputs) => write!(f, "Outputs({} runs, redacted)", outputs.len()),
             Outcome::Restart => write!(f, "Restart"),
         }
     }
 }
 
-/// Evaluates one batch on this party's share of the input, using up the correlations that were made for this attempt. The
-/// input is lent: after a restart it is needed again. What it cost is added to `trace`.
-pub fn online(
-    attempt: &Attempt<'_>,
+/// Evaluates one attempt on this party's shares of the inputs, one a batch, using up the correlations that were made for it. The
+/// inputs are lent: after a restart they are needed again. What it cost is added to `trace`.
+pub fn online<N: Network>(
+    run: &Run<'_, N>,
+    weights: &PartyWeights,
     correlations: Correlations,
-    input: &mut Vec<u64>,
+    inputs: &mut [Vec<u64>],
     peer: &mut dyn Link,
     trace: &mut Trace,
 ) -> Result<Outcome, MpcError> {
-    let Attempt { spec, weights, texts, kind, request, number, kernel } = *attempt;
+    let Run { calibrated, batches, request, attempt, kernel } = *run;
     if correlations.party != weights.party {
         return Err(MpcError::Role { party: weights.party, what: "correlations of the other party" });
     }
-    if correlations.attempt != (request, number) {
+    if correlations.attempt != (request, attempt) {
         return Err(MpcError::Role { party: weights.party, what: "correlations of another attempt" });
     }
-    let (layers, tracing) = (spec.shape.layers, Tracing::begin(trace));
-    let function = Operation::default();
-    let arithmetic = Online { weights, correlations, peer, step: 0, kernel, layers, tracing, function };
-    let mut engine = Fixed::new(spec.clone(), arithmetic);
-    let share = engine.input(kind, texts, Share::of(take(input)));
-    let outcome = classify(&mut engine, &spec.shape, texts, kind, &share);
-    *input = share.data.into_words();
+    let (tracing, scope) = (Tracing::begin(trace), Scope::default());
+    let arithmetic = Online { weights, correlations, peer, step: 0, kernel, tracing, scope };
+    let mut engine = Fixed::new(calibrated.scales.clone(), arithmetic);
+    let shares = batches.iter().zip(&mut *inputs).map(|(batch, input)| calibrated.input(batch, Share::of(take(input))));
+    let shares: Vec<_> = shares.collect();
+    let outcome = engine.run(&calibrated.network, batches, &shares);
+    inputs.iter_mut().zip(shares).for_each(|(input, share)| *input = share.data.into_words());
     match outcome {
-        Ok(Classified { logits, certificates }) => {
-            let certificates = certificates.into_iter().flat_map(|c| c.data.into_words()).collect();
-            Ok(Outcome::Logits { share: logits.data.into_words(), frac: logits.form.frac, certificates })
+        Ok(outputs) => {
+            let share = |output: model::Output<model::Value<Share<'_>>>| OutputShare {
+                frac: output.results.form.frac,
+                results: output.results.data.into_words(),
+                certificates: output.certificates.into_iter().flat_map(|c| c.data.into_words()).collect(),
+            };
+            Ok(Outcome::Outputs(outputs.into_iter().map(share).collect()))
         }
         Err(Stop::Restart) => Ok(Outcome::Restart),
         Err(Stop::Error(error)) => Err(error),
     }
+}
+
+/// Where the network is.
+#[derive(Clone, Copy, Default)]
+struct Scope {
+    /// The part that it is in, and how many were begun over all runs.
+    part: usize,
+    parts: usize,
+    operation: Operation,
+    /// Which operation the last opened phases belong to.
+    function: Operation,
 }
 
 /// Opened words. A product that is computed later keeps its factors.
@@ -102,10 +114,8 @@ struct Online<'w, 'p, 't> {
     peer: &'p mut dyn Link,
     step: u32,
     kernel: Kernel,
-    layers: usize,
     tracing: Tracing<'t>,
-    /// Which operation the last opened phases belong to.
-    function: Operation,
+    scope: Scope,
 }
 
 /// The next piece of a correlation; a missing one is empty, which no length check lets pass.
@@ -130,12 +140,18 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     type Share = Share<'w>;
     type Error = Stop;
 
-    fn linear(&mut self, x: &Wire, weight: Weight, dims: Dims) -> Result<Share<'w>, Stop> {
-        if let Some(part) = weight.begins_part(self.layers) {
+    fn begin(&mut self, part: usize, operation: Operation) -> Result<(), Stop> {
+        if part != self.scope.part {
+            (self.scope.part, self.scope.parts) = (part, self.scope.parts + 1);
             self.tracing.begin_part(part);
-            self.correlations.begin_part(part);
+            self.correlations.begin_part(self.scope.parts);
         }
-        self.tracing.begin_operation(Operation::Others);
+        self.scope.operation = operation;
+        self.tracing.begin_operation(operation);
+        Ok(())
+    }
+
+    fn linear(&mut self, x: &Wire, weight: Weight, dims: Dims) -> Result<Share<'w>, Stop> {
         let z = next(&mut self.correlations.take(Call::Linear)?);
         let (share, x) = (self.weights.share(weight, dims)?, x.clone());
         Ok(Share::later(z, move |z| share.multiply_add(dims.m, &x, z)))
@@ -151,17 +167,22 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         Ok(Share::of(x))
     }
 
-    fn residual(&mut self, x: &Wire, weight: Weight, rows: usize, cols: usize) -> Result<Share<'w>, Stop> {
-        self.tracing.begin_operation(Operation::Others);
+    fn residual(
+        &mut self,
+        x: &Wire,
+        weight: Weight,
+        (rows, cols): (usize, usize),
+        centred: bool,
+    ) -> Result<Share<'w>, Stop> {
         let mut z = next(&mut self.correlations.take(Call::Residual)?);
-        let mut means = vec![0; rows];
-        residual_products(self.kernel, x, self.weights.share_rows(weight, 2 * cols)?, &mut z, &mut means);
-        subtract_from_rows(&mut z, cols, &means);
+        let mut means = centred.then(|| vec![0; rows]);
+        let weights = self.weights.share_rows(weight, 2 * cols)?;
+        residual_products(self.kernel, x, weights, &mut z, means.as_deref_mut());
+        subtract_from_rows(&mut z, cols, means.as_deref().unwrap_or_default());
         Ok(Share::of(z))
     }
 
     fn matmul(&mut self, pairs: &[(&Wire, &Wire)], dims: &[Dims], rhs: Rhs) -> Result<Vec<Share<'w>>, Stop> {
-        self.tracing.begin_operation(Operation::Others);
         let mut dealt = self.correlations.take(Call::Matmul)?;
         let mut factors: Vec<Factors> = Vec::with_capacity(pairs.len());
         for (x, y) in pairs {
@@ -225,7 +246,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     }
 
     fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<Share<'w>>, Stop> {
-        self.tracing.begin_operation(self.function);
+        self.tracing.begin_operation(self.scope.function);
         let mut dealt = self.correlations.take(Call::Series)?;
         let mut results = Vec::with_capacity(x.len());
         for (phases, rows, curve) in x {
@@ -246,6 +267,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
                 _ => join_columns(&parts, *rows),
             }));
         }
+        self.tracing.begin_operation(self.scope.operation);
         Ok(results)
     }
 
@@ -263,6 +285,10 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
 
     fn opened_row_sums(&mut self, x: &Wire, rows: usize, cols: usize) -> Wire {
         Rc::new(row_sums(self.kernel, x, rows, cols))
+    }
+
+    fn rotate(&mut self, x: Share<'w>, cols: usize, cos: &[u64], sin: &[u64]) -> Share<'w> {
+        Share::of(rotate(&x.into_words(), cols, cos, sin))
     }
 
     fn affine(&mut self, x: Share<'w>, plus: u64, times: u64) -> Share<'w> {
@@ -291,7 +317,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     /// positive, and `2^drop - 1`, so that dropping bits rounds without bias.
     fn open(
         &mut self,
-        place: &Place,
+        place: &Place<'_>,
         wires: &[(&Share<'w>, WireOpening)],
         phases: &[(&Share<'w>, PhaseOpening)],
     ) -> Result<(Vec<Wire>, Vec<Vec<Vec<u64>>>), Stop> {
@@ -304,31 +330,32 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         let mut exchange = Exchange::new(&mut *self.peer, self.kernel, (request, number, self.step), frames);
         self.step += 1;
         for (share, o) in wires {
-            let offset = (1u64 << (o.bits - 1 + o.drop)).wrapping_add(low_bits(o.drop));
+            let offset = (1u64 << (o.bits - 1 + o.shift)).wrapping_add(low_bits(o.shift));
             let offset = if zero { offset } else { 0 };
             let share = words(share, &mut self.tracing, &mut exchange);
-            exchange.offer(&share, next(&mut masks), offset, (o.drop, o.kept()), Some(o.bits))?;
+            exchange.offer(&share, next(&mut masks), offset, (o.shift, o.kept()), Some(o.bits))?;
         }
         if !phases.is_empty() {
             self.tracing.waited(exchange.waited());
             self.tracing.begin_operation(place.phases);
             self.tracing.sent(phase_lengths.iter().sum());
-            self.function = place.phases;
+            self.scope.function = place.phases;
         }
         for (share, o) in phases {
-            let offset = if zero { low_bits(o.drop) } else { 0 };
+            let offset = if zero { low_bits(o.shift) } else { 0 };
             let share = words(share, &mut self.tracing, &mut exchange);
             let widths = Vec::from_iter(o.segments.iter().map(|s| s.cols));
             let cut = if widths.len() > 1 { split_columns(&share, o.rows, &widths) } else { Vec::new() };
             for (at, segment) in o.segments.iter().enumerate() {
                 let part = cut.get(at).unwrap_or(&share);
-                exchange.offer(part, next(&mut masks), offset, (o.drop, segment.modulus_bits), None)?;
+                exchange.offer(part, next(&mut masks), offset, (o.shift, segment.modulus_bits), None)?;
             }
         }
         self.tracing.waited(exchange.waited());
         self.tracing.begin_operation(place.wires);
         let Opened { items, within, waited } = exchange.finish()?;
         self.tracing.opened(wire_lengths.iter().sum(), waited);
+        self.tracing.begin_operation(self.scope.operation);
         if !within {
             return Err(Stop::Restart);
         }

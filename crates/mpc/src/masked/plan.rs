@@ -2,150 +2,21 @@
 
 use std::sync::Arc;
 
+use model::{
+    Arithmetic, Block, Calibrated, Curve, Fixed, Network, Operation, PhaseOpening, Place, Rhs, SpecError, Table, Weight,
+    WireOpening,
+};
 use ring64::Dims;
-use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::bert::{InputKind, classify};
-use crate::engine::{Block, Rhs, Weight};
-use crate::fixed::{Arithmetic, Fixed, PhaseOpening, Place, WireOpening};
-use crate::functions::Operation;
-use crate::shape::Texts;
-use crate::spec::{Curve, Spec, SpecError};
-
-/// One demand on the dealer. The dealer and both parties meet the same demands in the same order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Demand {
-    /// Masks of an opening.
-    Wire {
-        /// Elements.
-        count: usize,
-        /// Bits below the unit.
-        drop: u32,
-        /// Signed range in bits.
-        bits: u32,
-    },
-    /// Masks of a phase.
-    Phase {
-        /// Elements.
-        count: usize,
-        /// Bits below the unit.
-        drop: u32,
-        /// Bits of the period.
-        modulus_bits: u32,
-    },
-    /// Mask times a weight.
-    Linear {
-        /// Which.
-        weight: Weight,
-        /// Rows of the input.
-        rows: usize,
-        /// Columns of the input.
-        inner: usize,
-        /// Columns of the output.
-        cols: usize,
-    },
-    /// Mask times a LayerNorm's scale.
-    Residual {
-        /// Which.
-        weight: Weight,
-        /// Rows.
-        rows: usize,
-        /// Columns.
-        cols: usize,
-    },
-    /// Product of two masks.
-    Matmul {
-        /// Rows of the left.
-        m: usize,
-        /// Inner dimension.
-        k: usize,
-        /// Columns of the right.
-        n: usize,
-        /// Whether the right factor is transposed.
-        transposed: bool,
-    },
-    /// Squares of masks.
-    Square {
-        /// Elements.
-        count: usize,
-    },
-    /// Row sums of squares of masks.
-    SquareSum {
-        /// Rows.
-        rows: usize,
-        /// Columns.
-        cols: usize,
-    },
-    /// Mask rows times masks.
-    ScaleRows {
-        /// Rows.
-        rows: usize,
-        /// Columns.
-        cols: usize,
-    },
-    /// Sines and cosines of a phase's mask.
-    Series {
-        /// Elements.
-        count: usize,
-        /// Harmonics.
-        harmonics: usize,
-    },
-}
-
-impl Demand {
-    /// Bytes that the dealer sends to P1 for it. P0 gets a key for all demands.
-    pub fn dealt_bytes(&self) -> usize {
-        match self {
-            Demand::Wire { count, drop, .. } => (count * *drop as usize).div_ceil(8),
-            Demand::Phase { .. } => 0,
-            Demand::Linear { rows, cols, .. } => 8 * rows * cols,
-            Demand::Residual { rows, cols, .. } => 8 * rows * (cols + 1),
-            Demand::Matmul { m, n, .. } => 8 * m * n,
-            Demand::Square { count } => 8 * count,
-            Demand::SquareSum { rows, .. } => 8 * rows,
-            Demand::ScaleRows { rows, cols } => 8 * rows * cols,
-            Demand::Series { count, harmonics } => 16 * count * harmonics,
-        }
-    }
-
-    /// Bytes that each party sends to the other for it.
-    pub fn opened_bytes(&self) -> usize {
-        match self {
-            Demand::Wire { count, drop, .. } => (count * (64 - *drop as usize)).div_ceil(8),
-            Demand::Phase { count, modulus_bits, .. } => (count * *modulus_bits as usize).div_ceil(8),
-            _ => 0,
-        }
-    }
-
-    /// Probability that one of its openings wraps and the run restarts.
-    pub fn restart_probability(&self) -> f64 {
-        match self {
-            Demand::Wire { count, drop, bits } => {
-                -f64::exp_m1(*count as f64 * f64::ln_1p(-f64::powi(2.0, *bits as i32 - 64 + *drop as i32)))
-            }
-            _ => 0.0,
-        }
-    }
-}
-
-/// What a run costs, exactly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Cost {
-    /// Rounds between the parties.
-    pub rounds: usize,
-    /// Frames that each party sends to the other: at least one a round ([`opening_frames`]).
-    pub frames: usize,
-    /// Payload bytes that each party sends to the other, without frame headers.
-    pub opened_bytes: usize,
-    /// Payload bytes that the dealer sends to P1, without frame headers and keys.
-    pub dealt_bytes: usize,
-    /// Probability that the run has to be repeated.
-    pub restart_probability: f64,
-}
+use super::demand::Demand;
+use super::frames::opening_frames;
+use crate::cost::Cost;
 
 /// The demands of one batch, in order, with the round of each opening.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    table: Arc<Table>,
     /// In the order in which they are met.
     pub demands: Vec<Demand>,
     /// What each of them belongs to: products to [`Operation::Others`], all else as [`Place`] says of the last opening.
@@ -160,34 +31,28 @@ pub struct Plan {
     pub frames: Vec<usize>,
 }
 
-/// An opening's frame is sent as soon as it holds so many bytes, while what follows is still being computed.
-pub const OPENING_FRAME: usize = 512 << 10;
-
-/// The payloads of an opening's frames: its items in order, each whole; a frame ends with the item that brings it to
-/// [`OPENING_FRAME`] bytes.
-pub fn opening_frames(items: impl IntoIterator<Item = usize>) -> Vec<usize> {
-    let (mut frames, mut frame) = (Vec::new(), 0);
-    for item in items {
-        frame += item;
-        if frame >= OPENING_FRAME {
-            frames.push(frame);
-            frame = 0;
-        }
-    }
-    if frame > 0 || frames.is_empty() {
-        frames.push(frame);
-    }
-    frames
-}
-
 impl Plan {
-    /// Plans a batch.
-    pub fn new(spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<Plan, SpecError> {
-        let mut engine = Fixed::new(spec.clone(), Planner::default());
-        let input = engine.input(kind, texts, ());
-        classify(&mut engine, &spec.shape, texts, kind, &input)?;
+    /// Plans runs over batches, one after the other.
+    pub fn new<N: Network>(calibrated: &Calibrated<N>, batches: &[N::Batch]) -> Result<Plan, SpecError> {
+        let mut engine = Fixed::new(calibrated.scales.clone(), Planner::default());
+        let inputs: Vec<_> = batches.iter().map(|batch| calibrated.input(batch, ())).collect();
+        engine.run(&calibrated.network, batches, &inputs)?;
         let Planner { demands, operations, rounds, round_operations, opened, frames, .. } = engine.arithmetic;
-        Ok(Plan { demands, operations, rounds, round_operations, opened, frames })
+        let table = calibrated.network.table().clone();
+        Ok(Plan { table, demands, operations, rounds, round_operations, opened, frames })
+    }
+
+    /// Two roles that agree on it meet the same demands in the same order. Made of kinds, integers and the numbers of streams; of
+    /// nothing that people read.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut bytes = Vec::with_capacity(33 * self.demands.len() + 16 * self.frames.len());
+        bytes.extend_from_slice(b"masked plan 1");
+        self.demands.iter().for_each(|demand| demand.encode(&self.table, &mut bytes));
+        for (opened, frames) in self.opened.iter().zip(&self.frames) {
+            bytes.extend_from_slice(&(*opened as u64).to_le_bytes());
+            bytes.extend_from_slice(&(*frames as u64).to_le_bytes());
+        }
+        Sha256::digest(bytes).into()
     }
 
     /// What the batch costs.
@@ -232,8 +97,10 @@ struct Planner {
     round_operations: Vec<Operation>,
     opened: Vec<usize>,
     frames: Vec<usize>,
-    /// Of the last opening's wires and of the last phases.
-    present: [Operation; 2],
+    /// What the network says that it is at.
+    scope: Operation,
+    /// What the last phases belong to.
+    function: Operation,
 }
 
 impl Planner {
@@ -249,68 +116,78 @@ impl Arithmetic for Planner {
     type Share = ();
     type Error = SpecError;
 
+    fn begin(&mut self, _: usize, operation: Operation) -> Result<(), SpecError> {
+        self.scope = operation;
+        Ok(())
+    }
     fn linear(&mut self, _: &(), weight: Weight, dims: Dims) -> Result<(), SpecError> {
-        self.demand(Operation::Others, [Demand::Linear { weight, rows: dims.m, inner: dims.k, cols: dims.n }]);
+        self.demand(self.scope, [Demand::Linear { weight, rows: dims.m, inner: dims.k, cols: dims.n }]);
         Ok(())
     }
     fn add_rows(&mut self, _: (), _: Weight, _: &[usize], _: usize) -> Result<(), SpecError> {
         Ok(())
     }
-    fn residual(&mut self, _: &(), weight: Weight, rows: usize, cols: usize) -> Result<(), SpecError> {
-        self.demand(Operation::Others, [Demand::Residual { weight, rows, cols }]);
+    fn residual(
+        &mut self,
+        _: &(),
+        weight: Weight,
+        (rows, cols): (usize, usize),
+        centred: bool,
+    ) -> Result<(), SpecError> {
+        self.demand(self.scope, [Demand::Residual { weight, rows, cols, centred }]);
         Ok(())
     }
     fn matmul(&mut self, _: &[(&(), &())], dims: &[Dims], rhs: Rhs) -> Result<Vec<()>, SpecError> {
         let transposed = rhs == Rhs::Transposed;
-        self.demand(Operation::Others, dims.iter().map(|d| Demand::Matmul { m: d.m, k: d.k, n: d.n, transposed }));
+        self.demand(self.scope, dims.iter().map(|d| Demand::Matmul { m: d.m, k: d.k, n: d.n, transposed }));
         Ok(vec![(); dims.len()])
     }
     fn square(&mut self, x: &[(&(), usize)]) -> Result<Vec<()>, SpecError> {
-        self.demand(self.present[0], x.iter().map(|(_, count)| Demand::Square { count: *count }));
+        self.demand(self.scope, x.iter().map(|(_, count)| Demand::Square { count: *count }));
         Ok(vec![(); x.len()])
     }
     fn square_sum(&mut self, _: &(), rows: usize, cols: usize) -> Result<(), SpecError> {
-        self.demand(self.present[0], [Demand::SquareSum { rows, cols }]);
+        self.demand(self.scope, [Demand::SquareSum { rows, cols }]);
         Ok(())
     }
     fn scale_rows(&mut self, _: &[(&(), &())], dims: &[(usize, usize)]) -> Result<Vec<()>, SpecError> {
-        self.demand(self.present[0], dims.iter().map(|(rows, cols)| Demand::ScaleRows { rows: *rows, cols: *cols }));
+        self.demand(self.scope, dims.iter().map(|(rows, cols)| Demand::ScaleRows { rows: *rows, cols: *cols }));
         Ok(vec![(); dims.len()])
     }
     fn evaluate(&mut self, x: &[(&(), usize, &Curve)]) -> Result<Vec<()>, SpecError> {
         for (_, rows, curve) in x {
             let series = curve.segments.iter();
             let demand = series.map(|s| Demand::Series { count: rows * s.cols, harmonics: s.series.harmonics.len() });
-            self.demand(self.present[1], demand);
+            self.demand(self.function, demand);
         }
         Ok(vec![(); x.len()])
     }
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
     fn row_sums(&mut self, _: &(), _: usize, _: usize) {}
     fn opened_row_sums(&mut self, _: &(), _: usize, _: usize) {}
+    fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
     fn affine(&mut self, _: (), _: u64, _: u64) {}
     fn offset(&mut self, _: (), _: u64) {}
     fn block(&mut self, _: &(), _: usize, _: Block) {}
     fn assemble(&mut self, _: &[Vec<(&(), usize, usize)>]) {}
     fn open(
         &mut self,
-        place: &Place,
+        place: &Place<'_>,
         wires: &[(&(), WireOpening)],
         phases: &[(&(), PhaseOpening)],
     ) -> Result<(Vec<()>, Vec<()>), SpecError> {
-        self.rounds.push(place.name.clone());
+        self.rounds.push(place.name.to_string());
         self.round_operations.push(place.wires);
-        self.present[0] = place.wires;
         if !phases.is_empty() {
-            self.present[1] = place.phases;
+            self.function = place.phases;
         }
         let before = self.demands.len();
-        let wire = |(_, o): &(&(), WireOpening)| Demand::Wire { count: o.count(), drop: o.drop, bits: o.bits };
+        let wire = |(_, o): &(&(), WireOpening)| Demand::Wire { count: o.count(), shift: o.shift, bits: o.bits };
         self.demand(place.wires, wires.iter().map(wire));
         for (_, o) in phases {
             let phase = o.segments.iter().map(|s| Demand::Phase {
                 count: o.rows * s.cols,
-                drop: o.drop,
+                shift: o.shift,
                 modulus_bits: s.modulus_bits,
             });
             self.demand(place.phases, phase);

@@ -7,45 +7,56 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble, classify, copy_block,
+    Arithmetic, Block, Curve, Fixed, Network, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble,
+    copy_block,
 };
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, neg_assign, shift_left_assign};
 
-use super::correlation::{Call, Correlation, Correlations, Sink, Waiting};
+use super::correlation::{Call, Correlation, Sink};
 use super::online::Outcome;
 use super::pipe::pipe;
 use super::spool::Spool;
-use super::{Attempt, negated, residual_products, row_sums, subtract_from_rows};
+use super::store::{Correlations, Waiting};
+use super::weights::PartyWeights;
+use super::{negated, residual_products, row_sums, subtract_from_rows};
 use crate::dealt::DealtReader;
 use crate::error::MpcError;
+use crate::party::Party;
+use crate::run::Run;
 use crate::streams::{Purpose, Streams};
-use crate::weights::{Party, PartyWeights};
 
-/// Prepares one batch from a party's key and, at P1, from what the dealer sends. Of the result, `hold` bytes are kept in
+/// Prepares one attempt from a party's key and, at P1, from what the dealer sends. Of the result, `hold` bytes are kept in
 /// memory and the rest in a file without a name.
-pub fn prepare<S: Streams>(
-    attempt: &Attempt<'_>,
+pub fn prepare<N: Network, S: Streams>(
+    run: &Run<'_, N>,
+    weights: &PartyWeights,
     streams: S,
     dealt: Option<DealtReader<'_>>,
     hold: u64,
 ) -> Result<Correlations, MpcError> {
     let mut spool = Spool::new(hold);
-    make(attempt, streams, dealt, &mut spool)?;
-    Ok(correlations(attempt, Waiting::Ahead(spool)))
+    make(run, weights, streams, dealt, &mut spool)?;
+    Ok(correlations(run, weights, Waiting::Ahead(spool)))
 }
 
-/// Prepares one batch while `consume` uses what was prepared, never more than [`MOST_PARTS`](super::MOST_PARTS) parts of the
+/// Prepares one attempt while `consume` uses what was prepared, never more than [`MOST_PARTS`](super::MOST_PARTS) parts of the
 /// network ahead of its oldest unused one. What the dealer sends is read to its end even where `consume` ends early.
-pub fn stream<S: Streams + Send, E: From<MpcError>>(
-    attempt: &Attempt<'_>,
+pub fn stream<N, S, E>(
+    run: &Run<'_, N>,
+    weights: &PartyWeights,
     streams: S,
     dealt: Option<DealtReader<'_>>,
     consume: impl FnOnce(Correlations) -> Result<Outcome, E>,
-) -> Result<Outcome, E> {
+) -> Result<Outcome, E>
+where
+    N: Network<Batch: Sync> + Sync,
+    S: Streams + Send,
+    E: From<MpcError>,
+{
     let (mut maker, taker) = pipe();
     thread::scope(|scope| {
-        let making = scope.spawn(move || make(attempt, streams, dealt, &mut maker));
-        let consumed = consume(correlations(attempt, Waiting::Stream(taker)));
+        let making = scope.spawn(move || make(run, weights, streams, dealt, &mut maker));
+        let consumed = consume(correlations(run, weights, Waiting::Stream(taker)));
         match making.join() {
             Ok(Ok(()) | Err(MpcError::Abandoned)) => consumed,
             // using what was made then failed as well, for want of more: that is the consequence
@@ -55,18 +66,18 @@ pub fn stream<S: Streams + Send, E: From<MpcError>>(
     })
 }
 
-fn correlations(attempt: &Attempt<'_>, waiting: Waiting) -> Correlations {
-    let Attempt { weights, request, number, .. } = *attempt;
-    Correlations { party: weights.party, attempt: (request, number), waiting, taken: 0 }
+fn correlations<N: Network>(run: &Run<'_, N>, weights: &PartyWeights, waiting: Waiting) -> Correlations {
+    Correlations { party: weights.party, attempt: (run.request, run.attempt), waiting, taken: 0 }
 }
 
-fn make<S: Streams>(
-    attempt: &Attempt<'_>,
+fn make<N: Network, S: Streams>(
+    run: &Run<'_, N>,
+    weights: &PartyWeights,
     streams: S,
     dealt: Option<DealtReader<'_>>,
     sink: &mut dyn Sink,
 ) -> Result<(), MpcError> {
-    let Attempt { spec, weights, texts, kind, kernel, .. } = *attempt;
+    let Run { calibrated, batches, kernel, .. } = *run;
     // with the streams of the other role all would run, and mean nothing
     match (weights.party, &dealt) {
         (Party::Zero, Some(_)) => return Err(MpcError::Role { party: Party::Zero, what: "a stream from the dealer" }),
@@ -74,10 +85,10 @@ fn make<S: Streams>(
         _ => {}
     }
     let source = Source { streams, dealt, demand: 0, kernel };
-    let layers = spec.shape.layers;
-    let mut engine = Fixed::new(spec.clone(), Preparing { weights, source, kernel, layers, sink });
-    let input = engine.input(kind, texts, ());
-    let made = classify(&mut engine, &spec.shape, texts, kind, &input);
+    let preparing = Preparing { weights, source, kernel, part: 0, parts: 0, sink };
+    let mut engine = Fixed::new(calibrated.scales.clone(), preparing);
+    let inputs: Vec<_> = batches.iter().map(|batch| calibrated.input(batch, ())).collect();
+    let made = engine.run(&calibrated.network, batches, &inputs);
     let dealt = engine.arithmetic.source.dealt;
     match (made, dealt) {
         (Ok(_), Some(dealt)) => dealt.finish(),
@@ -116,9 +127,9 @@ impl<S: Streams> Source<'_, S> {
     fn wire(&mut self, opening: &WireOpening) -> Result<Vec<u64>, MpcError> {
         let (demand, count, kept) = (self.next(), opening.count(), opening.kept());
         let mut half = self.streams.words(demand, Purpose::Mask, count, self.kernel);
-        if let (Some(reader), true) = (&mut self.dealt, opening.drop > 0) {
+        if let (Some(reader), true) = (&mut self.dealt, opening.shift > 0) {
             mask_assign(&mut half, low_bits(kept));
-            let carry = reader.words(count, opening.drop)?;
+            let carry = reader.words(count, opening.shift)?;
             half.iter_mut().zip(&carry).for_each(|(h, c)| *h |= c << kept);
         }
         Ok(half)
@@ -134,7 +145,9 @@ struct Preparing<'w, 'd, 's, S> {
     weights: &'w PartyWeights,
     source: Source<'d, S>,
     kernel: Kernel,
-    layers: usize,
+    /// The part that the network is in, and how many were begun over all runs.
+    part: usize,
+    parts: usize,
     sink: &'s mut dyn Sink,
 }
 
@@ -165,10 +178,15 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
     type Share = ();
     type Error = MpcError;
 
-    fn linear(&mut self, a: &Vec<u64>, weight: Weight, dims: Dims) -> Result<(), MpcError> {
-        if let Some(part) = weight.begins_part(self.layers) {
-            self.sink.begin_part(part)?;
+    fn begin(&mut self, part: usize, _: Operation) -> Result<(), MpcError> {
+        if part != self.part {
+            (self.part, self.parts) = (part, self.parts + 1);
+            self.sink.begin_part(self.parts)?;
         }
+        Ok(())
+    }
+
+    fn linear(&mut self, a: &Vec<u64>, weight: Weight, dims: Dims) -> Result<(), MpcError> {
         let demand = self.source.next();
         let mut rest = self.source.dealt(demand, Purpose::Dealt, dims.m * dims.n)?;
         self.weights.masked(weight, dims)?.multiply_add(dims.m, a, &mut rest);
@@ -183,13 +201,19 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
         Ok(())
     }
 
-    fn residual(&mut self, a: &Vec<u64>, weight: Weight, rows: usize, cols: usize) -> Result<(), MpcError> {
+    fn residual(
+        &mut self,
+        a: &Vec<u64>,
+        weight: Weight,
+        (rows, cols): (usize, usize),
+        centred: bool,
+    ) -> Result<(), MpcError> {
         let demand = self.source.next();
         let mut products = self.source.dealt(demand, Purpose::Dealt, rows * cols)?;
-        let mut means = self.source.dealt(demand, Purpose::Second, rows)?;
+        let mut means = centred.then(|| self.source.dealt(demand, Purpose::Second, rows)).transpose()?;
         let weights = self.weights.masked_rows(weight, 2 * cols)?;
-        residual_products(self.kernel, a, weights, &mut products, &mut means);
-        subtract_from_rows(&mut products, cols, &means);
+        residual_products(self.kernel, a, weights, &mut products, means.as_deref_mut());
+        subtract_from_rows(&mut products, cols, means.as_deref().unwrap_or_default());
         neg_assign(&mut products);
         self.put(Call::Residual, vec![products])
     }
@@ -243,6 +267,8 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
         row_sums(self.kernel, a, rows, cols)
     }
 
+    fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
+
     fn affine(&mut self, _: (), _: u64, _: u64) {}
 
     fn offset(&mut self, a: Vec<u64>, _: u64) -> Vec<u64> {
@@ -259,16 +285,16 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
 
     fn open(
         &mut self,
-        _: &Place,
+        _: &Place<'_>,
         wires: &[(&(), WireOpening)],
         phases: &[(&(), PhaseOpening)],
     ) -> Result<(Vec<Vec<u64>>, Vec<()>), MpcError> {
         let halves: Vec<_> = wires.iter().map(|(_, o)| self.source.wire(o)).collect::<Result<_, _>>()?;
-        let mut masks: Vec<Vec<u64>> = halves.iter().zip(wires).map(|(half, (_, o))| shifted(half, o.drop)).collect();
+        let mut masks: Vec<Vec<u64>> = halves.iter().zip(wires).map(|(half, (_, o))| shifted(half, o.shift)).collect();
         for (_, o) in phases {
             for segment in &o.segments {
                 let mut mask = self.source.phase(o.rows * segment.cols);
-                shift_left_assign(&mut mask, o.drop);
+                shift_left_assign(&mut mask, o.shift);
                 masks.push(mask);
             }
         }

@@ -2,7 +2,7 @@
 //! is added by P0 alone. Only [`select`] sends: one product, one round of 32 bytes an element both ways.
 
 use super::ring::Ring;
-use crate::weights::Party;
+use crate::party::Party;
 
 /// The public word that this party adds: all of it at P0, nothing at P1.
 fn public_at(party: Party, a: u64) -> u64 {

@@ -2,7 +2,7 @@
 //! by addition do: [`Ring::and`] and [`Ring::bit`].
 
 use super::ring::Ring;
-use crate::weights::Party;
+use crate::party::Party;
 
 /// Arithmetic to binary: a party's share of a sum, as a word of its own that the other party shares by a zero.
 pub(crate) fn word_of<R: Ring>(ring: &mut R, party: Party, x: &R::Share) -> R::Share {

@@ -11,7 +11,7 @@
 use super::binary::{bit_at, shift_left, word_of, xor};
 use super::layout::{concat, copy, slice};
 use super::ring::Ring;
-use crate::weights::Party;
+use crate::party::Party;
 
 /// Shares of 1 where `x < 0` and of 0 elsewhere, without fractional bits.
 pub(crate) fn negative<R: Ring>(ring: &mut R, x: &R::Share) -> Result<R::Share, R::Error> {

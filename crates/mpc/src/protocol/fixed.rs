@@ -3,7 +3,7 @@
 //! A product of two numbers has the fractional bits of both, and a truncation takes it back to `frac`: off by less than one unit
 //! of `2^-frac`, in no round (local) or one of 8 bytes an element each way (dealt); see [`super::truncate`].
 
-use model::{Block, Form, SpecError, Value};
+use model::{Block, Form, Rotation, SpecError, Value};
 
 use super::ring::{Ring, Wave};
 use super::truncate::{Truncation, local_shift};
@@ -143,6 +143,13 @@ impl<R: Ring> FixedPoint<'_, R> {
     pub(crate) fn block(&mut self, x: &Tensor<R>, block: Block) -> Tensor<R> {
         let form = Form { rows: block.rows, cols: block.cols, ..x.form };
         Value { form, data: layout::block(self.ring, &x.data, x.form.cols, block) }
+    }
+
+    /// Pairs of columns turned by public angles, at `frac` fractional bits more.
+    pub(crate) fn rotate(&mut self, x: &Tensor<R>, by: &Rotation) -> Tensor<R> {
+        let (cos, sin) = by.words(self.frac);
+        let form = Form { frac: x.form.frac + self.frac, ..x.form };
+        Value { form, data: layout::rotate(self.ring, &x.data, x.form.cols, &cos, &sin) }
     }
 
     /// One matrix of blocks of one scale: those of a line side by side, the lines below one another.

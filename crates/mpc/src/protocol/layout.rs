@@ -41,3 +41,9 @@ pub(crate) fn assemble<R: Ring>(ring: &mut R, grid: &[Vec<(&R::Share, usize, usi
         model::assemble(&grid.iter().map(&mut line).collect::<Vec<_>>())
     })
 }
+
+/// Rows of `cols` columns whose halves are turned by public integers ([`model::rotate`]).
+pub(crate) fn rotate<R: Ring>(ring: &mut R, x: &R::Share, cols: usize, cos: &[u64], sin: &[u64]) -> R::Share {
+    let count = ring.count(x);
+    ring.local(&[x], count, |_, x| model::rotate(x[0], cols, cos, sin))
+}

@@ -5,12 +5,11 @@
 
 use model::{Series, SpecError};
 use ring64::{Dims, Rhs};
-use serde::Serialize;
 
-use crate::weights::Party;
+use crate::party::Party;
 
 /// A sum of sines and cosines with integer coefficients over a period of any number of units, evaluated by Pi_Sin (Alg. 4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wave {
     /// Units of one period.
     pub period: u64,
@@ -45,6 +44,15 @@ impl Wave {
             trig_frac: series.trig_frac,
             out_frac: series.out_frac(),
         }
+    }
+
+    /// All of it, and how many elements it is for, as integers.
+    pub(crate) fn integers(&self, count: usize) -> Vec<u64> {
+        let Wave { period, multiples, cosines, sines, constant, trig_frac, out_frac } = self;
+        let mut all = vec![count as u64, *period, *constant as u64, (*trig_frac).into(), *out_frac as u64];
+        all.extend(multiples.iter().map(|m| u64::from(*m)));
+        all.extend(cosines.iter().chain(sines).map(|c| *c as u64));
+        all
     }
 
     /// An angle of `2^40` steps a turn for each number of units: the kernels' turns are powers of two.

@@ -11,7 +11,7 @@
 use serde::Serialize;
 
 use super::ring::Ring;
-use crate::weights::Party;
+use crate::party::Party;
 
 /// How products are brought back to their scale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

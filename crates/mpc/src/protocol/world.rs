@@ -16,7 +16,7 @@ use super::truncate::Truncation;
 use crate::beaver::{Demand, FRAC, Online, Options, Plan, Planner, Shares, deal};
 use crate::dealt::{DealtReader, DealtWriter};
 use crate::trace::{Trace, Tracing};
-use crate::weights::Party;
+use crate::party::Party;
 
 /// A protocol on some values, over any ring.
 pub(super) trait Protocol: Sync {
@@ -57,7 +57,7 @@ pub(super) fn run_shared(protocol: &impl Protocol, inputs: &[[Vec<u64>; 2]], see
     let mut planner = Planner::default();
     let counts: Vec<usize> = inputs.iter().map(|x| x[0].len()).collect();
     let planned = protocol.run(&mut planner, &counts).unwrap();
-    let plan = Plan { options: Options::of(Functions::SecFormer), demands: planner.demands };
+    let plan = Plan { table: Arc::default(), options: Options::of(Functions::SecFormer), demands: planner.demands };
     let (cost, keys) = (plan.cost(), [key(seed ^ 1), key(seed ^ 2)]);
     let (zero, mut one) = memory_pair("party0", "party1");
     let (mut zero, (mut dealer, mut assisted)) = (Recorded::new(zero), memory_pair("dealer", "party1"));
@@ -95,7 +95,7 @@ fn party(
     peer: &mut dyn Link,
     plan: &Plan,
 ) -> Vec<Vec<u64>> {
-    let weights = Shares::from_parts(party, BTreeMap::new());
+    let weights = Shares::from_parts(party, &Arc::default(), BTreeMap::new());
     let own: Vec<_> = inputs.iter().map(|x| x[party.index()].clone()).collect();
     let mut trace = Trace::default();
     let (kernel, tracing) = (Kernel::detect(), Tracing::begin(&mut trace));
@@ -158,5 +158,6 @@ pub(super) fn fixed(x: &[f64]) -> Vec<u64> {
 /// SecFormer's bytes of all demands.
 pub(super) fn published(demands: &[Demand]) -> usize {
     let demands = demands.iter().map(|d| (Operation::Others, d.clone())).collect();
-    Plan { options: Options::of(Functions::SecFormer), demands }.published_bytes(Operation::Others)
+    let options = Options::of(Functions::SecFormer);
+    Plan { table: Arc::default(), options, demands }.published_bytes(Operation::Others)
 }

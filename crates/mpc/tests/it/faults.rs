@@ -1,15 +1,13 @@
 //! Whatever a peer or the dealer sends, or does not send: a named error within the deadline, never a panic, never a hang.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
-
-mod world;
 
 use std::time::{Duration, Instant};
 
 use model::InputKind;
-use mpc::{DEAL_CHUNK, DealtReader, MpcError, Outcome, deal_frames};
+use mpc::masked::Outcome;
+use mpc::{DEAL_CHUNK, DealtReader, MpcError, deal_frames};
 use net::testing::{Fault, Faulty};
 use net::{Frame, Link, NetError, Wait, memory_pair};
-use world::{Ends, Links, Network, World, config, sample, stream_keys};
+use crate::world::{Ends, Links, Network, World, config, sample, stream_keys};
 
 const SEED: u64 = 91;
 /// How long a role waits here. Only faults that leave somebody waiting take so long.
@@ -146,7 +144,7 @@ fn bits_beyond_the_last_word_are_refused_by_name() {
     let mut step = 0;
     let mut fresh = true;
     for demand in &plan.demands {
-        let Some((count, kept)) = world::view::opening(demand) else {
+        let Some((count, kept)) = crate::world::view::opening(demand) else {
             fresh = true;
             continue;
         };
@@ -176,7 +174,7 @@ fn flipped_bits_change_the_answer_and_nothing_else() {
             peer_fault(&world, round % 2 == 0, round, Fault::Flip(13 * round as usize + 5), DEADLINE);
         for outcome in outcomes {
             match outcome {
-                Ok(Outcome::Logits { share, .. }) => assert_eq!(share.len(), 2),
+                Ok(Outcome::Outputs(outputs)) => assert_eq!(outputs[0].results.len(), 2),
                 Ok(Outcome::Restart) => {}
                 Err(_) => ended += 1, // one restarted, the other not
             }
@@ -205,7 +203,7 @@ fn damaged_frames_from_the_dealer_are_refused_by_name() {
     let bytes = world.plan().cost().dealt_bytes;
     assert!(bytes > DEAL_CHUNK && deal_frames(bytes) >= 2, "{bytes} bytes");
     let undisturbed = run(&world, Links::new());
-    assert!(undisturbed.outcomes.iter().all(|o| matches!(o, Ok(Outcome::Logits { .. }))));
+    assert!(undisturbed.outcomes.iter().all(|o| matches!(o, Ok(Outcome::Outputs(_)))));
     let edit = |edit: fn(&mut Frame)| Fault::Edit(Box::new(edit));
     for at in [0, deal_frames(bytes) as u64 - 1] {
         let step = at as u32;

@@ -11,12 +11,15 @@ use std::sync::Arc;
 use std::thread;
 
 use model::{
-    Config, Float, Folded, InputKind, Part, Plan, Quantised, Sample, Shape, Spec, Texts, Weight, Words, calibrate,
-    choose, fold, quantise, synthetic, weight_mask,
+    Bert, BertWeight, Calibrated, Config, Folded, InputKind, Network as _, Part, Quantised, Sample, Shape, Spec, Table,
+    Texts, Weight, Words, calibrate, choose, fold, quantise, synthetic, weight_mask,
+};
+use mpc::masked::{
+    Correlations, DealerWeights, Outcome, PartyWeights, Plan, deal, online, prepare, stream,
 };
 use mpc::{
-    Attempt, Correlations, DealerWeights, DealtReader, DealtWriter, MpcError, Outcome, Party, PartyWeights, Streams,
-    Trace, deal, expand_input, online, prepare, share_input, stream, unpack_input,
+    DealtReader, DealtWriter, MpcError, OutputShare, Party, Run as Attempt, Streams, Trace, expand_input, share_input,
+    unpack_input,
 };
 use net::testing::{Recorded, Recording};
 use net::{Link, memory_pair};
@@ -77,22 +80,25 @@ impl Network {
         let mut samples = samples.into_iter();
         folded.map(|mut folded| {
             choice.orders.iter().enumerate().for_each(|(l, order)| folded.permute_neurons(l, order));
-            let quantised = quantise(&folded, &spec).unwrap();
+            let scales = spec.calibrated(InputKind::OneHot).scales;
+            let quantised = quantise(folded.matrices(), &scales).unwrap();
             Network { folded, spec: spec.clone(), quantised, samples: samples.next().unwrap() }
         })
     }
 
-    /// Rows, columns and whether there is a bias, of all weights of a spec's network.
-    pub fn shapes(spec: &Spec) -> Vec<(Weight, usize, usize, bool)> {
-        let shape = &spec.shape;
-        let config = config(shape.layers, shape.width, shape.heads, shape.inner, shape.positions);
-        let folded = fold(shape, &synthetic(&config, 0)).unwrap();
-        folded.matrices().map(|(w, m)| (w, m.weight.nrows(), m.weight.ncols(), m.bias.is_some())).collect()
+    /// What it declares.
+    pub fn table(&self) -> &Arc<Table> {
+        self.folded.bert().table()
+    }
+
+    /// The number of a weight.
+    pub fn weight(&self, weight: BertWeight) -> Weight {
+        self.folded.bert().weight(weight)
     }
 
     pub fn float(&self, batch: &[Sample]) -> Vec<f64> {
         let (texts, ids, segments) = self.batch(batch);
-        Float::new(&self.folded, ()).logits(&texts, &ids, &segments).unwrap().iter().map(|v| f64::from(*v)).collect()
+        self.folded.logits(&texts, &ids, &segments).unwrap().iter().map(|v| f64::from(*v)).collect()
     }
 
     pub fn batch(&self, batch: &[Sample]) -> (Texts, Vec<u32>, Vec<u32>) {
@@ -124,11 +130,11 @@ pub struct Split {
     pub seeds: [Key; 2],
 }
 
-pub fn split(quantised: &Quantised, seed: u64) -> Split {
+pub fn split(table: &Table, quantised: &Quantised, seed: u64) -> Split {
     let seeds = [key(seed ^ 0x1111), key(seed ^ 0x2222)];
     let hide = |weight: Weight, part: Part, words: &[u64]| {
         let mut masked = words.to_vec();
-        seeds.iter().for_each(|s| sub_assign(&mut masked, &weight_mask(s, weight, part, words.len())));
+        seeds.iter().for_each(|s| sub_assign(&mut masked, &weight_mask(s, table[weight].stream, part, words.len())));
         masked
     };
     let masked = quantised.iter().map(|(weight, w)| {
@@ -139,12 +145,12 @@ pub fn split(quantised: &Quantised, seed: u64) -> Split {
 }
 
 /// A party's additive shares of weights.
-pub fn shares(masked: &Quantised, party: Party, seed: &Key) -> Quantised {
+pub fn shares(table: &Table, masked: &Quantised, party: Party, seed: &Key) -> Quantised {
     let zero = Key::from_bytes(*seed.as_bytes());
     let mut shares = masked.clone();
     for (weight, words) in &mut shares {
         let part = |part, words: &mut Vec<u64>| {
-            let mask = model::weight_mask(&zero, *weight, part, words.len());
+            let mask = model::weight_mask(&zero, table[*weight].stream, part, words.len());
             match party {
                 Party::Zero => ring64::add_assign(words, &mask),
                 Party::One => *words = mask,
@@ -171,6 +177,8 @@ pub fn difference(a: &Quantised, b: &Quantised) -> Quantised {
 /// Everything a run needs.
 pub struct World {
     pub spec: Arc<Spec>,
+    /// The network under that spec.
+    pub calibrated: Calibrated<Bert>,
     pub texts: Texts,
     pub kind: InputKind,
     pub parties: [PartyWeights; 2],
@@ -234,25 +242,33 @@ impl Run {
 
     /// The certificate of each text.
     pub fn certificates(&self) -> Vec<f64> {
-        let [Outcome::Logits { certificates: a, .. }, Outcome::Logits { certificates: b, .. }] = &self.outcomes else {
+        let [Some(a), Some(b)] = self.outcomes.each_ref().map(output) else {
             panic!("an attempt that restarted has no certificates");
         };
-        let mut sum = a.clone();
-        add_assign(&mut sum, b);
+        let mut sum = a.certificates.clone();
+        add_assign(&mut sum, &b.certificates);
         ring64::decode_slice(&sum, model::CERTIFICATE_FRAC)
     }
 
     /// The logits as integers, with their fractional bits.
     pub fn logit_words(&self) -> Option<(Vec<u64>, i32)> {
-        match &self.outcomes {
-            [Outcome::Logits { share: a, frac, .. }, Outcome::Logits { share: b, .. }] => {
-                let mut sum = a.clone();
-                add_assign(&mut sum, b);
-                Some((sum, *frac))
+        match self.outcomes.each_ref().map(output) {
+            [Some(a), Some(b)] => {
+                let mut sum = a.results.clone();
+                add_assign(&mut sum, &b.results);
+                Some((sum, a.frac))
             }
-            [Outcome::Restart, Outcome::Restart] => None,
+            [None, None] => None,
             other => panic!("the parties disagree: {other:?}"),
         }
+    }
+}
+
+/// A party's share of what the only run of an attempt gave; nothing where it was restarted.
+pub fn output(outcome: &Outcome) -> Option<&OutputShare> {
+    match outcome {
+        Outcome::Outputs(outputs) => Some(&outputs[0]),
+        Outcome::Restart => None,
     }
 }
 
@@ -263,10 +279,11 @@ impl World {
 
     /// A world whose roles compute by these kernels.
     pub fn on(kernels: [Kernel; 3], network: &Network, batch: &[Sample], kind: InputKind, seed: u64) -> World {
-        let split = split(&network.quantised, seed);
+        let table = network.table();
+        let split = split(table, &network.quantised, seed);
         let (texts, _, _) = network.batch(batch);
         let parties = [Party::Zero, Party::One]
-            .map(|p| PartyWeights::expand(p, split.masked.clone(), &split.seeds[p.index()], kernels[p.index()]));
+            .map(|p| PartyWeights::expand(p, table, split.masked.clone(), &split.seeds[p.index()], kernels[p.index()]));
         let values = network.input(batch, kind);
         let extra = network.spec.input_extra;
         let client = key(seed ^ 0x3333);
@@ -274,10 +291,11 @@ impl World {
         let inputs = [expand_input(&client, values.len(), extra), unpack_input(&packed, values.len(), extra).unwrap()];
         World {
             spec: network.spec.clone(),
+            calibrated: network.spec.calibrated(kind),
             texts,
             kind,
             parties,
-            dealer: DealerWeights::expand(&weight_shapes(&network.quantised), &split.seeds, kernels[2]),
+            dealer: DealerWeights::expand(table, network.quantised.keys().copied(), &split.seeds, kernels[2]),
             inputs,
             kernels,
             schedule: Schedule::Ahead(u64::MAX),
@@ -285,7 +303,12 @@ impl World {
     }
 
     pub fn plan(&self) -> Plan {
-        Plan::new(&self.spec, &self.texts, self.kind).unwrap()
+        Plan::new(&self.calibrated, std::slice::from_ref(&self.texts)).unwrap()
+    }
+
+    /// Under another spec.
+    pub fn set_spec(&mut self, spec: Spec) {
+        (self.calibrated, self.spec) = (spec.calibrated(self.kind), Arc::new(spec));
     }
 
     /// One attempt. `streams` are P0's and P1's; the dealer has copies of both.
@@ -323,7 +346,7 @@ impl World {
     /// The dealer's part of an attempt.
     pub fn deal<S: Streams>(&self, streams: [S; 2], link: &mut dyn Link) -> Result<(), MpcError> {
         let writer = DealtWriter::new(link, 1, 0);
-        deal(&self.spec, &self.dealer, &self.texts, self.kind, streams, self.kernels[2], writer)
+        deal(&Attempt { kernel: self.kernels[2], ..self.as_attempt(0, 0) }, &self.dealer, streams, writer)
     }
 
     /// A party's part of an attempt.
@@ -336,7 +359,10 @@ impl World {
     ) -> Result<Outcome, MpcError> {
         match self.schedule {
             Schedule::Ahead(_) => self.online(i, self.prepare(i, streams, dealt)?, peer),
-            Schedule::Stream => stream(&self.as_attempt(i, 0), streams, dealt, |made| self.online(i, made, peer)),
+            Schedule::Stream => {
+                let made = |made| self.online(i, made, peer);
+                stream(&self.as_attempt(i, 0), &self.parties[i], streams, dealt, made)
+            }
         }
     }
 
@@ -351,18 +377,19 @@ impl World {
             Schedule::Ahead(hold) => hold,
             Schedule::Stream => u64::MAX,
         };
-        prepare(&self.as_attempt(i, 0), streams, dealt, hold)
+        prepare(&self.as_attempt(i, 0), &self.parties[i], streams, dealt, hold)
     }
 
     /// What a party does with it.
     pub fn online(&self, i: usize, correlations: Correlations, peer: &mut dyn Link) -> Result<Outcome, MpcError> {
-        online(&self.as_attempt(i, 0), correlations, &mut self.inputs[i].clone(), peer, &mut Trace::default())
+        let (attempt, mut inputs) = (self.as_attempt(i, 0), [self.inputs[i].clone()]);
+        online(&attempt, &self.parties[i], correlations, &mut inputs, peer, &mut Trace::default())
     }
 
     /// A party's attempt at request 1.
-    pub fn as_attempt(&self, i: usize, number: u32) -> Attempt<'_> {
-        let World { spec, texts, kind, parties, kernels, .. } = self;
-        Attempt { spec, weights: &parties[i], texts, kind: *kind, request: 1, number, kernel: kernels[i] }
+    pub fn as_attempt(&self, i: usize, attempt: u32) -> Attempt<'_, Bert> {
+        let (calibrated, batches) = (&self.calibrated, std::slice::from_ref(&self.texts));
+        Attempt { calibrated, batches, request: 1, attempt, kernel: self.kernels[i] }
     }
 
     /// One attempt with fresh keys of that seed.
@@ -374,9 +401,4 @@ impl World {
 /// Keys of P0's and P1's streams.
 pub fn stream_keys(seed: u64) -> [Key; 2] {
     [key(seed ^ 0x4444), key(seed ^ 0x5555)]
-}
-
-/// Rows and columns of all weights.
-pub fn weight_shapes(quantised: &Quantised) -> Vec<(Weight, usize, usize)> {
-    quantised.iter().map(|(w, m)| (*w, m.rows, m.cols)).collect()
 }

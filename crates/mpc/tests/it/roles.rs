@@ -1,12 +1,10 @@
 //! What belongs to the other party, or to another network, is refused before anything is sent.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
 
-mod world;
-
-use model::{InputKind, Quantised, Weight};
-use mpc::{DealtReader, MpcError, Outcome, Party, PartyWeights, Trace};
+use model::{BertWeight, InputKind, Quantised};
+use mpc::masked::{Outcome, PartyWeights, online};
+use mpc::{DealtReader, MpcError, OutputShare, Party, Trace};
 use net::{Link, memory_pair};
-use world::{Network, World, config, sample, split, stream_keys};
+use crate::world::{Network, World, config, sample, split, stream_keys};
 
 const SEED: u64 = 12;
 
@@ -47,8 +45,8 @@ fn correlations_of_one_attempt_do_not_serve_another() {
     let [zero, _] = stream_keys(SEED);
     let of_first = world.prepare(0, zero, None).unwrap();
     let (mut peer, _other) = memory_pair("party1", "party0");
-    let refused =
-        mpc::online(&world.as_attempt(0, 1), of_first, &mut world.inputs[0].clone(), &mut peer, &mut Trace::default());
+    let (attempt, mut inputs) = (world.as_attempt(0, 1), [world.inputs[0].clone()]);
+    let refused = online(&attempt, &world.parties[0], of_first, &mut inputs, &mut peer, &mut Trace::default());
     assert!(matches!(refused, Err(MpcError::Role { party: Party::Zero, .. })), "{refused:?}");
     assert_eq!(peer.counters().frames_sent, 0);
 }
@@ -59,17 +57,18 @@ fn correlations_and_shares_do_not_print() {
     let printed = format!("{:?}", world().prepare(0, zero, None).unwrap());
     assert!(printed.contains("redacted") && printed.len() < 60, "{printed}");
     let word = 0x0123_4567_89ab_cdef_u64;
-    let printed = format!("{:?}", Outcome::Logits { share: vec![word; 3], frac: 12, certificates: vec![word] });
+    let share = OutputShare { results: vec![word; 3], frac: 12, certificates: vec![word] };
+    let printed = format!("{share:?} {:?}", Outcome::Outputs(vec![share.clone()]));
     assert!(!printed.contains(&word.to_string()) && !printed.contains("123456789abcdef"), "{printed}");
 }
 
 /// A world in which P0's weights were changed.
-fn damaged(change: impl Fn(&mut Quantised)) -> Result<(), MpcError> {
+fn damaged(change: Change) -> Result<(), MpcError> {
     let network = network();
     let mut world = World::new(&network, &[sample(SEED, 5)], InputKind::OneHot, SEED);
-    let mut masked = split(&network.quantised, SEED).masked;
-    change(&mut masked);
-    world.parties[0] = PartyWeights::from_parts(Party::Zero, masked.clone(), masked);
+    let mut masked = split(network.table(), &network.quantised, SEED).masked;
+    change(&network, &mut masked);
+    world.parties[0] = PartyWeights::from_parts(Party::Zero, network.table(), masked.clone(), masked);
     let [zero, _] = stream_keys(SEED);
     let (mut peer, other) = memory_pair("party0", "party1");
     let correlations = world.prepare(0, zero, None)?;
@@ -77,19 +76,23 @@ fn damaged(change: impl Fn(&mut Quantised)) -> Result<(), MpcError> {
     world.online(0, correlations, &mut peer).map(|_| ())
 }
 
-type Change = fn(&mut Quantised);
+type Change = fn(&Network, &mut Quantised);
 
 #[test]
 fn weights_that_are_missing_or_of_another_size_are_refused_by_name() {
     let drops: [(&str, Change); 4] = [
-        ("layer.0.up", |all| drop(all.remove(&Weight::Up(0)))),
-        ("layer.0.key", |all| {
-            let key = all.get_mut(&Weight::Key(0)).unwrap();
+        ("layer.0.up", |of, all| drop(all.remove(&of.weight(BertWeight::Up(0))))),
+        ("layer.0.key", |of, all| {
+            let key = all.get_mut(&of.weight(BertWeight::Key(0))).unwrap();
             key.weight.truncate(key.cols);
             key.rows = 1;
         }),
-        ("layer.0.down bias", |all| all.get_mut(&Weight::Down(0)).unwrap().bias.as_mut().unwrap().truncate(9)),
-        ("norm.1.residual", |all| all.get_mut(&Weight::Residual(1)).unwrap().weight.clear()),
+        ("layer.0.down bias", |of, all| {
+            all.get_mut(&of.weight(BertWeight::Down(0))).unwrap().bias.as_mut().unwrap().truncate(9);
+        }),
+        ("norm.1.residual", |of, all| {
+            all.get_mut(&of.weight(BertWeight::Residual(1))).unwrap().weight.clear();
+        }),
     ];
     for (name, change) in drops {
         match damaged(change) {

@@ -1,17 +1,15 @@
 //! The masked engine against the float network and the integer one in clear, and its cost against the plan.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
-
-mod world;
 
 use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use model::{Config, InputKind, clear_logits};
+use mpc::masked::online;
 use mpc::{DealtReader, Trace};
 use net::HEADER_LEN;
 use ring64::Kernel;
-use world::{Links, Network, Schedule, World, config, sample, stream_keys};
+use crate::world::{Links, Network, Schedule, World, config, sample, stream_keys};
 
 /// Runs of these sizes restart in less than one attempt of a hundred: so many in a row are a fault.
 const ATTEMPTS: u64 = 6;
@@ -45,7 +43,12 @@ fn close(act: &str, seeds: std::ops::Range<u64>) {
         };
         let kind = if seed % 2 == 0 { InputKind::OneHot } else { InputKind::Embedded };
         let world = World::new(&network, &batch, kind, seed);
-        assert!(world.plan().cost().restart_probability < 0.01);
+        let (plan, cost) = (world.plan(), world.plan().cost());
+        assert!(cost.restart_probability < 0.01);
+        assert_eq!(cost.rounds, 15 * layers + if kind == InputKind::OneHot { 7 } else { 3 });
+        assert_eq!((plan.opened.len(), plan.opened.iter().sum::<usize>()), (cost.rounds, cost.opened_bytes));
+        let waiting = 0.02 * cost.rounds as f64 + cost.opened_bytes as f64 / 1e6;
+        assert!((plan.seconds(0.02, 1e6, 0.5) - 0.5 - waiting).abs() < 1e-9);
         let attempt = |number| world.run_seeded(seed * 50 + number).logits();
         let run =
             (0..ATTEMPTS).find_map(attempt).unwrap_or_else(|| panic!("seed {seed}: {ATTEMPTS} restarts in a row"));
@@ -135,9 +138,9 @@ fn the_trace_accounts_for_every_round_and_byte() {
             world.party(1, one, Some(reader), &mut links.one).unwrap()
         });
         let correlations = world.prepare(0, zero, None).unwrap();
-        let mut input = world.inputs[0].clone();
-        mpc::online(&world.as_attempt(0, 0), correlations, &mut input, &mut links.zero, &mut trace).unwrap();
-        assert_eq!(input, world.inputs[0], "the input is given back");
+        let (attempt, mut inputs) = (world.as_attempt(0, 0), [world.inputs[0].clone()]);
+        online(&attempt, &world.parties[0], correlations, &mut inputs, &mut links.zero, &mut trace).unwrap();
+        assert_eq!(inputs[0], world.inputs[0], "the input is given back");
     });
     // the embedding, three layers and the head
     let rounds: Vec<u64> = trace.parts.iter().map(|p| p.rounds).collect();

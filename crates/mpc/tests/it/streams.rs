@@ -1,7 +1,4 @@
 //! Pads are used once: over a plan as long as those of real models no word of any stream comes back, under either key.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
-
-mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +6,8 @@ use model::InputKind;
 use mpc::{Party, Purpose, Streams};
 use net::{Link, memory_pair};
 use ring64::Kernel;
-use world::chosen::Chosen;
-use world::{Network, World, config, sample, stream_keys};
+use crate::world::chosen::Chosen;
+use crate::world::{Network, World, config, sample, stream_keys};
 
 const SEED: u64 = 91;
 /// Words of each stream that are compared; a pad that is used twice begins with the same ones.

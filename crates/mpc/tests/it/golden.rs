@@ -2,9 +2,6 @@
 //! inputs and keys are fixed. A change that is meant to change no behaviour reproduces every payload.
 //!
 //! Everything here is integers (`golden/spec.json`, `golden/weights.bin`), so that the record holds on every machine.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,36 +9,40 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use model::{Functions, InputKind, Quantised, Sample, Spec, Texts};
+use model::{Bert, Functions, InputKind, Network as _, Quantised, Sample, Spec, Texts};
 use mpc::beaver::{self, Options, Shares, Truncation};
+use mpc::masked::{DealerWeights, Outcome, PartyWeights, deal, online, stream};
 use mpc::{
-    DealerWeights, DealtReader, DealtWriter, Outcome, OutputShape, Party, PartyWeights, Purpose, Trace, deal,
-    expand_input, mask_outputs, online, share_input, stream, unpack_input,
+    DealtReader, DealtWriter, OutputShape, OutputShare, Party, Purpose, Run as Attempt, Trace, expand_input,
+    mask_outputs, share_input, unpack_input,
 };
 use net::testing::{Recorded, Recording};
 use net::{Frame, Link, memory_pair};
 use ring64::{Kernel, Key, Prg};
 use sha2::{Digest, Sha256};
-use world::chosen::{Chosen, Words, edit};
-use world::{Schedule, World, config, key, sample, split, stream_keys, weight_shapes};
+use crate::world::chosen::{Chosen, Words, edit};
+use crate::world::{Schedule, World, config, key, sample, split, stream_keys};
 
 const SEED: u64 = 14;
 
 fn place(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden").join(name)
 }
 
 /// The recorded spec, and words for its weights: those of a random network when it was calibrated.
 fn network() -> (Arc<Spec>, Quantised) {
     let spec: Spec = serde_json::from_slice(&fs::read(place("spec.json")).unwrap()).unwrap();
     spec.check().unwrap();
-    let shapes = world::Network::shapes(&spec);
+    let bert = Bert::new(spec.shape.clone(), InputKind::OneHot);
     let bytes = fs::read(place("weights.bin")).unwrap();
     let mut words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
     let mut take = |count: usize| Vec::from_iter(words.by_ref().take(count));
-    let all = shapes.into_iter().map(|(weight, rows, cols, bias)| {
-        let (matrix, bias) = (take(rows * cols), bias.then(|| take(cols)));
-        (weight, model::Words { rows, cols, weight: matrix, bias })
+    // in the order of the enumeration that weights once were
+    let mut order: Vec<_> = bert.table().parameters().collect();
+    order.sort_by_key(|(weight, _)| bert.weight_of(*weight));
+    let all = order.into_iter().map(|(weight, of)| {
+        let (matrix, bias) = (take(of.rows * of.cols), of.bias.then(|| take(of.cols)));
+        (weight, model::Words { rows: of.rows, cols: of.cols, weight: matrix, bias })
     });
     let quantised = all.collect();
     assert_eq!(words.next(), None);
@@ -89,8 +90,9 @@ fn passed(said: &mut Said, attempt: &str, opened: &Recording, dealt: &Recording)
 }
 
 /// Both parties' halves of what the client gets, under the key of the seed.
-fn outputs(said: &mut Said, spec: &Spec, texts: &Texts, shares: [(Vec<u64>, i32, Vec<u64>); 2]) {
-    for (party, (share, frac, certificates)) in [Party::Zero, Party::One].into_iter().zip(shares) {
+fn outputs(said: &mut Said, spec: &Spec, texts: &Texts, shares: [OutputShare; 2]) {
+    for (party, output) in [Party::Zero, Party::One].into_iter().zip(shares) {
+        let OutputShare { results: share, frac, certificates } = output;
         let kept = frac.min(spec.logits.frac);
         let logits = OutputShape { count: share.len(), drop: (frac - kept) as u32, frac: kept };
         let certificate = |tokens: &usize| {
@@ -123,14 +125,17 @@ fn lengths(batch: &[Sample]) -> Vec<usize> {
 fn masked(lengths_of: &[usize], kind: InputKind, schedule: Schedule, restart: bool) -> Said {
     let ((spec, quantised), batch, mut said) = (network(), batch(lengths_of), Said::new());
     let inputs = shared(&mut said, &spec, &batch, kind);
-    let (split, kernels) = (split(&quantised, SEED), [Kernel::detect(); 3]);
+    let bert = Bert::new(spec.shape.clone(), kind);
+    let table = bert.table();
+    let (split, kernels) = (split(table, &quantised, SEED), [Kernel::detect(); 3]);
     let world = World {
         texts: Texts::new(&lengths(&batch), &spec.shape).unwrap(),
+        calibrated: spec.calibrated(kind),
         spec,
         kind,
         parties: [Party::Zero, Party::One]
-            .map(|p| PartyWeights::expand(p, split.masked.clone(), &split.seeds[p.index()], kernels[0])),
-        dealer: DealerWeights::expand(&weight_shapes(&quantised), &split.seeds, kernels[2]),
+            .map(|p| PartyWeights::expand(p, table, split.masked.clone(), &split.seeds[p.index()], kernels[0])),
+        dealer: DealerWeights::expand(table, quantised.keys().copied(), &split.seeds, kernels[2]),
         inputs,
         kernels,
         schedule,
@@ -144,7 +149,7 @@ fn masked(lengths_of: &[usize], kind: InputKind, schedule: Schedule, restart: bo
         true => restarted(&world, &mut said),
     };
     let shares = outcomes.map(|outcome| match outcome {
-        Outcome::Logits { share, frac, certificates } => (share, frac, certificates),
+        Outcome::Outputs(mut outputs) => outputs.remove(0),
         Outcome::Restart => panic!("the attempt was restarted"),
     });
     outputs(&mut said, &world.spec, &world.texts, shares);
@@ -154,7 +159,7 @@ fn masked(lengths_of: &[usize], kind: InputKind, schedule: Schedule, restart: bo
 /// A first attempt whose first opened word comes out as zero, and a second one with other keys.
 fn restarted(world: &World, said: &mut Said) -> [Outcome; 2] {
     let before = world.run_seeded(SEED);
-    let (demand, count, word) = world::view::first_opened(&before.plan, &before.opened);
+    let (demand, count, word) = crate::world::view::first_opened(&before.plan, &before.opened);
     let mut edits = [Words::new(), Words::new()];
     edit(&mut edits[1], (demand, Purpose::Mask), count, 0, word.wrapping_neg());
     let first = world.run(Chosen::pair(SEED, &edits), Chosen::pair(SEED, &edits));
@@ -167,14 +172,14 @@ fn restarted(world: &World, said: &mut Said) -> [Outcome; 2] {
     let bytes = before.plan.cost().dealt_bytes;
     let party = |i: usize, own: Key, dealt: Option<DealtReader<'_>>, peer: &mut dyn Link| {
         let attempt = world.as_attempt(i, 1);
-        let mut input = world.inputs[i].clone();
-        stream(&attempt, own, dealt, |made| online(&attempt, made, &mut input, peer, &mut Trace::default())).unwrap()
+        let (weights, mut inputs) = (&world.parties[i], [world.inputs[i].clone()]);
+        let consume = |made| online(&attempt, weights, made, &mut inputs, peer, &mut Trace::default());
+        stream(&attempt, weights, own, dealt, consume).unwrap()
     };
     let outcomes = thread::scope(|scope| {
         scope.spawn(|| {
             let writer = DealtWriter::new(&mut dealer, 1, 1);
-            let World { spec, dealer: weights, texts, kind, kernels, .. } = world;
-            deal(spec, weights, texts, *kind, stream_keys(SEED + 1), kernels[2], writer).unwrap();
+            deal(&world.as_attempt(0, 1), &world.dealer, stream_keys(SEED + 1), writer).unwrap();
         });
         let [zeros, ones] = stream_keys(SEED + 1);
         let one = scope.spawn(|| party(1, ones, Some(DealtReader::new(&mut assisted, 1, 1, bytes)), &mut one));
@@ -187,18 +192,23 @@ fn restarted(world: &World, said: &mut Said) -> [Outcome; 2] {
 fn published(lengths_of: &[usize], kind: InputKind, options: Options) -> Said {
     let ((spec, quantised), batch, mut said) = (network(), batch(lengths_of), Said::new());
     let inputs = shared(&mut said, &spec, &batch, kind);
-    let split = split(&quantised, SEED);
-    let weights = [Party::Zero, Party::One].map(|p| Shares::expand(p, split.masked.clone(), &split.seeds[p.index()]));
+    let calibrated = spec.calibrated(kind);
+    let table = calibrated.network.table();
+    let split = split(table, &quantised, SEED);
+    let weights =
+        [Party::Zero, Party::One].map(|p| Shares::expand(p, table, split.masked.clone(), &split.seeds[p.index()]));
     let texts = Texts::new(&lengths(&batch), &spec.shape).unwrap();
-    let plan = beaver::Plan::new(&spec, &texts, kind, options).unwrap();
+    let batches = std::slice::from_ref(&texts);
+    let plan = beaver::Plan::new(&calibrated, batches, options).unwrap();
     let (zero, mut one) = memory_pair("party0", "party1");
     let (mut dealer, assisted) = memory_pair("dealer", "party1");
     let (mut zero, mut assisted) = (Recorded::new(zero), Recorded::new(assisted));
     let (opened, dealt) = (zero.recording(), assisted.recording());
     let party = |i: usize, own: Key, dealt: Option<DealtReader<'_>>, peer: &mut dyn Link| {
-        let (spec, weights, texts) = (&spec, &weights[i], &texts);
-        let attempt = beaver::Attempt { spec, weights, texts, kind, options, request: 1, kernel: Kernel::detect() };
-        beaver::online(&attempt, own, dealt, inputs[i].clone(), peer, &mut Trace::default()).unwrap()
+        let (calibrated, kernel, input) = (&calibrated, Kernel::detect(), vec![inputs[i].clone()]);
+        let attempt = Attempt { calibrated, batches, request: 1, attempt: 0, kernel };
+        let mut trace = Trace::default();
+        beaver::online(&attempt, options, &weights[i], own, dealt, input, peer, &mut trace).unwrap().remove(0)
     };
     let shares = thread::scope(|scope| {
         let writer = DealtWriter::new(&mut dealer, 1, 0);
@@ -209,7 +219,7 @@ fn published(lengths_of: &[usize], kind: InputKind, options: Options) -> Said {
         [party(0, zeros, None, &mut zero), one.join().unwrap()]
     });
     passed(&mut said, "", &opened, &dealt);
-    outputs(&mut said, &spec, &texts, shares.map(|(share, frac)| (share, frac, Vec::new())));
+    outputs(&mut said, &spec, &texts, shares);
     said
 }
 
@@ -241,7 +251,7 @@ fn eight_worlds_say_word_for_word_what_was_recorded() {
 #[test]
 #[ignore = "makes the fixture anew, on which the record depends"]
 fn the_fixture_is_made_of_a_random_network() {
-    let network = world::Network::random(&config(2, 16, 2, 32, 512), SEED);
+    let network = crate::world::Network::random(&config(2, 16, 2, 32, 512), SEED);
     fs::write(place("spec.json"), serde_json::to_vec(&*network.spec).unwrap()).unwrap();
     let words = network.quantised.values().flat_map(|w| w.weight.iter().chain(w.bias.iter().flatten()));
     fs::write(place("weights.bin"), words.flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>()).unwrap();

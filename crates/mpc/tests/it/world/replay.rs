@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Place, Quantised, Rhs, Series, Spec, SpecError, Texts,
-    Weight, WireOpening, assemble, classify, copy_block, join_columns, split_columns,
+    Arithmetic, Block, Curve, Fixed, InputKind, Network as _, PhaseOpening, Place, Quantised, Rhs, Series, Spec, SpecError, Texts,
+    Weight, WireOpening, assemble, copy_block, join_columns, split_columns,
 };
 use ring64::{Dims, Kernel, low_bits};
 
@@ -30,9 +30,10 @@ pub fn replay(
     masks: &BTreeMap<u64, Vec<u64>>,
 ) -> (Vec<u64>, Worst) {
     let replay = Replay { weights, opened, masks, demand: 0, worst: Worst::default() };
-    let mut engine = Fixed::new(spec.clone(), replay);
-    let input = engine.input(kind, texts, Exact { words: input, noise: 0.0 });
-    let logits = classify(&mut engine, &spec.shape, texts, kind, &input).unwrap().logits;
+    let calibrated = spec.calibrated(kind);
+    let mut engine = Fixed::new(calibrated.scales.clone(), replay);
+    let input = calibrated.input(texts, Exact { words: input, noise: 0.0 });
+    let logits = calibrated.network.run(&mut engine, texts, &mut (), &input).unwrap().results;
     (logits.data.words, engine.arithmetic.worst)
 }
 
@@ -109,7 +110,13 @@ impl Arithmetic for Replay<'_> {
         Ok(x)
     }
 
-    fn residual(&mut self, x: &Vec<u64>, weight: Weight, _: usize, cols: usize) -> Result<Exact, SpecError> {
+    fn residual(
+        &mut self,
+        x: &Vec<u64>,
+        weight: Weight,
+        (_, cols): (usize, usize),
+        _: bool,
+    ) -> Result<Exact, SpecError> {
         let (gamma, mean) = self.weights[&weight].weight.split_at(cols);
         let row = |row: &[u64]| {
             let mean = row.iter().zip(mean).fold(0u64, |sum, (x, m)| sum.wrapping_add(x.wrapping_mul(*m)));
@@ -177,6 +184,10 @@ impl Arithmetic for Replay<'_> {
         x.chunks(cols).map(|row| row.iter().fold(0u64, |s, v| s.wrapping_add(*v))).collect()
     }
 
+    fn rotate(&mut self, _: Exact, _: usize, _: &[u64], _: &[u64]) -> Exact {
+        unreachable!("a BERT rotates nothing")
+    }
+
     fn affine(&mut self, x: Exact, plus: u64, times: u64) -> Exact {
         let words = x.words.iter().map(|z| z.wrapping_add(plus).wrapping_mul(times)).collect();
         Exact { words, noise: x.noise * times as f64 }
@@ -196,20 +207,20 @@ impl Arithmetic for Replay<'_> {
 
     fn open(
         &mut self,
-        _: &Place,
+        _: &Place<'_>,
         wires: &[(&Exact, WireOpening)],
         phases: &[(&Exact, PhaseOpening)],
     ) -> Result<(Vec<Vec<u64>>, Vec<Vec<Vec<u64>>>), SpecError> {
         let signed = |value: u64, kept: u32| ((value << (64 - kept)) as i64 >> (64 - kept)) as u64;
         let wires = wires.iter().map(|(z, o)| {
-            let values = self.unmask(&z.words, z.noise, o.drop, o.kept(), 1 << (o.bits - 1));
+            let values = self.unmask(&z.words, z.noise, o.shift, o.kept(), 1 << (o.bits - 1));
             values.into_iter().map(|v| signed(v, o.kept())).collect()
         });
         let wires = wires.collect();
         let phases = phases.iter().map(|(z, o)| {
             let parts = split_columns(&z.words, o.rows, &o.segments.iter().map(|s| s.cols).collect::<Vec<_>>());
             let segments = parts.iter().zip(&o.segments);
-            segments.map(|(part, s)| self.unmask(part, z.noise, o.drop, s.modulus_bits, 0)).collect()
+            segments.map(|(part, s)| self.unmask(part, z.noise, o.shift, s.modulus_bits, 0)).collect()
         });
         Ok((wires, phases.collect()))
     }

@@ -1,17 +1,15 @@
 //! What the parties and the dealer send looks uniform, and no randomness serves twice. Statistics alone would not show
 //! privacy (see `coupling.rs`); they catch a constant, a range that is too narrow, a bit that was not masked.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
-
-mod world;
 
 use std::collections::BTreeSet;
 
-use model::{Demand, InputKind, Plan, Sample};
-use mpc::{Agreement, Party, Purpose, Streams, plan_digest};
+use model::{InputKind, Sample};
+use mpc::masked::{Demand, Plan};
+use mpc::{Agreement, Party, Purpose, Streams};
 use net::Frame;
 use ring64::{Kernel, Key, pack};
-use world::chosen::{Chosen, Words};
-use world::{Network, World, config, key, sample, stream_keys, view};
+use crate::world::chosen::{Chosen, Words};
+use crate::world::{Network, World, config, key, sample, stream_keys, view};
 
 const SEED: u64 = 77;
 
@@ -103,7 +101,7 @@ fn opened_words_are_uniform_for_two_inputs() {
             let low = |(_, words): (&(u64, Purpose), &Vec<u64>)| {
                 words.iter().flat_map(|w| [*w as u8, (w >> 8) as u8]).collect::<Vec<_>>()
             };
-            let wide = |((demand, _), _): &(&(u64, Purpose), &Vec<u64>)| matches!(run.plan.demands[*demand as usize], Demand::Wire { drop, .. } if drop >= 16);
+            let wide = |((demand, _), _): &(&(u64, Purpose), &Vec<u64>)| matches!(run.plan.demands[*demand as usize], Demand::Wire { shift, .. } if shift >= 16);
             check(&format!("{name}, dealt carries"), carries.filter(wide).flat_map(low));
         }
     }
@@ -114,7 +112,7 @@ fn attempt_keys(plan: &Plan, attempt: u32, nonce: u8) -> [Key; 2] {
     let agreement = Agreement {
         bundle: [1; 16],
         spec: [2; 32],
-        plan: plan_digest(plan),
+        plan: plan.digest(),
         session: [3; 16],
         request: 4,
         attempt,

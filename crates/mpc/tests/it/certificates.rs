@@ -1,15 +1,12 @@
 //! A text's certificate: next to nothing where a run kept its promises, and beyond its bound where a series, a scale, a key or a
 //! mask is wrong. Each fault below gave wrong logits without a word before there were certificates.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use std::sync::Arc;
 
 use model::{InputKind, Opening, Sample, Series, Spec, clear_certified};
 use mpc::Purpose;
-use world::chosen::{Chosen, Words, edit};
-use world::{Network, Run, World, config, key, sample, stream_keys};
+use crate::world::chosen::{Chosen, Words, edit};
+use crate::world::{Network, Run, World, config, key, sample, stream_keys};
 
 /// What is done to a spec.
 type Fault = Box<dyn Fn(&mut Spec)>;
@@ -106,12 +103,12 @@ fn wrong_keys_and_masks_are_not_certified() {
         let network = network(11);
         World::new(&network, &[sample(4, 17)], InputKind::OneHot, 5).plan()
     };
-    let of = |wanted: fn(&model::Demand) -> bool| plan.demands.iter().position(wanted).unwrap() as u64;
+    let of = |wanted: fn(&mpc::masked::Demand) -> bool| plan.demands.iter().position(wanted).unwrap() as u64;
     for (demand, by) in [
         // a square sum is read modulo the period of 1/sqrt: less than that
-        (of(|d| matches!(d, model::Demand::SquareSum { .. })), 1 << 27),
-        (of(|d| matches!(d, model::Demand::ScaleRows { .. })), 1 << 40),
-        (of(|d| matches!(d, model::Demand::Series { .. })), 1 << 40),
+        (of(|d| matches!(d, mpc::masked::Demand::SquareSum { .. })), 1 << 27),
+        (of(|d| matches!(d, mpc::masked::Demand::ScaleRows { .. })), 1 << 40),
+        (of(|d| matches!(d, mpc::masked::Demand::Series { .. })), 1 << 40),
     ] {
         let (at, count) = ((demand, Purpose::Dealt), plan.demands[demand as usize].dealt_bytes() / 8);
         let mut words = Words::new();

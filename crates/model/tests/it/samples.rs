@@ -1,10 +1,9 @@
 //! Tokens are held against the model before anything is looked up.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
 
 use model::{
-    ClearError, Config, Float, Folded, Quantised, Sample, SampleError, Shape, Spec, Texts, calibrate, choose,
+    BertWeight, ClearError, Config, Folded, InputKind, Quantised, Sample, SampleError, Shape, Spec, Texts, calibrate, choose,
     clear_logits, clear_trace, fold, one_hot, quantise, synthetic,
 };
 
@@ -26,7 +25,7 @@ fn small() -> Small {
     let sample = |i: u32| Sample { ids: (0..12).map(|j| (i * 7 + j * 5) % 31).collect(), segments: vec![i % 2; 12] };
     let ranges = calibrate(&folded, &Vec::from_iter((0..24).map(sample)), &|| ()).unwrap();
     let spec = Arc::new(choose(&shape, &ranges).unwrap().spec);
-    let quantised = quantise(&folded, &spec).unwrap();
+    let quantised = quantise(folded.matrices(), &spec.calibrated(InputKind::OneHot).scales).unwrap();
     Small { folded, spec, quantised }
 }
 
@@ -56,7 +55,7 @@ fn tokens_that_the_model_does_not_have_are_refused_wherever_they_come_in() {
         assert_eq!(Sample::new(ids.clone(), segments.clone(), &shape).unwrap_err(), error);
         assert_eq!(one_hot(&shape, &ids, &segments).unwrap_err(), error);
         assert_eq!(folded.embed(&ids, &segments).unwrap_err(), error);
-        assert_eq!(Float::new(&folded, ()).logits(&texts, &ids, &segments).unwrap_err(), error);
+        assert_eq!(folded.logits(&texts, &ids, &segments).unwrap_err(), error);
         let clear = clear_logits(&spec, &quantised, &texts, &ids, &segments);
         assert_eq!(clear.unwrap_err(), ClearError::Sample(error.clone()));
         let clear = clear_trace(&spec, &quantised, &texts, &ids, &segments);
@@ -85,19 +84,19 @@ fn tokens_of_other_texts_are_refused() {
     let shape = &folded.shape;
     let rows = SampleError::Rows { got: 4, expected: 5 };
     let texts = Texts::new(&[2, 3], shape).unwrap();
-    assert_eq!(Float::new(&folded, ()).logits(&texts, &[1; 4], &[0; 4]).unwrap_err(), rows);
+    assert_eq!(folded.logits(&texts, &[1; 4], &[0; 4]).unwrap_err(), rows);
     let clear = clear_logits(&spec, &quantised, &texts, &[1; 4], &[0; 4]);
     assert_eq!(clear.unwrap_err(), ClearError::Sample(rows));
     let longer = Texts::new(&[13], &Shape { positions: 13, ..shape.clone() }).unwrap();
     let long = SampleError::Length { got: 13, most: 12 };
-    assert_eq!(Float::new(&folded, ()).logits(&longer, &[1; 13], &[0; 13]).unwrap_err(), long);
+    assert_eq!(folded.logits(&longer, &[1; 13], &[0; 13]).unwrap_err(), long);
 }
 
 #[test]
 fn a_table_of_another_model_is_refused() {
     let Small { folded, .. } = small();
     let table = |weight| &folded.matrix(weight).weight;
-    let (words, positions) = (table(model::Weight::Embedding), table(model::Weight::Position));
+    let (words, positions) = (table(BertWeight::Embedding), table(BertWeight::Position));
     let error = SampleError::Table { got: (12, 16), expected: (33, 16) };
     assert_eq!(model::embed(&folded.shape, positions, positions, &[1], &[0]).unwrap_err(), error);
     assert!(model::embed(&folded.shape, words, positions, &[1], &[0]).is_ok());
@@ -108,7 +107,7 @@ fn weights_and_texts_are_not_printed() {
     let Small { folded, .. } = small();
     let sample = Sample { ids: vec![17, 18], segments: vec![0, 0] };
     assert_eq!(format!("{sample:?}"), "Sample { 2 tokens, secret }");
-    let matrix = folded.matrix(model::Weight::Pooler);
+    let matrix = folded.matrix(BertWeight::Pooler);
     assert_eq!(format!("{matrix:?}"), "Matrix { weight: (16, 16) secret, bias: true }");
     assert!(format!("{folded:?}").ends_with("weights: 12 secret }"), "{folded:?}");
     let form = model::Form { rows: 1, cols: 2, frac: 3 };

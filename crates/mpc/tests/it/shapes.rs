@@ -1,15 +1,13 @@
 //! BERT-base in shapes: what a layer costs at 128 tokens, how often a run restarts. Nothing is evaluated but a float
 //! network of two layers with random weights, whose ranges stand for those of all twelve.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
-
-mod world;
 
 use std::sync::{Arc, LazyLock};
 
 use model::{
-    Config, Demand, InputKind, NormRanges, Plan, Ranges, Shape, Span, Spec, Texts, calibrate, choose, fold, synthetic,
+    Config, InputKind, NormRanges, Ranges, Shape, Span, Spec, Texts, calibrate, choose, fold, synthetic,
 };
-use world::sample;
+use mpc::masked::{Demand, Plan};
+use crate::world::sample;
 
 const SEED: u64 = 1;
 
@@ -25,7 +23,7 @@ fn shape(layers: usize, words: usize) -> (Config, Shape) {
 
 /// Ranges of two layers, over texts of up to 512 tokens.
 static RANGES: LazyLock<Ranges> = LazyLock::new(|| {
-    let (config, two) = shape(2, world::WORDS as usize);
+    let (config, two) = shape(2, crate::world::WORDS as usize);
     let folded = fold(&two, &synthetic(&config, SEED)).unwrap();
     let samples = [5, 17, 40, 128].map(|n| sample(SEED + n as u64, n));
     calibrate(&folded, &samples, &|| ()).unwrap()
@@ -44,7 +42,7 @@ fn spec(ranges: &Ranges) -> Arc<Spec> {
 }
 
 fn plan(spec: &Arc<Spec>, tokens: usize, kind: InputKind) -> Plan {
-    Plan::new(spec, &Texts::new(&[tokens], &spec.shape).unwrap(), kind).unwrap()
+    Plan::new(&spec.calibrated(kind), &[Texts::new(&[tokens], &spec.shape).unwrap()]).unwrap()
 }
 
 /// Opened bytes of each round, by name: openings of one round follow one another in a plan, with other demands between.
@@ -67,7 +65,7 @@ fn rounds(plan: &Plan) -> Vec<(&str, usize)> {
 
 /// Rounds of one layer.
 fn layer<'a>(rounds: &'a [(&'a str, usize)], layer: usize) -> &'a [(&'a str, usize)] {
-    let start = |l: usize| rounds.iter().position(|(name, _)| *name == format!("Query {{ layer: {l} }}")).unwrap();
+    let start = |l: usize| rounds.iter().position(|(name, _)| *name == format!("layer {l}: query")).unwrap();
     &rounds[start(layer)..start(layer + 1)]
 }
 

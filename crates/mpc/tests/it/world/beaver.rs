@@ -2,10 +2,12 @@
 
 use std::thread;
 
-use model::{Float, InputKind, Sample, Texts};
-use mpc::beaver::{Attempt, Options, Plan, Shares, deal, online};
-use mpc::{DealtReader, DealtWriter, Party, Streams, Trace, expand_input, share_input, unpack_input};
-use net::memory_pair;
+use std::slice;
+
+use model::{Bert, Calibrated, InputKind, Sample, Texts};
+use mpc::beaver::{Options, Plan, Shares, deal, online};
+use mpc::{DealtReader, DealtWriter, MpcError, OutputShare, Party, Run as Attempt, Streams, Trace, expand_input, share_input, unpack_input};
+use net::{Link, memory_pair};
 use net::testing::{Recorded, Recording};
 use ring64::{Kernel, add_assign};
 
@@ -14,6 +16,7 @@ use super::{Network, key, split, stream_keys};
 /// All roles' possessions.
 pub struct Deployment {
     pub network: Network,
+    pub calibrated: Calibrated<Bert>,
     pub batch: Vec<Sample>,
     pub texts: Texts,
     pub kind: InputKind,
@@ -31,32 +34,42 @@ pub struct Run {
 
 impl Deployment {
     pub fn new(network: Network, batch: &[Sample], kind: InputKind, options: Options, seed: u64) -> Deployment {
-        let split = split(&network.quantised, seed);
+        let table = network.table();
+        let split = split(table, &network.quantised, seed);
         let weights =
-            [Party::Zero, Party::One].map(|p| Shares::expand(p, split.masked.clone(), &split.seeds[p.index()]));
+            [Party::Zero, Party::One].map(|p| Shares::expand(p, table, split.masked.clone(), &split.seeds[p.index()]));
         let (values, extra) = (network.input(batch, kind), network.spec.input_extra);
         let client = key(seed ^ 0x3333);
         let packed = share_input(&client, &values, extra);
         let inputs = [expand_input(&client, values.len(), extra), unpack_input(&packed, values.len(), extra).unwrap()];
         let (texts, _, _) = network.batch(batch);
-        Deployment { network, batch: batch.to_vec(), texts, kind, options, weights, inputs }
+        let calibrated = network.spec.calibrated(kind);
+        Deployment { network, calibrated, batch: batch.to_vec(), texts, kind, options, weights, inputs }
     }
 
     pub fn plan(&self) -> Plan {
-        Plan::new(&self.network.spec, &self.texts, self.kind, self.options).unwrap()
+        Plan::new(&self.calibrated, slice::from_ref(&self.texts), self.options).unwrap()
     }
 
-    /// A party's run of request 1.
-    pub fn attempt(&self, i: usize) -> Attempt<'_> {
-        Attempt {
-            spec: &self.network.spec,
-            weights: &self.weights[i],
-            texts: &self.texts,
-            kind: self.kind,
-            options: self.options,
-            request: 1,
-            kernel: Kernel::detect(),
-        }
+    /// The run of request 1.
+    pub fn attempt(&self) -> Attempt<'_, Bert> {
+        let (calibrated, batches) = (&self.calibrated, slice::from_ref(&self.texts));
+        Attempt { calibrated, batches, request: 1, attempt: 0, kernel: Kernel::detect() }
+    }
+
+    /// A party's part in it.
+    pub fn party<S: Streams>(
+        &self,
+        i: usize,
+        streams: S,
+        dealt: Option<DealtReader<'_>>,
+        peer: &mut dyn Link,
+        trace: &mut Trace,
+    ) -> Result<OutputShare, MpcError> {
+        let inputs = vec![self.inputs[i].clone()];
+        let attempt = self.attempt();
+        let outputs = online(&attempt, self.options, &self.weights[i], streams, dealt, inputs, peer, trace)?;
+        Ok(outputs.into_iter().next().unwrap())
     }
 
     pub fn run<S: Streams + Send>(&self, streams: [S; 2], dealers: [S; 2]) -> Run {
@@ -74,13 +87,13 @@ impl Deployment {
             let one = scope.spawn(move || {
                 let mut reader = DealtReader::new(&mut assisted, 1, 0, plan.cost().dealt_bytes);
                 reader.hold().unwrap();
-                online(&self.attempt(1), streams1, Some(reader), self.inputs[1].clone(), &mut one, trace1).unwrap()
+                self.party(1, streams1, Some(reader), &mut one, trace1).unwrap()
             });
-            let zero = online(&self.attempt(0), streams0, None, self.inputs[0].clone(), &mut zero, trace0).unwrap();
+            let zero = self.party(0, streams0, None, &mut zero, trace0).unwrap();
             (zero, one.join().unwrap())
         });
-        let (mut sum, frac) = a;
-        add_assign(&mut sum, &b.0);
+        let (mut sum, frac) = (a.results, a.frac);
+        add_assign(&mut sum, &b.results);
         Run { logits: ring64::decode_slice(&sum, frac), opened, dealt, traces }
     }
 
@@ -91,7 +104,8 @@ impl Deployment {
     /// The same functions in floating point.
     pub fn float(&self) -> Vec<f64> {
         let (texts, ids, segments) = self.network.batch(&self.batch);
-        let mut engine = Float::with_functions(&self.network.folded, (), self.options.functions);
-        engine.logits(&texts, &ids, &segments).unwrap().iter().map(|v| f64::from(*v)).collect()
+        let (folded, functions) = (&self.network.folded, self.options.functions);
+        let logits = folded.observed(functions, &mut (), &texts, &ids, &segments).unwrap();
+        logits.iter().map(|v| f64::from(*v)).collect()
     }
 }

@@ -1,16 +1,14 @@
 //! Values at the ends of their ranges, shapes at the ends of theirs, and every operation within its stated error.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
-
-mod world;
 
 use std::sync::Arc;
 
-use model::{Demand, InputKind, Quantised, Sample, Weight, gelu};
-use mpc::{Party, PartyWeights};
+use model::{BertWeight, InputKind, Quantised, Sample, gelu};
+use mpc::Party;
+use mpc::masked::{Demand, PartyWeights};
 use ring64::{low_bits, shift_left_assign};
-use world::chosen::Chosen;
-use world::replay::{Worst, replay};
-use world::{Network, Run, Split, World, config, key, sample, split, view};
+use crate::world::chosen::Chosen;
+use crate::world::replay::{Worst, replay};
+use crate::world::{Network, Run, Split, World, config, key, sample, split, view};
 
 const SEED: u64 = 55;
 
@@ -76,7 +74,7 @@ fn each_operation_is_right_at_the_ends_of_the_shapes() {
 struct FirstOpening {
     world: World,
     count: usize,
-    drop: u32,
+    shift: u32,
     bits: u32,
 }
 
@@ -84,8 +82,8 @@ impl FirstOpening {
     fn new() -> FirstOpening {
         let network = Network::random(&config(1, 32, 2, 32, 32), SEED);
         let world = World::new(&network, &[sample(SEED, 32)], InputKind::Embedded, SEED);
-        let Demand::Wire { count, drop, bits } = world.plan().demands[0] else { panic!("the input is opened first") };
-        FirstOpening { world, count, drop, bits }
+        let Demand::Wire { count, shift, bits } = world.plan().demands[0] else { panic!("the input is opened first") };
+        FirstOpening { world, count, shift, bits }
     }
 
     /// Opens shares of `values`, given with the bits that will be dropped, and returns the wire's errors in units.
@@ -94,16 +92,16 @@ impl FirstOpening {
         let rest = values.iter().zip(&share).map(|(v, s)| (*v as u64).wrapping_sub(*s)).collect();
         self.world.inputs = [share, rest];
         let Unmasked { opened, masks, .. } = unmasked(&self.world, seed);
-        let kept = 64 - self.drop;
+        let kept = 64 - self.shift;
         let wire = |((opened, mask), value): ((&u64, &u64), &i64)| {
             let offset = 1u64 << (self.bits - 1);
             let x = opened.wrapping_sub(*mask).wrapping_sub(offset) & low_bits(kept);
-            let x = (x << self.drop) as i64 >> self.drop;
+            let x = (x << self.shift) as i64 >> self.shift;
             // lifting is exact unless the word is flagged: x^ - offset - a over the integers
             if *opened >= 1 << self.bits {
                 assert_eq!(opened.wrapping_sub(offset).wrapping_sub(*mask) as i64, x);
             }
-            x as f64 - *value as f64 / f64::powi(2.0, self.drop as i32)
+            x as f64 - *value as f64 / f64::powi(2.0, self.shift as i32)
         };
         opened[&0].iter().zip(&masks[&0]).zip(values).map(wire).collect()
     }
@@ -112,9 +110,9 @@ impl FirstOpening {
 #[test]
 fn values_at_the_ends_of_the_range_open_within_one_unit() {
     let mut first = FirstOpening::new();
-    println!("seed {SEED}: {} values of {} bits, {} dropped", first.count, first.bits, first.drop);
-    let end = ((1i64 << (first.bits - 1)) - 1) << first.drop;
-    let unit = 1i64 << first.drop;
+    println!("seed {SEED}: {} values of {} bits, {} dropped", first.count, first.bits, first.shift);
+    let end = ((1i64 << (first.bits - 1)) - 1) << first.shift;
+    let unit = 1i64 << first.shift;
     let edges =
         [end, -end, end - 1, 1 - end, end - unit / 2, unit / 2 - end, 0, 1, -1, unit - 1, 1 - unit, unit, -unit];
     let values: Vec<_> = (0..first.count).map(|i| edges[i % edges.len()]).collect();
@@ -130,16 +128,16 @@ fn values_at_the_ends_of_the_range_open_within_one_unit() {
 #[test]
 fn rounding_has_mean_zero_whatever_is_dropped() {
     let mut first = FirstOpening::new();
-    let unit = f64::powi(2.0, first.drop as i32);
+    let unit = f64::powi(2.0, first.shift as i32);
     // sums and counts of errors, by eighths of the fraction that is dropped
     let mut classes = [(0.0, 0usize); 8];
     let (mut sum, mut squares, mut total) = (0.0, 0.0, 0usize);
     for seed in 0..40 {
         let words = ring64::Prg::new(&key(SEED + seed), 3).words(first.count);
-        let values: Vec<_> = words.iter().map(|w| *w as i64 >> (64 - first.drop - first.bits + 1)).collect();
+        let values: Vec<_> = words.iter().map(|w| *w as i64 >> (64 - first.shift - first.bits + 1)).collect();
         for (value, error) in values.iter().zip(first.errors(&values, SEED * 100 + seed)) {
             assert!(error.abs() < 1.0);
-            let eighth = (*value & (unit as i64 - 1)) >> (first.drop - 3);
+            let eighth = (*value & (unit as i64 - 1)) >> (first.shift - 3);
             classes[eighth as usize].0 += error;
             classes[eighth as usize].1 += 1;
             (sum, squares, total) = (sum + error, squares + error * error, total + 1);
@@ -164,7 +162,8 @@ fn gelu_holds_to_the_ends_of_each_column_class() {
     // the input of every neuron is its bias: from end to end of the domain of its class, which is four less than half the period
     let spec = network.spec.clone();
     let curve = &spec.layers[0].gelu;
-    let frac = spec.bias_frac(Weight::Up(0));
+    let up = network.weight(BertWeight::Up(0));
+    let frac = spec.calibrated(InputKind::OneHot).scales.bias_frac(up);
     let mut inputs = Vec::new();
     for segment in &curve.segments {
         let limit = f64::powi(2.0, segment.series.modulus_bits as i32 - curve.frac - 1) - 4.0;
@@ -172,7 +171,7 @@ fn gelu_holds_to_the_ends_of_each_column_class() {
         inputs.extend((0..segment.cols).map(place));
         println!("{} neurons up to {limit}", segment.cols);
     }
-    let up = network.quantised.get_mut(&Weight::Up(0)).unwrap();
+    let up = network.quantised.get_mut(&up).unwrap();
     up.weight.fill(0);
     up.bias = Some(inputs.iter().map(|x| ring64::encode(*x, frac).unwrap()).collect());
 
@@ -201,12 +200,12 @@ fn gelu_holds_to_the_ends_of_each_column_class() {
 fn chosen_parts_and_expanded_seeds_are_the_same_weights() {
     let network = Network::random(&config(1, 16, 2, 32, 8), SEED);
     let world = World::new(&network, &[sample(SEED, 5)], InputKind::OneHot, SEED);
-    let Split { masked, seeds } = split(&network.quantised, SEED);
+    let Split { masked, seeds } = split(network.table(), &network.quantised, SEED);
     let mask = |i: usize, add: bool| {
         let mut all = masked.clone();
         for (weight, words) in &mut all {
             let one = |part, words: &mut Vec<u64>| {
-                let mut mask = model::weight_mask(&seeds[i], *weight, part, words.len());
+                let mut mask = model::weight_mask(&seeds[i], network.table()[*weight].stream, part, words.len());
                 if add {
                     ring64::add_assign(&mut mask, words);
                 }
@@ -219,8 +218,8 @@ fn chosen_parts_and_expanded_seeds_are_the_same_weights() {
     };
     let mut by_hand = World::new(&network, &[sample(SEED, 5)], InputKind::OneHot, SEED);
     by_hand.parties = [
-        PartyWeights::from_parts(Party::Zero, masked.clone(), mask(0, true)),
-        PartyWeights::from_parts(Party::One, masked.clone(), mask(1, false)),
+        PartyWeights::from_parts(Party::Zero, network.table(), masked.clone(), mask(0, true)),
+        PartyWeights::from_parts(Party::One, network.table(), masked.clone(), mask(1, false)),
     ];
     let [one, two] = [&world, &by_hand].map(|w| w.run_seeded(SEED));
     assert_eq!(one.opened.all(), two.opened.all());

@@ -1,14 +1,11 @@
 //! SecFormer's engine on whole networks: beside floating point, beside its plan, and what each role sees.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // figures are printed
-
-mod world;
 
 use model::{Functions, InputKind, Operation, Sample};
-use mpc::beaver::{Options, Plan, Sines, Truncation, online};
+use mpc::beaver::{Options, Plan, Sines, Truncation};
 use mpc::{DealtReader, MpcError, Party, Trace};
 use net::memory_pair;
-use world::beaver::Deployment;
-use world::{Network, config, sample, stream_keys};
+use crate::world::beaver::Deployment;
+use crate::world::{Network, config, sample, stream_keys};
 
 const SEED: u64 = 71;
 
@@ -92,20 +89,12 @@ fn roles_and_plans_that_do_not_fit_are_refused() {
     let deployment = Deployment::new(network(), &batch(), InputKind::OneHot, Options::of(Functions::SecFormer), SEED);
     let (mut end, _other) = memory_pair("party1", "party0");
     let [_, key] = stream_keys(SEED);
-    let error =
-        online(&deployment.attempt(1), key, None, deployment.inputs[1].clone(), &mut end, &mut Trace::default());
+    let error = deployment.party(1, key, None, &mut end, &mut Trace::default());
     assert!(matches!(error, Err(MpcError::Role { party: Party::One, .. })), "{error:?}");
     let [key, _] = stream_keys(SEED);
     let (mut dealer, _far) = memory_pair("party0", "dealer");
     let reader = DealtReader::new(&mut dealer, 1, 0, 8);
-    let error = online(
-        &deployment.attempt(0),
-        key,
-        Some(reader),
-        deployment.inputs[0].clone(),
-        &mut end,
-        &mut Trace::default(),
-    );
+    let error = deployment.party(0, key, Some(reader), &mut end, &mut Trace::default());
     assert!(matches!(error, Err(MpcError::Role { party: Party::Zero, .. })), "{error:?}");
 
     let base = deployment.plan();
@@ -116,7 +105,7 @@ fn roles_and_plans_that_do_not_fit_are_refused() {
         Options::as_timed(),
     ];
     for options in others {
-        let plan = Plan::new(&deployment.network.spec, &deployment.texts, deployment.kind, options).unwrap();
+        let plan = Plan::new(&deployment.calibrated, std::slice::from_ref(&deployment.texts), options).unwrap();
         assert_ne!(plan.digest(), base.digest(), "{options:?}");
     }
 }

@@ -1,16 +1,13 @@
 //! An opened word below its range may have wrapped: both parties stop, and everything is drawn anew.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
 
-mod world;
-
-use std::sync::Arc;
 use std::thread;
 
-use model::{Demand, InputKind, Opening, Plan, Spec};
-use mpc::{DealtReader, DealtWriter, Outcome, Purpose, Trace, deal, online, stream};
+use model::{InputKind, Opening, Spec};
+use mpc::masked::{Demand, Outcome, Plan, deal, online, stream};
+use mpc::{DealtReader, DealtWriter, Purpose, Run as Attempt, Trace};
 use net::Link;
-use world::chosen::{Chosen, Words, edit};
-use world::{Links, Network, Run, World, config, sample, view};
+use crate::world::chosen::{Chosen, Words, edit};
+use crate::world::{Links, Network, Run, World, config, sample, view};
 
 const SEED: u64 = 23;
 
@@ -75,7 +72,7 @@ fn a_restart_tells_the_dealer_one_comparison_where_its_mask_is_at_its_end() {
     // the same keys: the same masks, so opened words differ by as much as the values do
     let runs = [here.run_seeded(SEED), there.run_seeded(SEED)];
     let [of_here, of_there] = runs.each_ref().map(|r| view::opened(&r.plan, &r.opened.sent(), &r.opened.received()));
-    let demand = runs[0].plan.rounds.iter().position(|r| r == "Query { layer: 0 }").unwrap();
+    let demand = runs[0].plan.rounds.iter().position(|r| r == "layer 0: query").unwrap();
     let demand = openings_of_round(&runs[0].plan, demand);
     let (of_here, of_there) = (&of_here[&demand], &of_there[&demand]);
     let smaller = of_here.iter().zip(of_there).position(|(a, b)| b < a).unwrap();
@@ -132,8 +129,9 @@ fn tight(spec: &Spec, plan: impl Fn(&Spec) -> Option<Plan>) -> Spec {
 fn restarts_are_as_frequent_as_planned() {
     let network = Network::random(&config(1, 16, 2, 32, 8), SEED);
     let mut world = World::new(&network, &[sample(SEED, 8)], InputKind::OneHot, SEED);
-    let plan = |spec: &Spec| Plan::new(&Arc::new(spec.clone()), &world.texts, world.kind).ok();
-    world.spec = Arc::new(tight(&world.spec, plan));
+    let plan = |spec: &Spec| Plan::new(&spec.calibrated(world.kind), std::slice::from_ref(&world.texts)).ok();
+    let tight = tight(&world.spec, plan);
+    world.set_spec(tight);
     let planned = world.plan().cost().restart_probability;
 
     let runs = 500;
@@ -168,15 +166,16 @@ fn a_streamed_attempt_that_wraps_leaves_the_dealers_link_in_step_for_the_next() 
     let party = |i: usize, number, dealt: Option<DealtReader<'_>>, peer: &mut dyn Link| {
         let [zero, one] = streams(number);
         let (attempt, own) = (world.as_attempt(i, number), if i == 0 { zero } else { one });
-        let mut input = world.inputs[i].clone();
-        stream(&attempt, own, dealt, |made| online(&attempt, made, &mut input, peer, &mut Trace::default())).unwrap()
+        let (weights, mut inputs) = (&world.parties[i], [world.inputs[i].clone()]);
+        let consume = |made| online(&attempt, weights, made, &mut inputs, peer, &mut Trace::default());
+        stream(&attempt, weights, own, dealt, consume).unwrap()
     };
     let outcomes = thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0..2 {
                 let writer = DealtWriter::new(&mut dealer, 1, number);
-                let World { spec, dealer: weights, texts, kind, kernels, .. } = &world;
-                deal(spec, weights, texts, *kind, streams(number), kernels[2], writer).unwrap();
+                let attempt = Attempt { attempt: number, ..world.as_attempt(0, 0) };
+                deal(&attempt, &world.dealer, streams(number), writer).unwrap();
             }
         });
         let others = scope.spawn(|| {
@@ -185,14 +184,11 @@ fn a_streamed_attempt_that_wraps_leaves_the_dealers_link_in_step_for_the_next() 
         let own = [0, 1].map(|number| party(0, number, None, &mut zero));
         [own, others.join().unwrap()]
     });
-    let [
-        [Outcome::Restart, Outcome::Logits { share: a, frac, .. }],
-        [Outcome::Restart, Outcome::Logits { share: b, .. }],
-    ] = outcomes
-    else {
+    let [[Outcome::Restart, Outcome::Outputs(a)], [Outcome::Restart, Outcome::Outputs(b)]] = outcomes else {
         panic!("{outcomes:?}")
     };
-    let sums: Vec<u64> = a.iter().zip(&b).map(|(a, b)| a.wrapping_add(*b)).collect();
+    let frac = a[0].frac;
+    let sums: Vec<u64> = a[0].results.iter().zip(&b[0].results).map(|(a, b)| a.wrapping_add(*b)).collect();
     let float = network.float(&[sample(SEED, 4), sample(SEED + 1, 3)]);
     assert!(ring64::decode_slice(&sums, frac).iter().zip(&float).all(|(a, b)| (a - b).abs() < 0.02));
 }

@@ -4,18 +4,16 @@
 //! The corrupted role keeps its words. The honest party's words are found by running the other world again and again: where
 //! its opening (or the dealer's correction) differs from the one to be reproduced, the difference goes into the word that
 //! pads it. Earlier rounds settle first. Each word that is changed is uniform, so both worlds give that view equally often.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
 
-mod world;
-
-use model::{Demand, InputKind, Sample};
-use mpc::{DealerWeights, DealtWriter, Party, PartyWeights, Purpose, Streams, deal, expand_input};
+use model::{InputKind, Sample};
+use mpc::masked::{DealerWeights, Demand, PartyWeights, deal};
+use mpc::{DealtWriter, Party, Purpose, Run as Attempt, Streams, expand_input};
 use net::testing::Recorded;
 use net::{Frame, memory_pair};
 use ring64::{Kernel, low_bits, shift_left_assign, sub_assign};
-use world::chosen::{Chosen, Words, edit};
-use world::{
-    Network, Run, Schedule, World, config, difference, key, sample, shares, split, stream_keys, view, weight_shapes,
+use crate::world::chosen::{Chosen, Words, edit};
+use crate::world::{
+    Network, Run, Schedule, World, config, difference, key, sample, shares, split, stream_keys, view,
 };
 
 const SEED: u64 = 41;
@@ -33,15 +31,16 @@ fn texts() -> [[Sample; 2]; 2] {
 
 /// The world of other texts and weights in which `corrupted` holds the same weights' bytes and the same share of the input.
 fn other_world(corrupted: Party, here: (&Network, &[Sample]), there: (&Network, &[Sample]), kind: InputKind) -> World {
-    let split = split(&here.0.quantised, SEED);
+    let table = here.0.table();
+    let split = split(table, &here.0.quantised, SEED);
     let seed = &split.seeds[corrupted.index()];
-    let kept = PartyWeights::expand(corrupted, split.masked.clone(), seed, Kernel::detect());
+    let kept = PartyWeights::expand(corrupted, table, split.masked.clone(), seed, Kernel::detect());
     // [W]_i of the corrupted party: F + G(k0) or G(k1); the other one holds the rest of the other weights
-    let own = shares(&split.masked, corrupted, seed);
+    let own = shares(table, &split.masked, corrupted, seed);
     let rest = difference(&there.0.quantised, &own);
-    let honest = PartyWeights::from_parts(corrupted.other(), split.masked.clone(), rest);
+    let honest = PartyWeights::from_parts(corrupted.other(), table, split.masked.clone(), rest);
     // the dealer's B = W - F
-    let dealer = DealerWeights::from_parts(difference(&there.0.quantised, &split.masked));
+    let dealer = DealerWeights::from_parts(table, difference(&there.0.quantised, &split.masked));
     let mut inputs = World::new(here.0, here.1, kind, SEED).inputs;
     let mut rest = there.0.input(there.1, kind);
     shift_left_assign(&mut rest, there.0.spec.input_extra);
@@ -54,6 +53,7 @@ fn other_world(corrupted: Party, here: (&Network, &[Sample]), there: (&Network, 
     let (texts, _, _) = there.0.batch(there.1);
     let spec = there.0.spec.clone();
     World {
+        calibrated: spec.calibrated(kind),
         spec,
         texts,
         kind,
@@ -109,7 +109,7 @@ fn correct(corrupted: Party, run: &Run, target: &Run, edits: &mut Words) {
         for (i, (got, wanted)) in dealt.iter().zip(&wanted[&at]).enumerate() {
             // dealt = value - half; of a mask only the bits above the kept ones are dealt, and only those move
             let by = match plan.demands[at.0 as usize] {
-                Demand::Wire { drop, .. } => got.wrapping_sub(*wanted) << (64 - drop),
+                Demand::Wire { shift, .. } => got.wrapping_sub(*wanted) << (64 - shift),
                 _ => got.wrapping_sub(*wanted),
             };
             edit(edits, at, dealt.len(), i, by);
@@ -195,10 +195,10 @@ fn p1_learns_nothing_from_carries_at_their_edge() {
     let [mut zero, _] = stream_keys(SEED);
     let mut edits = [Words::new(), Words::new()];
     for (number, demand) in plan.demands.iter().enumerate() {
-        if let Demand::Wire { count, drop, .. } = demand {
+        if let Demand::Wire { count, shift, .. } = demand {
             let at = (number as u64, Purpose::Mask);
             let words = zero.words(at.0, at.1, *count, Kernel::detect());
-            let low = words.iter().map(|w| (w & low_bits(64 - drop)).wrapping_neg());
+            let low = words.iter().map(|w| (w & low_bits(64 - shift)).wrapping_neg());
             edits[0].insert(at, low.collect());
         }
     }
@@ -225,14 +225,17 @@ fn a_view_that_ends_in_a_restart_is_reproduced_too() {
 
 /// Frames that a dealer of these weights sends.
 fn dealer_view<S: Streams>(network: &Network, batch: &[Sample], streams: [S; 2]) -> Vec<Frame> {
-    let seeds = split(&network.quantised, SEED).seeds;
-    let weights = DealerWeights::expand(&weight_shapes(&network.quantised), &seeds, Kernel::detect());
+    let table = network.table();
+    let seeds = split(table, &network.quantised, SEED).seeds;
+    let weights = DealerWeights::expand(table, network.quantised.keys().copied(), &seeds, Kernel::detect());
     let (texts, _, _) = network.batch(batch);
     let (link, _other) = memory_pair("dealer", "party1");
     let mut link = Recorded::new(link);
     let recording = link.recording();
     let writer = DealtWriter::new(&mut link, 1, 0);
-    deal(&network.spec, &weights, &texts, InputKind::OneHot, streams, Kernel::detect(), writer).unwrap();
+    let (calibrated, batches) = (network.spec.calibrated(InputKind::OneHot), [texts]);
+    let (kernel, calibrated, batches) = (Kernel::detect(), &calibrated, &batches[..]);
+    deal(&Attempt { calibrated, batches, request: 1, attempt: 0, kernel }, &weights, streams, writer).unwrap();
     assert!(recording.received().is_empty(), "the dealer reads nothing");
     recording.sent()
 }
@@ -242,7 +245,7 @@ fn dealer_view<S: Streams>(network: &Network, batch: &[Sample], streams: [S; 2])
 fn the_dealer_does_the_same_for_another_text_and_other_weights() {
     let [here, there] = networks();
     let [text, other] = texts();
-    let masked = [&here, &there].map(|n| split(&n.quantised, SEED).masked);
+    let masked = [&here, &there].map(|n| split(n.table(), &n.quantised, SEED).masked);
     assert!(masked[0].iter().all(|(weight, words)| words.weight != masked[1][weight].weight), "another F");
     let dealt = dealer_view(&here, &text, stream_keys(SEED));
     assert_eq!(dealt, dealer_view(&there, &other, stream_keys(SEED)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Demand, Plan};
+use mpc::masked::{Demand, Plan};
 use mpc::Purpose;
 use net::Frame;
 use net::testing::Recording;
@@ -13,7 +13,7 @@ use super::chosen::{Drawn, Words};
 /// Elements of an opening and bits of each that are exchanged; nothing for other demands.
 pub fn opening(demand: &Demand) -> Option<(usize, u32)> {
     match demand {
-        Demand::Wire { count, drop, .. } => Some((*count, 64 - drop)),
+        Demand::Wire { count, shift, .. } => Some((*count, 64 - shift)),
         Demand::Phase { count, modulus_bits, .. } => Some((*count, *modulus_bits)),
         _ => None,
     }
@@ -60,8 +60,8 @@ pub fn dealt(plan: &Plan, frames: &[Frame]) -> Words {
     for (number, demand) in plan.demands.iter().enumerate() {
         let number = number as u64;
         match demand {
-            Demand::Wire { count, drop, .. } if *drop > 0 => {
-                words.insert((number, Purpose::Mask), take(&mut rest, *count, *drop));
+            Demand::Wire { count, shift, .. } if *shift > 0 => {
+                words.insert((number, Purpose::Mask), take(&mut rest, *count, *shift));
             }
             Demand::Residual { rows, cols, .. } => {
                 words.insert((number, Purpose::Dealt), take(&mut rest, rows * cols, 64));

@@ -1,9 +1,6 @@
 //! SecFormer's engine: whatever a role saw, it would also have seen, bit for bit, with another text and other weights and some
 //! other randomness of the others. As in `coupling.rs`, the honest party's words are found by running the other world again
 //! and again; only the real code runs.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
-
-mod world;
 
 use model::{Functions, InputKind, Sample};
 use mpc::beaver::{Demand, Options, Plan, Shares, Truncation, deal};
@@ -11,9 +8,9 @@ use mpc::{DealtWriter, Party, Purpose, Streams};
 use net::testing::Recorded;
 use net::{Frame, memory_pair};
 use ring64::{Kernel, Key, packed_len, shift_left_assign, sub_assign, unpack};
-use world::beaver::{Deployment, Run};
-use world::chosen::Words;
-use world::{Network, config, difference, sample, shares, split, stream_keys};
+use crate::world::beaver::{Deployment, Run};
+use crate::world::chosen::Words;
+use crate::world::{Network, config, difference, sample, shares, split, stream_keys};
 
 const SEED: u64 = 91;
 
@@ -149,16 +146,17 @@ fn correct(plan: &Plan, parts: fn(&Demand) -> Vec<Part>, [got, wanted]: [&[Frame
 
 /// The deployment of other texts and weights in which `corrupted` holds the same words.
 fn other_world(corrupted: Party, here: &Deployment, there: Network, batch: &[Sample]) -> Deployment {
-    let seeds = split(&here.network.quantised, SEED);
-    let own = shares(&seeds.masked, corrupted, &seeds.seeds[corrupted.index()]);
+    let table = here.network.table();
+    let seeds = split(table, &here.network.quantised, SEED);
+    let own = shares(table, &seeds.masked, corrupted, &seeds.seeds[corrupted.index()]);
     let rest = difference(&there.quantised, &own);
     let mut other = Deployment::new(there, batch, here.kind, here.options, SEED);
     let mut values = other.network.input(batch, here.kind);
     shift_left_assign(&mut values, other.network.spec.input_extra);
     sub_assign(&mut values, &here.inputs[corrupted.index()]);
     let honest = corrupted.other();
-    other.weights[corrupted.index()] = Shares::from_parts(corrupted, own);
-    other.weights[honest.index()] = Shares::from_parts(honest, rest);
+    other.weights[corrupted.index()] = Shares::from_parts(corrupted, table, own);
+    other.weights[honest.index()] = Shares::from_parts(honest, table, rest);
     other.inputs[corrupted.index()] = here.inputs[corrupted.index()].clone();
     other.inputs[honest.index()] = values;
     other

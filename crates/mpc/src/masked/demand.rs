@@ -1,0 +1,145 @@
+//! What masked wires demand of the dealer.
+
+use model::{Table, Weight, WireOpening};
+
+/// One demand on the dealer. The dealer and both parties meet the same demands in the same order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Masks of an opening.
+    Wire {
+        /// Elements.
+        count: usize,
+        /// Bits below the unit.
+        shift: u32,
+        /// Signed range in bits.
+        bits: u32,
+    },
+    /// Masks of a phase.
+    Phase {
+        /// Elements.
+        count: usize,
+        /// Bits below the unit.
+        shift: u32,
+        /// Bits of the period.
+        modulus_bits: u32,
+    },
+    /// Mask times a weight.
+    Linear {
+        /// Which.
+        weight: Weight,
+        /// Rows of the input.
+        rows: usize,
+        /// Columns of the input.
+        inner: usize,
+        /// Columns of the output.
+        cols: usize,
+    },
+    /// Mask times a LayerNorm's scale.
+    Residual {
+        /// Which.
+        weight: Weight,
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// Whether the mean is taken out of each row.
+        centred: bool,
+    },
+    /// Product of two masks.
+    Matmul {
+        /// Rows of the left.
+        m: usize,
+        /// Inner dimension.
+        k: usize,
+        /// Columns of the right.
+        n: usize,
+        /// Whether the right factor is transposed.
+        transposed: bool,
+    },
+    /// Squares of masks.
+    Square {
+        /// Elements.
+        count: usize,
+    },
+    /// Row sums of squares of masks.
+    SquareSum {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+    },
+    /// Mask rows times masks.
+    ScaleRows {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+    },
+    /// Sines and cosines of a phase's mask.
+    Series {
+        /// Elements.
+        count: usize,
+        /// Harmonics.
+        harmonics: usize,
+    },
+}
+
+impl Demand {
+    /// Bytes that the dealer sends to P1 for it. P0 gets a key for all demands.
+    pub fn dealt_bytes(&self) -> usize {
+        match self {
+            Demand::Wire { count, shift, .. } => (count * *shift as usize).div_ceil(8),
+            Demand::Phase { .. } => 0,
+            Demand::Linear { rows, cols, .. } => 8 * rows * cols,
+            Demand::Residual { rows, cols, centred, .. } => 8 * rows * (cols + usize::from(*centred)),
+            Demand::Matmul { m, n, .. } => 8 * m * n,
+            Demand::Square { count } => 8 * count,
+            Demand::SquareSum { rows, .. } => 8 * rows,
+            Demand::ScaleRows { rows, cols } => 8 * rows * cols,
+            Demand::Series { count, harmonics } => 16 * count * harmonics,
+        }
+    }
+
+    /// Bytes that each party sends to the other for it.
+    pub fn opened_bytes(&self) -> usize {
+        match self {
+            Demand::Wire { count, shift, .. } => (count * (64 - *shift as usize)).div_ceil(8),
+            Demand::Phase { count, modulus_bits, .. } => (count * *modulus_bits as usize).div_ceil(8),
+            _ => 0,
+        }
+    }
+
+    /// Probability that one of its openings wraps and the run restarts.
+    pub fn restart_probability(&self) -> f64 {
+        match self {
+            Demand::Wire { count, shift, bits } => {
+                WireOpening { rows: *count, cols: 1, shift: *shift, bits: *bits }.restart_probability()
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// Adds to the canonical encoding of a plan: its kind, and its integers; a weight is known by its streams.
+    pub(crate) fn encode(&self, table: &Table, to: &mut Vec<u8>) {
+        let stream = |weight: &Weight| table[*weight].stream;
+        let (kind, numbers): (u8, [u64; 4]) = match *self {
+            Demand::Wire { count, shift, bits } => (0, [count as u64, shift.into(), bits.into(), 0]),
+            Demand::Phase { count, shift, modulus_bits } => (1, [count as u64, shift.into(), modulus_bits.into(), 0]),
+            Demand::Linear { weight, rows, inner, cols } => {
+                (2, [stream(&weight), rows as u64, inner as u64, cols as u64])
+            }
+            Demand::Residual { weight, rows, cols, centred } => {
+                (3, [stream(&weight), rows as u64, cols as u64, centred.into()])
+            }
+            Demand::Matmul { m, k, n, transposed } => {
+                (4 + u8::from(transposed), [m as u64, k as u64, n as u64, 0])
+            }
+            Demand::Square { count } => (6, [count as u64, 0, 0, 0]),
+            Demand::SquareSum { rows, cols } => (7, [rows as u64, cols as u64, 0, 0]),
+            Demand::ScaleRows { rows, cols } => (8, [rows as u64, cols as u64, 0, 0]),
+            Demand::Series { count, harmonics } => (9, [count as u64, harmonics as u64, 0, 0]),
+        };
+        to.push(kind);
+        numbers.iter().for_each(|number| to.extend_from_slice(&number.to_le_bytes()));
+    }
+}

@@ -1,0 +1,19 @@
+//! Private runs in memory: two parties and a dealer, on random networks.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // seeds and figures are printed
+
+mod world;
+
+mod beaver;
+mod beaver_coupling;
+mod beaver_published;
+mod certificates;
+mod coupling;
+mod edges;
+mod faults;
+mod golden;
+mod masked;
+mod restart;
+mod roles;
+mod shapes;
+mod streams;
+mod uniform;
