@@ -97,7 +97,7 @@ impl<R: NetworkRing> Beaver<'_, '_, R> {
     /// Weights of attention from scores.
     fn weights(&mut self, scores: Vec<Tensor<R>>, heads: &[Head]) -> Result<Vec<Tensor<R>>, R::Error> {
         if self.options.functions == Functions::Exact {
-            // a row of softmax without its maximum sums to at most its tokens
+            // exponentials of a row less its maximum are at most one each
             let etas: Vec<_> = heads.iter().map(|h| token_class(h.tokens) as i32).collect();
             let reciprocal = Reciprocal::Newton { steps: softmax::NEWTON_STEPS };
             return softmax::softmax(&mut self.fixed, &scores, &etas, softmax::EXP_SQUARINGS, reciprocal);

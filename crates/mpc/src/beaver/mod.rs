@@ -2,8 +2,9 @@
 //! with masked wires and as a second opinion on them.
 //!
 //! Values are words modulo 2^64 with 16 fractional bits. Every product opens both of its operands under fresh masks, weights
-//! included. Comparison, sines, division and roots are `crate::protocol`'s over that, with this engine's scales and steps; a ring
-//! is interpreted on shares ([`online`](fn@online)) and on nothing but counts ([`Plan`]). The dealer needs neither: correlations depend on the plan's counts alone ([`deal`](fn@deal)), so it uses no weights.
+//! included. Comparison, sines, division and roots are those of `crate::protocol`, with this engine's scales and steps. What they
+//! are written over is interpreted on shares ([`online`](fn@online)) and on nothing but counts ([`Plan`]). The dealer needs
+//! neither: correlations depend on the plan's counts alone ([`deal`](fn@deal)), so it uses no weights.
 //!
 //! Security: semi-honest, at most one of P0, P1 and dealer corrupted. Each party sees uniform words only (angles modulo a
 //! period that is no power of two are within 2^-46 of it each): what it opens is under a mask of which the other party holds

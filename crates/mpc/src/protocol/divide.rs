@@ -3,8 +3,9 @@
 //! A sum is brought near one by a power of two first. The reciprocal is kept in units of that power, because at 512 tokens
 //! `1 / sum` itself would have five significant units; the truncation of the quotients takes the power out again.
 //!
-//! Both iterations take two products a step and row, and a round each: Goldschmidt's (SecFormer, Alg. 3) `q <- q m`, `r <- r m` with
-//! `m = 2 - q`, Newton's (CrypTen) `y <- y (2 - d y)`. Their first step is a subtraction.
+//! Goldschmidt's iteration (SecFormer, Alg. 3) and Newton's (CrypTen) take two products a step on one number a row, a round
+//! and 32 bytes as SecFormer counts them each; their first step is a subtraction, so that k steps are `2 (k - 1)` rounds. With
+//! dealt truncation each product is a round more. Sums beyond the range of an iteration make it diverge, unnoticed.
 
 use super::fixed::{FixedPoint, Tensor, over_power_of_two};
 use super::ring::Ring;
