@@ -43,8 +43,9 @@ pub(crate) fn inverse_root<R: Ring>(
 #[cfg(test)]
 mod tests {
     use model::secformer::ROOT_STEPS;
+    use model::{BertFunction, Calibrated};
 
-    use super::super::world::{OnMatrix, apply, published, spec};
+    use super::super::world::{OnMatrix, apply, calibrated, published};
     use super::*;
 
     impl OnMatrix for Root {
@@ -55,8 +56,9 @@ mod tests {
 
     #[test]
     fn inverse_deviations_are_right_over_the_usable_range_and_known_to_fail_beyond() {
-        let spec = spec();
-        let root = Root { width: spec.shape.width, eps: spec.shape.eps, eta: spec.root_eta(1), steps: ROOT_STEPS };
+        let Calibrated { network, scales } = calibrated();
+        let eta = scales.half_period(network.function(BertFunction::InverseRoot { norm: 1 }));
+        let root = Root { width: network.shape.width, eps: network.shape.eps, eta, steps: ROOT_STEPS };
         let (width, eta) = (root.width as f64, f64::powi(2.0, root.eta));
         // from eta / 1000, where eleven steps are the least, to 2.9 eta; the first step's rounding of q decides on accuracy
         let q = [0.001, 0.003, 0.01, 0.03, 0.1, 0.5, 1.0, 1.8, 2.5, 2.9];

@@ -101,9 +101,9 @@ fn columns<R: Ring>(fixed: &mut FixedPoint<'_, R>, x: &Tensor<R>, col: usize, co
 #[cfg(test)]
 mod tests {
     use model::secformer::DIVISION_STEPS;
-    use model::token_class;
+    use model::{BertFunction, Calibrated, token_class};
 
-    use super::super::world::{OnMatrix, apply, spec};
+    use super::super::world::{OnMatrix, apply, calibrated};
     use super::*;
 
     /// Weights of one matrix, with the exponent of the power of two near the sums of its rows.
@@ -155,7 +155,9 @@ mod tests {
     #[test]
     fn two_quad_weights_converge_at_every_length() {
         for tokens in [1, 8, 128, 512] {
-            let weights = Weights::TwoQuad { shift: 5.0, eta: spec().division_eta(0, 0, tokens) };
+            let sum = BertFunction::Reciprocal { layer: 0, head: 0, class: token_class(tokens) };
+            let Calibrated { network, scales } = calibrated();
+            let weights = Weights::TwoQuad { shift: 5.0, eta: scales.half_period(network.function(sum)) };
             let off = worst(&weights, tokens, |s| (s + 5.0) * (s + 5.0));
             // in units of an even weight: 1/512 is 128 units of 2^-16, half of one is 0.4 % of it
             let off = off * tokens as f64;

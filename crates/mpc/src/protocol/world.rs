@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 
-use model::{Config, Form, Functions, Operation, Sample, Shape, Spec, Value, calibrate, choose, fold, synthetic};
+use model::{
+    Bert, Calibrated, Config, Form, Functions, InputKind, Operation, Sample, Shape, Value, calibrate, choose, fold,
+    synthetic,
+};
 use net::testing::{Recorded, Recording};
 use net::{Link, memory_pair};
 use ring64::{Kernel, Key, Prg, sub_assign};
@@ -112,8 +115,8 @@ fn party(
     outputs
 }
 
-/// The spec of a random network: one layer, two heads, eight wide, up to 512 tokens.
-pub(super) fn spec() -> Arc<Spec> {
+/// A random network with its scales: one layer, two heads, eight wide, up to 512 tokens.
+pub(super) fn calibrated() -> Calibrated<Bert> {
     let config = r#"{"vocab_size":31,"hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8,
         "max_position_embeddings":512,"attention_softmax":"2quad","attention_shift":8}"#;
     let config = Config::from_json(config).unwrap();
@@ -122,7 +125,8 @@ pub(super) fn spec() -> Arc<Spec> {
     let sample =
         |i: usize| Sample { ids: (0..=i).map(|t| ((7 * t + i) % 31) as u32).collect(), segments: vec![0; i + 1] };
     let samples: Vec<_> = (0..24).map(sample).collect();
-    Arc::new(choose(&shape, &calibrate(&folded, &samples, &|| ()).unwrap()).unwrap().spec)
+    let ranges = calibrate(&folded, &samples, &|| ()).unwrap();
+    choose(&shape, &ranges).unwrap().spec.calibrated(InputKind::OneHot)
 }
 
 /// A protocol on one matrix of 16 fractional bits, over any ring.
