@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use safetensors::{Dtype, View};
 
 use crate::atomic;
-use crate::faults::bad_file;
+use crate::errors::bad_file;
 use crate::ops::Floats;
 use crate::weights::Weights;
 
@@ -28,7 +28,7 @@ const BLOCK: usize = 1 << 9;
 
 /// What does not change from step to step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
+pub struct AdamWConfig {
     /// Decay of the first moment.
     pub beta1: f32,
     /// Decay of the second moment.
@@ -41,7 +41,7 @@ pub struct Settings {
     pub max_norm: f32,
 }
 
-impl Settings {
+impl AdamWConfig {
     /// What a gradient of a length is multiplied by.
     fn shorten(&self, norm: f64) -> Result<f32> {
         ensure!(norm.is_finite(), "the gradient is not finite: lower the learning rate");
@@ -49,16 +49,16 @@ impl Settings {
     }
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, max_norm: 1.0 }
+impl Default for AdamWConfig {
+    fn default() -> AdamWConfig {
+        AdamWConfig { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, max_norm: 1.0 }
     }
 }
 
 /// The optimiser's memory: two moments for each weight, and the number of steps taken.
 #[derive(Debug)]
 pub struct AdamW {
-    settings: Settings,
+    settings: AdamWConfig,
     steps: u64,
     moments: BTreeMap<String, Moments>,
     /// Where it steps, for weights on another device than the CPU; the moments above are not used then.
@@ -91,7 +91,7 @@ fn is_zero(numbers: &[f32]) -> bool {
 
 impl AdamW {
     /// An optimiser that has taken no step, for the variables among `weights`.
-    pub fn new(settings: Settings, weights: &Weights) -> AdamW {
+    pub fn new(settings: AdamWConfig, weights: &Weights) -> AdamW {
         let variables: Vec<_> = weights.iter().filter(|(_, tensor)| tensor.is_variable()).collect();
         let flat = variables.iter().any(|(_, tensor)| !tensor.device().is_cpu()).then(Flat::default);
         let moments = variables
@@ -239,7 +239,7 @@ struct Rule {
 }
 
 impl Rule {
-    fn new(settings: &Settings, name: &str, step: u64, learning_rate: f64, shorten: f32) -> Rule {
+    fn new(settings: &AdamWConfig, name: &str, step: u64, learning_rate: f64, shorten: f32) -> Rule {
         let bias = |beta: f32| 1.0 - f64::from(beta).powi(step.min(i32::MAX as u64) as i32);
         let decay = if decays(name) { f64::from(settings.weight_decay) } else { 0.0 };
         Rule {
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn steps_agree_with_a_scalar_reference() {
-        let settings = Settings { weight_decay: 0.1, ..Settings::default() };
+        let settings = AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() };
         let weights = weights();
         let mut optimiser = AdamW::new(settings, &weights);
         let mut want: BTreeMap<&str, Vec<(f64, f64, f64)>> = BTreeMap::from([
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn steps_in_one_tensor_are_the_same() {
-        let settings = Settings { weight_decay: 0.1, ..Settings::default() };
+        let settings = AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() };
         let (one, two) = (weights(), weights());
         let mut optimiser = AdamW::new(settings, &one);
         let mut flat = AdamW { flat: Some(Flat::default()), ..AdamW::new(settings, &two) };
@@ -401,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_weight_that_never_moved_decays_to_the_same_bits() {
-        let settings = Settings { weight_decay: 0.1, ..Settings::default() };
+        let settings = AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() };
         let count = 3 * BLOCK + 7;
         let table = Tensor::arange(0f32, count as f32, &Device::Cpu).unwrap();
         let weights = Weights::of([("a.weight", (table / 100.0).unwrap())]).trainable(|_| false).unwrap();
@@ -434,13 +434,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("optimizer.safetensors");
         let (one, two) = (weights(), weights());
-        let mut optimiser = AdamW::new(Settings::default(), &one);
+        let mut optimiser = AdamW::new(AdamWConfig::default(), &one);
         for step in 0..3 {
             optimiser.step(&one, &gradients(&one, &factors(step)), 1e-2).unwrap();
         }
         optimiser.write(&path).unwrap();
         two.assign(&one).unwrap();
-        let mut restored = AdamW::new(Settings::default(), &two);
+        let mut restored = AdamW::new(AdamWConfig::default(), &two);
         restored.read(&path, 3).unwrap();
         optimiser.step(&one, &gradients(&one, &factors(3)), 1e-2).unwrap();
         restored.step(&two, &gradients(&two, &factors(3)), 1e-2).unwrap();
@@ -453,7 +453,7 @@ mod tests {
         let before = values(&weights);
         let mut bad = factors(0);
         bad.insert("a.bias", vec![f32::NAN, 0.0]);
-        let mut optimiser = AdamW::new(Settings::default(), &weights);
+        let mut optimiser = AdamW::new(AdamWConfig::default(), &weights);
         assert!(optimiser.step(&weights, &gradients(&weights, &bad), 1e-2).is_err());
         assert_eq!(values(&weights), before);
     }

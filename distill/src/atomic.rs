@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use safetensors::View;
 
-use crate::faults::{bad_file, unwritable};
+use crate::errors::{bad_file, unwritable};
 
 /// Writes a file under another name, makes it durable and renames it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {

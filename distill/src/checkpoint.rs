@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::adamw::AdamW;
 use crate::atomic;
-use crate::faults::{bad_file, unwritable};
+use crate::errors::{bad_file, unwritable};
 use crate::state::State;
 use crate::weights::Weights;
 

@@ -15,7 +15,7 @@ use crc::{CRC_32_ISCSI, Crc};
 use serde_json::Value;
 
 use crate::atomic;
-use crate::faults::unwritable;
+use crate::errors::unwritable;
 use crate::output::LOG;
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);

@@ -9,9 +9,9 @@ use datasets::{BESIDE_TOKENIZER, Target, Tokenizer, VOCABULARY};
 use model::{Config, ProblemType};
 
 use crate::atomic;
-use crate::faults::bad_file;
-use crate::question::problem_type;
-use crate::weights::{Read, Weights};
+use crate::errors::bad_file;
+use crate::task_binding::problem_type;
+use crate::weights::{LoadedWeights, Weights};
 
 /// The file with the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -25,13 +25,13 @@ const USUAL_CLASS: &str = "BertTokenizer";
 
 /// What a model is read for, which decides what becomes of a missing pooler or head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum ModelRole {
     /// It is taught the task where it has no head for it.
     Teacher,
     /// A student starts from it.
     Start,
-    /// It is judged as it is.
-    Judged,
+    /// It is evaluated as it is.
+    Evaluated,
 }
 
 /// A model read from its folder.
@@ -50,13 +50,13 @@ pub struct Folder {
 impl Folder {
     /// Reads a folder, and says what of it is not read. A missing pooler or head is drawn, with a warning.
     pub fn read(path: &Path, seed: u64) -> Result<Folder> {
-        Folder::read_as(Role::Teacher, path, seed)
+        Folder::read_as(ModelRole::Teacher, path, seed)
     }
 
     /// The same of a model that is used for something else.
-    pub fn read_as(role: Role, path: &Path, seed: u64) -> Result<Folder> {
+    pub fn read_as(role: ModelRole, path: &Path, seed: u64) -> Result<Folder> {
         let config = ::checkpoint::read_config(path)?;
-        let Read { weights, drawn, notes } = Weights::read(path, &config, seed)?;
+        let LoadedWeights { weights, drawn, notes } = Weights::read(path, &config, seed)?;
         notes.iter().for_each(|note| cli::log(&format!("note: {note}")));
         let (names, lacks) = (drawn.join(", "), |part: &str| drawn.iter().any(|name| name.contains(part)));
         let missing = match (lacks("pooler."), lacks("classifier.")) {
@@ -66,9 +66,9 @@ impl Folder {
             (false, true) => format!("it has no head ({names})"),
         };
         let instead = match role {
-            Role::Teacher => "what it needs is drawn anew, and trained",
-            Role::Start => "the teacher's pooler and head are taken",
-            Role::Judged => {
+            ModelRole::Teacher => "what it needs is drawn anew, and trained",
+            ModelRole::Start => "the teacher's pooler and head are taken",
+            ModelRole::Evaluated => {
                 bail!(bad_file(path, format!("{missing}; teach it first: distill --teacher {}", path.display())))
             }
         };

@@ -54,7 +54,7 @@ fn act(options: &Options) -> anyhow::Result<()> {
     }
     match &options.evaluate_only {
         Some(folder) => {
-            let results = distill::pipeline::evaluate(options, folder)?;
+            let results = distill::pipeline::evaluate_folder(options, folder)?;
             answer(&format!("{}\n", serde_json::to_string_pretty(&results)?))
         }
         None if options.dry_run => answer(&distill::pipeline::describe(options, &launch)?),

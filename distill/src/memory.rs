@@ -106,7 +106,7 @@ fn graph(config: &Config, batch: usize, length: usize) -> u64 {
     NUMBER * (batch * length) as u64 * ((config.num_hidden_layers as u64 + 1) * layer + 8 * hidden(config))
 }
 
-/// What one pass without training keeps: what [`crate::bert::Trace`] holds, and one layer at work.
+/// What one pass without training keeps: what [`crate::bert::ForwardTrace`] holds, and one layer at work.
 fn traced(config: &Config, batch: usize, length: usize) -> u64 {
     let layer = 3 * hidden(config) + config.intermediate_size as u64 + 2 * scores(config, length);
     NUMBER * (batch * length) as u64 * (config.num_hidden_layers as u64 + 2) * layer

@@ -10,7 +10,7 @@ use cli::exit::USAGE;
 use datasets::Task;
 
 use crate::options::Options;
-use crate::recipe::{self, Choice, Setting, Value};
+use crate::recipe::{self, FlagValue, RecipeChoice, Setting};
 
 /// Flags for every stage that has none of its own, with what the stages' flags end in.
 const GENERAL: [(&str, &str); 5] = [
@@ -37,10 +37,10 @@ impl Precedence {
         let command = Options::command();
         // What is wrong with the command line is said when all of it is parsed; help and version are said at once.
         let matches = command.clone().ignore_errors(true).try_get_matches_from(args)?;
-        let settings = match (matches.get_one::<Choice>("recipe"), matches.get_one::<Task>("task")) {
-            (Some(Choice::Nothing), _) | (None, None) => Vec::new(),
-            (Some(Choice::Ours), _) => recipe::ours()?,
-            (Some(Choice::Of(task)), _) | (None, Some(task)) => recipe::of_task(*task)?,
+        let settings = match (matches.get_one::<RecipeChoice>("recipe"), matches.get_one::<Task>("task")) {
+            (Some(RecipeChoice::Nothing), _) | (None, None) => Vec::new(),
+            (Some(RecipeChoice::Ours), _) => recipe::ours()?,
+            (Some(RecipeChoice::Of(task)), _) | (None, Some(task)) => recipe::of_task(*task)?,
         };
         let mut precedence = Precedence { settings };
         if let Some(path) = matches.get_one::<PathBuf>("config") {
@@ -101,7 +101,7 @@ fn covers(over: &str, under: &str) -> bool {
 
 fn argument(setting: &Setting) -> Option<OsString> {
     match &setting.value {
-        Value::Switch(given) => given.then(|| format!("--{}", setting.flag).into()),
-        Value::Given(value) => Some(format!("--{}={value}", setting.flag).into()),
+        FlagValue::Switch(given) => given.then(|| format!("--{}", setting.flag).into()),
+        FlagValue::Given(value) => Some(format!("--{}={value}", setting.flag).into()),
     }
 }

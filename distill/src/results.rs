@@ -6,10 +6,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::atomic;
-use crate::judge::{Judged, extend, results};
+use crate::evaluate::{Evaluation, extend, results};
 use crate::options::Options;
 use crate::pipeline::Data;
-use crate::range::LayerRanges;
+use crate::range::ObservedLayer;
 use crate::state::State;
 
 /// Writes `train_results.json`, `eval_results.json` and, with all of both, `all_results.json`.
@@ -18,8 +18,8 @@ pub fn write(
     options: &Options,
     state: &State,
     data: &Data,
-    [student, teacher]: [&Judged; 2],
-    ranges: &[LayerRanges],
+    [student, teacher]: [&Evaluation; 2],
+    ranges: &[ObservedLayer],
 ) -> Result<()> {
     let mut trained = json!({"train_samples": data.train.len(), "train_steps": state.global_step});
     extend(&mut trained, state.run_effort.speeds());
@@ -30,7 +30,7 @@ pub fn write(
     let mut judged = json!({"epoch": trained["epoch"], "eval_samples": student.metrics.samples});
     extend(&mut judged, student.entries());
     extend(&mut judged, results("teacher_eval_", &teacher.metrics));
-    let mut all = json!({"task": data.question.source.name(), "options": options, "ranges": ranges});
+    let mut all = json!({"task": data.task.source.name(), "options": options, "ranges": ranges});
     for part in [&trained, &judged] {
         extend(&mut all, part.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     }

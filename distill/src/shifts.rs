@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::atomic;
 use crate::bert::Bert;
-use crate::faults::bad_file;
+use crate::errors::bad_file;
 use crate::samples::Samples;
 
 /// Texts that are looked at.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::effort::Effort;
 use crate::events;
-use crate::inputs::Inputs;
+use crate::input_digests::InputDigests;
 use crate::trainer_state::TrainerState;
 
 /// The parts of a run, in their order.
@@ -70,7 +70,7 @@ pub struct State {
     pub settings: Value,
     /// Digests of the texts and models that it was begun with; a run is resumed with the same only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub inputs: Inputs,
+    pub inputs: InputDigests,
     /// Sums of what will be logged next, and the number of steps they are over.
     pub pending: BTreeMap<String, f64>,
     /// See `pending`.
@@ -100,7 +100,7 @@ impl State {
             early_stopping_patience_counter: 0,
             norms: Vec::new(),
             settings,
-            inputs: Inputs::new(),
+            inputs: InputDigests::new(),
             pending: BTreeMap::new(),
             pending_steps: 0,
             log_history: Vec::new(),

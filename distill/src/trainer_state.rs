@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::training::Plan;
+use crate::plan::StagePlan;
 
 /// Names and meanings are Trainer's. A run's stages follow each other like one training: `max_steps` is the global step at
 /// which the current one ends, `epoch` and `num_train_epochs` are the current one's.
@@ -37,7 +37,7 @@ pub struct TrainerState {
 
 impl TrainerState {
     /// Of a stage that begins, or is taken up, after `before` steps of others.
-    pub fn begin(&mut self, plan: &Plan, before: u64) {
+    pub fn begin(&mut self, plan: &StagePlan, before: u64) {
         *self = TrainerState {
             num_train_epochs: plan.epochs,
             max_steps: before + plan.schedule.steps,

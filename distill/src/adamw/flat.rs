@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 
-use super::{Moments, Settings, decays};
+use super::{AdamWConfig, Moments, decays};
 use crate::weights::{Weights, assign};
 
 /// Weights and moments, one behind the other in the order of `names`; empty before the first step.
@@ -29,7 +29,7 @@ impl Flat {
     /// One step, the `at.0`-th, at the learning rate `at.1`; gives the gradient's length.
     pub(super) fn step(
         &mut self,
-        settings: &Settings,
+        settings: &AdamWConfig,
         moments: &mut BTreeMap<String, Moments>,
         weights: &Weights,
         gradients: &GradStore,
@@ -95,7 +95,7 @@ impl State {
         Ok(State { first: there(first)?, second: there(second)?, decayed: there(decayed)?, weights })
     }
 
-    fn update(&mut self, settings: &Settings, gradient: &Tensor, (step, rate): (u64, f64)) -> Result<()> {
+    fn update(&mut self, settings: &AdamWConfig, gradient: &Tensor, (step, rate): (u64, f64)) -> Result<()> {
         let (beta1, beta2) = (f64::from(settings.beta1), f64::from(settings.beta2));
         let bias = |beta: f64| 1.0 - beta.powi(step.min(i32::MAX as u64) as i32);
         let mean = |old: &Tensor, new: &Tensor, beta: f64| old.affine(beta, 0.0)?.add(&new.affine(1.0 - beta, 0.0)?);

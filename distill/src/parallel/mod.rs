@@ -8,13 +8,13 @@ mod exchange;
 #[cfg(test)]
 mod free_port;
 mod launch;
+mod process_group;
 mod rendezvous;
 mod ring;
-mod share;
-mod world;
+mod shard;
 
 pub use exchange::exchange;
 pub use launch::Launch;
-pub use rendezvous::Terms;
-pub use share::Share;
-pub use world::{Lent, World};
+pub use process_group::{BroadcastFiles, ProcessGroup};
+pub use rendezvous::RunTerms;
+pub use shard::Shard;

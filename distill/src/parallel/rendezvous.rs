@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::Launch;
 use super::ring::{LIMITS, Ring, lost};
-use crate::output::changes;
+use crate::output::settings::changes;
 
 /// How long somebody who came may take to say who it is.
 const HELLO: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ const GREETING: u8 = 0;
 
 /// What all processes of a run must have alike.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Terms {
+pub struct RunTerms {
     /// The options that decide the run's numbers.
     pub settings: Value,
     /// A digest of the texts.
@@ -45,7 +45,7 @@ struct Hello {
     rank: usize,
     /// Where it listens.
     port: u16,
-    terms: Terms,
+    terms: RunTerms,
 }
 
 /// What rank 0 answers.
@@ -70,7 +70,7 @@ struct Neighbour {
 }
 
 /// Meets the other processes within `patience`; the ring waits as long for each frame.
-pub(super) fn meet(launch: &Launch, terms: Terms, patience: Duration) -> Result<Ring> {
+pub(super) fn meet(launch: &Launch, terms: RunTerms, patience: Duration) -> Result<Ring> {
     let until = Instant::now() + patience;
     let (host, port) = launch.master.as_ref().context("several processes without an address")?;
     let (rank, size) = (launch.rank, launch.size);
@@ -116,7 +116,7 @@ pub(super) fn meet(launch: &Launch, terms: Terms, patience: Duration) -> Result<
 }
 
 /// Rank 0: waits for all others, refuses those that are unlike, tells all where the others are.
-fn gather(listener: &Listener, size: usize, terms: &Terms, until: Instant) -> Result<Meeting> {
+fn gather(listener: &Listener, size: usize, terms: &RunTerms, until: Instant) -> Result<Meeting> {
     let mut came: Vec<(TcpLink, SocketAddr, usize)> = Vec::new();
     let (mut refusal, mut until) = (None, until);
     while came.len() + 1 < size {
@@ -166,7 +166,7 @@ fn report(hello: &Hello, master: &str, until: Instant) -> Result<Meeting> {
 }
 
 /// Why a process cannot take part.
-fn unlike(hello: &Hello, size: usize, terms: &Terms) -> Option<String> {
+fn unlike(hello: &Hello, size: usize, terms: &RunTerms) -> Option<String> {
     let rank = hello.rank;
     let release = release();
     if hello.release != release {
@@ -286,12 +286,12 @@ mod tests {
         (0..size).map(|rank| Launch { rank, size, local_rank: rank, master: master.clone() }).collect()
     }
 
-    fn terms() -> Terms {
-        Terms { settings: json!({"seed": 42, "max_seq_length": null}), texts: 7 }
+    fn terms() -> RunTerms {
+        RunTerms { settings: json!({"seed": 42, "max_seq_length": null}), texts: 7 }
     }
 
     /// What comes of processes with these terms.
-    fn meetings(launches: Vec<Launch>, terms: impl Fn(usize) -> Terms) -> Vec<Result<Ring>> {
+    fn meetings(launches: Vec<Launch>, terms: impl Fn(usize) -> RunTerms) -> Vec<Result<Ring>> {
         let start = |launch: Launch| {
             let terms = terms(launch.rank);
             thread::spawn(move || meet(&launch, terms, Duration::from_secs(60)))
@@ -350,11 +350,11 @@ mod tests {
 
     #[test]
     fn other_options_texts_or_numbers_are_refused_by_name() {
-        let other = Terms { settings: json!({"seed": 43, "max_seq_length": null}), ..terms() };
+        let other = RunTerms { settings: json!({"seed": 43, "max_seq_length": null}), ..terms() };
         for said in refusals(meetings(launches(2), |rank| if rank == 1 { other.clone() } else { terms() })) {
             assert!(said.contains("--seed is 42, for rank 1 43") && !said.contains("--max-seq"), "{said}");
         }
-        for said in refusals(meetings(launches(3), |rank| Terms { texts: u64::from(rank == 2), ..terms() })) {
+        for said in refusals(meetings(launches(3), |rank| RunTerms { texts: u64::from(rank == 2), ..terms() })) {
             assert!(said.contains("rank 2 reads other texts"), "{said}");
         }
         let mut unequal = launches(2);

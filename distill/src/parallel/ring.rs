@@ -62,11 +62,11 @@ impl Ring {
         let (rank, size) = (self.rank, self.size);
         let segments: Vec<Range<usize>> = (0..size).map(|index| segment(numbers.len(), index, size)).collect();
         let at = |back: usize| segments[(rank + 2 * size - back) % size].clone();
-        for turn in 0..size - 1 {
-            self.pass(Kind::Reduce, numbers, at(turn), at(turn + 1), |mine, theirs| *mine += theirs)?;
+        for round in 0..size - 1 {
+            self.pass(Kind::Reduce, numbers, at(round), at(round + 1), |mine, theirs| *mine += theirs)?;
         }
-        for turn in 0..size - 1 {
-            self.pass(Kind::Gather, numbers, at(turn + size - 1), at(turn), |mine, theirs| *mine = theirs)?;
+        for round in 0..size - 1 {
+            self.pass(Kind::Gather, numbers, at(round + size - 1), at(round), |mine, theirs| *mine = theirs)?;
         }
         Ok(())
     }

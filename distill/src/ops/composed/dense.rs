@@ -69,7 +69,7 @@ pub(super) fn beyond(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
 }
 
 /// The sum of squares of what is outside, over `count`.
-pub(in crate::ops) fn excess(x: &Tensor, low: f32, high: f32, count: usize) -> Result<Tensor> {
+pub(in crate::ops) fn range_penalty(x: &Tensor, low: f32, high: f32, count: usize) -> Result<Tensor> {
     let outside = beyond(&x.detach(), low, high)?;
     let share = 1.0 / count.max(1) as f64;
     let value = outside.sqr()?.sum_all()?.affine(share, 0.0)?;

@@ -6,8 +6,8 @@ mod attention;
 mod dense;
 mod node;
 
-pub(super) use attention::{Padded, mix, scores, square_spread, weigh};
-pub(super) use dense::{clamp, dropout, excess, gelu, layer_norm, linear, linear_norm, spread};
+pub(super) use attention::{Padded, attention_weights, mix, scores, sum_spread};
+pub(super) use dense::{clamp, dropout, gelu, layer_norm, linear, linear_norm, range_penalty, spread};
 
 #[cfg(test)]
 mod tests;
