@@ -51,7 +51,7 @@ impl Flat {
         let state = self.state.as_mut().context("no weights to train")?;
         let gradient = Tensor::cat(&found, 0)?;
         let norm = f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt();
-        let gradient = gradient.affine(f64::from(settings.shorten(norm)?), 0.0)?;
+        let gradient = gradient.affine(f64::from(settings.clip(norm)?), 0.0)?;
         state.update(settings, &gradient, at)?;
         let mut start = 0;
         for name in &self.names {

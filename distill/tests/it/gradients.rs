@@ -51,8 +51,8 @@ fn scores_and_hidden_states_carry_gradients_of_their_own() {
     assert!(from_scores.get(name("attention.self.key.bias")).is_some());
     assert!(from_scores.get(name("attention.self.value.weight")).is_none());
     let group = ProcessGroup::alone();
-    let share = group.share(&[0, 1], &[5, 3]);
-    assert!(penalty(&trace, &config, &share).unwrap().backward().unwrap().get(name("output.dense.weight")).is_some());
+    let shard = group.shard(&[0, 1], &[5, 3]);
+    assert!(penalty(&trace, &config, &shard).unwrap().backward().unwrap().get(name("output.dense.weight")).is_some());
 }
 
 #[test]
