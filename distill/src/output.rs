@@ -9,9 +9,9 @@ use cli::exit::USAGE;
 use cli::{Lock, coded};
 use serde_json::Value;
 
+use crate::digests::InputDigests;
 use crate::errors::{bad_file, unwritable};
 use crate::events::Events;
-use crate::input_digests::InputDigests;
 use crate::options::Options;
 use crate::parallel::ProcessGroup;
 use crate::state::State;

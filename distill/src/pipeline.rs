@@ -15,7 +15,7 @@ use crate::evaluate::{self, Evaluation, extend};
 use crate::folder::{self, CONFIG, Folder, ModelRole, WEIGHTS};
 use crate::loss::with_truth;
 use crate::options::Options;
-use crate::parallel::{Launch, ProcessGroup, RunTerms, digest};
+use crate::parallel::{Launch, ProcessGroup, RunTerms};
 use crate::plan::{StagePlan, plan};
 use crate::preflight::NamedConfig;
 use crate::progress::over;
@@ -25,7 +25,7 @@ use crate::state::Stage;
 use crate::student;
 use crate::task_binding::TaskBinding;
 use crate::training::{Loss, Run, train};
-use crate::{finish, greedy, input_digests, memory, output, place, preflight, shifts, stages};
+use crate::{digests, finish, greedy, memory, output, place, preflight, shifts, stages};
 
 /// The texts of a run.
 #[derive(Clone, Debug)]
@@ -50,18 +50,18 @@ pub fn run(options: &Options, launch: &Launch) -> Result<()> {
     let device = options.device.open(options.seed, launch)?;
     // Only rank 0 takes runs up.
     let inputs = if launch.rank == 0 {
-        input_digests::of(&teacher, start.as_ref(), &data)?
+        digests::of_inputs(&teacher, start.as_ref(), &data)?
     } else {
-        input_digests::InputDigests::new()
+        digests::InputDigests::new()
     };
-    let terms = RunTerms { settings: serde_json::to_value(options)?, texts: digest::of_texts(&data.train) };
+    let terms = RunTerms { settings: serde_json::to_value(options)?, texts: digests::of_texts(&data.train) };
     let waiting = cli::spinner(options.quiet || launch.size == 1, "waiting for the other processes");
     let group = ProcessGroup::join(launch, terms, Duration::from_secs(options.ddp_timeout));
     waiting.finish_and_clear();
     let mut run = output::begin(options, group?, inputs)?;
     let teacher = fine_tuned(options, &mut run, teacher.on(&device)?, &data)?;
     if launch.size > 1 {
-        run.group.agree("the teacher's weights", digest::of_weights(&teacher.weights)?)?;
+        run.group.agree("the teacher's weights", &digests::of_weights(&teacher.weights)?)?;
     }
     let start = start.map(|start| start.on(&device)).transpose()?;
     let mut student = student::start(&teacher, start, options.student_layers, &options.design)?;

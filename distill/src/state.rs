@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::digests::InputDigests;
 use crate::effort::Effort;
 use crate::events;
-use crate::input_digests::InputDigests;
 use crate::trainer_state::TrainerState;
 
 /// The parts of a run, in their order.

@@ -14,7 +14,7 @@ use crate::parallel::ProcessGroup;
 use crate::pipeline::Data;
 use crate::progress::over;
 use crate::training::Run;
-use crate::{atomic, evaluate, input_digests, output};
+use crate::{atomic, digests, evaluate, output};
 
 /// The tensor's name in its file.
 const NAME: &str = "logits";
@@ -34,7 +34,7 @@ fn at(
     data: &Data,
 ) -> Result<Tensor> {
     let size = (data.train.len(), data.task.target.outputs());
-    let made_from = input_digests::of_answers(teacher, &data.train)?;
+    let made_from = digests::of_teacher_logits(teacher, &data.train)?;
     if let Some(stored) = stored(path, &made_from)
         && stored.dims() == [size.0, size.1]
     {

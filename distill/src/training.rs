@@ -15,8 +15,9 @@ use crate::accumulation::{Means, gradients};
 use crate::adamw::AdamW;
 use crate::bert::{Bert, PackedBatch};
 use crate::checkpoint;
+use crate::digests;
 use crate::ops::DropoutKey;
-use crate::parallel::{ProcessGroup, Shard, digest, exchange};
+use crate::parallel::{ProcessGroup, Shard, exchange};
 use crate::pipeline::Data;
 use crate::plan::StagePlan;
 use crate::progress::Progress;
@@ -112,7 +113,7 @@ impl<'a> StageTraining<'a> {
             }
         }
         if group.size() > 1 {
-            group.agree("the weights", digest::of_weights(weights)?)?;
+            group.agree("the weights", &digests::of_weights(weights)?)?;
         }
         let model = Bert::new(config, weights)?;
         let evaluated = Bert::new(config, &weights.detached())?;
@@ -252,7 +253,7 @@ impl<'a> StageTraining<'a> {
         self.progress.finish();
         if self.group.size() > 1 {
             // All took the same steps; a difference comes from a bug or another build and must not pass unseen.
-            self.group.agree("the weights", digest::of_weights(self.weights)?)?;
+            self.group.agree("the weights", &digests::of_weights(self.weights)?)?;
         }
         if self.plan.keep_best && self.run.state.best_metric.is_some() {
             let files = self.group.broadcast_files(&self.run.out, &[checkpoint::BEST])?;

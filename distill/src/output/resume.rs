@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::contents::{BEGINNINGS, Contents, contents, empty};
 use super::{LOG, NORMS, SHIFTS, TEACHER, TEACHER_LOGITS, empties, folder, settings};
+use crate::digests::{self, InputDigests};
 use crate::errors::{bad_file, unwritable};
-use crate::input_digests::{self, InputDigests};
 use crate::options::Options;
 use crate::state::State;
 use crate::{atomic, checkpoint};
@@ -75,7 +75,7 @@ fn check_unchanged(from: &Path, state: &State, settings: &Value, inputs: &InputD
                 "it was written by an earlier release, which did not note what texts and models the run was begun with"
                     .into()
             }
-            false => format!("since the run was begun, {}", input_digests::changes(&state.inputs, inputs)),
+            false => format!("since the run was begun, {}", digests::changes(&state.inputs, inputs)),
         };
         let cure = "choose another --output-dir, or begin anew with --overwrite-output-dir";
         return Err(bad_file(&path, format!("{what}; {cure}")));

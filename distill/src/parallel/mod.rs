@@ -3,7 +3,6 @@
 //! Each takes its share of every batch; gradients are summed over all, and then all take the same step. Rank 0 alone
 //! writes, judges and decides; the others get what they need from it, so that no folder but the inputs must be shared.
 
-pub mod digest;
 mod exchange;
 #[cfg(test)]
 mod free_port;

@@ -81,16 +81,11 @@ impl ProcessGroup {
         }
     }
 
-    /// Rank 0's number.
-    pub fn broadcast_u64(&self, number: u64) -> Result<u64> {
+    /// Rank 0's number, to the bit.
+    pub fn broadcast_f64(&self, number: f64) -> Result<f64> {
         let bytes = self.broadcast(number.to_le_bytes().to_vec())?;
         let bytes = bytes.as_slice().try_into().context("a number of 8 bytes was expected from rank 0")?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    /// The same of a number with a point, to the bit.
-    pub fn broadcast_f64(&self, number: f64) -> Result<f64> {
-        Ok(f64::from_bits(self.broadcast_u64(number.to_bits())?))
+        Ok(f64::from_le_bytes(bytes))
     }
 
     /// Rank 0's bytes.
@@ -135,9 +130,9 @@ impl ProcessGroup {
         Ok(made)
     }
 
-    /// Refuses to go on with another number than rank 0's, which stands for `what`.
-    pub fn agree(&self, what: &str, mine: u64) -> Result<()> {
-        if self.broadcast_u64(mine)? == mine {
+    /// Refuses to go on with another digest than rank 0's, which stands for `what`.
+    pub fn agree(&self, what: &str, digest: &str) -> Result<()> {
+        if self.broadcast(digest.into())? == digest.as_bytes() {
             return Ok(());
         }
         let (rank, cure) = (self.rank, "give all processes the same models and the same build of distill");
@@ -169,7 +164,7 @@ mod tests {
         let port = free_port();
         let start = |rank| {
             let launch = Launch { rank, size: 2, local_rank: rank, master: Some(("127.0.0.1".into(), port)) };
-            let (terms, folder) = (RunTerms { settings: ().into(), texts: 0 }, folder.to_path_buf());
+            let (terms, folder) = (RunTerms { settings: ().into(), texts: String::new() }, folder.to_path_buf());
             thread::spawn(move || work(&ProcessGroup::join(&launch, terms, Duration::from_secs(60)).unwrap(), folder))
         };
         [0, 1].map(start).map(|thread| thread.join().unwrap()).into()
@@ -178,8 +173,8 @@ mod tests {
     #[test]
     fn unlike_weights_are_refused() {
         let folder = Path::new("");
-        assert!(on_both(|group, _| group.agree("the weights", 7), folder).iter().all(Result::is_ok));
-        let ends = on_both(|group, _| group.agree("the weights", 7 + group.rank() as u64), folder);
+        assert!(on_both(|group, _| group.agree("the weights", "7"), folder).iter().all(Result::is_ok));
+        let ends = on_both(|group, _| group.agree("the weights", &group.rank().to_string()), folder);
         let error = ends[1].as_ref().unwrap_err();
         assert_eq!(error.chain().find_map(cli::exit::code_in), Some(BAD_INPUT));
         assert!(error.to_string().starts_with("the weights of rank 1 differ from rank 0's"), "{error}");

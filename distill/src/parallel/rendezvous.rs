@@ -34,7 +34,7 @@ pub struct RunTerms {
     /// The options that decide the run's numbers.
     pub settings: Value,
     /// A digest of the texts.
-    pub texts: u64,
+    pub texts: String,
 }
 
 /// What a process says to rank 0.
@@ -287,7 +287,7 @@ mod tests {
     }
 
     fn terms() -> RunTerms {
-        RunTerms { settings: json!({"seed": 42, "max_seq_length": null}), texts: 7 }
+        RunTerms { settings: json!({"seed": 42, "max_seq_length": null}), texts: "7".into() }
     }
 
     /// What comes of processes with these terms.
@@ -354,7 +354,9 @@ mod tests {
         for said in refusals(meetings(launches(2), |rank| if rank == 1 { other.clone() } else { terms() })) {
             assert!(said.contains("--seed is 42, for rank 1 43") && !said.contains("--max-seq"), "{said}");
         }
-        for said in refusals(meetings(launches(3), |rank| RunTerms { texts: u64::from(rank == 2), ..terms() })) {
+        for said in
+            refusals(meetings(launches(3), |rank| RunTerms { texts: usize::from(rank == 2).to_string(), ..terms() }))
+        {
             assert!(said.contains("rank 2 reads other texts"), "{said}");
         }
         let mut unequal = launches(2);

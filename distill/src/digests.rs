@@ -1,4 +1,6 @@
-//! What a run is begun with, as digests: a run that is taken up learns from the same texts and models, or not at all.
+//! SHA-256 digests of texts and models: a run is resumed with the same ones only, and all its processes must have them.
+//!
+//! They are formed a few times a stage, never once a step: a digest of BERT-base takes about a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +19,7 @@ use crate::weights::Weights;
 pub type InputDigests = BTreeMap<String, String>;
 
 /// Digests of everything that a run is begun with beside its options.
-pub fn of(teacher: &Folder, start: Option<&Folder>, data: &Data) -> Result<InputDigests> {
+pub fn of_inputs(teacher: &Folder, start: Option<&Folder>, data: &Data) -> Result<InputDigests> {
     let mut inputs = InputDigests::new();
     let mut note = |name: &str, digest: String| drop(inputs.insert(name.into(), digest));
     note("training texts", of_texts(&data.train));
@@ -47,13 +49,13 @@ pub fn changes(before: &InputDigests, now: &InputDigests) -> String {
     names.into_iter().filter_map(change).collect::<Vec<_>>().join(", ")
 }
 
-/// What a teacher's answers to texts depend on.
-pub fn of_answers(teacher: &Folder, texts: &Samples) -> Result<String> {
+/// What a teacher's logits for texts depend on.
+pub fn of_teacher_logits(teacher: &Folder, texts: &Samples) -> Result<String> {
     Ok(format!("{} {} {}", of_config(&teacher.config)?, of_weights(&teacher.weights)?, of_texts(texts)))
 }
 
-/// Every text's tokens, segments and answer.
-fn of_texts(samples: &Samples) -> String {
+/// Every text's tokens, segments and label.
+pub fn of_texts(samples: &Samples) -> String {
     let mut hash = Sha256::new();
     for index in 0..samples.len() {
         let (ids, segments) = samples.text(index);
@@ -70,7 +72,8 @@ fn of_texts(samples: &Samples) -> String {
     hex::encode(hash.finalize())
 }
 
-fn of_weights(weights: &Weights) -> Result<String> {
+/// Every weight's name, shape and numbers.
+pub fn of_weights(weights: &Weights) -> Result<String> {
     let mut hash = Sha256::new();
     for (name, tensor) in weights.iter() {
         hash.update(format!("{name} {:?} ", tensor.dims()));
@@ -80,7 +83,7 @@ fn of_weights(weights: &Weights) -> Result<String> {
     Ok(hex::encode(hash.finalize()))
 }
 
-/// Keys that nothing here reads may change.
+/// The keys that this program reads; others may change.
 fn of_config(config: &Config) -> Result<String> {
     let known = Config { extra: BTreeMap::new(), ..config.clone() };
     Ok(hex::encode(Sha256::digest(serde_json::to_vec(&known)?)))
