@@ -10,9 +10,9 @@ use crate::weights::Weights;
 /// The mean losses of a step, the total first.
 pub type Means = Vec<(&'static str, f64)>;
 
-/// The gradients of the loss with the `chosen` texts, `size` of them at a time, and the losses. Each batch counts as
-/// much as it has texts, so that the last one of an epoch, which may be short, does no harm. `objective` is called with a batch's
-/// number within the step.
+/// The gradients of the loss with the `chosen` texts, `size` of them at a time, and the losses. Each batch is
+/// weighted by its number of texts, because the last one of an epoch may be short. `objective` is called with a batch's number
+/// within the step.
 pub fn gradients(
     weights: &Weights,
     chosen: &[usize],

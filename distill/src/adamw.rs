@@ -17,7 +17,7 @@ mod update;
 use flat::Flat;
 use update::{BLOCK, Rule, Update, decays, is_zero, square};
 
-/// What does not change from step to step.
+/// The hyper-parameters of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWConfig {
     /// Decay of the first moment.
@@ -28,12 +28,12 @@ pub struct AdamWConfig {
     pub eps: f32,
     /// Share of a weight taken off per unit of learning rate; none off biases and LayerNorm.
     pub weight_decay: f32,
-    /// Longest gradient, over all weights together; longer ones are shortened to it.
+    /// Largest norm of the gradient over all weights together; a larger one is clipped to it.
     pub max_norm: f32,
 }
 
 impl AdamWConfig {
-    /// What a gradient of a length is multiplied by.
+    /// The factor that clips a gradient of this norm to `max_norm`.
     fn clip(&self, norm: f64) -> Result<f32> {
         ensure!(norm.is_finite(), "the gradient is not finite: lower the learning rate");
         Ok((f64::from(self.max_norm) / (norm + 1e-6)).min(1.0) as f32)
@@ -52,7 +52,7 @@ pub struct AdamW {
     settings: AdamWConfig,
     steps: u64,
     moments: BTreeMap<String, Moments>,
-    /// Where it steps, for weights on another device than the CPU; the moments above are not used then.
+    /// Weights and moments on another device than the CPU; the moments above are then only filled for a checkpoint.
     flat: Option<Flat>,
 }
 
@@ -60,7 +60,8 @@ pub struct AdamW {
 struct Moments {
     first: Vec<f32>,
     second: Vec<f32>,
-    /// The blocks that ever had a gradient; of others both moments are zero. Most words of an embedding's table never have.
+    /// The blocks that ever had a gradient; in all others both moments are zero. Most rows of an embedding table never have
+    /// one.
     moved: Vec<bool>,
 }
 
@@ -88,7 +89,7 @@ impl AdamW {
         AdamW { settings, steps: 0, moments, flat }
     }
 
-    /// Takes one step; gives the gradient's length before it was shortened. A weight without a gradient stays.
+    /// Takes one step and returns the gradient's norm before clipping. A weight without a gradient stays as it is.
     pub fn step(&mut self, weights: &Weights, gradients: &GradStore, learning_rate: f64) -> Result<f64> {
         if let Some(flat) = &mut self.flat {
             let at = (self.steps + 1, learning_rate);

@@ -1,4 +1,4 @@
-//! BERT for classification in candle, with everything a student learns from laid open.
+//! BERT for classification in candle, which also returns the intermediate values that a student learns from.
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
@@ -20,7 +20,7 @@ pub struct PackedBatch {
     ragged: Ragged,
 }
 
-/// A classifier over the weights it was built from; training those trains it.
+/// A classifier that shares the memory of the weights it was built from: training those trains it.
 #[derive(Clone, Debug)]
 pub struct Bert {
     config: Config,
@@ -33,7 +33,7 @@ pub struct Bert {
     classifier: Dense,
 }
 
-/// What an encoder computed on the way.
+/// The intermediate values of a forward pass.
 #[derive(Clone, Debug)]
 pub struct ForwardTrace {
     /// The embedding's output, then each layer's: `[tokens, hidden]`.
@@ -105,7 +105,7 @@ impl Bert {
         &self.config
     }
 
-    /// Where it computes.
+    /// The device of its weights.
     pub fn device(&self) -> &Device {
         self.words.device()
     }

@@ -1,6 +1,6 @@
 //! SHA-256 digests of texts and models: a run is resumed with the same ones only, and all its processes must have them.
 //!
-//! They are formed a few times a stage, never once a step: a digest of BERT-base takes about a second.
+//! They are formed a few times a stage, never once a step: that of BERT-base takes a second or two.
 
 use std::collections::{BTreeMap, BTreeSet};
 

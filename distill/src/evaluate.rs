@@ -1,4 +1,4 @@
-//! A model's answers on a set, and how good they are.
+//! A model's logits and scores on a data set.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -26,7 +26,7 @@ pub fn logits(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<V
     Ok(all)
 }
 
-/// A model's scores on a set, its mean loss with the true answers, and the time that took.
+/// A model's scores on a set, its mean loss with the true labels, and the time that took.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// The scores.
@@ -35,7 +35,7 @@ pub struct Evaluation {
     pub loss: f64,
     /// Wall-clock time.
     pub seconds: f64,
-    /// Passes of some texts each.
+    /// Forward passes.
     pub passes: usize,
 }
 
@@ -54,7 +54,7 @@ impl Evaluation {
     }
 }
 
-/// Judges a model on a set.
+/// Evaluates a model on a set.
 pub fn evaluate(model: &Bert, samples: &Samples, task: &TaskBinding, step: &dyn Fn(usize)) -> Result<Evaluation> {
     let (begun, passes) = (Instant::now(), Cell::new(0));
     let logits = logits(model, samples, &|texts| {

@@ -20,10 +20,10 @@ const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub const CONFIG: &str = "config.json";
 /// The file with the weights.
 pub const WEIGHTS: &str = "model.safetensors";
-/// What tools take a BERT's tokenizer to be.
+/// The class that tools assume for the tokenizer of a BERT.
 const USUAL_CLASS: &str = "BertTokenizer";
 
-/// What a model is read for, which decides what becomes of a missing pooler or head.
+/// What a model is read for, which decides how a missing pooler or head is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelRole {
     /// It is taught the task where it has no head for it.
@@ -43,17 +43,17 @@ pub struct Folder {
     pub config: Config,
     /// Its weights.
     pub weights: Weights,
-    /// Whether it came with a head and the pooler that the head was taught with, or one for what it is asked.
+    /// Whether it has a trained pooler and a trained head for the task.
     pub has_head: bool,
 }
 
 impl Folder {
-    /// Reads a folder, and says what of it is not read. A missing pooler or head is drawn, with a warning.
+    /// Reads a teacher's folder and logs what is ignored in it. A missing pooler or head is drawn, with a warning.
     pub fn read(path: &Path, seed: u64) -> Result<Folder> {
         Folder::read_as(ModelRole::Teacher, path, seed)
     }
 
-    /// The same of a model that is used for something else.
+    /// Reads the folder of a model in any role.
     pub fn read_as(role: ModelRole, path: &Path, seed: u64) -> Result<Folder> {
         let config = ::checkpoint::read_config(path)?;
         let LoadedWeights { weights, drawn, notes } = Weights::read(path, &config, seed)?;
@@ -86,7 +86,7 @@ impl Folder {
         self.config.labels()
     }
 
-    /// What its head answers; `None` without one, or with one for several numbers at once.
+    /// What its head predicts; `None` without a head, or with one for several numbers at once.
     pub fn target(&self) -> Option<Target> {
         let target = Target::of_model(&self.names(), self.config.problem() == ProblemType::MultiLabel);
         (self.has_head && self.config.problem() == problem_type(&target)).then_some(target)
@@ -105,7 +105,7 @@ impl Folder {
         Ok(self)
     }
 
-    /// The folder's tokenizer; its words must be those of the model. Says what is unusual about it.
+    /// The folder's tokenizer, whose ids must fit the model's embedding table. Logs what is unusual about it.
     pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
         let tokenizer = Tokenizer::load(&self.path, max_length)?;
         for note in tokenizer.notes() {
@@ -143,8 +143,8 @@ pub fn write(out: &Path, config: &Config, weights: &Weights, tokenizer: &Path, h
     weights.write(&out.join(WEIGHTS), half)
 }
 
-/// Names the tokenizer's class in `tokenizer_config.json`, for the model that is written is a BERT and that it was read from may
-/// have been another, by which its tokenizer was known.
+/// Names the tokenizer's class in `tokenizer_config.json`. Without it tools infer the class from the model, which is written as
+/// a BERT but may have been read as another kind.
 fn name_class(path: &Path, class: &str) -> Result<()> {
     let mut config = match path.is_file() {
         true => {

@@ -2,7 +2,7 @@
 //! of the privacy-computing-friendly transformer.
 //!
 //! A layer without the division starts from factors that hold the mean deviation its rows had, is trained with stage 2's
-//! lesson, and goes back to what it was if the score on the development set falls too far.
+//! objective, and goes back to what it was if the score on the development set falls too far.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use crate::output::NORMS;
 use crate::parallel::ProcessGroup;
 use crate::pipeline::Data;
 use crate::plan::plan;
-use crate::stages::{Answering, with_dropout};
+use crate::stages::{PredictionObjective, with_dropout};
 use crate::state::{NormTrial, Stage};
 use crate::student::Student;
 use crate::training::{Run, train};
@@ -29,7 +29,7 @@ const TEXTS: usize = 64;
 /// Leaves the division out where it costs little.
 pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut Student, data: &Data) -> Result<()> {
     let (out, group) = (run.out.clone(), Rc::clone(&run.group));
-    // One file for every number of layers without the division: a run that is taken up finds the one its state speaks of.
+    // One file for every number of layers without the division, so that a resumed run finds the one that matches its state.
     let name = |student: &Student| format!("{NORMS}{}.safetensors", student.config.linear_layer_norms.len());
     let write = |student: &Student| match group.leads() {
         true => student.weights.write(&out.join(name(student)), false),
@@ -49,7 +49,7 @@ pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut S
     let plan = plan(options, Stage::Norms, data.train.lengths(), group.size());
     let teacher_model = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let texts = plan.texts().saturating_mul(student.config.num_hidden_layers as u64);
-    let objective = Answering::new(options, run, (teacher, &teacher_model), data, texts)?;
+    let objective = PredictionObjective::new(options, run, (teacher, &teacher_model), data, texts)?;
     let mut before = score(&group, student, data)?;
     for layer in (0..student.config.num_hidden_layers).rev() {
         if run.state.norms.iter().any(|trial| trial.layer == layer) {
@@ -79,7 +79,7 @@ pub fn norms(options: &Options, run: &mut Run, teacher: &Folder, student: &mut S
     Ok(())
 }
 
-/// What rank 0 finds.
+/// The score on the development set, computed by rank 0.
 fn score(group: &ProcessGroup, student: &Student, data: &Data) -> Result<f64> {
     let score = match group.leads() {
         true => {

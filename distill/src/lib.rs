@@ -1,4 +1,4 @@
-//! Training: a teacher, a student whose functions can be computed on shares, and what carries one to the other.
+//! Knowledge distillation: trains, from a teacher, a student whose functions can be computed on secret shares.
 
 pub mod accumulation;
 pub mod adamw;

@@ -1,4 +1,4 @@
-//! What a model is told about its mistakes.
+//! The losses of a model with true labels and with a teacher.
 
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::{log_softmax, sigmoid};
@@ -10,7 +10,7 @@ pub use candle_nn::loss::mse as mean_square;
 /// Cross-entropy with the true classes.
 pub use candle_nn::loss::cross_entropy;
 
-/// The true answers of a batch.
+/// The true labels of a batch.
 #[derive(Clone, Debug)]
 pub enum BatchLabels {
     /// Class numbers, `[texts]`.
@@ -21,7 +21,7 @@ pub enum BatchLabels {
     Numbers(Tensor),
 }
 
-/// The loss with the true answers: cross-entropy with classes, the mean of every label's own, or the mean of squared
+/// The loss with the true labels: cross-entropy with classes, the mean of every label's own, or the mean of squared
 /// differences from numbers.
 pub fn with_truth(logits: &Tensor, truth: &BatchLabels) -> Result<Tensor> {
     match truth {
@@ -31,7 +31,7 @@ pub fn with_truth(logits: &Tensor, truth: &BatchLabels) -> Result<Tensor> {
     }
 }
 
-/// The loss with a teacher's answers: cross-entropy with its probabilities, of the classes or of each label, or the mean of
+/// The loss with a teacher's logits: cross-entropy with its probabilities, of the classes or of each label, or the mean of
 /// squared differences from its number.
 pub fn with_teacher(logits: &Tensor, teacher: &Tensor, target: &Target) -> Result<Tensor> {
     match target {
@@ -43,7 +43,7 @@ pub fn with_teacher(logits: &Tensor, teacher: &Tensor, target: &Target) -> Resul
 
 /// Cross-entropy of attention weights with a teacher's, for a mean row of `rows`.
 pub fn attention_entropy(weights: &Tensor, teacher: &Tensor, rows: usize) -> Result<Tensor> {
-    // what is 0 to 2Quad is not infinitely wrong
+    // 2Quad's weights can be 0, whose logarithm would be infinite
     const LEAST: f64 = 1e-6;
     let logs = weights.affine(1.0, LEAST)?.log()?;
     (logs * teacher.detach())?.sum_all()?.affine(-1.0 / rows.max(1) as f64, 0.0)

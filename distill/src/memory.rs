@@ -26,7 +26,7 @@ pub fn check(
     length: usize,
     processes: usize,
 ) -> Result<()> {
-    // a step's sum, and the gradients of one of several batches
+    // the sum of a step's gradients, and those of one batch where there are several
     let sums = accumulation.min(2) as u64;
     let total = |needs: &Needs| needs.iter().map(|(_, bytes)| bytes).sum::<u64>();
     let stages = [tuning(teacher, sums, batch, length), taught(teacher, student, sums, batch, length)];
@@ -39,21 +39,21 @@ pub fn check(
         "lower --per-device-train-batch-size (now {batch}) or --max-seq-length (now {length}), or say with --memory how much \
          there is"
     );
-    memory.check(&with_holes(needs), &cure)
+    memory.check(&with_fragmentation(needs), &cure)
 }
 
-/// The same for a model that is only judged, or also observed.
-pub fn check_judging(memory: Memory, model: &Config, length: usize, calibrate: bool) -> Result<()> {
+/// The same for a model that is only evaluated, with `calibrate` also observed.
+pub fn check_evaluation(memory: Memory, model: &Config, length: usize, calibrate: bool) -> Result<()> {
     let mut needs =
         vec![("weights", weights(model) + PROGRAM), ("a group of texts", traced(model, group_of(length), length))];
     if calibrate {
         needs.push(("observing what is opened", 2 * weights(model) + observed(model)));
     }
-    memory.check(&with_holes(needs), "lower --max-seq-length, or say with --memory how much there is")
+    memory.check(&with_fragmentation(needs), "lower --max-seq-length, or say with --memory how much there is")
 }
 
-/// Freed memory is kept, for the next step asks for the same again; it does not always fit. And every estimate has its margin.
-fn with_holes(needs: Needs) -> Needs {
+/// Adds a tenth for fragmentation, because freed memory is kept and does not always fit the next request, and the usual margin.
+fn with_fragmentation(needs: Needs) -> Needs {
     needs.into_iter().map(|(name, bytes)| (name, with_margin(bytes + bytes / 10))).collect()
 }
 
@@ -99,8 +99,8 @@ fn scores(config: &Config, length: usize) -> u64 {
     (config.num_attention_heads * length) as u64
 }
 
-/// What training keeps of a batch until it has gone back through all layers: of each token the results of its operations
-/// (`bert.rs`) and three squares of scores, and where the way back stands a gradient for each of one layer's.
+/// What training keeps of a batch until the backward pass ends: of each token the results of the operations in `bert.rs` and
+/// three squares of scores, and the gradients of the one layer that the backward pass has reached.
 fn graph(config: &Config, batch: usize, length: usize) -> u64 {
     let layer = 12 * hidden(config) + 2 * config.intermediate_size as u64 + 3 * scores(config, length);
     NUMBER * (batch * length) as u64 * ((config.num_hidden_layers as u64 + 1) * layer + 8 * hidden(config))

@@ -1,9 +1,9 @@
-//! What a student is taught, and for how long, beside the published recipe.
+//! The student's training objectives and their length in tokens, beside the published recipe.
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::options::{amount, share};
+use crate::options::{amount, fraction};
 use crate::state::Stage;
 
 /// What stage 1 compares of the attention.
@@ -30,11 +30,11 @@ pub struct Objectives {
     pub attention_loss: AttentionLoss,
     /// Replace this share of the words in every other text of a batch by others of the training set; the teacher answers
     /// what it is shown.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = fraction)]
     pub augment: f64,
     /// Show stage 1 up to this share of texts more, cut to two to four tokens: nothing a user types is shorter, training
     /// texts seldom are as short, and `convert` wants ranges that hold for them too.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = fraction)]
     pub short_texts: f64,
     /// Train no embedding tables, the teacher's neither: they are half of a small model's weights, and a step is shorter.
     #[arg(long)]

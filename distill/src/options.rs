@@ -109,7 +109,7 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub num_train_epochs: Option<u64>,
     /// Share of the steps over which the learning rate climbs (teacher and stage 2).
-    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    #[arg(long, default_value_t = 0.1, value_parser = fraction)]
     pub warmup_ratio: f64,
     /// Decay of weights other than biases and LayerNorm's.
     #[arg(long, default_value_t = 0.01, value_parser = amount)]
@@ -146,10 +146,10 @@ pub struct Options {
     #[arg(long, default_value_t = 0.1, value_parser = amount)]
     pub range_penalty: f64,
     /// The student's dropout in stage 1; without it, as its configuration says.
-    #[arg(long, value_name = "P", value_parser = share)]
+    #[arg(long, value_name = "P", value_parser = fraction)]
     pub stage1_dropout: Option<f64>,
     /// The student's dropout in stage 2; without it, as its configuration says.
-    #[arg(long, value_name = "P", value_parser = share)]
+    #[arg(long, value_name = "P", value_parser = fraction)]
     pub stage2_dropout: Option<f64>,
     /// Write the student's weights in half precision.
     #[arg(long)]
@@ -222,7 +222,7 @@ pub(crate) fn amount(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(crate) fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
         _ => Err("expected a number from 0 to below 1".into()),

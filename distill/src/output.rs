@@ -39,12 +39,13 @@ pub fn folder(options: &Options) -> PathBuf {
 pub const TEACHER: &str = "teacher";
 /// The file with the shifts that a run has fitted.
 pub const SHIFTS: &str = "attention_shift.json";
-/// The file with the teacher's answers.
+/// The file with the teacher's logits for the training set.
 pub const TEACHER_LOGITS: &str = "teacher_logits.safetensors";
-/// What the names of files with students of fewer divisions begin with.
+/// The prefix of files with students some of whose LayerNorms do not divide.
 pub const NORMS: &str = "norms-";
 /// The folder of the log for TensorBoard.
 pub const LOG: &str = "runs";
+
 /// Refuses an output that would harm what the run reads, or that `--overwrite-output-dir` must not empty. Changes nothing.
 pub fn check(options: &Options) -> Result<()> {
     let out = folder(options);
@@ -61,7 +62,7 @@ pub fn check(options: &Options) -> Result<()> {
         ("recipe", &options.config),
     ];
     for (name, input) in inputs {
-        // What is not here is a model on the hub, or will be refused.
+        // A path that does not exist names a model on the hub, or is refused later.
         let Some(input) = input.as_ref().filter(|path| path.exists()) else { continue };
         let input_place = cli::resolve(input).map_err(|error| bad_file(input, error))?;
         let relation = if place == input_place {
@@ -86,7 +87,8 @@ pub fn check(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The output folder, new or taken up with the same inputs: by rank 0, from which the others hear how far the run is.
+/// Begins a run in the output folder, or resumes the one there if it has the same inputs. Rank 0 does that and tells the
+/// others where the run stands.
 pub fn begin(options: &Options, group: ProcessGroup, inputs: InputDigests) -> Result<Run> {
     let (out, group) = (folder(options), Rc::new(group));
     let (lock, (resume, state)) = match group.leads() {
@@ -98,7 +100,7 @@ pub fn begin(options: &Options, group: ProcessGroup, inputs: InputDigests) -> Re
                 Err(error) => {
                     drop(lock);
                     if new {
-                        // what was made for nothing; the error is the one to report
+                        // a failure to remove the folder must not hide the error
                         let _ = fs::remove_dir(&out);
                     }
                     return Err(error);
@@ -130,7 +132,7 @@ fn lock_unless_refused(options: &Options) -> Result<Option<Lock>> {
     }
 }
 
-/// Whether the run would empty its folder: a checkpoint to take up goes before that.
+/// Whether the run empties its folder; a checkpoint to resume from takes precedence.
 fn empties(options: &Options) -> bool {
     options.overwrite_output_dir && options.resume_from_checkpoint.is_none()
 }
@@ -166,7 +168,7 @@ mod tests {
         assert!(refusal(["out", "out/new/next", "glue"], OVER).contains("lies inside the teacher folder"));
         assert!(refusal(["out", "glue/new/../SST-2/x", "glue"], OVER).contains("lies inside the data folder"));
         assert!(refusal(["elsewhere", "glue", "glue/SST-2"], OVER).contains("holds the data folder"));
-        // Nothing of the teacher's is in danger where nothing is emptied, or beside it.
+        // Where nothing is emptied, an output inside or beside the teacher's folder does no harm.
         verdict(root, ["out", "out/next", "glue"], &[]).unwrap();
         verdict(root, ["out/teacher", "out2", "glue"], OVER).unwrap();
         let student = root.join("out/checkpoint-3");
@@ -245,7 +247,7 @@ mod tests {
         assert!(refusal.contains("left alone") && refusal.contains("out"), "{refusal}");
         fs::write(root.join("out/trainer_state.json"), "{}").unwrap();
         verdict(root, names, OVER).unwrap();
-        // a recipe that the run is told by would go with it
+        // emptying the folder would remove the recipe that the run reads
         let recipe = root.join("out/mine.toml");
         fs::write(&recipe, "").unwrap();
         let more = ["--overwrite-output-dir", "--config", recipe.to_str().unwrap()];

@@ -1,4 +1,4 @@
-//! The whole recipe, from folders to a folder.
+//! The whole training run, from the models' folders to the student's.
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,25 +30,25 @@ use crate::{digests, finish, greedy, memory, output, place, preflight, shifts, s
 /// The texts of a run.
 #[derive(Clone, Debug)]
 pub struct Data {
-    /// What is asked about them.
+    /// How the task and the models fit together.
     pub task: TaskBinding,
-    /// What is learned from.
+    /// The training set.
     pub train: Samples,
-    /// What the models are judged by.
+    /// The development set.
     pub dev: Samples,
-    /// What is only answered.
+    /// The test set, without labels.
     pub test: Option<Samples>,
 }
 
 /// Does what the options ask for, with the other processes that were launched.
 pub fn run(options: &Options, launch: &Launch) -> Result<()> {
-    // Rank 0 speaks for all.
+    // Only rank 0 logs.
     let options = &Options { quiet: options.quiet || launch.rank > 0, ..options.clone() };
     let (teacher, start, data) = read(options, launch.size)?;
-    // What does not fit together is refused before the teacher learns for an hour.
+    // A student that does not fit its teacher is refused before the teacher is fine-tuned, which takes long.
     student::start(&teacher, start.clone(), options.student_layers, &options.design)?;
     let device = options.device.open(options.seed, launch)?;
-    // Only rank 0 takes runs up.
+    // Only rank 0 resumes runs.
     let inputs = if launch.rank == 0 {
         digests::of_inputs(&teacher, start.as_ref(), &data)?
     } else {
@@ -68,7 +68,7 @@ pub fn run(options: &Options, launch: &Launch) -> Result<()> {
     if options.design.attention_shift == Some(Shift::Fit) && options.design.softmax == Softmax::TwoQuad {
         let teacher_model = Bert::new(&teacher.config, &teacher.weights.detached())?;
         let fit = |path: &Path| shifts::fit(&teacher_model, &data.train, &student.learns_from, path);
-        student.config.attention_shift = run.group.once(&run.out, output::SHIFTS, fit)?;
+        student.config.attention_shift = run.group.make_once(&run.out, output::SHIFTS, fit)?;
         student.config.check()?;
     }
     stages::layers(options, &mut run, &teacher, &mut student, &data)?;
@@ -87,7 +87,7 @@ pub fn describe(options: &Options, launch: &Launch) -> Result<String> {
     let (teacher, start, data) = read(options, launch.size)?;
     let student = student::start(&teacher, start, options.student_layers, &options.design)?;
     let texts = data.train.len();
-    let shown = stages::shown(options, &data);
+    let shown = stages::stage1_data(options, &data);
     let stage = |stage| {
         let samples = if stage == Stage::Layers { &shown.train } else { &data.train };
         let StagePlan { epochs, batches, schedule, .. } = plan(options, stage, samples.lengths(), launch.size);
@@ -121,7 +121,7 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
         files.test.clone_from(&options.trainer.test_file);
     }
     let name = options.teacher.as_deref().context("--teacher is needed")?;
-    // What cannot be is refused before it is fetched, and what does not fit into the memory before it is read.
+    // A model that cannot work is refused before it is fetched, and one that does not fit into memory before it is read.
     let teacher = place::find(name, options.revision.as_deref(), options.quiet, &|known| match options.student {
         Some(_) => preflight::check_teacher(options, known),
         None => preflight::check(options, processes, known, None),
@@ -211,12 +211,12 @@ fn fitting(
     Ok(samples)
 }
 
-/// Judges a folder as it is stored.
+/// Evaluates a model as it is stored.
 pub fn evaluate_folder(options: &Options, path: &Path) -> Result<Value> {
     let source = options.data.needed()?;
     let config = ::checkpoint::read_config(path)?;
     let length = preflight::length(options, &[(path, &config)])?;
-    memory::check_judging(options.memory, &config, length, options.calibrate)?;
+    memory::check_evaluation(options.memory, &config, length, options.calibrate)?;
     let folder = Folder::read_as(ModelRole::Evaluated, path, options.seed)?;
     let task = TaskBinding::for_model(source, &folder)?;
     let tokenizer = folder.tokenizer(length)?;
@@ -249,7 +249,7 @@ pub(crate) fn observed_ranges(options: &Options, model: &Bert, samples: &Samples
     over(options.quiet, "looking at ranges", samples.len(), |step| ranges(model, samples, step))
 }
 
-/// The teacher with a head for the task: as it was read, or fine-tuned now, or by the run that is taken up.
+/// The teacher with a head for the task: as it was read, or fine-tuned now, or by the run that is resumed.
 fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) -> Result<Folder> {
     let own = run.out.join(output::TEACHER);
     if teacher.has_head {

@@ -30,7 +30,7 @@ pub fn find(
     match name.to_str().filter(|id| is_id(id)) {
         Some(id) => Hub::from_env(quiet)
             .map_err(Into::into)
-            .and_then(|hub| hub.model_if(id, revision, &|part| look(&part, suits)))
+            .and_then(|hub| hub.model_if(id, revision, &|part| check_part(&part, suits)))
             .with_context(|| format!("{shown} is not a folder here, so it was looked for on the hub")),
         None => Err(coded(
             BAD_INPUT,
@@ -42,8 +42,8 @@ pub fn find(
     }
 }
 
-/// Refuses what has come of a model, as reading the whole of it would.
-fn look(part: &Part<'_>, suits: &dyn Fn(NamedConfig<'_>) -> Result<usize>) -> Result<()> {
+/// Checks each part of a model as it arrives, as reading the whole model would.
+fn check_part(part: &Part<'_>, suits: &dyn Fn(NamedConfig<'_>) -> Result<usize>) -> Result<()> {
     match *part {
         Part::Config(folder) => suits((folder, &read_config(folder)?)).map(drop),
         Part::Tokenizer(folder) => {

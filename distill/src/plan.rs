@@ -7,8 +7,8 @@ use crate::options::Options;
 use crate::schedule::{RateSchedule, RateShape};
 use crate::state::{Stage, State};
 
-/// Steps' texts that are sorted by length together with `--group-by-length`, and the share of all texts that they are at
-/// most, as in Trainer.
+/// With `--group-by-length`: how many steps' texts are sorted by length together, and into how many such pools all texts are
+/// split at least, as in Trainer.
 const POOL: usize = 50;
 const POOL_SHARE: usize = 4;
 
@@ -105,7 +105,7 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
         Some(tokens) => {
             let all: usize = lengths.iter().sum();
             let steps = (tokens as f64 * per_epoch as f64 / all.max(1) as f64).round() as u64;
-            // fewer tokens than half a step's are a step, none are none
+            // a budget of less than half a step is still one step, and one of 0 is none
             steps.max(u64::from(tokens > 0))
         }
     };

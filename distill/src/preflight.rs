@@ -1,4 +1,4 @@
-//! What models allow by their configurations alone: refused before their weights are read, or fetched.
+//! Checks that need only the models' configurations, so that a run is refused before weights are fetched or read.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const LENGTH: usize = 128;
 /// A model's folder and its configuration.
 pub type NamedConfig<'a> = (&'a Path, &'a Config);
 
-/// The most tokens of a text, if a run with this teacher, and a student that starts from `start` or from the teacher, can be.
+/// Checks a run with this teacher and a student that starts from `start` or from the teacher; returns the most tokens of a text.
 pub fn check(
     options: &Options,
     processes: usize,
@@ -39,7 +39,7 @@ pub fn check(
 /// The same of a teacher whose student starts from a model that is not known yet.
 pub fn check_teacher(options: &Options, teacher: NamedConfig<'_>) -> Result<usize> {
     let length = length(options, &[teacher])?;
-    memory::check_judging(options.memory, teacher.1, length, false)?;
+    memory::check_evaluation(options.memory, teacher.1, length, false)?;
     Ok(length)
 }
 

@@ -1,4 +1,4 @@
-//! A penalty that keeps values where a private run is at ease, and the ranges that were seen.
+//! The penalty on values outside the ranges that private inference approximates well, and the ranges that were observed.
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -33,13 +33,13 @@ const LOG_SPREAD: f32 = 1.386;
 /// praise in texts of three tokens), and the widest alone decides whether there is a series.
 const ROWS: f64 = 20.0;
 
-/// The scores that a layer's 2Quad is at ease with; one range for all heads, that of the smallest shift.
+/// The scores that suit a layer's 2Quad; one range for all heads, that of the smallest shift.
 pub fn score_range(config: &Config, layer: usize) -> (f32, f32) {
     let shifts = (0..config.num_attention_heads).map(|head| config.shift(layer, head));
     (NEAREST - shifts.fold(f32::INFINITY, f32::min), HIGHEST_SCORE)
 }
 
-/// The penalty on everything outside its range, per layer; this process's share of the whole batch's.
+/// The penalty on everything outside its range, over all layers; this process's part of the whole batch's.
 pub fn penalty(trace: &ForwardTrace, config: &Config, shard: &Shard<'_>) -> Result<Tensor> {
     let mut terms = Vec::new();
     if config.attention_softmax == AttentionKind::TwoQuad {
@@ -59,7 +59,7 @@ pub fn penalty(trace: &ForwardTrace, config: &Config, shard: &Shard<'_>) -> Resu
     Ok(Tensor::stack(&terms, 0)?.sum_all()?)
 }
 
-/// Of scores, and of what 2Quad makes of them and divides by; a head counts as a LayerNorm does.
+/// The penalty on scores, and on the spread of the sums that 2Quad divides by; a head's sums count like a LayerNorm's variances.
 fn attention_penalty(terms: &mut Vec<Tensor>, trace: &ForwardTrace, config: &Config, shard: &Shard<'_>) -> Result<()> {
     let ragged = &trace.ragged;
     let shifts = |layer: usize| -> Vec<f32> { (0..ragged.heads()).map(|head| config.shift(layer, head)).collect() };
@@ -80,7 +80,7 @@ fn attention_penalty(terms: &mut Vec<Tensor>, trace: &ForwardTrace, config: &Con
     Ok(())
 }
 
-/// The smallest and the largest value seen at one place.
+/// The smallest and the largest value observed at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ObservedRange {
     /// The smallest.
@@ -100,7 +100,7 @@ impl ObservedRange {
     }
 }
 
-/// The ranges seen in one layer.
+/// The ranges observed in one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ObservedLayer {
     /// Attention scores.

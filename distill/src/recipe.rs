@@ -31,7 +31,8 @@ const RECIPES: [(&str, &str); 9] = [
 /// The name of ours, and the recipe.
 const OURS: (&str, &str) = ("ours", include_str!("../recipes/ours.toml"));
 
-/// Flags that say from what and to where, not how; those that say which texts are of their number too.
+/// Flags that a recipe must not set, because they name inputs and outputs and not how to train. Those about texts are added in
+/// [`is_for_recipes`].
 const NOT_FOR_RECIPES: [&str; 18] = [
     "teacher",
     "revision",
@@ -85,7 +86,7 @@ pub struct Setting {
     pub flag: String,
     /// Its value.
     pub value: FlagValue,
-    /// Who says so.
+    /// Where it comes from: a recipe, a file or the command line.
     pub origin: String,
 }
 
@@ -144,7 +145,7 @@ pub fn ours() -> Result<Vec<Setting>> {
 
 /// The recipe of a task of GLUE.
 pub fn of_task(task: Task) -> Result<Vec<Setting>> {
-    // the same training set
+    // both development sets of MNLI have the same training set
     let key = if task == Task::MnliMismatched { Task::Mnli.key() } else { task.key() };
     let text = RECIPES.iter().find(|(name, _)| *name == key).map_or("", |(_, text)| text);
     parse(Path::new(&format!("recipes/{key}.toml")), &format!("recipe {key}"), text)
@@ -215,7 +216,7 @@ fn is_for_recipes(arg: &Arg) -> bool {
 fn convert(kind: Kind, value: &DeValue<'_>) -> Result<FlagValue, String> {
     Ok(match (kind, value) {
         (Kind::Switch, DeValue::Boolean(given)) => FlagValue::Switch(*given),
-        // a flag with values of its own kind may well take numbers: it will say
+        // a flag of any other type may accept numbers too; its own parser decides
         (Kind::Number | Kind::Text, DeValue::Integer(number)) => {
             match i128::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => FlagValue::Given(number.to_string()),
@@ -234,21 +235,21 @@ fn check(command: &Command, flag: &str, value: &str) -> Result<(), String> {
         return Ok(());
     };
     match error.kind() {
-        // the rest of the command line is still to come
+        // a flag alone may lack others that it needs
         ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict => Ok(()),
-        _ => Err(format!("{}; `distill --help` says what it takes", said(&error))),
+        _ => Err(format!("{}; `distill --help` says what it takes", message(&error))),
     }
 }
 
-/// What a refused command line is told, without how to use the program.
-pub(crate) fn said(error: &clap::Error) -> String {
+/// What clap says is wrong with a command line, without its usage.
+pub(crate) fn message(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = first.trim_start_matches("error:").split_whitespace().collect();
     words.join(" ")
 }
 
-/// What the command line itself says of what a recipe could.
+/// The settings that the command line gives, among those that a recipe could.
 pub(crate) fn on_command_line(command: &Command, matches: &ArgMatches, origin: &str) -> Vec<Setting> {
     settings(command, matches, origin, |id| matches.value_source(id) == Some(ValueSource::CommandLine))
 }

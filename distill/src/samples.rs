@@ -21,7 +21,7 @@ pub(crate) fn group_of(length: usize) -> usize {
     (GROUP_TOKENS / length.max(1)).clamp(1, GROUP)
 }
 
-/// Encoded texts with their true answers.
+/// Encoded texts with their true labels.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     texts: Vec<Encoding>,
@@ -45,7 +45,7 @@ impl Samples {
         Ok(Samples { labels, ..Samples::of(texts, tokenizer, length, empty, step)? })
     }
 
-    /// Encodes texts that are only to be answered.
+    /// Encodes texts without labels.
     pub fn unlabelled(
         texts: &[Text],
         tokenizer: &Tokenizer,
@@ -75,7 +75,7 @@ impl Samples {
         })
     }
 
-    /// These, and a share of them once more as the shortest texts there are.
+    /// These texts, and a share of them once more, cut to the shortest lengths that can occur.
     pub fn with_short(&self, share: f64) -> Samples {
         let mut all = self.clone();
         let count = (self.len() as f64 * share).ceil() as usize;
@@ -113,7 +113,7 @@ impl Samples {
         &self.lengths
     }
 
-    /// The true answers.
+    /// The true labels.
     pub fn labels(&self) -> &[Label] {
         &self.labels
     }
@@ -153,7 +153,7 @@ impl Samples {
         PackedBatch::new(pairs, heads, device)
     }
 
-    /// A text, or the same with other words. What begins and ends a text stays.
+    /// A text, or the same with some words replaced. The special tokens stay.
     fn changed(&self, text: usize, share: f32, random: &mut ChaCha8Rng) -> Vec<u32> {
         let mut ids = self.text(text).0.to_vec();
         let (first, last) = (ids.first().copied(), ids.last().copied());
@@ -174,7 +174,7 @@ impl Samples {
         ids
     }
 
-    /// The true answers of the chosen texts, on a device.
+    /// The true labels of the chosen texts, on a device.
     pub fn batch_labels(&self, chosen: &[usize], device: &Device) -> Result<BatchLabels> {
         let (mut classes, mut sets, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for &text in chosen {

@@ -21,8 +21,8 @@ use crate::student::Student;
 use crate::teacher_logits::teacher_logits;
 use crate::training::{Loss, Run, Step, train};
 
-/// What stage 1 learns from: the training set, and short texts where there are to be some.
-pub fn shown<'a>(options: &Options, data: &'a Data) -> Cow<'a, Data> {
+/// The data of stage 1: with `--short-texts` the training set and shortened copies of some texts.
+pub fn stage1_data<'a>(options: &Options, data: &'a Data) -> Cow<'a, Data> {
     match options.objectives.short_texts {
         0.0 => Cow::Borrowed(data),
         share => Cow::Owned(Data {
@@ -40,7 +40,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     if run.state.stage > Stage::Layers {
         return Ok(());
     }
-    let data = &*shown(options, data);
+    let data = &*stage1_data(options, data);
     let plan = plan(options, Stage::Layers, data.train.lengths(), run.group.size());
     let frozen = options.objectives.freeze_embeddings || student.shares_embeddings && !options.stage1_train_embeddings;
     // The pooler and the head have no part in this stage's loss, and weight decay must not touch them.
@@ -63,7 +63,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
                 AttentionLoss::Scores => {
                     let mut target = wanted.scores[its].clone();
                     if options.range_penalty > 0.0 && config.attention_softmax == AttentionKind::TwoQuad {
-                        // To softmax a score of -8 is next to nothing, but to 2Quad it is as much as one of -2.
+                        // Softmax gives a score of -8 hardly any weight, but 2Quad with c = 5 gives it as much as a score of -2.
                         let (low, high) = score_range(&config, mine);
                         target = clamp(&target, low, high)?;
                     }
@@ -90,7 +90,7 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     Ok(())
 }
 
-/// Stage 2: the teacher's answers, the true ones, or both.
+/// Stage 2: the teacher's predictions, the true labels, or both.
 pub fn prediction(
     options: &Options,
     run: &mut Run,
@@ -108,32 +108,32 @@ pub fn prediction(
     }
     let weights = student.weights.trainable(|name| options.objectives.freezes(name))?;
     let teacher_model = Bert::new(&teacher.config, &teacher.weights.detached())?;
-    let objective = Answering::new(options, run, (teacher, &teacher_model), data, plan.texts())?;
+    let objective = PredictionObjective::new(options, run, (teacher, &teacher_model), data, plan.texts())?;
     let config = with_dropout(&student.config, options.stage2_dropout);
     train(run, &plan, &config, &weights, data, |model, step| objective.loss(model, step))?;
     student.weights = weights.detached();
     Ok(())
 }
 
-/// When the teacher is asked.
-enum Asked {
-    /// Its answers do not count.
-    Never,
-    /// About each batch: it answers fewer texts than the training set has, or texts that nobody has seen before.
-    EachBatch,
-    /// It was asked about the whole training set.
-    Before(Tensor),
+/// Where the teacher's logits come from.
+enum TeacherLogits {
+    /// They are not used.
+    Unused,
+    /// Computed for each batch: the training takes fewer texts than the set has, or augmented ones.
+    PerBatch,
+    /// Computed for the whole training set before.
+    Precomputed(Tensor),
 }
 
-/// Stage 2's lesson: the teacher's answers, the true ones, or both.
-pub(crate) struct Answering<'a> {
+/// Stage 2's objective: the loss with the teacher's logits, with the true labels, or both.
+pub(crate) struct PredictionObjective<'a> {
     options: &'a Options,
     teacher_model: &'a Bert,
-    asked: Asked,
+    source: TeacherLogits,
     data: &'a Data,
 }
 
-impl<'a> Answering<'a> {
+impl<'a> PredictionObjective<'a> {
     /// For a training of so many texts, those that come again counted again.
     pub(crate) fn new(
         options: &'a Options,
@@ -141,16 +141,16 @@ impl<'a> Answering<'a> {
         (teacher, teacher_model): (&Folder, &'a Bert),
         data: &'a Data,
         texts: u64,
-    ) -> Result<Answering<'a>> {
+    ) -> Result<PredictionObjective<'a>> {
         let objectives = &options.objectives;
-        let asked = if objectives.soft_weight == 0.0 {
-            Asked::Never
+        let source = if objectives.soft_weight == 0.0 {
+            TeacherLogits::Unused
         } else if objectives.augment > 0.0 || texts < data.train.len() as u64 {
-            Asked::EachBatch
+            TeacherLogits::PerBatch
         } else {
-            Asked::Before(teacher_logits(options, run, (teacher, teacher_model), data)?)
+            TeacherLogits::Precomputed(teacher_logits(options, run, (teacher, teacher_model), data)?)
         };
-        Ok(Answering { options, teacher_model, asked, data })
+        Ok(PredictionObjective { options, teacher_model, source, data })
     }
 
     pub(crate) fn loss(&self, model: &Bert, step: &Step<'_>) -> Result<Loss> {
@@ -158,10 +158,10 @@ impl<'a> Answering<'a> {
         let trace = model.encode(step.batch, Some(step.key))?;
         let logits = model.classify(&trace.hidden[config.num_hidden_layers], step.batch, Some(step.key))?;
         let (mut terms, mut parts) = (Vec::new(), Vec::new());
-        let wanted = match &self.asked {
-            Asked::Never => None,
-            Asked::EachBatch => Some(self.teacher_model.logits(step.batch, None)?),
-            Asked::Before(answers) => {
+        let wanted = match &self.source {
+            TeacherLogits::Unused => None,
+            TeacherLogits::PerBatch => Some(self.teacher_model.logits(step.batch, None)?),
+            TeacherLogits::Precomputed(answers) => {
                 let chosen: Vec<u32> = step.chosen.iter().map(|&i| i as u32).collect();
                 Some(answers.index_select(&Tensor::new(chosen, answers.device())?, 0)?)
             }

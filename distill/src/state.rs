@@ -1,4 +1,4 @@
-//! Where a run stands, as `trainer_state.json` keeps it.
+//! The state of a run, as `trainer_state.json` stores it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -83,7 +83,7 @@ pub struct State {
     pub stage_effort: Effort,
     /// What all stages took that are over.
     pub run_effort: Effort,
-    /// For other tools.
+    /// Fields that other tools read.
     #[serde(flatten)]
     pub trainer: TrainerState,
 }

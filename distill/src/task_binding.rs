@@ -1,4 +1,4 @@
-//! What is asked: the labelled texts, the kind of their answers, and how a model's head goes with it.
+//! The binding of a task to models: the labelled texts, the kind of their labels, and how a model's head fits them.
 
 use anyhow::Result;
 use datasets::{Fit, Source, Target};
@@ -7,18 +7,18 @@ use model::ProblemType;
 use crate::errors::bad_file;
 use crate::folder::Folder;
 
-/// A data set with the answers in the order in which the models give them.
+/// A data set whose labels are in the order of the models' outputs.
 #[derive(Clone, Debug)]
 pub struct TaskBinding {
     /// Where the texts come from.
     pub source: Source,
-    /// What is answered.
+    /// What is predicted.
     pub target: Target,
 }
 
 impl TaskBinding {
-    /// What a teacher is to be taught, or has been. A head that answers it stays, its classes in its own order; any other
-    /// is drawn anew from `seed`.
+    /// Binds the task to a teacher. A head that fits it stays, with its classes in its own order; any other is drawn anew
+    /// from `seed`.
     pub fn for_teacher(source: Source, teacher: Folder, seed: u64) -> Result<(TaskBinding, Folder)> {
         let asked = source.target(None)?;
         let kept = match teacher.target().map(|given| fit(&asked, &given)) {
@@ -56,7 +56,7 @@ impl TaskBinding {
         Ok((TaskBinding { source, target }, teacher))
     }
 
-    /// What a stored model is judged by; it must answer what is asked.
+    /// Binds the task to a stored model that is to be evaluated; its head must fit.
     pub fn for_model(source: Source, model: &Folder) -> Result<TaskBinding> {
         let given = model.target().ok_or_else(|| bad_file(&model.path, format!("no head for {}", source.name())))?;
         let target = source.target(Some(&given))?;
@@ -66,7 +66,8 @@ impl TaskBinding {
         Ok(TaskBinding { source, target })
     }
 
-    /// What a student starts from: a head for the same answers in the same order stays, any other will be the teacher's.
+    /// Binds what a student starts from: a head with the same outputs in the same order stays, any other is replaced by the
+    /// teacher's.
     pub fn for_student(&self, start: Folder, seed: u64) -> Result<Folder> {
         let keeps = start.target().is_some_and(|given| match self.target.fit(&given) {
             Fit::Named(target) => same_order(&target, &self.target),
@@ -83,7 +84,7 @@ impl TaskBinding {
         start.answering(&self.target, keeps, seed)
     }
 
-    /// The data set's name among people: `SST-2`, or a file's name.
+    /// The data set's usual name: `SST-2`, or a file's name.
     pub fn title(&self) -> String {
         self.source.task().map_or_else(|| self.source.name(), |task| task.to_string())
     }
@@ -98,7 +99,7 @@ pub fn problem_type(target: &Target) -> ProblemType {
     }
 }
 
-/// How a model's answers go with what is asked; where labels are but numbers from 0, the model's names say what they mean.
+/// How a model's outputs fit the task's; where labels are only numbers from 0, the model's names say what they mean.
 fn fit(asked: &Target, given: &Target) -> Fit {
     match (asked.fit(given), asked) {
         (Fit::Unnamed(_), Target::Classes(_)) if are_places(asked) => Fit::Named(given.clone()),
@@ -108,7 +109,7 @@ fn fit(asked: &Target, given: &Target) -> Fit {
     }
 }
 
-/// Whether classes are called 0, 1, 2, ..., or labels so or with some left out.
+/// Whether classes are named 0, 1, 2, ..., or labels by such numbers, some of which may be missing.
 fn are_places(target: &Target) -> bool {
     match target {
         Target::Classes(names) => names.iter().enumerate().all(|(i, name)| *name == i.to_string()),

@@ -1,4 +1,4 @@
-//! The teacher's answers to the training set, computed once a run and kept for a run that is taken up.
+//! The teacher's logits for the training set, computed once a run and kept in a file for when it is resumed.
 
 use std::fs;
 use std::path::Path;
@@ -18,12 +18,12 @@ use crate::{atomic, digests, evaluate, output};
 
 /// The tensor's name in its file.
 const NAME: &str = "logits";
-/// The entry of the file that says of which teacher and which texts it is.
+/// The metadata entry with the digests of the teacher and of the texts.
 const MADE_FROM: &str = "made_from";
 
 /// The teacher's logits for the training set.
 pub(crate) fn teacher_logits(options: &Options, run: &Run, teacher: (&Folder, &Bert), data: &Data) -> Result<Tensor> {
-    run.group.once(&run.out, output::TEACHER_LOGITS, |path| at(path, options, &run.group, teacher, data))
+    run.group.make_once(&run.out, output::TEACHER_LOGITS, |path| at(path, options, &run.group, teacher, data))
 }
 
 fn at(
@@ -57,7 +57,8 @@ fn at(
     Ok(logits.to_device(teacher_model.device())?)
 }
 
-/// Answers that are kept in a file, if they are of this teacher and these texts; those that cannot be read are asked for again.
+/// The logits in a file, if they are of this teacher and these texts. A file that cannot be read counts as none, because the
+/// logits can be computed again.
 fn stored(path: &Path, made_from: &str) -> Option<Tensor> {
     let bytes = fs::read(path).ok()?;
     let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;

@@ -1,4 +1,4 @@
-//! What Hugging Face's `TrainerState` says beside our own state, for the tools that read it. A run does not.
+//! Fields of Hugging Face's `TrainerState` beside our own state, for tools that read them; a run does not.
 
 use std::path::PathBuf;
 
@@ -31,12 +31,12 @@ pub struct TrainerState {
     pub is_local_process_zero: bool,
     /// Of several processes rank 0 alone writes this.
     pub is_world_process_zero: bool,
-    /// Nothing is searched.
+    /// Always false, because no hyper-parameters are searched.
     pub is_hyper_param_search: bool,
 }
 
 impl TrainerState {
-    /// Of a stage that begins, or is taken up, after `before` steps of others.
+    /// Of a stage that begins, or is resumed, after `before` steps of others.
     pub fn begin(&mut self, plan: &StagePlan, before: u64) {
         *self = TrainerState {
             num_train_epochs: plan.epochs,

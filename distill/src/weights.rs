@@ -31,7 +31,7 @@ pub struct LoadedWeights {
     pub weights: Weights,
     /// What was not in the file: the pooler's or the head's names, or nothing.
     pub drawn: Vec<String>,
-    /// What its user should know.
+    /// What the user should know.
     pub notes: Vec<String>,
 }
 
@@ -153,7 +153,7 @@ impl Weights {
         Ok(true)
     }
 
-    /// Where they are.
+    /// Their device.
     pub fn device(&self) -> Result<&Device> {
         Ok(self.tensor(HEAD_WEIGHT)?.device())
     }
@@ -235,7 +235,7 @@ fn prefixed(name: String) -> String {
 /// All weights of a model, and the names of those that are not among `found`.
 fn complete(found: Tensors, path: &Path, config: &Config, seed: u64) -> Result<LoadedWeights> {
     let mut found: BTreeMap<String, _> = found.into_iter().map(|(name, tensor)| (prefixed(name), tensor)).collect();
-    // half of a pooler is none
+    // an incomplete pooler counts as missing
     if POOLER.iter().any(|name| !found.contains_key(*name)) {
         POOLER.iter().for_each(|name| drop(found.remove(*name)));
     }

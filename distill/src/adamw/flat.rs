@@ -26,7 +26,7 @@ struct State {
 }
 
 impl Flat {
-    /// One step, the `at.0`-th, at the learning rate `at.1`; gives the gradient's length.
+    /// Takes step number `at.0` at the learning rate `at.1` and returns the gradient's norm.
     pub(super) fn step(
         &mut self,
         settings: &AdamWConfig,
@@ -63,7 +63,7 @@ impl Flat {
         Ok(norm)
     }
 
-    /// Puts the moments where a checkpoint takes them from.
+    /// Copies the moments to where a checkpoint is written from.
     pub(super) fn store(&self, moments: &mut BTreeMap<String, Moments>) -> Result<()> {
         let Some(state) = &self.state else { return Ok(()) };
         let (first, second) = (state.first.to_vec1::<f32>()?, state.second.to_vec1::<f32>()?);

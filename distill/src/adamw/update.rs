@@ -11,7 +11,7 @@ use crate::ops::Floats;
 /// Numbers a thread takes at once; fixed, so that the norm does not depend on the number of threads.
 const CHUNK: usize = 1 << 15;
 
-/// Numbers of a weight that are passed over together while nothing but decay has moved them; divides [`CHUNK`].
+/// Numbers in a block, which takes only decay until it has a gradient; divides [`CHUNK`].
 pub(super) const BLOCK: usize = 1 << 9;
 
 pub(super) fn is_zero(numbers: &[f32]) -> bool {
@@ -70,7 +70,7 @@ impl Rule {
         }
     }
 
-    /// A block that has never moved has moments of zero, so that decay is all there is to do, to the same bits.
+    /// Updates a block. One that never had a gradient has moments of zero, so that decay alone gives the same bits.
     fn apply_to_block(self, moved: bool, weight: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
         if moved {
             for (((w, g), m), v) in weight.iter_mut().zip(gradient).zip(first).zip(second) {

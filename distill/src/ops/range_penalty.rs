@@ -41,8 +41,7 @@ pub fn log_variances(x: &Tensor) -> Result<Vec<f32>> {
     Floats::of(x)?.read(|x| Ok(x.par_chunks(width).map(|row| log_variance(row).1).collect()))
 }
 
-/// The mean square of what the rows' logarithmic variances are more than `slack` away from a centre; without one, from their
-/// mean.
+/// The mean square of how far beyond `slack` each row's logarithmic variance is from a centre; without one, from their mean.
 pub fn spread(x: &Tensor, centre: Option<f32>, slack: f32) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return composed::spread(x, centre, slack);

@@ -1,4 +1,4 @@
-//! How unlike the sums are that 2Quad divides by.
+//! The spread of the sums that 2Quad divides by.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -11,8 +11,8 @@ pub fn log_square_sums(scores: &Tensor, shifts: &[f32], ragged: &Ragged) -> Resu
     Ok(rows(&ragged.flat_scores(scores)?, shifts, ragged)?.sums(shifts.len()))
 }
 
-/// For each head the mean square of what its rows' logarithms of the mean `(x + c)^2` are more than `slack` away from a
-/// centre, all heads' together; the centres are the heads' own means where none are given.
+/// The mean square of how far beyond `slack` the logarithm of each row's mean `(x + c)^2` is from its head's centre, added up
+/// over the heads; without centres, from the heads' own means.
 pub fn sum_spread(
     scores: &Tensor,
     shifts: &[f32],
@@ -61,7 +61,7 @@ fn rows(scores: &[f32], shifts: &[f32], ragged: &Ragged) -> Result<Rows> {
     Ok(Rows((0..ragged.texts()).into_par_iter().map(of_text).collect()))
 }
 
-/// Never zero.
+/// The mean `(x + c)^2` of a row, never zero.
 fn mean_square(row: &[f32], shift: f32) -> f32 {
     (row.iter().map(|x| (x + shift).powi(2)).sum::<f32>() / row.len() as f32).max(1e-12)
 }

@@ -12,7 +12,8 @@ use super::{LOG, SHIFTS, TEACHER_LOGITS};
 use crate::checkpoint;
 use crate::errors::unwritable;
 
-/// What a run can leave before it has a checkpoint. A fine-tuned teacher is not counted: it took long to make.
+/// What a run can leave before its first checkpoint, and a new one may remove. A fine-tuned teacher is not listed, because it
+/// took long to make.
 pub(super) const BEGINNINGS: [&str; 4] = [LOG, checkpoint::BEST, SHIFTS, TEACHER_LOGITS];
 
 /// What an output folder holds.
@@ -28,6 +29,7 @@ pub(super) enum Contents {
     Other,
 }
 
+/// Says what a folder holds, from the names in it.
 pub(super) fn contents(folder: &Path) -> Result<Contents> {
     if !folder.exists() {
         return Ok(Contents::Nothing);
@@ -55,7 +57,8 @@ pub(super) fn contents(folder: &Path) -> Result<Contents> {
     Ok(found)
 }
 
-/// Removes everything in the folder but its lock; last what shows that a run made it.
+/// Removes everything in the folder but its lock. What shows that a run made the folder goes last, so that an interrupted
+/// removal can be repeated.
 pub(super) fn empty(folder: &Path) -> Result<()> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let mut paths: Vec<PathBuf> =

@@ -1,4 +1,4 @@
-//! The processes that train one student together, as one of them sees them.
+//! The process group: the processes that train one student together.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -21,7 +21,7 @@ const MESSAGE: u64 = 1 << 30;
 /// The longest file that is taken from rank 0.
 const FILE: u64 = 1 << 40;
 
-/// The processes of a run. Alone, nothing is sent and every sum is the number itself.
+/// The processes of a run. A single process sends nothing, and every sum is its own number.
 #[derive(Debug)]
 pub struct ProcessGroup {
     rank: usize,
@@ -49,7 +49,8 @@ impl ProcessGroup {
         ProcessGroup { rank: 0, size: 1, ring: None }
     }
 
-    /// Meets the other processes, which must have the same terms. Whoever is silent for longer than `patience` is lost.
+    /// Connects to the other processes, which must have the same terms. One that is silent for longer than `patience` counts as
+    /// lost.
     pub fn join(launch: &Launch, terms: RunTerms, patience: Duration) -> Result<ProcessGroup> {
         let ring = match launch.size {
             1 => None,
@@ -68,7 +69,7 @@ impl ProcessGroup {
         self.size
     }
 
-    /// Whether this process writes, judges and decides: rank 0.
+    /// Whether this process writes, evaluates and decides: rank 0.
     pub fn leads(&self) -> bool {
         self.rank == 0
     }
@@ -96,7 +97,7 @@ impl ProcessGroup {
         Ok(if self.leads() { bytes } else { received })
     }
 
-    /// Rank 0's files of a folder, which no other process need be able to see.
+    /// Rank 0's files of a folder, which the other processes need not be able to read themselves.
     pub fn broadcast_files(&self, folder: &Path, names: &[&str]) -> Result<BroadcastFiles> {
         let Some(ring) = &self.ring else { return Ok(BroadcastFiles { folder: folder.into(), _copies: None }) };
         let copies = match self.leads() {
@@ -120,8 +121,9 @@ impl ProcessGroup {
         Ok(BroadcastFiles { folder: place, _copies: copies })
     }
 
-    /// What `make` finds in a file of a folder or else makes and leaves there: rank 0 makes it, the others find a copy.
-    pub fn once<T>(&self, folder: &Path, name: &str, make: impl Fn(&Path) -> Result<T>) -> Result<T> {
+    /// What `make` reads from a file of a folder, or else makes and writes there. Rank 0 calls it first; the others read a
+    /// copy of its file.
+    pub fn make_once<T>(&self, folder: &Path, name: &str, make: impl Fn(&Path) -> Result<T>) -> Result<T> {
         if !self.leads() {
             return make(&self.broadcast_files(folder, &[name])?.folder().join(name));
         }
@@ -139,7 +141,7 @@ impl ProcessGroup {
         Err(coded(BAD_INPUT, format!("{what} of rank {rank} differ from rank 0's; {cure}")))
     }
 
-    /// Tells those who wait for this process that it is at work; what goes wrong is said by what they wait for.
+    /// Tells the processes that wait for this one that it is at work. Errors are ignored, because the next exchange reports them.
     pub fn alive(&self) {
         if let Some(ring) = &self.ring {
             let _ = ring.borrow_mut().alive();
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rank_0_lends_is_a_copy_that_goes_when_it_is_dropped() {
+    fn rank_0s_files_arrive_as_copies_that_are_removed_when_dropped() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "all of it").unwrap();
         fs::write(folder.path().join("empty"), "").unwrap();

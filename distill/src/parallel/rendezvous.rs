@@ -1,4 +1,4 @@
-//! How processes find one another: all others go to rank 0, which tells each where the next one listens.
+//! How processes find one another: all others connect to rank 0, which tells each where the next one listens.
 //!
 //! Neither encrypted nor authenticated, as torchrun's own: for a network on which everybody is trusted.
 
@@ -21,11 +21,11 @@ use super::Launch;
 use super::ring::{LIMITS, Ring, lost};
 use crate::output::settings::changes;
 
-/// How long somebody who came may take to say who it is.
+/// How long a process that connected may take to say who it is.
 const HELLO: Duration = Duration::from_secs(10);
-/// Between two attempts to reach what is not there yet.
+/// The pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The kind of a frame before the ring stands.
+/// The kind of the frames that are exchanged before the ring is set up.
 const GREETING: u8 = 0;
 
 /// What all processes of a run must have alike.
@@ -62,7 +62,7 @@ struct Meeting {
     session: u64,
 }
 
-/// What a process says to the next one, and that to it.
+/// What neighbours in the ring say to each other.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Neighbour {
     rank: usize,
@@ -91,7 +91,7 @@ pub(super) fn meet(launch: &Launch, terms: RunTerms, patience: Duration) -> Resu
     let (following, before) = ((rank + 1) % size, (rank + size - 1) % size);
     let address = match meeting.places.get(&following) {
         Some(place) if !place.ip().is_loopback() => place.to_string(),
-        // what rank 0 sees on its own machine is where rank 0 is
+        // a loopback address that rank 0 saw stands for rank 0's machine
         Some(place) => master(place.port()),
         None => master(*port),
     };
@@ -103,7 +103,7 @@ pub(super) fn meet(launch: &Launch, terms: RunTerms, patience: Duration) -> Resu
             break link;
         }
     };
-    // It may send more only when this is done.
+    // The neighbour sends large frames only after the reply, so the limits are raised before it.
     previous.set_limits(LIMITS);
     say(&mut previous, &Neighbour { rank, session })?;
     next.set_deadline(left(until));
@@ -115,7 +115,7 @@ pub(super) fn meet(launch: &Launch, terms: RunTerms, patience: Duration) -> Resu
     Ok(Ring::new(rank, size, next, previous))
 }
 
-/// Rank 0: waits for all others, refuses those that are unlike, tells all where the others are.
+/// Rank 0: waits for all others, refuses those whose terms differ, tells all where the others listen.
 fn gather(listener: &Listener, size: usize, terms: &RunTerms, until: Instant) -> Result<Meeting> {
     let mut came: Vec<(TcpLink, SocketAddr, usize)> = Vec::new();
     let (mut refusal, mut until) = (None, until);
@@ -133,7 +133,7 @@ fn gather(listener: &Listener, size: usize, terms: &RunTerms, until: Instant) ->
             let twice = || twice.then(|| format!("there are two processes of rank {rank}"));
             refusal = unlike(&hello, size, terms).or_else(twice);
             if refusal.is_some() {
-                // Those that come now still hear of it.
+                // Processes that connect a little later still get the refusal.
                 until = until.min(Instant::now() + HELLO);
             }
         }
@@ -141,7 +141,7 @@ fn gather(listener: &Listener, size: usize, terms: &RunTerms, until: Instant) ->
     }
     if let Some(refusal) = refusal {
         for (link, _, _) in &mut came {
-            // whether it hears it or not, this process ends
+            // this process ends whether the refusal arrives or not
             let _ = say(link, &Answer::Refusal(refusal.clone()));
         }
         return Err(coded(REFUSED, refusal));
@@ -154,7 +154,7 @@ fn gather(listener: &Listener, size: usize, terms: &RunTerms, until: Instant) ->
     Ok(meeting)
 }
 
-/// All others: go to rank 0 and wait until it has found everybody.
+/// All others: connect to rank 0 and wait until it has found everybody.
 fn report(hello: &Hello, master: &str, until: Instant) -> Result<Meeting> {
     let mut link = reach(0, master, until)?;
     say(&mut link, hello)?;
@@ -220,7 +220,7 @@ fn listen(host: &str, port: u16) -> Result<Listener> {
     Err(coded(OTHER, format!("MASTER_ADDR is {host}: {why}")))
 }
 
-/// Connects to a process that may not be there yet, under a name that may not be known yet.
+/// Connects to a process, again and again while it does not listen yet or its name cannot be resolved.
 fn reach(rank: usize, address: &str, until: Instant) -> Result<TcpLink> {
     let peer = name(rank);
     let mut said = false;
@@ -239,7 +239,7 @@ fn reach(rank: usize, address: &str, until: Instant) -> Result<TcpLink> {
     TcpLink::from_stream(stream, &peer, LIMITS, HELLO).map_err(lost)
 }
 
-/// The next one that comes and what it says; nothing where that is no process of a run.
+/// The next connection and its greeting; `None` if that is not a process of a run.
 fn accept<T: DeserializeOwned>(
     listener: &Listener,
     awaited: usize,

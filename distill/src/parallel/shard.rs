@@ -1,4 +1,4 @@
-//! One process's part of a batch, and what its means count in the whole batch's.
+//! One process's shard of a batch, and the weight of its means in the whole batch's.
 
 use std::ops::Range;
 
@@ -24,8 +24,8 @@ pub struct Shard<'a> {
 }
 
 impl Shard<'_> {
-    /// The part `range` of `batch`. Where that is empty, the first text of the batch, which counts nothing: the process
-    /// takes part in what all do together.
+    /// The part `range` of `batch`. Where that is empty, the first text of the batch with weight 0, because every process
+    /// must take part in every exchange.
     pub(super) fn new<'a>(
         group: &'a ProcessGroup,
         batch: &'a [usize],
@@ -73,8 +73,8 @@ impl Shard<'_> {
     }
 }
 
-/// Alone a mean is what it is, bit for bit. The share is a tensor, for candle makes no gradients of what a number 0 multiplies,
-/// and all processes must have the same ones.
+/// A mean times its share; a share of 1 leaves the mean as it is, to the bit. The factor is a tensor, because candle makes no
+/// gradients for a product with the number 0, and all processes must have gradients for the same weights.
 fn part(mean: &Tensor, share: f64) -> candle_core::Result<Tensor> {
     if share == 1.0 { Ok(mean.clone()) } else { mean.mul(&Tensor::new(share as f32, mean.device())?) }
 }

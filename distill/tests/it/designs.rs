@@ -124,7 +124,7 @@ fn a_budget_of_tokens_decides_the_steps() {
 }
 
 #[test]
-fn lessons_and_devices_that_are_not_there_are_refused() {
+fn objectives_and_devices_that_are_not_there_are_refused() {
     let fixture = Fixture::new();
     let teacher = fixture.model("teacher", 2, true);
     let refused = |more: &[&str]| {

@@ -9,7 +9,7 @@ use crate::program::{json, refusal, succeed};
 use crate::standin::{Fault, Kind, StandIn, glue};
 use crate::tiny::{Fixture, labelled};
 
-/// The program in the world's folder, with that hub and a cache of its own.
+/// The program in the fixture's folder, with that hub and a cache of its own.
 fn distill(fixture: &Fixture, hub: &StandIn) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
     command.current_dir(fixture.path("")).env("HF_ENDPOINT", hub.endpoint()).env("HF_HOME", fixture.path("home"));

@@ -1,4 +1,4 @@
-//! Every kind of question: pairs, numbers, files of one's own, a teacher with an order of its own.
+//! Every kind of task: pairs, numbers, files of one's own, a teacher with an order of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -160,7 +160,7 @@ fn a_teachers_own_order_of_classes_decides() {
 }
 
 #[test]
-fn a_head_for_another_question_is_drawn_anew() {
+fn a_head_for_another_task_is_drawn_anew() {
     let fixture = Fixture::new().with_numbers();
     let teacher = fixture.model("classifier", 2, true);
     let mut command = bare(&fixture, &teacher, "out");

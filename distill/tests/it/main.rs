@@ -1,6 +1,6 @@
-//! The parts together, on a world that fits into a test.
+//! The whole program, on models and data that are small enough for a test.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot prepare its world fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot prepare its fixture fails")]
 
 mod designs;
 mod files;

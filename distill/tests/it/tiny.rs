@@ -1,4 +1,4 @@
-//! A world small enough for a test: a dozen words, a BERT of 2 layers x 32, a GLUE folder of a few sentences.
+//! Models and data small enough for a test: a dozen words, a BERT of 2 layers x 32, a GLUE folder of a few sentences.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ const GOOD: [&str; 4] = ["fine", "warm", "great", "lovely"];
 const BAD: [&str; 4] = ["dull", "cold", "awful", "bleak"];
 const OTHER: [&str; 4] = ["a", "film", "plot", "and"];
 
-/// The folders of a tiny world, gone when dropped.
+/// A temporary folder with them, removed when dropped.
 pub(crate) struct Fixture {
     root: tempfile::TempDir,
 }

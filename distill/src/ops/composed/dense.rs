@@ -1,4 +1,4 @@
-//! What is done to every token alone.
+//! Operations on each token alone.
 
 use candle_core::{D, Result, Tensor};
 
@@ -54,7 +54,7 @@ pub(in crate::ops) fn gelu(x: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// The mask is the GPU's own generator's; a run that is taken up does not draw the same again.
+/// The GPU's own generator draws the mask, so that a resumed run draws others.
 pub(in crate::ops) fn dropout(x: &Tensor, p: f32, _: DropoutKey, _: u64) -> Result<Tensor> {
     let p = f64::from(p);
     // drawn from above 0 to 1

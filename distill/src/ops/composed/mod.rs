@@ -1,6 +1,6 @@
-//! The operations of a step out of candle's own, for devices other than the CPU.
+//! The operations of a training step composed of candle's own, for devices other than the CPU.
 //!
-//! They give what the fused ones give, up to rounding: the tests run both on the CPU.
+//! They agree with the fused ones up to rounding; the tests compare both on the CPU.
 
 mod attention;
 mod dense;
