@@ -53,7 +53,7 @@ impl AttentionWeights {
 
 impl CustomOp1 for AttentionWeights {
     fn name(&self) -> &'static str {
-        "weigh"
+        "attention-weights"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {

@@ -76,7 +76,7 @@ impl RangePenalty {
 
 impl CustomOp1 for RangePenalty {
     fn name(&self) -> &'static str {
-        "excess"
+        "range-penalty"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {

@@ -82,7 +82,7 @@ impl SumSpread {
 
 impl CustomOp1 for SumSpread {
     fn name(&self) -> &'static str {
-        "square-spread"
+        "sum-spread"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {

@@ -95,8 +95,8 @@ pub(super) fn meet(launch: &Launch, terms: RunTerms, patience: Duration) -> Resu
         Some(place) => master(place.port()),
         None => master(*port),
     };
-    let mut next = reach(following, &address, until)?;
-    say(&mut next, &Neighbour { rank, session })?;
+    let mut next = connect_to(following, &address, until)?;
+    send(&mut next, &Neighbour { rank, session })?;
     let mut previous = loop {
         let Some((link, _, greeting)) = accept::<Neighbour>(&listener, before, until)? else { continue };
         if greeting == (Neighbour { rank: before, session }) {
@@ -105,9 +105,9 @@ pub(super) fn meet(launch: &Launch, terms: RunTerms, patience: Duration) -> Resu
     };
     // The neighbour sends large frames only after the reply, so the limits are raised before it.
     previous.set_limits(LIMITS);
-    say(&mut previous, &Neighbour { rank, session })?;
+    send(&mut previous, &Neighbour { rank, session })?;
     next.set_deadline(left(until));
-    hear::<Neighbour>(&mut next)?;
+    receive::<Neighbour>(&mut next)?;
     for link in [&mut next, &mut previous] {
         link.set_session(session);
         link.set_deadline(patience);
@@ -131,7 +131,7 @@ fn gather(listener: &Listener, size: usize, terms: &RunTerms, until: Instant) ->
             let rank = hello.rank;
             let twice = came.iter().any(|(_, _, there)| *there == rank);
             let twice = || twice.then(|| format!("there are two processes of rank {rank}"));
-            refusal = unlike(&hello, size, terms).or_else(twice);
+            refusal = mismatch(&hello, size, terms).or_else(twice);
             if refusal.is_some() {
                 // Processes that connect a little later still get the refusal.
                 until = until.min(Instant::now() + HELLO);
@@ -142,31 +142,31 @@ fn gather(listener: &Listener, size: usize, terms: &RunTerms, until: Instant) ->
     if let Some(refusal) = refusal {
         for (link, _, _) in &mut came {
             // this process ends whether the refusal arrives or not
-            let _ = say(link, &Answer::Refusal(refusal.clone()));
+            let _ = send(link, &Answer::Refusal(refusal.clone()));
         }
         return Err(coded(REFUSED, refusal));
     }
     let places = came.iter().map(|(_, place, rank)| (*rank, *place)).collect();
     let meeting = Meeting { places, session: RandomState::new().build_hasher().finish() };
     for (link, _, _) in &mut came {
-        say(link, &Answer::Welcome(meeting.clone()))?;
+        send(link, &Answer::Welcome(meeting.clone()))?;
     }
     Ok(meeting)
 }
 
 /// All others: connect to rank 0 and wait until it has found everybody.
 fn report(hello: &Hello, master: &str, until: Instant) -> Result<Meeting> {
-    let mut link = reach(0, master, until)?;
-    say(&mut link, hello)?;
+    let mut link = connect_to(0, master, until)?;
+    send(&mut link, hello)?;
     link.set_deadline(left(until));
-    match hear(&mut link)? {
+    match receive(&mut link)? {
         Answer::Welcome(meeting) => Ok(meeting),
         Answer::Refusal(why) => Err(coded(REFUSED, format!("rank 0 refuses: {why}"))),
     }
 }
 
 /// Why a process cannot take part.
-fn unlike(hello: &Hello, size: usize, terms: &RunTerms) -> Option<String> {
+fn mismatch(hello: &Hello, size: usize, terms: &RunTerms) -> Option<String> {
     let rank = hello.rank;
     let release = release();
     if hello.release != release {
@@ -221,7 +221,7 @@ fn listen(host: &str, port: u16) -> Result<Listener> {
 }
 
 /// Connects to a process, again and again while it does not listen yet or its name cannot be resolved.
-fn reach(rank: usize, address: &str, until: Instant) -> Result<TcpLink> {
+fn connect_to(rank: usize, address: &str, until: Instant) -> Result<TcpLink> {
     let peer = name(rank);
     let mut said = false;
     let stream = loop {
@@ -249,7 +249,7 @@ fn accept<T: DeserializeOwned>(
     let stream: TcpStream = listener.accept(&peer, left(until)).map_err(lost)?;
     let Ok(address) = stream.peer_addr() else { return Ok(None) };
     let mut link = TcpLink::from_stream(stream, &peer, Limits::STRANGER, HELLO).map_err(lost)?;
-    match hear(&mut link) {
+    match receive(&mut link) {
         Ok(greeting) => Ok(Some((link, address, greeting))),
         Err(error) => {
             eprintln!("warning: somebody at {address} is no process of this run: {error}");
@@ -258,12 +258,12 @@ fn accept<T: DeserializeOwned>(
     }
 }
 
-fn say(link: &mut TcpLink, what: &impl Serialize) -> Result<()> {
+fn send(link: &mut TcpLink, what: &impl Serialize) -> Result<()> {
     let frame = Frame::new(Header::new(GREETING, 0, 0, 0), serde_json::to_vec(what)?);
     link.send(frame).and_then(|()| link.flush()).map_err(lost)
 }
 
-fn hear<T: DeserializeOwned>(link: &mut TcpLink) -> Result<T> {
+fn receive<T: DeserializeOwned>(link: &mut TcpLink) -> Result<T> {
     let payload = link.expect(GREETING, 0, 0, 0, None).map_err(lost)?;
     let peer = link.peer();
     serde_json::from_slice(&payload)

@@ -63,16 +63,18 @@ impl Ring {
         let segments: Vec<Range<usize>> = (0..size).map(|index| segment(numbers.len(), index, size)).collect();
         let at = |back: usize| segments[(rank + 2 * size - back) % size].clone();
         for round in 0..size - 1 {
-            self.pass(Kind::Reduce, numbers, at(round), at(round + 1), |mine, theirs| *mine += theirs)?;
+            self.exchange_segment(Kind::Reduce, numbers, at(round), at(round + 1), |mine, theirs| *mine += theirs)?;
         }
         for round in 0..size - 1 {
-            self.pass(Kind::Gather, numbers, at(round + size - 1), at(round), |mine, theirs| *mine = theirs)?;
+            self.exchange_segment(Kind::Gather, numbers, at(round + size - 1), at(round), |mine, theirs| {
+                *mine = theirs
+            })?;
         }
         Ok(())
     }
 
     /// Sends one segment on and folds another into the numbers, piece by piece, so that neither side waits for the other.
-    fn pass(
+    fn exchange_segment(
         &mut self,
         kind: Kind,
         numbers: &mut [f32],
@@ -112,14 +114,14 @@ impl Ring {
         limit: u64,
     ) -> Result<()> {
         self.begin();
-        let first = self.hand_on(|| Ok(length.to_le_bytes().to_vec()))?;
+        let first = self.forward(|| Ok(length.to_le_bytes().to_vec()))?;
         let announced = <[u8; 8]>::try_from(first.as_slice()).map(u64::from_le_bytes);
         let Some(mut left) = announced.ok().filter(|length| *length <= limit) else {
             return Err(self.unexpected(format!("a message of a length above {limit}")));
         };
         while left > 0 {
             let most = left.min(PIECE_BYTES as u64);
-            let bytes = self.hand_on(|| {
+            let bytes = self.forward(|| {
                 let mut bytes = vec![0; most as usize];
                 source.read_exact(&mut bytes).context("cannot read what the other processes wait for")?;
                 Ok(bytes)
@@ -136,7 +138,7 @@ impl Ring {
     }
 
     /// One frame of a broadcast: made by rank 0, passed on by all but the last.
-    fn hand_on(&mut self, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    fn forward(&mut self, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
         let bytes = if self.rank == 0 { make()? } else { self.receive(Kind::Broadcast)? };
         if self.rank + 1 < self.size {
             self.send(Kind::Broadcast, bytes.clone())?;

@@ -175,7 +175,7 @@ pub(in crate::ops) fn sum_spread(
     };
     let outside = beyond(&logs.broadcast_sub(&centres)?, -slack, slack)?.broadcast_mul(&live)?;
     let value = outside.sqr()?.sum_all()?.affine(1.0 / tokens, 0.0)?;
-    node1("square-spread", scores, value, move |grad| {
+    node1("sum-spread", scores, value, move |grad| {
         let scale = (&outside / &sums)?.broadcast_mul(&grad.affine(4.0 / tokens, 0.0)?)?;
         shifted.broadcast_mul(&scale)
     })

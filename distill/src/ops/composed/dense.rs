@@ -73,7 +73,7 @@ pub(in crate::ops) fn range_penalty(x: &Tensor, low: f32, high: f32, count: usiz
     let outside = beyond(&x.detach(), low, high)?;
     let share = 1.0 / count.max(1) as f64;
     let value = outside.sqr()?.sum_all()?.affine(share, 0.0)?;
-    node1("excess", x, value, move |grad| outside.broadcast_mul(&grad.affine(2.0 * share, 0.0)?))
+    node1("range-penalty", x, value, move |grad| outside.broadcast_mul(&grad.affine(2.0 * share, 0.0)?))
 }
 
 pub(in crate::ops) fn clamp(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
