@@ -22,7 +22,7 @@ pub struct Card<'a> {
     pub command: &'a str,
     /// The options, all of them.
     pub options: &'a Options,
-    /// What it answers.
+    /// What it predicts.
     pub task: &'a TaskBinding,
     /// The student's configuration.
     pub config: &'a Config,

@@ -160,7 +160,7 @@ mod tests {
             rotate(root.path(), &make(step), limit).unwrap();
             assert_eq!(left(), wanted);
         }
-        // a run that was taken up from an older one goes on beside what is newer
+        // a run that was resumed from an older one goes on beside what is newer
         rotate(root.path(), &make(50), 2).unwrap();
         assert_eq!(left(), [50, 120]);
         fs::create_dir(root.path().join("checkpoint-60.tmp")).unwrap();

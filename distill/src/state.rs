@@ -19,7 +19,7 @@ pub enum Stage {
     Teacher,
     /// The student learns the teacher's hidden states and scores.
     Layers,
-    /// The student learns the teacher's answers.
+    /// The student learns the teacher's predictions, the true labels, or both.
     Prediction,
     /// The student's LayerNorms lose their division, layer by layer.
     Norms,

@@ -161,7 +161,7 @@ mod tests {
     use super::super::free_port::free_port;
     use super::*;
 
-    /// What each of two processes makes of their world.
+    /// What each of two processes makes of their group.
     fn on_both<T: Send + 'static>(work: fn(&ProcessGroup, PathBuf) -> T, folder: &Path) -> Vec<T> {
         let port = free_port();
         let start = |rank| {

@@ -48,7 +48,7 @@ struct Hello {
     terms: RunTerms,
 }
 
-/// What rank 0 answers.
+/// The reply of rank 0.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Answer {
     Welcome(Meeting),

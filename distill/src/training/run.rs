@@ -15,7 +15,7 @@ use crate::state::State;
 pub struct Run {
     /// The output folder.
     pub out: PathBuf,
-    /// The checkpoint to take up, until a stage has done so.
+    /// The checkpoint to resume from, until a stage has read it.
     pub resume: Option<PathBuf>,
     /// The run's state.
     pub state: State,
