@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::error::{NetError, Wait};
-use crate::frame::{Frame, Header};
+use crate::frame::Frame;
+use crate::header::Header;
 
 /// Frames to one peer and back, in order; every wait has a deadline.
 ///

@@ -60,7 +60,7 @@ impl<L: Link> Link for Named<L> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Header;
+    use crate::header::Header;
     use crate::memory::memory_pair;
 
     #[test]

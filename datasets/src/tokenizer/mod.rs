@@ -9,6 +9,7 @@ mod class;
 mod config;
 mod difference;
 mod rebuilt;
+mod special;
 mod vocabulary;
 
 use std::collections::BTreeMap;
