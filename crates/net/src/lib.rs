@@ -17,6 +17,7 @@
 
 mod duplex;
 mod error;
+mod forward;
 mod frame;
 mod header;
 mod link;
