@@ -43,7 +43,7 @@ TAIL = """
 No test can fail for these claims, or none is here: keys are wiped on drop; kernels branch on shapes only (nothing was measured); AES in
 counter mode is a good generator; correlations and keys have no `Clone` and are taken by value (the compiler holds that); a role holds no more than its part on machines that do not exist yet; nobody forwards the ports.
 
-A test holds, and no fault was planted: a hub token goes to the hub's own server only (`-p datasets --features hub --test hub
+A test holds, and no fault was planted: a hub token goes to the hub's own server only (`-p datasets --features hub --test it
 private_and_gated_repositories_ask_for_a_token`).
 """
 

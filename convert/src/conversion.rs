@@ -5,10 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bundle::{BundleId, Contents, Embedding, Table, WriteOptions};
-use model::{CERTIFICATE_FRACS, Folded, InputKind, ORDINARY, ProblemType, Quantised, Ranges, Spec, choose, quantise};
+use model::{Folded, InputKind, ProblemType, Quantised, Ranges, Spec, choose, quantise};
 
 use crate::calibration::with_unusual;
-use crate::comparison::Comparison;
 use crate::error::ConvertError;
 use crate::paths::check_output;
 use crate::student::Student;
@@ -43,25 +42,6 @@ pub fn convert(student: &Student, ranges: &Ranges) -> Result<Converted, ConvertE
     let quantised = quantise(folded.matrices(), &choice.spec.calibrated(InputKind::OneHot).scales)?;
     let (spec, orders, problem) = (Arc::new(choice.spec), choice.orders, student.config.problem());
     Ok(Converted { spec, folded, orders, quantised, problem })
-}
-
-impl Converted {
-    /// Holds the bounds of certificates to those of texts of the kind that the model is for: ten times as much is accepted, or
-    /// the conversion is refused.
-    pub fn accept(&mut self, comparison: &Comparison) -> Result<(), ConvertError> {
-        let spec = Arc::make_mut(&mut self.spec);
-        for (class, largest) in comparison.certificates.iter().enumerate() {
-            let tokens = 1 << class;
-            while ORDINARY * largest > spec.certificate_limit(tokens) {
-                if spec.certificates[class] == *CERTIFICATE_FRACS.start() {
-                    let limit = spec.certificate_limit(tokens) / ORDINARY;
-                    return Err(ConvertError::Certificate { tokens, largest: *largest, limit });
-                }
-                spec.certificates[class] -= 1;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Splits a converted student between the roles, with fresh seeds. The folder is written whole or not at all.

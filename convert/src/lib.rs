@@ -4,6 +4,7 @@
 //! [`compare`] holds the fixed-point network against the floating-point one, [`write_bundle`] splits it between the roles.
 //! `runtime` calls the same functions to convert a student on first use.
 
+mod acceptance;
 mod calibration;
 mod comparison;
 mod conversion;

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::files::Files;
 use crate::labels::{labels_in, list};
-use crate::source::Files;
 use crate::spelling::{Key, Spellings, is_missing};
 use crate::table::{Cell, Table};
 use crate::{AnswerType, Error, Split, Target};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::multilabel::{self, chosen};
+use crate::ratio::ratio;
 use crate::target::Label;
 
 /// A way to judge answers, by its name in result files.
@@ -180,11 +181,6 @@ fn ranks(values: &[f64]) -> Vec<f64> {
         start = end;
     }
     ranks
-}
-
-/// A quotient; 0 where there is nothing to divide by, as scikit-learn has it.
-pub(crate) fn ratio(a: f64, b: f64) -> f64 {
-    if b == 0.0 { 0.0 } else { a / b }
 }
 
 #[cfg(test)]

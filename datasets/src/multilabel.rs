@@ -1,7 +1,7 @@
 //! How good the answers are where a text may have any of several labels; figures as scikit-learn has them with
 //! `zero_division=0`.
 
-use crate::metrics::ratio;
+use crate::ratio::ratio;
 
 /// The labels that a row of logits calls: those whose sigmoid is above one half.
 pub fn chosen<T: Copy + Into<f64>>(logits: &[T]) -> Vec<bool> {

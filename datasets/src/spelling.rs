@@ -28,6 +28,11 @@ pub(crate) fn whole(label: &str) -> Option<i64> {
     label.parse().ok().or_else(float)
 }
 
+/// The letters and digits of a name, in lower case.
+pub(crate) fn letters(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
 /// Whether a label is what tools write where a value is missing.
 pub(crate) fn is_missing(label: &str) -> bool {
     ["nan", "<na>", "nat"].iter().any(|mark| label.eq_ignore_ascii_case(mark))

@@ -1,7 +1,6 @@
 //! What an answer is: one of some classes, any of some labels, or a number.
 
-use crate::spelling::Key;
-use crate::task::letters;
+use crate::spelling::{Key, letters};
 
 /// The kind of answers that a task asks for and a model gives.
 #[derive(Clone, Debug, PartialEq, Eq)]

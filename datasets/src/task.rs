@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::metrics::Metric;
+use crate::spelling::letters;
 use crate::target::Target;
 
 /// A task of GLUE (Wang et al., 2018): what is asked about a text, or about two.
@@ -239,11 +240,6 @@ impl FromStr for Task {
     fn from_str(name: &str) -> Result<Task, UnknownTask> {
         Task::ALL.into_iter().find(|task| task.is_called(name)).ok_or_else(|| UnknownTask { name: name.into() })
     }
-}
-
-/// The letters and digits of a name, in lower case.
-pub(crate) fn letters(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]

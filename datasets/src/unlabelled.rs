@@ -1,8 +1,8 @@
 //! Test sets: texts to be answered, whose answers are nobody's business here.
 
-use crate::source::{PAIRS, TEXTS, find};
+use crate::source::find;
 use crate::table::Table;
-use crate::{Error, Files, Source, Split, Task};
+use crate::{Error, Source, Split, Task};
 
 /// A text, and the second one of a pair.
 pub type Text = (String, Option<String>);
@@ -44,24 +44,6 @@ impl Source {
             all.notes.append(&mut table.notes);
         }
         Ok(all)
-    }
-}
-
-impl Files {
-    /// The columns of texts that were named, or those with usual names.
-    pub(crate) fn text_columns(&self, table: &Table) -> Result<(String, Option<String>), Error> {
-        let usual = |names: &[&str]| {
-            names.iter().find(|name| table.columns.iter().any(|c| c == *name)).map(ToString::to_string)
-        };
-        let text = self.text.clone().or_else(|| usual(&TEXTS));
-        let pair = match (&self.pair, &self.text) {
-            (Some(pair), _) => Some(pair.clone()),
-            // who names one column means one text
-            (None, Some(_)) => None,
-            // QNLI's usual names: a question and a sentence
-            (None, None) => usual(&PAIRS),
-        };
-        Ok((text.ok_or_else(|| table.lacks("the text", "--text-column", &TEXTS))?, pair))
     }
 }
 

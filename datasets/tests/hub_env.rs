@@ -1,4 +1,5 @@
-//! The hub as the environment names it. A child process has an environment of its own.
+//! The hub as the environment names it. A child process has an environment of its own, and it is this program with one test
+//! asked for by its name: so it stays apart from `it`.
 #![allow(clippy::unwrap_used)]
 
 mod standin;

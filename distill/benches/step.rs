@@ -1,4 +1,4 @@
-//! Steps of stage 2 on demand, for `scripts/step_time.py`: a model's folder as argument, a turn a line on standard
+//! Steps of stage 2 on demand, for `scripts/step_time.py`: a model's folder as argument, a request a line on standard
 //! input, its steps' seconds, losses and gradient norms a line on standard output.
 
 use std::io::{BufRead, Write};
@@ -8,18 +8,18 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use datasets::Target;
-use distill::adamw::{AdamW, Settings};
-use distill::bert::{Bert, Packed};
+use distill::adamw::{AdamW, AdamWConfig};
+use distill::bert::{Bert, PackedBatch};
 use distill::folder::Folder;
 use distill::loss::with_teacher;
 use distill::ops::DropoutKey;
-use distill::parallel::World;
+use distill::parallel::ProcessGroup;
 use distill::range::penalty;
 use serde::{Deserialize, Serialize};
 
 /// Steps with one batch.
 #[derive(Deserialize)]
-struct Turn {
+struct Request {
     steps: u64,
     texts: Vec<Vec<u32>>,
     /// The teacher's logits.
@@ -46,26 +46,26 @@ fn main() -> Result<()> {
     let model = Bert::new(&folder.config, &weights)?;
     let layers = folder.config.num_hidden_layers;
     let target = Target::of_model(&folder.names(), false);
-    let mut optimiser = AdamW::new(Settings::default(), &weights);
-    let (world, mut taken) = (World::alone(), 0);
+    let mut optimiser = AdamW::new(AdamWConfig::default(), &weights);
+    let (group, mut taken) = (ProcessGroup::alone(), 0);
     for line in std::io::stdin().lock().lines() {
-        let turn: Turn = serde_json::from_str(&line?).context("a turn")?;
-        let segments: Vec<Vec<u32>> = turn.texts.iter().map(|text| vec![0; text.len()]).collect();
-        let (all, lengths): (Vec<usize>, Vec<usize>) = turn.texts.iter().map(Vec::len).enumerate().unzip();
-        let share = world.share(&all, &lengths);
-        let wanted = Tensor::new(turn.teacher, &Device::Cpu)?;
+        let request: Request = serde_json::from_str(&line?).context("a request")?;
+        let segments: Vec<Vec<u32>> = request.texts.iter().map(|text| vec![0; text.len()]).collect();
+        let (all, lengths): (Vec<usize>, Vec<usize>) = request.texts.iter().map(Vec::len).enumerate().unzip();
+        let shard = group.shard(&all, &lengths);
+        let wanted = Tensor::new(request.teacher, &Device::Cpu)?;
         let mut answer = Answer::default();
-        for _ in 0..turn.steps {
+        for _ in 0..request.steps {
             let clock = Instant::now();
-            let texts = turn.texts.iter().zip(&segments).map(|(ids, segments)| (&ids[..], &segments[..]));
-            let batch = Packed::new(texts, folder.config.num_attention_heads, &Device::Cpu)?;
-            let key = turn.dropout.then_some(DropoutKey { seed: 0, step: taken });
+            let texts = request.texts.iter().zip(&segments).map(|(ids, segments)| (&ids[..], &segments[..]));
+            let batch = PackedBatch::new(texts, folder.config.num_attention_heads, &Device::Cpu)?;
+            let key = request.dropout.then_some(DropoutKey { seed: 0, step: taken });
             let trace = model.encode(&batch, key)?;
             let mut loss = with_teacher(&model.classify(&trace.hidden[layers], &batch, key)?, &wanted, &target)?;
-            if turn.range_penalty > 0.0 {
-                loss = (loss + (penalty(&trace, &folder.config, &share)? * turn.range_penalty)?)?;
+            if request.range_penalty > 0.0 {
+                loss = (loss + (penalty(&trace, &folder.config, &shard)? * request.range_penalty)?)?;
             }
-            let norm = optimiser.step(&weights, &loss.backward()?, turn.rate)?;
+            let norm = optimiser.step(&weights, &loss.backward()?, request.rate)?;
             answer.losses.push(loss.to_scalar()?);
             answer.norms.push(norm);
             drop((trace, loss));

@@ -12,7 +12,7 @@ Exit codes: 0 all is well, 1 something is not (a weight is missing, padding chan
 expected ones), 2 wrong usage or a file that cannot be used, 3 torch or transformers is missing.
 
 It shows that transformers reads the folder and comes to the same scores; scripts/student_logits.py, without transformers,
-that the equations are right. --save writes texts, token numbers and logits; distill/tests/whole/transformers.json was made so
+that the equations are right. --save writes texts, token numbers and logits; distill/tests/it/transformers.json was made so
 (--count 20), and a test of `distill` holds its own logits against it.
 """
 

@@ -10,19 +10,19 @@ use crate::weights::Weights;
 /// The mean losses of a step, the total first.
 pub type Means = Vec<(&'static str, f64)>;
 
-/// The gradients of the loss with the `chosen` texts, `size` of them at a time, and the losses. Each batch counts as
-/// much as it has texts, so that the last one of an epoch, which may be short, does no harm. `lesson` is called with a batch's
-/// number within the step.
+/// The gradients of the loss with the `chosen` texts, `size` of them at a time, and the losses. Each batch is
+/// weighted by its number of texts, because the last one of an epoch may be short. `objective` is called with a batch's number
+/// within the step.
 pub fn gradients(
     weights: &Weights,
     chosen: &[usize],
     size: usize,
-    lesson: impl Fn(usize, &[usize]) -> Result<Loss>,
+    objective: impl Fn(usize, &[usize]) -> Result<Loss>,
 ) -> Result<(GradStore, Means)> {
     let mut sum: Option<GradStore> = None;
     let mut means = Means::new();
     for (number, batch) in chosen.chunks(size.max(1)).enumerate() {
-        let Loss { total, parts } = lesson(number, batch)?;
+        let Loss { total, parts } = objective(number, batch)?;
         let share = batch.len() as f64 / chosen.len() as f64;
         let named = [("loss", &total)].into_iter().chain(parts.iter().map(|(name, part)| (*name, part)));
         for (place, (name, part)) in named.enumerate() {

@@ -1,4 +1,4 @@
-//! Outputs that are there whole or not at all.
+//! Outputs that are written whole or not at all.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use safetensors::View;
 
-use crate::faults::{bad_file, unwritable};
+use crate::errors::{bad_file, unwritable};
 
 /// Writes a file under another name, makes it durable and renames it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -30,7 +30,7 @@ pub fn write_tensors<'a, V: View>(
     write_with(path, |temporary| Ok(safetensors::serialize_to_file(tensors, Some(metadata), temporary)?))
 }
 
-/// What `fill` writes to the place it is given.
+/// Lets `fill` write to a temporary path, then renames that.
 fn write_with(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     cli::atomic::write(path, fill).map_err(|error| unwritable("write", path, &error))
 }

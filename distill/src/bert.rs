@@ -1,17 +1,18 @@
-//! BERT for classification in candle, with everything a student learns from laid open.
+//! BERT for classification in candle, which also returns the intermediate values that a student learns from.
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use model::{Activation, AttentionKind, Config};
 
 use crate::ops::{
-    DropoutKey, Ragged, Weighing, activate, dropout, layer_norm, linear, linear_norm, mix, scores, weigh,
+    AttentionFunction, DropoutKey, Ragged, activate, attention_weights, dropout, layer_norm, linear, linear_norm, mix,
+    scores,
 };
 use crate::weights::Weights;
 
 /// A batch of texts, one below the other.
 #[derive(Clone, Debug)]
-pub struct Packed {
+pub struct PackedBatch {
     ids: Tensor,
     type_ids: Tensor,
     positions: Tensor,
@@ -19,7 +20,7 @@ pub struct Packed {
     ragged: Ragged,
 }
 
-/// A classifier over the weights it was built from; training those trains it.
+/// A classifier that shares the memory of the weights it was built from: training those trains it.
 #[derive(Clone, Debug)]
 pub struct Bert {
     config: Config,
@@ -32,9 +33,9 @@ pub struct Bert {
     classifier: Dense,
 }
 
-/// What an encoder computed on the way.
+/// The intermediate values of a forward pass.
 #[derive(Clone, Debug)]
-pub struct Trace {
+pub struct ForwardTrace {
     /// The embedding's output, then each layer's: `[tokens, hidden]`.
     pub hidden: Vec<Tensor>,
     /// Each layer's attention scores before softmax or 2Quad, laid out as [`Ragged`] says.
@@ -49,13 +50,13 @@ pub struct Trace {
     pub ragged: Ragged,
 }
 
-impl Packed {
+impl PackedBatch {
     /// Packs texts of (token numbers, segment numbers) for a model on a device.
     pub fn new<'a>(
         texts: impl Iterator<Item = (&'a [u32], &'a [u32])>,
         heads: usize,
         device: &Device,
-    ) -> Result<Packed> {
+    ) -> Result<PackedBatch> {
         let (mut ids, mut type_ids, mut positions) = (Vec::new(), Vec::new(), Vec::new());
         let (mut lengths, mut first_rows) = (Vec::new(), Vec::new());
         for (tokens, segments) in texts {
@@ -66,7 +67,7 @@ impl Packed {
             type_ids.extend_from_slice(segments);
         }
         let vector = |numbers: Vec<u32>| Tensor::new(numbers, device);
-        Ok(Packed {
+        Ok(PackedBatch {
             ids: vector(ids)?,
             type_ids: vector(type_ids)?,
             positions: vector(positions)?,
@@ -104,19 +105,19 @@ impl Bert {
         &self.config
     }
 
-    /// Where it computes.
+    /// The device of its weights.
     pub fn device(&self) -> &Device {
         self.words.device()
     }
 
     /// Runs the encoder; with a key, with dropout.
-    pub fn encode(&self, batch: &Packed, key: Option<DropoutKey>) -> Result<Trace> {
+    pub fn encode(&self, batch: &PackedBatch, key: Option<DropoutKey>) -> Result<ForwardTrace> {
         let words = self.words.index_select(&batch.ids, 0)?;
         let positions = self.positions.index_select(&batch.positions, 0)?;
         let segments = self.segments.index_select(&batch.type_ids, 0)?;
         let sum = ((words + positions)? + segments)?;
         let out = drop_some(&self.norm.forward(&sum)?, self.config.hidden_dropout_prob, key, 0)?;
-        let mut trace = Trace {
+        let mut trace = ForwardTrace {
             hidden: vec![out.clone()],
             scores: Vec::new(),
             weights: Vec::new(),
@@ -133,14 +134,14 @@ impl Bert {
     }
 
     /// The logits from the last layer's output.
-    pub fn classify(&self, hidden: &Tensor, batch: &Packed, key: Option<DropoutKey>) -> Result<Tensor> {
+    pub fn classify(&self, hidden: &Tensor, batch: &PackedBatch, key: Option<DropoutKey>) -> Result<Tensor> {
         let first = hidden.index_select(&batch.first_rows, 0)?;
         let pooled = self.pooler.forward(&first)?.tanh()?;
         self.classifier.forward(&drop_some(&pooled, self.config.hidden_dropout_prob, key, u64::MAX)?)
     }
 
     /// The logits of a batch, `[texts, classes]`.
-    pub fn logits(&self, batch: &Packed, key: Option<DropoutKey>) -> Result<Tensor> {
+    pub fn logits(&self, batch: &PackedBatch, key: Option<DropoutKey>) -> Result<Tensor> {
         let trace = self.encode(batch, key)?;
         self.classify(&trace.hidden[self.layers.len()], batch, key)
     }
@@ -201,7 +202,7 @@ struct Layer {
     up: Dense,
     down: Dense,
     norm: Norm,
-    weighing: Weighing,
+    function: AttentionFunction,
     activation: Activation,
     attention_dropout: f32,
     hidden_dropout: f32,
@@ -223,10 +224,10 @@ impl Layer {
             up: dense("intermediate.dense")?,
             down: dense("output.dense")?,
             norm: norm("output")?,
-            weighing: match config.attention_softmax {
-                AttentionKind::Softmax => Weighing::Softmax,
-                AttentionKind::TwoQuad => Weighing::TwoQuad(shifts()),
-                AttentionKind::TwoRelu => Weighing::TwoRelu,
+            function: match config.attention_softmax {
+                AttentionKind::Softmax => AttentionFunction::Softmax,
+                AttentionKind::TwoQuad => AttentionFunction::TwoQuad(shifts()),
+                AttentionKind::TwoRelu => AttentionFunction::TwoRelu,
             },
             activation: config.activation(),
             attention_dropout: config.attention_probs_dropout_prob,
@@ -240,11 +241,11 @@ impl Layer {
         ragged: &Ragged,
         key: Option<DropoutKey>,
         site: u64,
-        trace: &mut Trace,
+        trace: &mut ForwardTrace,
     ) -> Result<Tensor> {
         let score = scores(&self.query.forward(x)?, &self.key.forward(x)?, ragged)?;
         trace.scores.push(score.clone());
-        let weights = weigh(&score, &self.weighing, ragged)?;
+        let weights = attention_weights(&score, &self.function, ragged)?;
         trace.weights.push(weights.clone());
         let weights = drop_some(&weights, self.attention_dropout, key, site)?;
         let mixed = self.output.forward(&mix(&weights, &self.value.forward(x)?, ragged)?)?;

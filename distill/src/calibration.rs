@@ -10,7 +10,7 @@ use crate::folder::Folder;
 use crate::progress::over;
 use crate::samples::Samples;
 
-/// Texts that are looked at, evenly spread over the set.
+/// Texts that are observed, evenly spread over the set.
 const TEXTS: usize = 2000;
 
 /// Observes the stored model over training texts and writes the ranges beside it.
@@ -35,7 +35,7 @@ pub fn write_calibration(folder: &Folder, samples: &Samples, quiet: bool) -> Res
     atomic::write_json(&folder.path.join("calibration.json"), &ranges)
 }
 
-/// Texts unlike those that the student learned from, as it takes them; pairs of them where it was taught pairs.
+/// Encoded texts unlike those of the training set; pairs where the student was trained on pairs.
 fn unusual(folder: &Folder, folded: &Folded) -> Result<Vec<Sample>> {
     let shape = &folded.shape;
     let tokenizer = Tokenizer::load(&folder.path, shape.positions)?;
@@ -45,7 +45,7 @@ fn unusual(folder: &Folder, folded: &Folded) -> Result<Vec<Sample>> {
     encoded.into_iter().map(|text| Ok(Sample::new(text.ids, text.type_ids, shape)?)).collect()
 }
 
-/// The model as the engines of the private run take it.
+/// The model in the folded form that private inference takes.
 pub fn folded(folder: &Folder) -> Result<Folded> {
     let mut tensors = Tensors::new();
     for (name, tensor) in folder.weights.iter() {

@@ -6,12 +6,12 @@ use datasets::{Metrics, Target};
 use model::{AttentionKind, Config};
 
 use crate::curves;
-use crate::lessons::AttentionLoss;
+use crate::objectives::AttentionLoss;
 use crate::options::Options;
 use crate::plan::step;
-use crate::question::Question;
-use crate::range::LayerRanges;
+use crate::range::ObservedLayer;
 use crate::state::Stage;
+use crate::task_binding::TaskBinding;
 
 /// What a card says.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub struct Card<'a> {
     pub command: &'a str,
     /// The options, all of them.
     pub options: &'a Options,
-    /// What it answers.
-    pub question: &'a Question,
+    /// What it predicts.
+    pub task: &'a TaskBinding,
     /// The student's configuration.
     pub config: &'a Config,
     /// The teacher's layers it learned from.
@@ -37,7 +37,7 @@ pub struct Card<'a> {
     /// Processes that took them together.
     pub processes: usize,
     /// The ranges over the development set.
-    pub ranges: &'a [LayerRanges],
+    pub ranges: &'a [ObservedLayer],
 }
 
 impl Card<'_> {
@@ -51,7 +51,7 @@ impl Card<'_> {
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let config = self.config;
-        let title = self.question.title();
+        let title = self.task.title();
         self.write_head(out, &title)?;
         writeln!(out, "# {}\n", self.name)?;
         let (layers, width, heads) = (config.num_hidden_layers, config.hidden_size, config.num_attention_heads);
@@ -80,11 +80,11 @@ impl Card<'_> {
             "## Training\n\nTeacher fine-tuned on {title}; the student's layers learned from the teacher's layers {} (stage 1: \
              {}; stage 2: {}). The teacher ran without dropout, unlike in the published code. {} steps of {} texts{}.\n",
             layers.join(", "),
-            match self.options.lessons.attention_loss {
+            match self.options.objectives.attention_loss {
                 AttentionLoss::Scores => "mean squared error of pre-softmax scores and hidden states",
                 AttentionLoss::Weights => "cross-entropy of attention weights, mean squared error of hidden states",
             },
-            self.answers().join(", "),
+            self.stage2_losses().join(", "),
             self.steps,
             step(self.options, Stage::Prediction, self.processes),
             match self.options.stage1_batch_size {
@@ -131,8 +131,8 @@ impl Card<'_> {
     }
 
     /// The losses of stage 2.
-    fn answers(&self) -> Vec<String> {
-        let (soft, gold) = match self.question.target {
+    fn stage2_losses(&self) -> Vec<String> {
+        let (soft, gold) = match self.task.target {
             Target::Classes(_) => {
                 ("cross-entropy with the teacher's probabilities", "cross-entropy with the true classes")
             }
@@ -144,7 +144,7 @@ impl Card<'_> {
                 ("mean squared error from the teacher's number", "mean squared error from the true number")
             }
         };
-        let losses = [(soft, self.options.lessons.soft_weight), (gold, self.options.lessons.gold_weight)];
+        let losses = [(soft, self.options.objectives.soft_weight), (gold, self.options.objectives.gold_weight)];
         let named =
             |(loss, weight): (&str, f64)| if weight == 1.0 { loss.to_string() } else { format!("{weight} x {loss}") };
         losses.into_iter().filter(|(_, weight)| *weight > 0.0).map(named).collect()
@@ -163,7 +163,7 @@ impl Card<'_> {
         };
         // a JSON string is a YAML string, whatever a file may be called
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
-        let (datasets, dataset) = match self.question.source.task() {
+        let (datasets, dataset) = match self.task.source.task() {
             Some(task) => (
                 "datasets:\n- glue\n".into(),
                 format!("      name: GLUE {title}\n      type: glue\n      config: {}\n", task.key()),

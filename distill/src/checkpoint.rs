@@ -1,4 +1,4 @@
-//! A run's folder of states to go on from.
+//! Checkpoints: folders with a run's state, its weights and its optimiser's moments.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use anyhow::Result;
 
 use crate::adamw::AdamW;
 use crate::atomic;
-use crate::faults::{bad_file, unwritable};
+use crate::errors::{bad_file, unwritable};
 use crate::state::State;
 use crate::weights::Weights;
 
 /// What a checkpoint's name begins with; its step follows.
 pub(crate) const PREFIX: &str = "checkpoint-";
-/// What the name of one ends with that is being written.
-const HALF: &str = ".tmp";
+/// The suffix of a checkpoint that is still being written.
+const PARTIAL: &str = ".tmp";
 /// The file that says where a run stands.
 pub(crate) const STATE: &str = "trainer_state.json";
 const MODEL: &str = "model.safetensors";
@@ -28,7 +28,7 @@ pub const BEST: &str = "best.safetensors";
 /// `limit` are left.
 pub fn write(out: &Path, limit: usize, state: &State, weights: &Weights, optimiser: &mut AdamW) -> Result<()> {
     let name = format!("{PREFIX}{}", state.global_step);
-    let (folder, temporary) = (out.join(&name), out.join(format!("{name}{HALF}")));
+    let (folder, temporary) = (out.join(&name), out.join(format!("{name}{PARTIAL}")));
     let mut fill = || {
         sweep(out)?;
         atomic::make_folder(&temporary)?;
@@ -63,7 +63,7 @@ fn keep_best(out: &Path, checkpoint: &Path) -> Result<()> {
         .map_err(|error| unwritable("write", &to, &error.into()))
 }
 
-/// Takes up the best weights of a checkpoint: the run may have found better ones since, or begun another stage.
+/// Puts a checkpoint's best weights back into the run's folder, because the run may have written others since.
 pub fn read_best(checkpoint: &Path, out: &Path, state: &State) -> Result<()> {
     match state.trainer.best_model_checkpoint {
         Some(_) => atomic::copy(&best(checkpoint), &best(out)),
@@ -80,13 +80,13 @@ fn rotate(out: &Path, newest: &Path, limit: usize) -> Result<()> {
 
 /// Removes what a run that was killed left half-written.
 fn sweep(out: &Path) -> Result<()> {
-    let half = |path: &PathBuf| {
+    let is_partial = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(PREFIX) && name.ends_with(HALF)
+        name.starts_with(PREFIX) && name.ends_with(PARTIAL)
     };
     for path in fs::read_dir(out)?.map(|entry| entry.map(|entry| entry.path())) {
         let path = path?;
-        if half(&path) {
+        if is_partial(&path) {
             remove(&path)?;
         }
     }
@@ -130,12 +130,12 @@ pub fn read_state(folder: &Path) -> Result<State> {
     serde_json::from_str(&text).map_err(|e| bad_file(&path, e))
 }
 
-/// Takes up the weights of a checkpoint, in place.
+/// Reads the weights of a checkpoint, in place.
 pub fn read_weights(folder: &Path, config: &model::Config, weights: &Weights) -> Result<()> {
     weights.assign(&Weights::read_file(&folder.join(MODEL), config)?)
 }
 
-/// Takes up the optimiser's memory of a checkpoint.
+/// Reads the optimiser's moments of a checkpoint.
 pub fn read_optimiser(folder: &Path, state: &State, optimiser: &mut AdamW) -> Result<()> {
     optimiser.read(&folder.join(OPTIMIZER), state.stage_step)
 }
@@ -160,7 +160,7 @@ mod tests {
             rotate(root.path(), &make(step), limit).unwrap();
             assert_eq!(left(), wanted);
         }
-        // a run that was taken up from an older one goes on beside what is newer
+        // a run that was resumed from an older one goes on beside what is newer
         rotate(root.path(), &make(50), 2).unwrap();
         assert_eq!(left(), [50, 120]);
         fs::create_dir(root.path().join("checkpoint-60.tmp")).unwrap();

@@ -49,7 +49,7 @@ fn draw(log: &[Value], metric: &str) -> Result<String> {
             // steps are whole numbers
             mesh.x_label_formatter(&|step| format!("{step:.0}")).draw()?;
             chart.draw_series(LineSeries::new(points.iter().copied(), BLUE.stroke_width(2)))?;
-            // the only point of a line cannot be seen
+            // a line through one point is invisible, so few points are also drawn as circles
             if points.len() < 40 {
                 chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, BLUE.filled())))?;
             }
@@ -60,7 +60,7 @@ fn draw(log: &[Value], metric: &str) -> Result<String> {
     Ok(svg)
 }
 
-/// What a stage's entries say of something; numbers that are none are left out.
+/// The values that a stage's entries have under a name; what is not a finite number is left out.
 fn points(log: &[Value], stage: &str, name: &str) -> Points {
     let number = |entry: &Value, name: &str| entry[name].as_f64().filter(|number| number.is_finite());
     let entries = log.iter().filter(|entry| entry["stage"] == stage);

@@ -130,7 +130,7 @@ impl Device {
                     let cure = "build with `--features cuda` where an NVIDIA driver is, or use --device cpu";
                     coded(USAGE, format!("--device cuda: {error}; {cure}"))
                 })?;
-                // Every process drops others of its numbers.
+                // Every process needs dropout masks of its own.
                 place.set_seed(seed.wrapping_add(launch.rank as u64)).context("--device cuda")?;
                 Ok(place)
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A stage's work, or a run's, over all parts of a run that was taken up.
+/// A stage's work, or a run's, over all parts of a run that was resumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effort {
     /// Wall-clock time, evaluations included.

@@ -11,12 +11,12 @@ const VARIABLES: [(&str, &str); 4] = [
     ("MALLOC_TOP_PAD_", "268435456"),
 ];
 
-/// Below so much address space the allocator keeps its own ways: ours reserve in steps of 256 MB.
+/// With less address space than this the allocator keeps its defaults, because ours reserve 256 MB at a time.
 const ROOMY: u64 = 8 << 30;
 
-/// Starts the program anew in the same process with the variables that are missing, for both libraries read them at
-/// their start. Where that fails, training is only slower.
-pub fn settle() {
+/// Restarts the program in the same process with the missing variables set, because candle and the allocator read them
+/// when they start. If that fails, training is only slower.
+pub fn restart_with_variables() {
     let is_tight = cli::address_space().is_some_and(|left| left < ROOMY);
     let wanted = if is_tight { &VARIABLES[..1] } else { &VARIABLES[..] };
     let missing: Vec<_> = wanted.iter().copied().filter(|(name, _)| std::env::var_os(name).is_none()).collect();

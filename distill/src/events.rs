@@ -1,7 +1,7 @@
 //! The log as TensorBoard reads it: `runs/TIME_HOST/events.out.tfevents.*`.
 //!
-//! The crates that write such files either bring images and an old protobuf along or are no longer kept. Of the format a
-//! log needs four fields of a message and a frame of sixteen bytes.
+//! Written by hand: the crates for such files are unmaintained or bring images and an old protobuf along, and a log needs
+//! only four fields of a message and a frame of sixteen bytes.
 
 use std::fmt;
 use std::fs::File;
@@ -15,17 +15,17 @@ use crc::{CRC_32_ISCSI, Crc};
 use serde_json::Value;
 
 use crate::atomic;
-use crate::faults::unwritable;
+use crate::errors::unwritable;
 use crate::output::LOG;
 
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// The version of the format, in the first record of a file.
 const VERSION: &str = "brain.Event:2";
 
-/// A run's events. The file is made with the first of them; it grows, and a torn last record does a reader no harm.
+/// A run's events. The file is created with the first event and appended to; readers tolerate a torn last record.
 pub struct Events {
     folder: PathBuf,
-    /// The step that a run which is taken up begins with.
+    /// The step that a resumed run begins with.
     resumes: Option<u64>,
     file: Option<(PathBuf, File)>,
 }
@@ -48,8 +48,8 @@ fn host() -> String {
 }
 
 impl Events {
-    /// Events in a folder. A run that is taken up after some step writes a file of its own, which takes the place of what
-    /// others beside it say of later steps.
+    /// Events in a folder. A run that is resumed after a step writes a new file, which supersedes the later steps of the
+    /// older files beside it.
     pub fn new(folder: PathBuf, after: Option<u64>) -> Events {
         Events { folder, resumes: after.map(|step| step + 1), file: None }
     }
@@ -78,7 +78,7 @@ impl Events {
         let path = self.folder.join(name);
         let mut head = record(&event(None, &bytes(3, VERSION.as_bytes())));
         if let Some(step) = self.resumes {
-            // a session's log whose status is "start": steps from here on count anew
+            // a SessionLog with status START: readers discard what older files say of this step and later ones
             head.extend(record(&event(Some(step), &bytes(7, &[0x08, 1]))));
         }
         let made = File::create_new(&path).and_then(|mut file| file.write_all(&head).map(|()| file));
@@ -142,7 +142,7 @@ fn record(content: &[u8]) -> Vec<u8> {
     [&length[..], &masked(&length), content, &masked(content)].concat()
 }
 
-/// A check sum that is not mistaken for one of the bytes that hold it.
+/// The masked check sum of TensorFlow's records, which differs from a check sum of bytes that hold one.
 fn masked(bytes: &[u8]) -> [u8; 4] {
     CRC.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }

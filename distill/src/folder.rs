@@ -9,9 +9,9 @@ use datasets::{BESIDE_TOKENIZER, Target, Tokenizer, VOCABULARY};
 use model::{Config, ProblemType};
 
 use crate::atomic;
-use crate::faults::bad_file;
-use crate::question::problem_type;
-use crate::weights::{Read, Weights};
+use crate::errors::bad_file;
+use crate::task_binding::problem_type;
+use crate::weights::{LoadedWeights, Weights};
 
 /// The file with the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -20,18 +20,18 @@ const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub const CONFIG: &str = "config.json";
 /// The file with the weights.
 pub const WEIGHTS: &str = "model.safetensors";
-/// What tools take a BERT's tokenizer to be.
+/// The class that tools assume for the tokenizer of a BERT.
 const USUAL_CLASS: &str = "BertTokenizer";
 
-/// What a model is read for, which decides what becomes of a missing pooler or head.
+/// What a model is read for, which decides how a missing pooler or head is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum ModelRole {
     /// It is taught the task where it has no head for it.
     Teacher,
     /// A student starts from it.
     Start,
-    /// It is judged as it is.
-    Judged,
+    /// It is evaluated as it is.
+    Evaluated,
 }
 
 /// A model read from its folder.
@@ -43,20 +43,20 @@ pub struct Folder {
     pub config: Config,
     /// Its weights.
     pub weights: Weights,
-    /// Whether it came with a head and the pooler that the head was taught with, or one for what it is asked.
+    /// Whether it has a trained pooler and a trained head for the task.
     pub has_head: bool,
 }
 
 impl Folder {
-    /// Reads a folder, and says what of it is not read. A missing pooler or head is drawn, with a warning.
+    /// Reads a teacher's folder and logs what is ignored in it. A missing pooler or head is drawn, with a warning.
     pub fn read(path: &Path, seed: u64) -> Result<Folder> {
-        Folder::read_as(Role::Teacher, path, seed)
+        Folder::read_as(ModelRole::Teacher, path, seed)
     }
 
-    /// The same of a model that is used for something else.
-    pub fn read_as(role: Role, path: &Path, seed: u64) -> Result<Folder> {
+    /// Reads the folder of a model in any role.
+    pub fn read_as(role: ModelRole, path: &Path, seed: u64) -> Result<Folder> {
         let config = ::checkpoint::read_config(path)?;
-        let Read { weights, drawn, notes } = Weights::read(path, &config, seed)?;
+        let LoadedWeights { weights, drawn, notes } = Weights::read(path, &config, seed)?;
         notes.iter().for_each(|note| cli::log(&format!("note: {note}")));
         let (names, lacks) = (drawn.join(", "), |part: &str| drawn.iter().any(|name| name.contains(part)));
         let missing = match (lacks("pooler."), lacks("classifier.")) {
@@ -66,9 +66,9 @@ impl Folder {
             (false, true) => format!("it has no head ({names})"),
         };
         let instead = match role {
-            Role::Teacher => "what it needs is drawn anew, and trained",
-            Role::Start => "the teacher's pooler and head are taken",
-            Role::Judged => {
+            ModelRole::Teacher => "what it needs is drawn anew, and trained",
+            ModelRole::Start => "the teacher's pooler and head are taken",
+            ModelRole::Evaluated => {
                 bail!(bad_file(path, format!("{missing}; teach it first: distill --teacher {}", path.display())))
             }
         };
@@ -86,7 +86,7 @@ impl Folder {
         self.config.labels()
     }
 
-    /// What its head answers; `None` without one, or with one for several numbers at once.
+    /// What its head predicts; `None` without a head, or with one for several numbers at once.
     pub fn target(&self) -> Option<Target> {
         let target = Target::of_model(&self.names(), self.config.problem() == ProblemType::MultiLabel);
         (self.has_head && self.config.problem() == problem_type(&target)).then_some(target)
@@ -105,7 +105,7 @@ impl Folder {
         Ok(self)
     }
 
-    /// The folder's tokenizer; its words must be those of the model. Says what is unusual about it.
+    /// The folder's tokenizer, whose ids must fit the model's embedding table. Logs what is unusual about it.
     pub fn tokenizer(&self, max_length: usize) -> Result<Tokenizer> {
         let tokenizer = Tokenizer::load(&self.path, max_length)?;
         for note in tokenizer.notes() {
@@ -143,8 +143,8 @@ pub fn write(out: &Path, config: &Config, weights: &Weights, tokenizer: &Path, h
     weights.write(&out.join(WEIGHTS), half)
 }
 
-/// Names the tokenizer's class in `tokenizer_config.json`, for the model that is written is a BERT and that it was read from may
-/// have been another, by which its tokenizer was known.
+/// Names the tokenizer's class in `tokenizer_config.json`. Without it tools infer the class from the model, which is written as
+/// a BERT but may have been read as another kind.
 fn name_class(path: &Path, class: &str) -> Result<()> {
     let mut config = match path.is_file() {
         true => {

@@ -1,4 +1,4 @@
-//! What a model is told about its mistakes.
+//! The losses of a model with true labels and with a teacher.
 
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::{log_softmax, sigmoid};
@@ -10,9 +10,9 @@ pub use candle_nn::loss::mse as mean_square;
 /// Cross-entropy with the true classes.
 pub use candle_nn::loss::cross_entropy;
 
-/// The true answers of a batch.
+/// The true labels of a batch.
 #[derive(Clone, Debug)]
-pub enum Answers {
+pub enum BatchLabels {
     /// Class numbers, `[texts]`.
     Classes(Tensor),
     /// Ones where a label holds, else zeros, `[texts, labels]`.
@@ -21,17 +21,17 @@ pub enum Answers {
     Numbers(Tensor),
 }
 
-/// The loss with the true answers: cross-entropy with classes, the mean of every label's own, or the mean of squared
+/// The loss with the true labels: cross-entropy with classes, the mean of every label's own, or the mean of squared
 /// differences from numbers.
-pub fn with_truth(logits: &Tensor, truth: &Answers) -> Result<Tensor> {
+pub fn with_truth(logits: &Tensor, truth: &BatchLabels) -> Result<Tensor> {
     match truth {
-        Answers::Classes(classes) => cross_entropy(logits, classes),
-        Answers::Labels(labels) => binary_cross_entropy(logits, labels),
-        Answers::Numbers(numbers) => mean_square(logits, numbers),
+        BatchLabels::Classes(classes) => cross_entropy(logits, classes),
+        BatchLabels::Labels(labels) => binary_cross_entropy(logits, labels),
+        BatchLabels::Numbers(numbers) => mean_square(logits, numbers),
     }
 }
 
-/// The loss with a teacher's answers: cross-entropy with its probabilities, of the classes or of each label, or the mean of
+/// The loss with a teacher's logits: cross-entropy with its probabilities, of the classes or of each label, or the mean of
 /// squared differences from its number.
 pub fn with_teacher(logits: &Tensor, teacher: &Tensor, target: &Target) -> Result<Tensor> {
     match target {
@@ -43,7 +43,7 @@ pub fn with_teacher(logits: &Tensor, teacher: &Tensor, target: &Target) -> Resul
 
 /// Cross-entropy of attention weights with a teacher's, for a mean row of `rows`.
 pub fn attention_entropy(weights: &Tensor, teacher: &Tensor, rows: usize) -> Result<Tensor> {
-    // what is 0 to 2Quad is not infinitely wrong
+    // 2Quad's weights can be 0, whose logarithm would be infinite
     const LEAST: f64 = 1e-6;
     let logs = weights.affine(1.0, LEAST)?.log()?;
     (logs * teacher.detach())?.sum_all()?.affine(-1.0 / rows.max(1) as f64, 0.0)
@@ -87,9 +87,10 @@ mod tests {
         let (logits, wanted) = (numbers(&[3, 1], 1), numbers(&[3, 1], 2));
         let rows = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let mean = rows(&logits).iter().zip(rows(&wanted)).map(|(a, b)| (a - b) * (a - b)).sum::<f32>() / 3.0;
-        for loss in
-            [with_teacher(&logits, &wanted, &Target::Number), with_truth(&logits, &Answers::Numbers(wanted.clone()))]
-        {
+        for loss in [
+            with_teacher(&logits, &wanted, &Target::Number),
+            with_truth(&logits, &BatchLabels::Numbers(wanted.clone())),
+        ] {
             assert!((loss.unwrap().to_scalar::<f32>().unwrap() - mean).abs() < 1e-6);
         }
     }
@@ -97,11 +98,11 @@ mod tests {
     #[test]
     fn the_loss_with_the_truth_is_the_mean_over_the_texts() {
         let of = |logits: Tensor, truth| with_truth(&logits, &truth).unwrap().to_scalar::<f32>().unwrap();
-        let classes = Answers::Classes(Tensor::new(&[2u32, 0], &Device::Cpu).unwrap());
+        let classes = BatchLabels::Classes(Tensor::new(&[2u32, 0], &Device::Cpu).unwrap());
         let wanted = (3f32.ln() + (1.0 + 2.0 * (-2f32).exp()).ln()) / 2.0;
         let logits = Tensor::new(&[[1000f32, 1000.0, 1000.0], [2.0, 0.0, 0.0]], &Device::Cpu).unwrap();
         assert!((of(logits, classes) - wanted).abs() < 1e-6);
-        let numbers = Answers::Numbers(Tensor::new(&[[0.5f32], [5.0]], &Device::Cpu).unwrap());
+        let numbers = BatchLabels::Numbers(Tensor::new(&[[0.5f32], [5.0]], &Device::Cpu).unwrap());
         assert_eq!(of(Tensor::new(&[[1.5f32], [3.0]], &Device::Cpu).unwrap(), numbers), 2.5);
     }
 
@@ -113,7 +114,7 @@ mod tests {
         // log(1 + exp(-z)) where a label holds, log(1 + exp(z)) where it does not
         let softplus = |z: f32| z.exp().ln_1p();
         let wanted = (softplus(-1.0) + softplus(-2.0) + softplus(0.0) + softplus(3.0)) / 6.0;
-        assert!((of(with_truth(&logits, &Answers::Labels(truth.clone()))) - wanted).abs() < 1e-6);
+        assert!((of(with_truth(&logits, &BatchLabels::Labels(truth.clone()))) - wanted).abs() < 1e-6);
         // a teacher that is sure counts like the truth, and one that is not is best imitated
         let target = Target::Labels(["a", "b", "c"].map(String::from).into());
         let sure = ((truth - 0.5).unwrap() * 100.0).unwrap();

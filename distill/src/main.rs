@@ -10,8 +10,8 @@ use distill::parallel::Launch;
 use distill::training::{STOP, TRAINING};
 
 fn main() -> ExitCode {
-    // First of all: what --config names may be a pipe, which is read once.
-    distill::environment::settle();
+    // This may restart the program, so it comes before --config is read: a pipe can be read only once.
+    distill::environment::restart_with_variables();
     let options = match Options::from_args(std::env::args_os()) {
         Ok(options) => options,
         Err(error) => return refused(&error),
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong; of the command line, as clap says it.
+/// Reports an error and gives its exit code; clap words errors of the command line itself.
 fn refused(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
         return ExitCode::from(cli::usage(error) as u8);
@@ -49,12 +49,12 @@ fn act(options: &Options) -> anyhow::Result<()> {
     }
     let launch = Launch::from_env()?;
     if launch.rank > 0 && (options.dry_run || options.evaluate_only.is_some()) {
-        // Rank 0 answers.
+        // Only rank 0 prints.
         return Ok(());
     }
     match &options.evaluate_only {
         Some(folder) => {
-            let results = distill::pipeline::evaluate(options, folder)?;
+            let results = distill::pipeline::evaluate_folder(options, folder)?;
             answer(&format!("{}\n", serde_json::to_string_pretty(&results)?))
         }
         None if options.dry_run => answer(&distill::pipeline::describe(options, &launch)?),
@@ -68,7 +68,7 @@ fn answer(text: &str) -> anyhow::Result<()> {
     Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
 }
 
-/// The code that an error brings along.
+/// The exit code of an error.
 fn exit_code(error: &anyhow::Error) -> i32 {
     if let Some(code) = error.chain().find_map(cli::exit::code_in) {
         code

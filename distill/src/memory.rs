@@ -26,12 +26,12 @@ pub fn check(
     length: usize,
     processes: usize,
 ) -> Result<()> {
-    // a step's sum, and the gradients of one of several batches
+    // the sum of a step's gradients, and those of one batch where there are several
     let sums = accumulation.min(2) as u64;
     let total = |needs: &Needs| needs.iter().map(|(_, bytes)| bytes).sum::<u64>();
-    let stages = [tuning(teacher, sums, batch, length), taught(teacher, student, sums, batch, length)];
+    let stages = [fine_tuning(teacher, sums, batch, length), stage1(teacher, student, sums, batch, length)];
     let mut needs = stages.into_iter().max_by_key(total).unwrap_or_default();
-    needs.push(("observing what is opened", observed(student)));
+    needs.push(("observing what is opened", calibration(student)));
     if processes > 1 {
         needs.push(("gradients to exchange", weights(teacher).max(weights(student))));
     }
@@ -39,28 +39,30 @@ pub fn check(
         "lower --per-device-train-batch-size (now {batch}) or --max-seq-length (now {length}), or say with --memory how much \
          there is"
     );
-    memory.check(&with_holes(needs), &cure)
+    memory.check(&with_fragmentation(needs), &cure)
 }
 
-/// The same for a model that is only judged, or also observed.
-pub fn check_judging(memory: Memory, model: &Config, length: usize, calibrate: bool) -> Result<()> {
-    let mut needs =
-        vec![("weights", weights(model) + PROGRAM), ("a group of texts", traced(model, group_of(length), length))];
+/// The same for a model that is only evaluated, with `calibrate` also observed.
+pub fn check_evaluation(memory: Memory, model: &Config, length: usize, calibrate: bool) -> Result<()> {
+    let mut needs = vec![
+        ("weights", weights(model) + PROGRAM),
+        ("a group of texts", forward_pass(model, group_of(length), length)),
+    ];
     if calibrate {
-        needs.push(("observing what is opened", 2 * weights(model) + observed(model)));
+        needs.push(("observing what is opened", 2 * weights(model) + calibration(model)));
     }
-    memory.check(&with_holes(needs), "lower --max-seq-length, or say with --memory how much there is")
+    memory.check(&with_fragmentation(needs), "lower --max-seq-length, or say with --memory how much there is")
 }
 
-/// Freed memory is kept, for the next step asks for the same again; it does not always fit. And every estimate has its margin.
-fn with_holes(needs: Needs) -> Needs {
+/// Adds a tenth for fragmentation, because freed memory is kept and does not always fit the next request, and the usual margin.
+fn with_fragmentation(needs: Needs) -> Needs {
     needs.into_iter().map(|(name, bytes)| (name, with_margin(bytes + bytes / 10))).collect()
 }
 
 /// Fine-tuning: the weights as they were read and as they are trained.
-fn tuning(model: &Config, sums: u64, batch: usize, length: usize) -> Needs {
+fn fine_tuning(model: &Config, sums: u64, batch: usize, length: usize) -> Needs {
     let weights = weights(model);
-    let step = graph(model, batch, length).max(traced(model, group_of(length), length));
+    let step = backward_graph(model, batch, length).max(forward_pass(model, group_of(length), length));
     vec![
         ("weights", 2 * weights + PROGRAM),
         ("gradients", sums * weights),
@@ -71,17 +73,17 @@ fn tuning(model: &Config, sums: u64, batch: usize, length: usize) -> Needs {
 
 /// Stage 1, which asks for more than stage 2: beside the student's graph there are the teacher's values, the differences
 /// between both and their gradients.
-fn taught(teacher: &Config, student: &Config, sums: u64, batch: usize, length: usize) -> Needs {
+fn stage1(teacher: &Config, student: &Config, sums: u64, batch: usize, length: usize) -> Needs {
     let mine = weights(student);
     let (tokens, layers) = ((batch * length) as u64, student.num_hidden_layers as u64);
     let differences = 5 * NUMBER * tokens * layers * (hidden(student) + scores(student, length));
-    let step = graph(student, batch, length) + traced(teacher, batch, length) + differences;
+    let step = backward_graph(student, batch, length) + forward_pass(teacher, batch, length) + differences;
     vec![
         ("teacher", weights(teacher) + PROGRAM),
         ("student", 2 * mine),
         ("gradients", sums * mine),
         ("AdamW's moments", 2 * mine),
-        ("a batch", step.max(traced(student, group_of(length), length))),
+        ("a batch", step.max(forward_pass(student, group_of(length), length))),
     ]
 }
 
@@ -99,22 +101,22 @@ fn scores(config: &Config, length: usize) -> u64 {
     (config.num_attention_heads * length) as u64
 }
 
-/// What training keeps of a batch until it has gone back through all layers: of each token the results of its operations
-/// (`bert.rs`) and three squares of scores, and where the way back stands a gradient for each of one layer's.
-fn graph(config: &Config, batch: usize, length: usize) -> u64 {
+/// What training keeps of a batch until the backward pass ends: of each token the results of the operations in `bert.rs` and
+/// three squares of scores, and the gradients of the one layer that the backward pass has reached.
+fn backward_graph(config: &Config, batch: usize, length: usize) -> u64 {
     let layer = 12 * hidden(config) + 2 * config.intermediate_size as u64 + 3 * scores(config, length);
     NUMBER * (batch * length) as u64 * ((config.num_hidden_layers as u64 + 1) * layer + 8 * hidden(config))
 }
 
-/// What one pass without training keeps: what [`crate::bert::Trace`] holds, and one layer at work.
-fn traced(config: &Config, batch: usize, length: usize) -> u64 {
+/// What one pass without training keeps: what [`crate::bert::ForwardTrace`] holds, and one layer at work.
+fn forward_pass(config: &Config, batch: usize, length: usize) -> u64 {
     let layer = 3 * hidden(config) + config.intermediate_size as u64 + 2 * scores(config, length);
     NUMBER * (batch * length) as u64 * (config.num_hidden_layers as u64 + 2) * layer
 }
 
 /// What `model::calibrate` takes beside the weights, in memory of its own: a text on each thread, of which up to three are as
 /// long as the model reads (two whole ones, two halves), and of each a dozen copies of a layer's values.
-fn observed(config: &Config) -> u64 {
+fn calibration(config: &Config) -> u64 {
     let positions = config.max_position_embeddings;
     let layer = hidden(config) + config.intermediate_size as u64 + scores(config, positions);
     12 * NUMBER * positions as u64 * layer * rayon::current_num_threads().min(3) as u64

@@ -11,9 +11,9 @@ use datasets::{DataFlags, Length};
 use serde::Serialize;
 
 use crate::design::{Design, Device};
-use crate::lessons::Lessons;
+use crate::objectives::Objectives;
 use crate::precedence::Precedence;
-use crate::recipe::{self, Choice};
+use crate::recipe::{self, RecipeChoice};
 use crate::trainer::TrainerFlags;
 
 /// The special tokens of a pair, and a word of each text.
@@ -69,9 +69,9 @@ pub struct Options {
     /// Take the published hyper-parameters of another task of GLUE than --task, or of none, or `ours`, which come nearer to the
     /// teacher in less time. --config goes over them, and the command line over both: there a flag for every stage goes over
     /// a recipe's for one.
-    #[arg(long, value_name = "TASK|ours|none", value_parser = Choice::parse)]
+    #[arg(long, value_name = "TASK|ours|none", value_parser = RecipeChoice::parse)]
     #[serde(skip)]
-    pub recipe: Option<Choice>,
+    pub recipe: Option<RecipeChoice>,
     /// A recipe of your own, in TOML: flags of this program that say how to train, such as `stage1-epochs = 5`.
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
@@ -109,7 +109,7 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub num_train_epochs: Option<u64>,
     /// Share of the steps over which the learning rate climbs (teacher and stage 2).
-    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    #[arg(long, default_value_t = 0.1, value_parser = fraction)]
     pub warmup_ratio: f64,
     /// Decay of weights other than biases and LayerNorm's.
     #[arg(long, default_value_t = 0.01, value_parser = amount)]
@@ -141,15 +141,15 @@ pub struct Options {
     /// What the student is taught.
     #[command(flatten)]
     #[serde(flatten)]
-    pub lessons: Lessons,
+    pub objectives: Objectives,
     /// Weight of the penalty on values outside the range that private runs are made for.
     #[arg(long, default_value_t = 0.1, value_parser = amount)]
     pub range_penalty: f64,
     /// The student's dropout in stage 1; without it, as its configuration says.
-    #[arg(long, value_name = "P", value_parser = share)]
+    #[arg(long, value_name = "P", value_parser = fraction)]
     pub stage1_dropout: Option<f64>,
     /// The student's dropout in stage 2; without it, as its configuration says.
-    #[arg(long, value_name = "P", value_parser = share)]
+    #[arg(long, value_name = "P", value_parser = fraction)]
     pub stage2_dropout: Option<f64>,
     /// Write the student's weights in half precision.
     #[arg(long)]
@@ -222,7 +222,7 @@ pub(crate) fn amount(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(crate) fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
         _ => Err("expected a number from 0 to below 1".into()),
@@ -246,7 +246,7 @@ impl Options {
         let matches = precedence.parse(&args)?;
         let recipe_text = recipe::print(&Options::command(), &matches);
         let options = Options { precedence, recipe_text, ..Options::from_arg_matches(&matches)? };
-        if options.lessons.soft_weight == 0.0 && options.lessons.gold_weight == 0.0 {
+        if options.objectives.soft_weight == 0.0 && options.objectives.gold_weight == 0.0 {
             let message = "--soft-weight and --gold-weight are both 0, so stage 2 has nothing to learn; give one of them a weight";
             return Err(coded(USAGE, message));
         }

@@ -1,6 +1,5 @@
 //! The output folder: which it is, what it must not be, and how a run begins in it.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -10,15 +9,21 @@ use cli::exit::USAGE;
 use cli::{Lock, coded};
 use serde_json::Value;
 
+use crate::digests::InputDigests;
+use crate::errors::{bad_file, unwritable};
 use crate::events::Events;
-use crate::faults::{bad_file, unwritable};
-use crate::held::{self, BEGINNINGS, Held, held};
-use crate::inputs::{self, Inputs};
 use crate::options::Options;
-use crate::parallel::World;
+use crate::parallel::ProcessGroup;
 use crate::state::State;
 use crate::training::Run;
-use crate::{atomic, checkpoint};
+
+mod contents;
+mod lock;
+mod resume;
+pub(crate) mod settings;
+
+use contents::{Contents, contents};
+use resume::take_up;
 
 /// `--output-dir`, or outputs/TASK-STUDENT.
 pub fn folder(options: &Options) -> PathBuf {
@@ -34,17 +39,18 @@ pub fn folder(options: &Options) -> PathBuf {
 pub const TEACHER: &str = "teacher";
 /// The file with the shifts that a run has fitted.
 pub const SHIFTS: &str = "attention_shift.json";
-/// The file with the teacher's answers.
-pub const ANSWERS: &str = "teacher_logits.safetensors";
-/// What the names of files with students of fewer divisions begin with.
+/// The file with the teacher's logits for the training set.
+pub const TEACHER_LOGITS: &str = "teacher_logits.safetensors";
+/// The prefix of files with students some of whose LayerNorms do not divide.
 pub const NORMS: &str = "norms-";
 /// The folder of the log for TensorBoard.
 pub const LOG: &str = "runs";
+
 /// Refuses an output that would harm what the run reads, or that `--overwrite-output-dir` must not empty. Changes nothing.
 pub fn check(options: &Options) -> Result<()> {
     let out = folder(options);
     let place = cli::resolve(&out).map_err(|error| unwritable("make the folder", &out, &error.into()))?;
-    held::check_free(&out)?;
+    lock::check_free(&out)?;
     let data = &options.data;
     let inputs = [
         ("teacher folder", &options.teacher),
@@ -56,7 +62,7 @@ pub fn check(options: &Options) -> Result<()> {
         ("recipe", &options.config),
     ];
     for (name, input) in inputs {
-        // What is not here is a model on the hub, or will be refused.
+        // A path that does not exist names a model on the hub, or is refused later.
         let Some(input) = input.as_ref().filter(|path| path.exists()) else { continue };
         let input_place = cli::resolve(input).map_err(|error| bad_file(input, error))?;
         let relation = if place == input_place {
@@ -73,7 +79,7 @@ pub fn check(options: &Options) -> Result<()> {
         let message = format!("the output folder {out} {relation} the {name} {input}, which this run reads");
         return Err(coded(USAGE, format!("{message}; choose another --output-dir{also}")));
     }
-    if empties(options) && held(&out)? == Held::Other {
+    if empties(options) && contents(&out)? == Contents::Other {
         let what = "was not made by a run (it holds neither trainer_state.json nor checkpoint-*) and is left alone";
         let cure = "empty it yourself or choose another --output-dir";
         return Err(coded(USAGE, format!("--overwrite-output-dir: {} {what}; {cure}", out.display())));
@@ -81,22 +87,20 @@ pub fn check(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Beside the options, what decides a run's numbers.
-const WORLD_SIZE: &str = "WORLD_SIZE";
-
-/// The output folder, new or taken up with the same inputs: by rank 0, from which the others hear how far the run is.
-pub fn begin(options: &Options, world: World, inputs: Inputs) -> Result<Run> {
-    let (out, world) = (folder(options), Rc::new(world));
-    let (lock, (resume, state)) = match world.leads() {
+/// Begins a run in the output folder, or resumes the one there if it has the same inputs. Rank 0 does that and tells the
+/// others where the run stands.
+pub fn begin(options: &Options, group: ProcessGroup, inputs: InputDigests) -> Result<Run> {
+    let (out, group) = (folder(options), Rc::new(group));
+    let (lock, (resume, state)) = match group.leads() {
         true => {
             check(options)?;
-            let (new, lock) = (!out.exists(), lock(options)?);
-            match take_up(options, world.size(), inputs) {
+            let (new, lock) = (!out.exists(), lock_unless_refused(options)?);
+            match take_up(options, group.size(), inputs) {
                 Ok(taken) => (lock, taken),
                 Err(error) => {
                     drop(lock);
                     if new {
-                        // what was made for nothing; the error is the one to report
+                        // a failure to remove the folder must not hide the error
                         let _ = fs::remove_dir(&out);
                     }
                     return Err(error);
@@ -105,10 +109,10 @@ pub fn begin(options: &Options, world: World, inputs: Inputs) -> Result<Run> {
         }
         false => (None, (None, State::new(Value::Null))),
     };
-    let (resume, state) = match world.size() {
+    let (resume, state) = match group.size() {
         1 => (resume, state),
         _ => {
-            let said = world.broadcast(serde_json::to_vec(&(resume.is_some(), state))?)?;
+            let said = group.broadcast(serde_json::to_vec(&(resume.is_some(), state))?)?;
             let (resumed, state): (bool, State) =
                 serde_json::from_slice(&said).context("rank 0's state of the run is not understood")?;
             // Where the checkpoint is, only rank 0 need know.
@@ -116,180 +120,26 @@ pub fn begin(options: &Options, world: World, inputs: Inputs) -> Result<Run> {
         }
     };
     let events = Events::new(out.join(&state.logging_dir), resume.is_some().then_some(state.global_step));
-    Ok(Run { out, resume, state, world, events, _lock: lock })
+    Ok(Run { out, resume, state, group, events, _lock: lock })
 }
 
-/// Keeps other runs out of the folder. One that will be refused because of what it holds stays as it is.
-fn lock(options: &Options) -> Result<Option<Lock>> {
+/// Keeps other runs out of the folder. A folder that will be refused because of what it holds stays as it is.
+fn lock_unless_refused(options: &Options) -> Result<Option<Lock>> {
     let out = folder(options);
-    match held(&out)? {
-        Held::Other if options.resume_from_checkpoint.is_none() => Ok(None),
-        _ => held::lock(&out),
+    match contents(&out)? {
+        Contents::Other if options.resume_from_checkpoint.is_none() => Ok(None),
+        _ => lock::lock(&out),
     }
 }
 
-/// Finds the checkpoint to go on from, or clears the folder.
-fn take_up(options: &Options, processes: usize, inputs: Inputs) -> Result<(Option<PathBuf>, State)> {
-    let out = folder(options);
-    let mut settings = serde_json::to_value(options)?;
-    if let (Some(settings), true) = (settings.as_object_mut(), processes > 1) {
-        settings.insert(WORLD_SIZE.into(), processes.into());
-    }
-    let resume = match &options.resume_from_checkpoint {
-        Some(Some(folder)) => Some(folder.clone()),
-        Some(None) => match checkpoint::newest(&out)? {
-            Some(folder) => Some(folder),
-            None => {
-                let message = format!("--resume-from-checkpoint: there is no checkpoint in {}", out.display());
-                return Err(coded(USAGE, message));
-            }
-        },
-        None if empties(options) => {
-            if held(&out)? == Held::Run {
-                held::empty(&out)?;
-            }
-            None
-        }
-        None => checkpoint::newest(&out)?,
-    };
-    if let Some(folder) = resume {
-        let state = checkpoint::read_state(&folder)?;
-        if state.settings != settings {
-            let path = folder.join("trainer_state.json");
-            let message = format!(
-                "the run was begun with other options: {}",
-                changes(&state.settings, &settings, ["was", "is now"])
-            );
-            let cure = "give those again, another --output-dir, or --overwrite-output-dir";
-            return Err(bad_file(&path, format!("{message}; {cure}")));
-        }
-        if state.inputs != inputs {
-            let what = match state.inputs.is_empty() {
-                true => "it was written by an earlier release, which did not note what texts and models the run was begun with".into(),
-                false => format!("since the run was begun, {}", inputs::changes(&state.inputs, &inputs)),
-            };
-            let cure = "choose another --output-dir, or begin anew with --overwrite-output-dir";
-            return Err(bad_file(&folder.join("trainer_state.json"), format!("{what}; {cure}")));
-        }
-        if !options.quiet {
-            cli::log(&format!(
-                "taking up {} after step {} of {}",
-                folder.display(),
-                state.stage_step,
-                state.stage.name()
-            ));
-        }
-        // another folder than the one that the checkpoint lies in may be new
-        atomic::make_folder(&out)?;
-        bring(folder.parent().unwrap_or(Path::new("..")), &out)?;
-        return Ok((Some(folder), state));
-    }
-    match held(&out)? {
-        Held::Nothing => {}
-        // a run that was killed before its first checkpoint begins anew; logs may be of others too, and stay
-        Held::Beginning => {
-            for name in BEGINNINGS.into_iter().filter(|name| *name != LOG) {
-                let path = out.join(name);
-                if path.exists() {
-                    fs::remove_file(&path).map_err(|error| unwritable("remove", &path, &error.into()))?;
-                }
-            }
-        }
-        Held::Run | Held::Other => {
-            let cure = "choose another --output-dir or pass --overwrite-output-dir";
-            return Err(coded(USAGE, format!("{} is not empty and has no checkpoint; {cure}", out.display())));
-        }
-    }
-    atomic::make_folder(&out)?;
-    Ok((None, State { inputs, ..State::new(settings) }))
-}
-
-/// Which settings differ, with both values and a word for each: `--seed was 42, is now 43`.
-pub(crate) fn changes(before: &Value, now: &Value, words: [&str; 2]) -> String {
-    let none = serde_json::Map::new();
-    let (before, now) = (before.as_object().unwrap_or(&none), now.as_object().unwrap_or(&none));
-    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    let shown = |value: Option<&Value>| value.map_or("nothing".to_string(), Value::to_string);
-    let change = |name: &String| {
-        let (was, is) = (before.get(name), now.get(name));
-        let flag = || if name == WORLD_SIZE { name.clone() } else { format!("--{}", name.replace('_', "-")) };
-        (was != is).then(|| format!("{} {} {}, {} {}", flag(), words[0], shown(was), words[1], shown(is)))
-    };
-    names.into_iter().filter_map(change).collect::<Vec<_>>().join(", ")
-}
-
-/// Whether the run would empty its folder: a checkpoint to take up goes before that.
+/// Whether the run empties its folder; a checkpoint to resume from takes precedence.
 fn empties(options: &Options) -> bool {
     options.overwrite_output_dir && options.resume_from_checkpoint.is_none()
-}
-
-/// Copies what a run has beside its checkpoints and needs after one, where another folder goes on from a checkpoint. What
-/// that folder has of another run gives way.
-fn bring(from: &Path, out: &Path) -> Result<()> {
-    let place = |path: &Path| cli::resolve(path).map_err(|error| bad_file(path, error));
-    if place(from)? == place(out)? {
-        return Ok(());
-    }
-    give_way(out)?;
-    let teacher = from.join(TEACHER);
-    let mut names = vec![PathBuf::from(SHIFTS)];
-    for (folder, start) in [(from, ""), (teacher.as_path(), TEACHER)] {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let name = entry?.file_name();
-            if start == TEACHER || name.to_string_lossy().starts_with(NORMS) {
-                names.push(Path::new(start).join(name));
-            }
-        }
-    }
-    for name in names.iter().filter(|name| from.join(name).is_file()) {
-        let to = out.join(name);
-        atomic::make_folder(to.parent().unwrap_or(out))?;
-        atomic::copy(&from.join(name), &to)?;
-    }
-    Ok(())
-}
-
-/// Removes what another run has left beside its checkpoints: a run that is taken up here would take it for its own.
-fn give_way(out: &Path) -> Result<()> {
-    for entry in fs::read_dir(out).into_iter().flatten() {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let removed = match &*name {
-            TEACHER if path.is_dir() => fs::remove_dir_all(&path),
-            SHIFTS | ANSWERS => fs::remove_file(&path),
-            name if name.starts_with(NORMS) => fs::remove_file(&path),
-            _ => continue,
-        };
-        removed.map_err(|error| unwritable("remove", &path, &error.into()))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_another_run_left_gives_way_to_what_is_brought() {
-        let root = tempfile::tempdir().unwrap();
-        let (from, out) = (root.path().join("from"), root.path().join("out"));
-        for (folder, names) in
-            [(&from, &["norms-1.safetensors"][..]), (&out, &["norms-1.safetensors", "norms-2.safetensors"])]
-        {
-            fs::create_dir_all(folder.join(TEACHER)).unwrap();
-            names.iter().for_each(|name| fs::write(folder.join(name), folder.to_str().unwrap()).unwrap());
-        }
-        for name in [SHIFTS, ANSWERS, "teacher/config.json", "card.md"] {
-            fs::write(out.join(name), "of another run").unwrap();
-        }
-        bring(&from, &out).unwrap();
-        let left = |name: &str| fs::read_to_string(out.join(name)).ok();
-        assert_eq!(left("norms-1.safetensors"), Some(from.to_str().unwrap().to_string()));
-        assert!(
-            [SHIFTS, ANSWERS, "norms-2.safetensors", "teacher/config.json"].iter().all(|name| left(name).is_none())
-        );
-        assert!(left("card.md").is_some());
-    }
 
     /// What [`check`] says about a teacher, an output and data under `root`.
     fn verdict(root: &Path, [teacher, out, data]: [&str; 3], more: &[&str]) -> Result<(), String> {
@@ -318,7 +168,7 @@ mod tests {
         assert!(refusal(["out", "out/new/next", "glue"], OVER).contains("lies inside the teacher folder"));
         assert!(refusal(["out", "glue/new/../SST-2/x", "glue"], OVER).contains("lies inside the data folder"));
         assert!(refusal(["elsewhere", "glue", "glue/SST-2"], OVER).contains("holds the data folder"));
-        // Nothing of the teacher's is in danger where nothing is emptied, or beside it.
+        // Where nothing is emptied, an output inside or beside the teacher's folder does no harm.
         verdict(root, ["out", "out/next", "glue"], &[]).unwrap();
         verdict(root, ["out/teacher", "out2", "glue"], OVER).unwrap();
         let student = root.join("out/checkpoint-3");
@@ -352,8 +202,8 @@ mod tests {
             args.extend(more.iter().map(Into::into));
             Options::from_args(args).unwrap()
         };
-        let inputs = |train: &str| Inputs::from([("training texts".to_string(), train.to_string())]);
-        let start = |more: &[&str], train: &str| begin(&args(more), World::alone(), inputs(train));
+        let inputs = |train: &str| InputDigests::from([("training texts".to_string(), train.to_string())]);
+        let start = |more: &[&str], train: &str| begin(&args(more), ProcessGroup::alone(), inputs(train));
         let refused = |more: &[&str], train: &str| {
             let error = start(more, train).unwrap_err();
             (error.chain().find_map(cli::exit::code_in), error.to_string())
@@ -385,23 +235,6 @@ mod tests {
     }
 
     #[test]
-    fn what_another_run_left_gives_way_to_what_a_checkpoint_needs() {
-        let root = tempfile::tempdir().unwrap();
-        let (from, out) = (root.path().join("from"), root.path().join("out"));
-        for (folder, text) in [(&from, "its"), (&out, "another's")] {
-            fs::create_dir_all(folder.join(TEACHER)).unwrap();
-            for name in [SHIFTS, "norms-1.safetensors", "teacher/config.json"] {
-                fs::write(folder.join(name), text).unwrap();
-            }
-        }
-        bring(&out, &out.join("../out")).unwrap();
-        bring(&from, &out).unwrap();
-        for name in [SHIFTS, "norms-1.safetensors", "teacher/config.json"] {
-            assert_eq!(fs::read_to_string(out.join(name)).unwrap(), "its", "{name}");
-        }
-    }
-
-    #[test]
     fn only_the_folder_of_a_run_is_emptied() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
@@ -414,7 +247,7 @@ mod tests {
         assert!(refusal.contains("left alone") && refusal.contains("out"), "{refusal}");
         fs::write(root.join("out/trainer_state.json"), "{}").unwrap();
         verdict(root, names, OVER).unwrap();
-        // a recipe that the run is told by would go with it
+        // emptying the folder would remove the recipe that the run reads
         let recipe = root.join("out/mine.toml");
         fs::write(&recipe, "").unwrap();
         let more = ["--overwrite-output-dir", "--config", recipe.to_str().unwrap()];

@@ -1,4 +1,4 @@
-//! The whole recipe, from folders to a folder.
+//! The whole training run, from the models' folders to the student's.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,61 +10,65 @@ use serde_json::{Value, json};
 use crate::bert::Bert;
 use crate::calibration::write_calibration;
 use crate::design::{LayerNorm, Shift, Softmax};
-use crate::faults::bad_file;
-use crate::feasible::Known;
-use crate::folder::{self, CONFIG, Folder, Role, WEIGHTS};
-use crate::judge::{self, Judged, extend};
+use crate::errors::bad_file;
+use crate::evaluate::{self, Evaluation, extend};
+use crate::folder::{self, CONFIG, Folder, ModelRole, WEIGHTS};
 use crate::loss::with_truth;
 use crate::options::Options;
-use crate::parallel::{Launch, Terms, World, digest};
-use crate::plan::plan;
+use crate::parallel::{Launch, ProcessGroup, RunTerms};
+use crate::plan::{StagePlan, plan};
+use crate::preflight::NamedConfig;
 use crate::progress::over;
-use crate::question::Question;
-use crate::range::{LayerRanges, ranges};
+use crate::range::{ObservedLayer, ranges};
 use crate::samples::Samples;
 use crate::state::Stage;
 use crate::student;
-use crate::training::{Loss, Plan, Run, train};
-use crate::{feasible, finish, greedy, inputs, memory, output, place, shifts, stages};
+use crate::task_binding::TaskBinding;
+use crate::training::{Loss, Run, train};
+use crate::{digests, finish, greedy, memory, output, place, preflight, shifts, stages};
 
 /// The texts of a run.
 #[derive(Clone, Debug)]
 pub struct Data {
-    /// What is asked about them.
-    pub question: Question,
-    /// What is learned from.
+    /// How the task and the models fit together.
+    pub task: TaskBinding,
+    /// The training set.
     pub train: Samples,
-    /// What the models are judged by.
+    /// The development set.
     pub dev: Samples,
-    /// What is only answered.
+    /// The test set, without labels.
     pub test: Option<Samples>,
 }
 
 /// Does what the options ask for, with the other processes that were launched.
 pub fn run(options: &Options, launch: &Launch) -> Result<()> {
-    // Rank 0 speaks for all.
+    // Only rank 0 logs.
     let options = &Options { quiet: options.quiet || launch.rank > 0, ..options.clone() };
     let (teacher, start, data) = read(options, launch.size)?;
-    // What does not fit together is refused before the teacher learns for an hour.
+    // A student that does not fit its teacher is refused before the teacher is fine-tuned, which takes long.
     student::start(&teacher, start.clone(), options.student_layers, &options.design)?;
     let device = options.device.open(options.seed, launch)?;
-    // Only rank 0 takes runs up.
-    let inputs = if launch.rank == 0 { inputs::of(&teacher, start.as_ref(), &data)? } else { inputs::Inputs::new() };
-    let terms = Terms { settings: serde_json::to_value(options)?, texts: digest::of_texts(&data.train) };
+    // Only rank 0 resumes runs.
+    let inputs = if launch.rank == 0 {
+        digests::of_inputs(&teacher, start.as_ref(), &data)?
+    } else {
+        digests::InputDigests::new()
+    };
+    let terms = RunTerms { settings: serde_json::to_value(options)?, texts: digests::of_texts(&data.train) };
     let waiting = cli::spinner(options.quiet || launch.size == 1, "waiting for the other processes");
-    let world = World::join(launch, terms, Duration::from_secs(options.ddp_timeout));
+    let group = ProcessGroup::join(launch, terms, Duration::from_secs(options.ddp_timeout));
     waiting.finish_and_clear();
-    let mut run = output::begin(options, world?, inputs)?;
+    let mut run = output::begin(options, group?, inputs)?;
     let teacher = fine_tuned(options, &mut run, teacher.on(&device)?, &data)?;
     if launch.size > 1 {
-        run.world.agree("the teacher's weights", digest::of_weights(&teacher.weights)?)?;
+        run.group.agree("the teacher's weights", &digests::of_weights(&teacher.weights)?)?;
     }
     let start = start.map(|start| start.on(&device)).transpose()?;
     let mut student = student::start(&teacher, start, options.student_layers, &options.design)?;
     if options.design.attention_shift == Some(Shift::Fit) && options.design.softmax == Softmax::TwoQuad {
-        let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
-        let fit = |path: &Path| shifts::fit(&tutor, &data.train, &student.learns_from, path);
-        student.config.attention_shift = run.world.once(&run.out, output::SHIFTS, fit)?;
+        let teacher_model = Bert::new(&teacher.config, &teacher.weights.detached())?;
+        let fit = |path: &Path| shifts::fit(&teacher_model, &data.train, &student.learns_from, path);
+        student.config.attention_shift = run.group.make_once(&run.out, output::SHIFTS, fit)?;
         student.config.check()?;
     }
     stages::layers(options, &mut run, &teacher, &mut student, &data)?;
@@ -72,7 +76,7 @@ pub fn run(options: &Options, launch: &Launch) -> Result<()> {
     if options.design.layer_norm == LayerNorm::Linear {
         greedy::norms(options, &mut run, &teacher, &mut student, &data)?;
     }
-    if !run.world.leads() {
+    if !run.group.leads() {
         return Ok(());
     }
     finish::finish(options, &run, &teacher, &student, &data)
@@ -83,10 +87,10 @@ pub fn describe(options: &Options, launch: &Launch) -> Result<String> {
     let (teacher, start, data) = read(options, launch.size)?;
     let student = student::start(&teacher, start, options.student_layers, &options.design)?;
     let texts = data.train.len();
-    let shown = stages::shown(options, &data);
+    let shown = stages::stage1_data(options, &data);
     let stage = |stage| {
         let samples = if stage == Stage::Layers { &shown.train } else { &data.train };
-        let Plan { epochs, batches, schedule, .. } = plan(options, stage, samples.lengths(), launch.size);
+        let StagePlan { epochs, batches, schedule, .. } = plan(options, stage, samples.lengths(), launch.size);
         let (name, steps, rate) = (stage.name(), schedule.steps, schedule.peak);
         format!("{name}: {epochs} epochs, {steps} steps of {} texts, learning rate {rate:e}\n", batches.size)
     };
@@ -98,7 +102,7 @@ pub fn describe(options: &Options, launch: &Launch) -> Result<String> {
     };
     Ok(format!(
         "{}: {texts} texts to learn from, {} to judge by\n{first}student: {} layers, from the teacher's {}\n{}{}{norms}{}output: {}\n",
-        data.question.title(),
+        data.task.title(),
         data.dev.len(),
         layers.len(),
         layers.join(", "),
@@ -117,22 +121,22 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
         files.test.clone_from(&options.trainer.test_file);
     }
     let name = options.teacher.as_deref().context("--teacher is needed")?;
-    // What cannot be is refused before it is fetched, and what does not fit into the memory before it is read.
+    // A model that cannot work is refused before it is fetched, and one that does not fit into memory before it is read.
     let teacher = place::find(name, options.revision.as_deref(), options.quiet, &|known| match options.student {
-        Some(_) => feasible::check_teacher(options, known),
-        None => feasible::check(options, processes, known, None),
+        Some(_) => preflight::check_teacher(options, known),
+        None => preflight::check(options, processes, known, None),
     })?;
     let config = ::checkpoint::read_config(&teacher)?;
-    let suits = |known: Known<'_>| feasible::check(options, processes, (&teacher, &config), Some(known));
+    let suits = |known: NamedConfig<'_>| preflight::check(options, processes, (&teacher, &config), Some(known));
     let start = options.student.as_deref().map(|name| place::find(name, None, options.quiet, &suits)).transpose()?;
     let length = match &start {
         Some(start) => suits((start, &::checkpoint::read_config(start)?))?,
-        None => feasible::check(options, processes, (&teacher, &config), None)?,
+        None => preflight::check(options, processes, (&teacher, &config), None)?,
     };
     let teacher = Folder::read(&teacher, options.seed)?;
-    let (question, teacher) = Question::for_teacher(source, teacher, options.seed)?;
+    let (task, teacher) = TaskBinding::for_teacher(source, teacher, options.seed)?;
     let start = match &start {
-        Some(folder) => Some(question.for_student(Folder::read_as(Role::Start, folder, options.seed)?, options.seed)?),
+        Some(folder) => Some(task.for_student(Folder::read_as(ModelRole::Start, folder, options.seed)?, options.seed)?),
         None => None,
     };
     let models: Vec<&Folder> = [&teacher].into_iter().chain(&start).collect();
@@ -140,40 +144,40 @@ fn read(options: &Options, processes: usize) -> Result<(Folder, Option<Folder>, 
     if let Some(start) = &start {
         student::check_tokenizer(&tokenizer, &start.path)?;
     }
-    let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &models);
+    let part = |split, limit| encode(options, &task, split, limit, &tokenizer, &models);
     let train = part(Split::Train, options.max_train_samples)?;
     let dev = part(Split::Dev, options.max_eval_samples)?;
     let test = match options.trainer.predicts() {
         true => {
-            let loaded = question.source.load_test(options.quiet)?;
+            let loaded = task.source.load_test(options.quiet)?;
             loaded.notes.iter().for_each(|note| cli::log(note));
-            let (texts, empty) = (&loaded.texts, Empty::of(&question.source));
+            let (texts, empty) = (&loaded.texts, Empty::of(&task.source));
             let encode = |step: &dyn Fn(usize)| Samples::unlabelled(texts, &tokenizer, options.length, empty, step);
             Some(fitting(options, "to answer", texts.len(), &tokenizer, &models, encode)?)
         }
         false => None,
     };
-    Ok((teacher, start, Data { question, train, dev, test }))
+    Ok((teacher, start, Data { task, train, dev, test }))
 }
 
 /// The first `limit` texts of a part, as tokens that `models` can read.
 fn encode(
     options: &Options,
-    question: &Question,
+    task: &TaskBinding,
     split: Split,
     limit: Option<usize>,
     tokenizer: &Tokenizer,
     models: &[&Folder],
 ) -> Result<Samples> {
     let load = if options.quiet { Source::load_quietly } else { Source::load };
-    let mut loaded = load(&question.source, split, &question.target)?;
+    let mut loaded = load(&task.source, split, &task.target)?;
     loaded.examples.truncate(limit.unwrap_or(usize::MAX));
     let part = if split == Split::Train { "to learn from" } else { "to judge by" };
     loaded.notes.iter().for_each(|note| cli::log(note));
     if loaded.skipped > 0 {
         cli::log(&format!("warning: {} broken rows of the texts {part} are left out", loaded.skipped));
     }
-    let empty = Empty::of(&question.source);
+    let empty = Empty::of(&task.source);
     let encode = |step: &dyn Fn(usize)| Samples::encode(&loaded.examples, tokenizer, options.length, empty, step);
     fitting(options, part, loaded.examples.len(), tokenizer, models, encode)
 }
@@ -207,70 +211,75 @@ fn fitting(
     Ok(samples)
 }
 
-/// Judges a folder as it is stored.
-pub fn evaluate(options: &Options, path: &Path) -> Result<Value> {
+/// Evaluates a model as it is stored.
+pub fn evaluate_folder(options: &Options, path: &Path) -> Result<Value> {
     let source = options.data.needed()?;
     let config = ::checkpoint::read_config(path)?;
-    let length = feasible::length(options, &[(path, &config)])?;
-    memory::check_judging(options.memory, &config, length, options.calibrate)?;
-    let folder = Folder::read_as(Role::Judged, path, options.seed)?;
-    let question = Question::for_model(source, &folder)?;
+    let length = preflight::length(options, &[(path, &config)])?;
+    memory::check_evaluation(options.memory, &config, length, options.calibrate)?;
+    let folder = Folder::read_as(ModelRole::Evaluated, path, options.seed)?;
+    let task = TaskBinding::for_model(source, &folder)?;
     let tokenizer = folder.tokenizer(length)?;
-    let part = |split, limit| encode(options, &question, split, limit, &tokenizer, &[&folder]);
+    let part = |split, limit| encode(options, &task, split, limit, &tokenizer, &[&folder]);
     let samples = part(Split::Dev, options.max_eval_samples)?;
     let model = Bert::new(&folder.config, &folder.weights)?;
-    let metrics = judged(options, &model, &question, &samples)?.metrics;
+    let metrics = evaluate_with_bar(options, &model, &task, &samples)?.metrics;
     if options.calibrate {
         write_calibration(&folder, &part(Split::Train, options.max_train_samples)?, options.quiet)?;
     }
     let mut answer = json!({
-        "task": question.source.name(),
+        "task": task.source.name(),
         "samples": metrics.samples,
-        "ranges": seen(options, &model, &samples)?,
+        "ranges": observed_ranges(options, &model, &samples)?,
     });
-    extend(&mut answer, judge::results("", &metrics));
+    extend(&mut answer, evaluate::results("", &metrics));
     Ok(answer)
 }
 
-pub(crate) fn judged(options: &Options, model: &Bert, question: &Question, samples: &Samples) -> Result<Judged> {
-    over(options.quiet, "judging", samples.len(), |step| judge::judge(model, samples, question, step))
+pub(crate) fn evaluate_with_bar(
+    options: &Options,
+    model: &Bert,
+    task: &TaskBinding,
+    samples: &Samples,
+) -> Result<Evaluation> {
+    over(options.quiet, "judging", samples.len(), |step| evaluate::evaluate(model, samples, task, step))
 }
 
-pub(crate) fn seen(options: &Options, model: &Bert, samples: &Samples) -> Result<Vec<LayerRanges>> {
+pub(crate) fn observed_ranges(options: &Options, model: &Bert, samples: &Samples) -> Result<Vec<ObservedLayer>> {
     over(options.quiet, "looking at ranges", samples.len(), |step| ranges(model, samples, step))
 }
 
-/// The teacher with a head for the task: as it was read, or fine-tuned now, or by the run that is taken up.
+/// The teacher with a head for the task: as it was read, or fine-tuned now, or by the run that is resumed.
 fn fine_tuned(options: &Options, run: &mut Run, teacher: Folder, data: &Data) -> Result<Folder> {
     let own = run.out.join(output::TEACHER);
     if teacher.has_head {
         return Ok(teacher);
     }
     if run.state.stage > Stage::Teacher {
-        let folder = run.world.lend(&own, &[CONFIG, WEIGHTS])?;
+        let folder = run.group.broadcast_files(&own, &[CONFIG, WEIGHTS])?;
         return Folder::read(folder.folder(), options.seed)?.on(teacher.weights.device()?);
     }
-    let plan = plan(options, Stage::Teacher, data.train.lengths(), run.world.size());
-    let weights = teacher.weights.trainable(|name| options.lessons.freezes(name))?;
-    train(run, &plan, &teacher.config, &weights, data, |model, turn| {
-        let logits = model.logits(turn.batch, Some(turn.key))?;
-        let total = with_truth(&logits, &data.train.answers(turn.chosen, model.device())?)?;
-        let total = turn.share.over_texts(&total)?;
+    let plan = plan(options, Stage::Teacher, data.train.lengths(), run.group.size());
+    let weights = teacher.weights.trainable(|name| options.objectives.freezes(name))?;
+    train(run, &plan, &teacher.config, &weights, data, |model, step| {
+        let logits = model.logits(step.batch, Some(step.key))?;
+        let total = with_truth(&logits, &data.train.batch_labels(step.chosen, model.device())?)?;
+        let total = step.shard.over_texts(&total)?;
         Ok(Loss { total, parts: Vec::new() })
     })?;
-    if run.world.leads() {
+    if run.group.leads() {
         folder::write(&own, &teacher.config, &weights, &teacher.path, false)?;
     }
     let teacher = Folder { path: own, weights: weights.detached(), has_head: true, ..teacher };
     if !options.quiet {
         let model = Bert::new(&teacher.config, &teacher.weights)?;
-        let judged = over(options.quiet, "judging", data.dev.len(), |step| {
-            judge::judge(&model, &data.dev, &data.question, &|texts| {
+        let evaluation = over(options.quiet, "judging", data.dev.len(), |step| {
+            evaluate::evaluate(&model, &data.dev, &data.task, &|texts| {
                 step(texts);
-                run.world.alive();
+                run.group.alive();
             })
         })?;
-        let metrics = judged.metrics;
+        let metrics = evaluation.metrics;
         cli::log(&format!("teacher: {}, written to {}", metrics.words(), teacher.path.display()));
     }
     Ok(teacher)

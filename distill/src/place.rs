@@ -9,8 +9,8 @@ use cli::exit::{BAD_INPUT, USAGE};
 use datasets::Tokenizer;
 use datasets::hub::{Hub, Part, is_id};
 
-use crate::faults::bad_file;
-use crate::feasible::Known;
+use crate::errors::bad_file;
+use crate::preflight::NamedConfig;
 
 /// The folder of a model that is named by its folder or by its name on the hub; from the hub it is fetched first. A model that
 /// would be refused, by `suits` or by those who read it, is refused before its weights are fetched.
@@ -18,7 +18,7 @@ pub fn find(
     name: &Path,
     revision: Option<&str>,
     quiet: bool,
-    suits: &dyn Fn(Known<'_>) -> Result<usize>,
+    suits: &dyn Fn(NamedConfig<'_>) -> Result<usize>,
 ) -> Result<PathBuf> {
     let shown = name.display();
     if name.is_dir() {
@@ -30,7 +30,7 @@ pub fn find(
     match name.to_str().filter(|id| is_id(id)) {
         Some(id) => Hub::from_env(quiet)
             .map_err(Into::into)
-            .and_then(|hub| hub.model_if(id, revision, &|part| look(&part, suits)))
+            .and_then(|hub| hub.model_if(id, revision, &|part| check_part(&part, suits)))
             .with_context(|| format!("{shown} is not a folder here, so it was looked for on the hub")),
         None => Err(coded(
             BAD_INPUT,
@@ -42,8 +42,8 @@ pub fn find(
     }
 }
 
-/// Refuses what has come of a model, as reading the whole of it would.
-fn look(part: &Part<'_>, suits: &dyn Fn(Known<'_>) -> Result<usize>) -> Result<()> {
+/// Checks each part of a model as it arrives, as reading the whole model would.
+fn check_part(part: &Part<'_>, suits: &dyn Fn(NamedConfig<'_>) -> Result<usize>) -> Result<()> {
     match *part {
         Part::Config(folder) => suits((folder, &read_config(folder)?)).map(drop),
         Part::Tokenizer(folder) => {

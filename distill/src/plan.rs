@@ -2,14 +2,13 @@
 
 use datasets::Batches;
 
-use crate::adamw::Settings;
+use crate::adamw::AdamWConfig;
 use crate::options::Options;
-use crate::schedule::{Schedule, Shape};
-use crate::state::Stage;
-use crate::training::Plan;
+use crate::schedule::{RateSchedule, RateShape};
+use crate::state::{Stage, State};
 
-/// Steps' texts that are sorted by length together with `--group-by-length`, and the share of all texts that they are at
-/// most, as in Trainer.
+/// With `--group-by-length`: how many steps' texts are sorted by length together, and into how many such pools all texts are
+/// split at least, as in Trainer.
 const POOL: usize = 50;
 const POOL_SHARE: usize = 4;
 
@@ -24,28 +23,76 @@ pub fn step(options: &Options, stage: Stage, processes: usize) -> usize {
     batch(options, stage) * usize::from(options.trainer.gradient_accumulation_steps) * processes
 }
 
+/// How a stage is trained.
+#[derive(Clone, Debug)]
+pub struct StagePlan {
+    /// Which stage.
+    pub stage: Stage,
+    /// How the training set is cut into the texts of each step.
+    pub batches: Batches,
+    /// Texts of a step that a process learns from at once.
+    pub batch: usize,
+    /// Passes over the training set.
+    pub epochs: u64,
+    /// The learning rate.
+    pub schedule: RateSchedule,
+    /// The optimiser's settings.
+    pub optimiser: AdamWConfig,
+    /// The share of words that are replaced in every other text.
+    pub augment: f32,
+    /// Keep the model that does best on the development set, not the last one.
+    pub keep_best: bool,
+    /// Evaluations without a better score that end the stage.
+    pub patience: Option<u64>,
+    /// How much higher a score must be to count as better.
+    pub threshold: f64,
+    /// Steps between two evaluations.
+    pub evaluate_every: u64,
+    /// Steps between two lines of log.
+    pub log_every: u64,
+    /// Steps between two checkpoints.
+    pub save_every: u64,
+    /// Checkpoints that are kept.
+    pub keep_checkpoints: usize,
+    /// Neither a bar nor a log on standard error.
+    pub quiet: bool,
+}
+
+impl StagePlan {
+    /// Texts that the stage is trained on, those that come again counted again.
+    pub fn texts(&self) -> u64 {
+        self.schedule.steps.saturating_mul(self.batches.size as u64)
+    }
+
+    /// Whether the stage ends here.
+    pub(crate) fn is_over(&self, state: &State) -> bool {
+        let out_of_patience = |patience| state.early_stopping_patience_counter >= patience;
+        state.stage_step >= self.schedule.steps || self.patience.is_some_and(out_of_patience)
+    }
+}
+
 /// A stage's plan for texts of these lengths and so many processes.
-pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize) -> Plan {
+pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize) -> StagePlan {
     let (epochs, rate, shape) = match stage {
         Stage::Teacher => (
             options.teacher_epochs.or(options.num_train_epochs).unwrap_or(3),
             options.teacher_learning_rate.or(options.learning_rate).unwrap_or(5e-5),
-            Shape::WarmUp(options.warmup_ratio),
+            RateShape::WarmUp(options.warmup_ratio),
         ),
         Stage::Layers => (
             options.stage1_epochs.or(options.num_train_epochs).unwrap_or(10),
             options.stage1_learning_rate.or(options.learning_rate).unwrap_or(5e-5),
-            if options.stage1_linear_decay { Shape::WarmUp(options.warmup_ratio) } else { Shape::Constant },
+            if options.stage1_linear_decay { RateShape::WarmUp(options.warmup_ratio) } else { RateShape::Constant },
         ),
         Stage::Norms => (
             1,
             options.stage2_learning_rate.or(options.learning_rate).unwrap_or(1e-5),
-            Shape::WarmUp(options.warmup_ratio),
+            RateShape::WarmUp(options.warmup_ratio),
         ),
         Stage::Prediction => (
             options.stage2_epochs.or(options.num_train_epochs).unwrap_or(5),
             options.stage2_learning_rate.or(options.learning_rate).unwrap_or(1e-5),
-            Shape::WarmUp(options.warmup_ratio),
+            RateShape::WarmUp(options.warmup_ratio),
         ),
     };
     let flags = &options.trainer;
@@ -53,28 +100,28 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
     let pool = if flags.group_by_length { (lengths.len() / (POOL_SHARE * size)).clamp(1, POOL) } else { 1 };
     let batches = Batches { size, pool, seed: options.seed };
     let per_epoch = batches.count(lengths.len()) as u64;
-    let steps = match options.lessons.tokens(stage) {
+    let steps = match options.objectives.tokens(stage) {
         None => epochs.saturating_mul(per_epoch),
         Some(tokens) => {
             let all: usize = lengths.iter().sum();
             let steps = (tokens as f64 * per_epoch as f64 / all.max(1) as f64).round() as u64;
-            // fewer tokens than half a step's are a step, none are none
+            // a budget of less than half a step is still one step, and one of 0 is none
             steps.max(u64::from(tokens > 0))
         }
     };
     let epochs = steps.div_ceil(per_epoch.max(1));
-    Plan {
+    StagePlan {
         stage,
         batches,
         batch: batch(options, stage),
         epochs,
-        schedule: Schedule { peak: rate, shape, steps },
-        optimiser: Settings {
+        schedule: RateSchedule { peak: rate, shape, steps },
+        optimiser: AdamWConfig {
             weight_decay: options.weight_decay as f32,
             max_norm: if flags.max_grad_norm > 0.0 { flags.max_grad_norm as f32 } else { f32::INFINITY },
-            ..Settings::default()
+            ..AdamWConfig::default()
         },
-        augment: if stage == Stage::Teacher { 0.0 } else { options.lessons.augment as f32 },
+        augment: if stage == Stage::Teacher { 0.0 } else { options.objectives.augment as f32 },
         keep_best: stage != Stage::Layers,
         patience: flags.early_stopping_patience.filter(|_| stage != Stage::Layers),
         threshold: flags.early_stopping_threshold.unwrap_or(0.0),
@@ -90,7 +137,7 @@ pub fn plan(options: &Options, stage: Stage, lengths: &[usize], processes: usize
 mod tests {
     use super::*;
 
-    fn of(stage: Stage, examples: usize, more: &[&str]) -> Plan {
+    fn of(stage: Stage, examples: usize, more: &[&str]) -> StagePlan {
         let args =
             [&["distill", "--teacher", "t", "--task", "sst2", "--per-device-train-batch-size", "8"], more].concat();
         plan(&Options::from_args(args.iter().map(Into::into)).unwrap(), stage, &vec![10; examples], 1)

@@ -1,4 +1,4 @@
-//! What goes over what: the task's recipe over the defaults, `--config` over that, the command line over all.
+//! Which setting wins: the task's recipe over the defaults, `--config` over that, the command line over all.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use cli::exit::USAGE;
 use datasets::Task;
 
 use crate::options::Options;
-use crate::recipe::{self, Choice, Setting, Value};
+use crate::recipe::{self, FlagValue, RecipeChoice, Setting};
 
 /// Flags for every stage that has none of its own, with what the stages' flags end in.
 const GENERAL: [(&str, &str); 5] = [
@@ -22,10 +22,10 @@ const GENERAL: [(&str, &str); 5] = [
 ];
 const STAGES: [&str; 3] = ["teacher", "stage1", "stage2"];
 
-/// The origin that goes over all others.
+/// The origin that overrides all others.
 const COMMAND_LINE: &str = "the command line";
 
-/// Everything that is said of what a recipe can say, each thing once.
+/// The settings of recipes and command line, each flag once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Precedence {
     settings: Vec<Setting>,
@@ -35,24 +35,24 @@ impl Precedence {
     /// Reads the recipes that a command line asks for.
     pub fn of(args: &[OsString]) -> Result<Precedence> {
         let command = Options::command();
-        // What is wrong with the command line is said when all of it is parsed; help and version are said at once.
+        // Errors of the command line are reported when all of it is parsed; help and version are printed at once.
         let matches = command.clone().ignore_errors(true).try_get_matches_from(args)?;
-        let settings = match (matches.get_one::<Choice>("recipe"), matches.get_one::<Task>("task")) {
-            (Some(Choice::Nothing), _) | (None, None) => Vec::new(),
-            (Some(Choice::Ours), _) => recipe::ours()?,
-            (Some(Choice::Of(task)), _) | (None, Some(task)) => recipe::of_task(*task)?,
+        let settings = match (matches.get_one::<RecipeChoice>("recipe"), matches.get_one::<Task>("task")) {
+            (Some(RecipeChoice::Nothing), _) | (None, None) => Vec::new(),
+            (Some(RecipeChoice::Ours), _) => recipe::ours()?,
+            (Some(RecipeChoice::Of(task)), _) | (None, Some(task)) => recipe::of_task(*task)?,
         };
         let mut precedence = Precedence { settings };
         if let Some(path) = matches.get_one::<PathBuf>("config") {
-            precedence.cover(recipe::read(path)?);
+            precedence.override_with(recipe::read(path)?);
         }
-        precedence.cover(recipe::on_command_line(&command, &matches, COMMAND_LINE));
+        precedence.override_with(recipe::on_command_line(&command, &matches, COMMAND_LINE));
         Ok(precedence)
     }
 
-    /// Lays settings over those that are there.
-    fn cover(&mut self, over: Vec<Setting>) {
-        self.settings.retain(|under| !over.iter().any(|over| covers(&over.flag, &under.flag)));
+    /// Puts settings in the place of those that they override.
+    fn override_with(&mut self, over: Vec<Setting>) {
+        self.settings.retain(|under| !over.iter().any(|over| overrides(&over.flag, &under.flag)));
         self.settings.extend(over);
     }
 
@@ -64,11 +64,11 @@ impl Precedence {
         };
         let more: Vec<OsString> = self.of_recipes().filter_map(argument).collect();
         match parse(more) {
-            // each is right, and so is the command line: they do not go together
+            // recipes and command line are valid each, but conflict with each other
             Err(error) if error.use_stderr() && parse(Vec::new()).is_ok() => {
                 let mut origins: Vec<&str> = self.of_recipes().map(|setting| setting.origin.as_str()).collect();
                 origins.dedup();
-                let (said, origins) = (recipe::said(&error), origins.join(" and "));
+                let (said, origins) = (recipe::message(&error), origins.join(" and "));
                 Err(coded(USAGE, format!("the command line with {origins}: {said}; change one or pass --recipe none")))
             }
             parsed => Ok(parsed?),
@@ -90,8 +90,8 @@ impl Precedence {
     }
 }
 
-/// Whether a flag leaves nothing of what another said before.
-fn covers(over: &str, under: &str) -> bool {
+/// Whether a flag overrides another.
+fn overrides(over: &str, under: &str) -> bool {
     let of_stage = |ending: &str| STAGES.iter().any(|stage| under.strip_prefix(stage) == Some(ending));
     // a stage's length is said in epochs or in tokens
     let length = |flag: &str| flag.strip_suffix("-epochs").or(flag.strip_suffix("-tokens")).map(str::to_string);
@@ -101,7 +101,7 @@ fn covers(over: &str, under: &str) -> bool {
 
 fn argument(setting: &Setting) -> Option<OsString> {
     match &setting.value {
-        Value::Switch(given) => given.then(|| format!("--{}", setting.flag).into()),
-        Value::Given(value) => Some(format!("--{}={value}", setting.flag).into()),
+        FlagValue::Switch(given) => given.then(|| format!("--{}", setting.flag).into()),
+        FlagValue::Given(value) => Some(format!("--{}={value}", setting.flag).into()),
     }
 }

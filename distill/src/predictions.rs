@@ -1,4 +1,4 @@
-//! Answers to texts that nobody has labelled, as run_glue writes them.
+//! Predictions for unlabelled texts, in run_glue's format.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ use datasets::{Target, chosen, largest};
 
 use crate::atomic;
 
-/// Writes an answer a line: a class's name, a list of labels in JSON, or a number.
+/// Writes a prediction a line: a class's name, a list of labels in JSON, or a number.
 pub fn write(path: &Path, target: &Target, logits: &[Vec<f32>]) -> Result<()> {
     atomic::write(path, table(target, logits).as_bytes())
 }

@@ -25,7 +25,7 @@ impl Progress {
     }
 
     /// Says that so many of `all` development texts are answered.
-    pub fn judging(&self, done: usize, all: usize) {
+    pub fn evaluating(&self, done: usize, all: usize) {
         self.bar.set_message(format!("{}, judging: {done} of {all} texts", self.name));
     }
 

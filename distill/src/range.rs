@@ -1,13 +1,13 @@
-//! A penalty that keeps values where a private run is at ease, and the ranges that were seen.
+//! The penalty on values outside the ranges that private inference approximates well, and the ranges that were observed.
 
 use anyhow::Result;
 use candle_core::Tensor;
 use model::{AttentionKind, Config};
 use serde::Serialize;
 
-use crate::bert::{Bert, Trace};
-use crate::ops::{excess, log_square_sums, log_variances, score_excess, spread, square_spread};
-use crate::parallel::Share;
+use crate::bert::{Bert, ForwardTrace};
+use crate::ops::{log_square_sums, log_variances, range_penalty, score_range_penalty, spread, sum_spread};
+use crate::parallel::Shard;
 use crate::samples::Samples;
 
 // The four numbers below are targets of the training, not limits of the private run: those are in the crate `model`
@@ -33,34 +33,34 @@ const LOG_SPREAD: f32 = 1.386;
 /// praise in texts of three tokens), and the widest alone decides whether there is a series.
 const ROWS: f64 = 20.0;
 
-/// The scores that a layer's 2Quad is at ease with; one range for all heads, that of the smallest shift.
+/// The scores that suit a layer's 2Quad; one range for all heads, that of the smallest shift.
 pub fn score_range(config: &Config, layer: usize) -> (f32, f32) {
     let shifts = (0..config.num_attention_heads).map(|head| config.shift(layer, head));
     (NEAREST - shifts.fold(f32::INFINITY, f32::min), HIGHEST_SCORE)
 }
 
-/// The penalty on everything outside its range, per layer; this process's share of the whole batch's.
-pub fn penalty(trace: &Trace, config: &Config, share: &Share<'_>) -> Result<Tensor> {
+/// The penalty on everything outside its range, over all layers; this process's part of the whole batch's.
+pub fn penalty(trace: &ForwardTrace, config: &Config, shard: &Shard<'_>) -> Result<Tensor> {
     let mut terms = Vec::new();
     if config.attention_softmax == AttentionKind::TwoQuad {
-        attention_penalty(&mut terms, trace, config, share)?;
+        attention_penalty(&mut terms, trace, config, shard)?;
     }
     for inputs in &trace.gelu_inputs {
-        terms.push(share.over_tokens(&excess(inputs, -GELU, GELU)?)?);
+        terms.push(shard.over_tokens(&range_penalty(inputs, -GELU, GELU)?)?);
     }
     // The first norm's input is the sum of the embeddings, which may be frozen.
     let norms = &trace.norm_inputs[1..];
     let sum = |inputs| Ok(log_variances(inputs)?.iter().sum());
-    let centres = share.means(|| norms.iter().map(sum).collect())?;
+    let centres = shard.means(|| norms.iter().map(sum).collect())?;
     for (place, inputs) in norms.iter().enumerate() {
         let centre = centres.as_ref().map(|centres| centres[place]);
-        terms.push(share.over_tokens(&spread(inputs, centre, LOG_SPREAD)?)?);
+        terms.push(shard.over_tokens(&spread(inputs, centre, LOG_SPREAD)?)?);
     }
     Ok(Tensor::stack(&terms, 0)?.sum_all()?)
 }
 
-/// Of scores, and of what 2Quad makes of them and divides by; a head counts as a LayerNorm does.
-fn attention_penalty(terms: &mut Vec<Tensor>, trace: &Trace, config: &Config, share: &Share<'_>) -> Result<()> {
+/// The penalty on scores, and on the spread of the sums that 2Quad divides by; a head's sums count like a LayerNorm's variances.
+fn attention_penalty(terms: &mut Vec<Tensor>, trace: &ForwardTrace, config: &Config, shard: &Shard<'_>) -> Result<()> {
     let ragged = &trace.ragged;
     let shifts = |layer: usize| -> Vec<f32> { (0..ragged.heads()).map(|head| config.shift(layer, head)).collect() };
     let layers: Vec<(&Tensor, Vec<f32>)> =
@@ -69,28 +69,28 @@ fn attention_penalty(terms: &mut Vec<Tensor>, trace: &Trace, config: &Config, sh
         let of_layers: Vec<_> = layers.iter().map(|(s, c)| log_square_sums(s, c, ragged)).collect::<Result<_, _>>()?;
         Ok(of_layers.concat())
     };
-    let centres = share.means(sums)?;
+    let centres = shard.means(sums)?;
     for (layer, (scores, shifts)) in layers.iter().enumerate() {
         let (low, high) = score_range(config, layer);
-        terms.push(share.over_scores(&score_excess(scores, low, high, ragged)?)?);
+        terms.push(shard.over_scores(&score_range_penalty(scores, low, high, ragged)?)?);
         let centres = centres.as_ref().map(|centres| &centres[layer * ragged.heads()..][..ragged.heads()]);
-        let spread = square_spread(scores, shifts, centres, LOG_SPREAD, ragged)?;
-        terms.push((share.over_tokens(&spread)? * ROWS)?);
+        let spread = sum_spread(scores, shifts, centres, LOG_SPREAD, ragged)?;
+        terms.push((shard.over_tokens(&spread)? * ROWS)?);
     }
     Ok(())
 }
 
-/// The smallest and the largest value seen at one place.
+/// The smallest and the largest value observed at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Seen {
+pub struct ObservedRange {
     /// The smallest.
     pub low: f32,
     /// The largest.
     pub high: f32,
 }
 
-impl Seen {
-    const NOTHING: Seen = Seen { low: f32::INFINITY, high: f32::NEG_INFINITY };
+impl ObservedRange {
+    const NOTHING: ObservedRange = ObservedRange { low: f32::INFINITY, high: f32::NEG_INFINITY };
 
     fn add(&mut self, numbers: &[f32]) {
         for &number in numbers {
@@ -100,26 +100,26 @@ impl Seen {
     }
 }
 
-/// The ranges seen in one layer.
+/// The ranges observed in one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct LayerRanges {
+pub struct ObservedLayer {
     /// Attention scores.
-    pub scores: Seen,
+    pub scores: ObservedRange,
     /// Inputs to GeLU.
-    pub gelu: Seen,
+    pub gelu: ObservedRange,
     /// Variances in the LayerNorm after attention.
-    pub attention_variance: Seen,
+    pub attention_variance: ObservedRange,
     /// Variances in the LayerNorm after the feed-forward part.
-    pub variance: Seen,
+    pub variance: ObservedRange,
 }
 
 /// The ranges over a set, layer by layer. `step` is called with the number of texts of each pass.
-pub fn ranges(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<Vec<LayerRanges>> {
-    const NOTHING: LayerRanges = LayerRanges {
-        scores: Seen::NOTHING,
-        gelu: Seen::NOTHING,
-        attention_variance: Seen::NOTHING,
-        variance: Seen::NOTHING,
+pub fn ranges(model: &Bert, samples: &Samples, step: &dyn Fn(usize)) -> Result<Vec<ObservedLayer>> {
+    const NOTHING: ObservedLayer = ObservedLayer {
+        scores: ObservedRange::NOTHING,
+        gelu: ObservedRange::NOTHING,
+        attention_variance: ObservedRange::NOTHING,
+        variance: ObservedRange::NOTHING,
     };
     let mut ranges = vec![NOTHING; model.config().num_hidden_layers];
     for group in samples.groups() {

@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory};
 use datasets::{DataFlags, Task};
 use toml::de::{DeTable, DeValue};
 
-use crate::faults::bad_file;
+use crate::errors::bad_file;
 use crate::options::Options;
 
 const RECIPES: [(&str, &str); 9] = [
@@ -31,7 +31,8 @@ const RECIPES: [(&str, &str); 9] = [
 /// The name of ours, and the recipe.
 const OURS: (&str, &str) = ("ours", include_str!("../recipes/ours.toml"));
 
-/// Flags that say from what and to where, not how; those that say which texts are of their number too.
+/// Flags that a recipe must not set, because they name inputs and outputs and not how to train. Those about texts are added in
+/// [`is_for_recipes`].
 const NOT_FOR_RECIPES: [&str; 18] = [
     "teacher",
     "revision",
@@ -55,7 +56,7 @@ const NOT_FOR_RECIPES: [&str; 18] = [
 
 /// What `--recipe` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum RecipeChoice {
     /// Only the defaults.
     Nothing,
     /// Ours, for any task.
@@ -64,17 +65,17 @@ pub enum Choice {
     Of(Task),
 }
 
-impl Choice {
+impl RecipeChoice {
     /// `none`, `ours`, or a task in any usual spelling.
-    pub fn parse(name: &str) -> Result<Choice, String> {
+    pub fn parse(name: &str) -> Result<RecipeChoice, String> {
         match name {
-            "none" => return Ok(Choice::Nothing),
-            name if name == OURS.0 => return Ok(Choice::Ours),
+            "none" => return Ok(RecipeChoice::Nothing),
+            name if name == OURS.0 => return Ok(RecipeChoice::Ours),
             _ => {}
         }
         let names = || RECIPES.map(|(key, _)| key).join(", ");
         let unknown = |_| format!("there are {}, ours and none; one of your own is given with --config", names());
-        name.parse().map(Choice::Of).map_err(unknown)
+        name.parse().map(RecipeChoice::Of).map_err(unknown)
     }
 }
 
@@ -84,14 +85,14 @@ pub struct Setting {
     /// The flag, with dashes.
     pub flag: String,
     /// Its value.
-    pub value: Value,
-    /// Who says so.
+    pub value: FlagValue,
+    /// Where it comes from: a recipe, a file or the command line.
     pub origin: String,
 }
 
 /// A flag's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum FlagValue {
     /// Of a flag that takes none: whether it is given.
     Switch(bool),
     /// As it would stand on the command line.
@@ -101,9 +102,9 @@ pub enum Value {
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
-            Value::Given(value) => write!(f, "--{} {value}", self.flag),
-            Value::Switch(true) => write!(f, "--{}", self.flag),
-            Value::Switch(false) => write!(f, "no --{}", self.flag),
+            FlagValue::Given(value) => write!(f, "--{} {value}", self.flag),
+            FlagValue::Switch(true) => write!(f, "--{}", self.flag),
+            FlagValue::Switch(false) => write!(f, "no --{}", self.flag),
         }
     }
 }
@@ -144,7 +145,7 @@ pub fn ours() -> Result<Vec<Setting>> {
 
 /// The recipe of a task of GLUE.
 pub fn of_task(task: Task) -> Result<Vec<Setting>> {
-    // the same training set
+    // both development sets of MNLI have the same training set
     let key = if task == Task::MnliMismatched { Task::Mnli.key() } else { task.key() };
     let text = RECIPES.iter().find(|(name, _)| *name == key).map_or("", |(_, text)| text);
     parse(Path::new(&format!("recipes/{key}.toml")), &format!("recipe {key}"), text)
@@ -179,7 +180,7 @@ fn parse(path: &Path, origin: &str, text: &str) -> Result<Vec<Setting>> {
             return Err(refuse(format!("`{flag}` is set twice, in two spellings; keep one")));
         }
         let value = convert(Kind::of(arg), value.get_ref()).map_err(|what| refuse(format!("`{flag}` {what}")))?;
-        if let Value::Given(value) = &value {
+        if let FlagValue::Given(value) = &value {
             check(&command, &flag, value).map_err(&refuse)?;
         }
         settings.push(Setting { flag, value, origin: origin.into() });
@@ -212,18 +213,18 @@ fn is_for_recipes(arg: &Arg) -> bool {
 }
 
 /// A value of the right type, or what is wrong with it.
-fn convert(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
+fn convert(kind: Kind, value: &DeValue<'_>) -> Result<FlagValue, String> {
     Ok(match (kind, value) {
-        (Kind::Switch, DeValue::Boolean(given)) => Value::Switch(*given),
-        // a flag with values of its own kind may well take numbers: it will say
+        (Kind::Switch, DeValue::Boolean(given)) => FlagValue::Switch(*given),
+        // a flag of any other type may accept numbers too; its own parser decides
         (Kind::Number | Kind::Text, DeValue::Integer(number)) => {
             match i128::from_str_radix(number.as_str(), number.radix()) {
-                Ok(number) => Value::Given(number.to_string()),
+                Ok(number) => FlagValue::Given(number.to_string()),
                 Err(error) => return Err(format!("is {number}: {error}; write a smaller number")),
             }
         }
-        (Kind::Number | Kind::Text, DeValue::Float(number)) => Value::Given(number.as_str().into()),
-        (Kind::Text, DeValue::String(text)) => Value::Given(text.as_ref().into()),
+        (Kind::Number | Kind::Text, DeValue::Float(number)) => FlagValue::Given(number.as_str().into()),
+        (Kind::Text, DeValue::String(text)) => FlagValue::Given(text.as_ref().into()),
         (kind, value) => return Err(format!("is of type {}; {}", value.type_str(), kind.cure())),
     })
 }
@@ -234,21 +235,21 @@ fn check(command: &Command, flag: &str, value: &str) -> Result<(), String> {
         return Ok(());
     };
     match error.kind() {
-        // the rest of the command line is still to come
+        // a flag alone may lack others that it needs
         ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict => Ok(()),
-        _ => Err(format!("{}; `distill --help` says what it takes", said(&error))),
+        _ => Err(format!("{}; `distill --help` says what it takes", message(&error))),
     }
 }
 
-/// What a refused command line is told, without how to use the program.
-pub(crate) fn said(error: &clap::Error) -> String {
+/// What clap says is wrong with a command line, without its usage.
+pub(crate) fn message(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = first.trim_start_matches("error:").split_whitespace().collect();
     words.join(" ")
 }
 
-/// What the command line itself says of what a recipe could.
+/// The settings that the command line gives, among those that a recipe could.
 pub(crate) fn on_command_line(command: &Command, matches: &ArgMatches, origin: &str) -> Vec<Setting> {
     settings(command, matches, origin, |id| matches.value_source(id) == Some(ValueSource::CommandLine))
 }
@@ -262,9 +263,9 @@ pub(crate) fn print(command: &Command, matches: &ArgMatches) -> String {
             .find(|arg| arg.get_long() == Some(&setting.flag))
             .is_some_and(|arg| matches!(Kind::of(arg), Kind::Number));
         let value = match setting.value {
-            Value::Switch(given) => toml::Value::Boolean(given).to_string(),
-            Value::Given(value) if number => plain(&value),
-            Value::Given(value) => toml::Value::String(value).to_string(),
+            FlagValue::Switch(given) => toml::Value::Boolean(given).to_string(),
+            FlagValue::Given(value) if number => plain(&value),
+            FlagValue::Given(value) => toml::Value::String(value).to_string(),
         };
         text.push_str(&format!("{} = {value}\n", setting.flag));
     }
@@ -284,8 +285,8 @@ fn settings(command: &Command, matches: &ArgMatches, origin: &str, wanted: impl 
     for arg in command.get_arguments().filter(|arg| is_for_recipes(arg) && wanted(arg.get_id().as_str())) {
         let id = arg.get_id().as_str();
         let value = match Kind::of(arg) {
-            Kind::Switch => Some(Value::Switch(matches.get_flag(id))),
-            _ => matches.get_raw(id).and_then(Iterator::last).map(|raw| Value::Given(raw.to_string_lossy().into())),
+            Kind::Switch => Some(FlagValue::Switch(matches.get_flag(id))),
+            _ => matches.get_raw(id).and_then(Iterator::last).map(|raw| FlagValue::Given(raw.to_string_lossy().into())),
         };
         if let (Some(flag), Some(value)) = (arg.get_long(), value) {
             settings.push(Setting { flag: flag.into(), value, origin: origin.into() });

@@ -6,10 +6,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::atomic;
-use crate::judge::{Judged, extend, results};
+use crate::evaluate::{Evaluation, extend, results};
 use crate::options::Options;
 use crate::pipeline::Data;
-use crate::range::LayerRanges;
+use crate::range::ObservedLayer;
 use crate::state::State;
 
 /// Writes `train_results.json`, `eval_results.json` and, with all of both, `all_results.json`.
@@ -18,8 +18,8 @@ pub fn write(
     options: &Options,
     state: &State,
     data: &Data,
-    [student, teacher]: [&Judged; 2],
-    ranges: &[LayerRanges],
+    [student, teacher]: [&Evaluation; 2],
+    ranges: &[ObservedLayer],
 ) -> Result<()> {
     let mut trained = json!({"train_samples": data.train.len(), "train_steps": state.global_step});
     extend(&mut trained, state.run_effort.speeds());
@@ -27,15 +27,15 @@ pub fn write(
     if let Some(last) = state.log_history.iter().rfind(|entry| entry.get(TRAIN_LOSS).is_some()) {
         extend(&mut trained, ["epoch", TRAIN_LOSS].map(|name| (name.to_string(), last[name].clone())));
     }
-    let mut judged = json!({"epoch": trained["epoch"], "eval_samples": student.metrics.samples});
-    extend(&mut judged, student.entries());
-    extend(&mut judged, results("teacher_eval_", &teacher.metrics));
-    let mut all = json!({"task": data.question.source.name(), "options": options, "ranges": ranges});
-    for part in [&trained, &judged] {
+    let mut evaluated = json!({"epoch": trained["epoch"], "eval_samples": student.metrics.samples});
+    extend(&mut evaluated, student.entries());
+    extend(&mut evaluated, results("teacher_eval_", &teacher.metrics));
+    let mut all = json!({"task": data.task.source.name(), "options": options, "ranges": ranges});
+    for part in [&trained, &evaluated] {
         extend(&mut all, part.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     }
     let files: [(&str, &Value); 3] =
-        [("train_results.json", &trained), ("eval_results.json", &judged), ("all_results.json", &all)];
+        [("train_results.json", &trained), ("eval_results.json", &evaluated), ("all_results.json", &all)];
     files.into_iter().try_for_each(|(name, value)| atomic::write_json(&out.join(name), value))
 }
 

@@ -7,8 +7,8 @@ use model::{SHORT, shortened};
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
-use crate::bert::Packed;
-use crate::loss::Answers;
+use crate::bert::PackedBatch;
+use crate::loss::BatchLabels;
 use crate::ops::DropoutKey;
 
 /// Texts that are evaluated in one pass.
@@ -21,7 +21,7 @@ pub(crate) fn group_of(length: usize) -> usize {
     (GROUP_TOKENS / length.max(1)).clamp(1, GROUP)
 }
 
-/// Encoded texts with their true answers.
+/// Encoded texts with their true labels.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     texts: Vec<Encoding>,
@@ -45,7 +45,7 @@ impl Samples {
         Ok(Samples { labels, ..Samples::of(texts, tokenizer, length, empty, step)? })
     }
 
-    /// Encodes texts that are only to be answered.
+    /// Encodes texts without labels.
     pub fn unlabelled(
         texts: &[Text],
         tokenizer: &Tokenizer,
@@ -75,7 +75,7 @@ impl Samples {
         })
     }
 
-    /// These, and a share of them once more as the shortest texts there are.
+    /// These texts, and a share of them once more, cut to the shortest lengths that can occur.
     pub fn with_short(&self, share: f64) -> Samples {
         let mut all = self.clone();
         let count = (self.len() as f64 * share).ceil() as usize;
@@ -113,7 +113,7 @@ impl Samples {
         &self.lengths
     }
 
-    /// The true answers.
+    /// The true labels.
     pub fn labels(&self) -> &[Label] {
         &self.labels
     }
@@ -134,8 +134,8 @@ impl Samples {
     }
 
     /// Packs the chosen texts for a model with `heads` heads on a device.
-    pub fn pack(&self, chosen: &[usize], heads: usize, device: &Device) -> Result<Packed> {
-        Packed::new(chosen.iter().map(|&i| self.text(i)), heads, device)
+    pub fn pack(&self, chosen: &[usize], heads: usize, device: &Device) -> Result<PackedBatch> {
+        PackedBatch::new(chosen.iter().map(|&i| self.text(i)), heads, device)
     }
 
     /// The same with a share of the words of every other text replaced by words of other texts; `key` decides which.
@@ -146,14 +146,14 @@ impl Samples {
         device: &Device,
         share: f32,
         key: DropoutKey,
-    ) -> Result<Packed> {
+    ) -> Result<PackedBatch> {
         let mut random = key.generator(b"augment");
         let texts: Vec<Vec<u32>> = chosen.iter().map(|&text| self.changed(text, share, &mut random)).collect();
         let pairs = texts.iter().zip(chosen).map(|(ids, &text)| (ids.as_slice(), self.text(text).1));
-        Packed::new(pairs, heads, device)
+        PackedBatch::new(pairs, heads, device)
     }
 
-    /// A text, or the same with other words. What begins and ends a text stays.
+    /// A text, or the same with some words replaced. The special tokens stay.
     fn changed(&self, text: usize, share: f32, random: &mut ChaCha8Rng) -> Vec<u32> {
         let mut ids = self.text(text).0.to_vec();
         let (first, last) = (ids.first().copied(), ids.last().copied());
@@ -174,8 +174,8 @@ impl Samples {
         ids
     }
 
-    /// The true answers of the chosen texts, on a device.
-    pub fn answers(&self, chosen: &[usize], device: &Device) -> Result<Answers> {
+    /// The true labels of the chosen texts, on a device.
+    pub fn batch_labels(&self, chosen: &[usize], device: &Device) -> Result<BatchLabels> {
         let (mut classes, mut sets, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for &text in chosen {
             match &self.labels[text] {
@@ -185,9 +185,9 @@ impl Samples {
             }
         }
         Ok(match (sets.len() / chosen.len().max(1), numbers.is_empty()) {
-            (0, true) => Answers::Classes(Tensor::from_vec(classes, chosen.len(), device)?),
-            (0, false) => Answers::Numbers(Tensor::from_vec(numbers, (chosen.len(), 1), device)?),
-            (labels, _) => Answers::Labels(Tensor::from_vec(sets, (chosen.len(), labels), device)?),
+            (0, true) => BatchLabels::Classes(Tensor::from_vec(classes, chosen.len(), device)?),
+            (0, false) => BatchLabels::Numbers(Tensor::from_vec(numbers, (chosen.len(), 1), device)?),
+            (labels, _) => BatchLabels::Labels(Tensor::from_vec(sets, (chosen.len(), labels), device)?),
         })
     }
 

@@ -10,19 +10,19 @@ use rayon::prelude::*;
 
 use crate::atomic;
 use crate::bert::Bert;
-use crate::faults::bad_file;
+use crate::errors::bad_file;
 use crate::samples::Samples;
 
-/// Texts that are looked at.
+/// Texts that the shifts are fitted on.
 const TEXTS: usize = 256;
 /// The shifts that are tried.
 const FIRST: f32 = 1.5;
 const STEP: f32 = 0.25;
 const TRIED: usize = 43;
-/// How far above `-c` scores are lifted, as stage 1 does.
+/// Scores are clamped to this far above `-c`, as in stage 1.
 const NEAREST: f32 = 1.0;
 
-/// The shifts of a student whose layers learn from the given ones of a teacher; kept in `path` for a run that is taken up.
+/// The shifts of a student whose layers learn from the given ones of a teacher; kept in `path` for when the run is resumed.
 pub fn fit(teacher: &Bert, samples: &Samples, learns_from: &[usize], path: &Path) -> Result<AttentionShift> {
     if path.is_file() {
         let text = std::fs::read_to_string(path).map_err(|error| bad_file(path, error))?;

@@ -6,28 +6,28 @@ use anyhow::Result;
 use candle_core::Tensor;
 use model::{AttentionKind, Config};
 
-use crate::answers::answers;
-use crate::bert::{Bert, Trace};
+use crate::bert::{Bert, ForwardTrace};
 use crate::folder::Folder;
-use crate::lessons::AttentionLoss;
 use crate::loss::{attention_entropy, mean_square, with_teacher, with_truth};
+use crate::objectives::AttentionLoss;
 use crate::ops::{clamp, score_distance};
 use crate::options::Options;
-use crate::parallel::Share;
+use crate::parallel::Shard;
 use crate::pipeline::Data;
 use crate::plan::plan;
 use crate::range::{penalty, score_range};
 use crate::state::Stage;
 use crate::student::Student;
-use crate::training::{Loss, Run, Turn, train};
+use crate::teacher_logits::teacher_logits;
+use crate::training::{Loss, Run, Step, train};
 
-/// What stage 1 learns from: the training set, and short texts where there are to be some.
-pub fn shown<'a>(options: &Options, data: &'a Data) -> Cow<'a, Data> {
-    match options.lessons.short_texts {
+/// The data of stage 1: with `--short-texts` the training set and shortened copies of some texts.
+pub fn stage1_data<'a>(options: &Options, data: &'a Data) -> Cow<'a, Data> {
+    match options.objectives.short_texts {
         0.0 => Cow::Borrowed(data),
         share => Cow::Owned(Data {
             train: data.train.with_short(share),
-            question: data.question.clone(),
+            task: data.task.clone(),
             dev: data.dev.clone(),
             test: None,
         }),
@@ -40,30 +40,30 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
     if run.state.stage > Stage::Layers {
         return Ok(());
     }
-    let data = &*shown(options, data);
-    let plan = plan(options, Stage::Layers, data.train.lengths(), run.world.size());
-    let frozen = options.lessons.freeze_embeddings || student.shares_embeddings && !options.stage1_train_embeddings;
+    let data = &*stage1_data(options, data);
+    let plan = plan(options, Stage::Layers, data.train.lengths(), run.group.size());
+    let frozen = options.objectives.freeze_embeddings || student.shares_embeddings && !options.stage1_train_embeddings;
     // The pooler and the head have no part in this stage's loss, and weight decay must not touch them.
     let weights = student.weights.trainable(|name| {
         (frozen && name.starts_with("bert.embeddings.")) || name.contains("pooler") || name.starts_with("classifier")
     })?;
-    let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
+    let teacher_model = Bert::new(&teacher.config, &teacher.weights.detached())?;
     let learns_from = student.learns_from.clone();
     let config = with_dropout(&student.config, options.stage1_dropout);
-    train(run, &plan, &config, &weights, data, |model, turn| {
-        let wanted = tutor.encode(turn.batch, None)?;
-        let trace = model.encode(turn.batch, Some(turn.key))?;
+    train(run, &plan, &config, &weights, data, |model, step| {
+        let wanted = teacher_model.encode(step.batch, None)?;
+        let trace = model.encode(step.batch, Some(step.key))?;
         let (mut attention, mut hidden) = (Vec::new(), Vec::new());
-        let ragged = turn.batch.ragged();
+        let ragged = step.batch.ragged();
         if !frozen {
             hidden.push(mean_square(&trace.hidden[0], &wanted.hidden[0])?);
         }
         for (mine, &its) in learns_from.iter().enumerate() {
-            attention.push(match options.lessons.attention_loss {
+            attention.push(match options.objectives.attention_loss {
                 AttentionLoss::Scores => {
                     let mut target = wanted.scores[its].clone();
                     if options.range_penalty > 0.0 && config.attention_softmax == AttentionKind::TwoQuad {
-                        // To softmax a score of -8 is next to nothing, but to 2Quad it is as much as one of -2.
+                        // Softmax gives a score of -8 hardly any weight, but 2Quad with c = 5 gives it as much as a score of -2.
                         let (low, high) = score_range(&config, mine);
                         target = clamp(&target, low, high)?;
                     }
@@ -77,20 +77,20 @@ pub fn layers(options: &Options, run: &mut Run, teacher: &Folder, student: &mut 
             hidden.push(mean_square(&trace.hidden[mine + 1], &wanted.hidden[its + 1])?);
         }
         let attention = Tensor::stack(&attention, 0)?.sum_all()?;
-        let attention = match options.lessons.attention_loss {
-            AttentionLoss::Scores => turn.share.over_scores(&attention)?,
-            AttentionLoss::Weights => turn.share.over_tokens(&attention)?,
+        let attention = match options.objectives.attention_loss {
+            AttentionLoss::Scores => step.shard.over_scores(&attention)?,
+            AttentionLoss::Weights => step.shard.over_tokens(&attention)?,
         };
-        let hidden = turn.share.over_tokens(&Tensor::stack(&hidden, 0)?.sum_all()?)?;
+        let hidden = step.shard.over_tokens(&Tensor::stack(&hidden, 0)?.sum_all()?)?;
         let total = (&attention + &hidden)?;
         let parts = vec![("attention", attention), ("hidden", hidden)];
-        within_range(Loss { total, parts }, options, &trace, &config, turn.share)
+        within_range(Loss { total, parts }, options, &trace, &config, step.shard)
     })?;
     student.weights = weights.detached();
     Ok(())
 }
 
-/// Stage 2: the teacher's answers, the true ones, or both.
+/// Stage 2: the teacher's predictions, the true labels, or both.
 pub fn prediction(
     options: &Options,
     run: &mut Run,
@@ -102,90 +102,96 @@ pub fn prediction(
     if run.state.stage > Stage::Prediction {
         return Ok(());
     }
-    let plan = plan(options, Stage::Prediction, data.train.lengths(), run.world.size());
+    let plan = plan(options, Stage::Prediction, data.train.lengths(), run.group.size());
     if plan.schedule.steps == 0 {
         return Ok(());
     }
-    let weights = student.weights.trainable(|name| options.lessons.freezes(name))?;
-    let tutor = Bert::new(&teacher.config, &teacher.weights.detached())?;
-    let lesson = Answering::new(options, run, (teacher, &tutor), data, plan.texts())?;
+    let weights = student.weights.trainable(|name| options.objectives.freezes(name))?;
+    let teacher_model = Bert::new(&teacher.config, &teacher.weights.detached())?;
+    let objective = PredictionObjective::new(options, run, (teacher, &teacher_model), data, plan.texts())?;
     let config = with_dropout(&student.config, options.stage2_dropout);
-    train(run, &plan, &config, &weights, data, |model, turn| lesson.loss(model, turn))?;
+    train(run, &plan, &config, &weights, data, |model, step| objective.loss(model, step))?;
     student.weights = weights.detached();
     Ok(())
 }
 
-/// When the teacher is asked.
-enum Asked {
-    /// Its answers do not count.
-    Never,
-    /// About each batch: it answers fewer texts than the training set has, or texts that nobody has seen before.
-    EachBatch,
-    /// It was asked about the whole training set.
-    Before(Tensor),
+/// Where the teacher's logits come from.
+enum TeacherLogits {
+    /// They are not used.
+    Unused,
+    /// Computed for each batch: the training takes fewer texts than the set has, or augmented ones.
+    PerBatch,
+    /// Computed for the whole training set before.
+    Precomputed(Tensor),
 }
 
-/// Stage 2's lesson: the teacher's answers, the true ones, or both.
-pub(crate) struct Answering<'a> {
+/// Stage 2's objective: the loss with the teacher's logits, with the true labels, or both.
+pub(crate) struct PredictionObjective<'a> {
     options: &'a Options,
-    tutor: &'a Bert,
-    asked: Asked,
+    teacher_model: &'a Bert,
+    source: TeacherLogits,
     data: &'a Data,
 }
 
-impl<'a> Answering<'a> {
+impl<'a> PredictionObjective<'a> {
     /// For a training of so many texts, those that come again counted again.
     pub(crate) fn new(
         options: &'a Options,
         run: &Run,
-        (teacher, tutor): (&Folder, &'a Bert),
+        (teacher, teacher_model): (&Folder, &'a Bert),
         data: &'a Data,
         texts: u64,
-    ) -> Result<Answering<'a>> {
-        let lessons = &options.lessons;
-        let asked = if lessons.soft_weight == 0.0 {
-            Asked::Never
-        } else if lessons.augment > 0.0 || texts < data.train.len() as u64 {
-            Asked::EachBatch
+    ) -> Result<PredictionObjective<'a>> {
+        let objectives = &options.objectives;
+        let source = if objectives.soft_weight == 0.0 {
+            TeacherLogits::Unused
+        } else if objectives.augment > 0.0 || texts < data.train.len() as u64 {
+            TeacherLogits::PerBatch
         } else {
-            Asked::Before(answers(options, run, (teacher, tutor), data)?)
+            TeacherLogits::Precomputed(teacher_logits(options, run, (teacher, teacher_model), data)?)
         };
-        Ok(Answering { options, tutor, asked, data })
+        Ok(PredictionObjective { options, teacher_model, source, data })
     }
 
-    pub(crate) fn loss(&self, model: &Bert, turn: &Turn<'_>) -> Result<Loss> {
-        let (options, lessons, config) = (self.options, &self.options.lessons, model.config());
-        let trace = model.encode(turn.batch, Some(turn.key))?;
-        let logits = model.classify(&trace.hidden[config.num_hidden_layers], turn.batch, Some(turn.key))?;
+    pub(crate) fn loss(&self, model: &Bert, step: &Step<'_>) -> Result<Loss> {
+        let (options, objectives, config) = (self.options, &self.options.objectives, model.config());
+        let trace = model.encode(step.batch, Some(step.key))?;
+        let logits = model.classify(&trace.hidden[config.num_hidden_layers], step.batch, Some(step.key))?;
         let (mut terms, mut parts) = (Vec::new(), Vec::new());
-        let wanted = match &self.asked {
-            Asked::Never => None,
-            Asked::EachBatch => Some(self.tutor.logits(turn.batch, None)?),
-            Asked::Before(answers) => {
-                let chosen: Vec<u32> = turn.chosen.iter().map(|&i| i as u32).collect();
+        let wanted = match &self.source {
+            TeacherLogits::Unused => None,
+            TeacherLogits::PerBatch => Some(self.teacher_model.logits(step.batch, None)?),
+            TeacherLogits::Precomputed(answers) => {
+                let chosen: Vec<u32> = step.chosen.iter().map(|&i| i as u32).collect();
                 Some(answers.index_select(&Tensor::new(chosen, answers.device())?, 0)?)
             }
         };
         if let Some(wanted) = wanted {
-            let soft = turn.share.over_texts(&with_teacher(&logits, &wanted, &self.data.question.target)?)?;
-            terms.push((&soft * lessons.soft_weight)?);
+            let soft = step.shard.over_texts(&with_teacher(&logits, &wanted, &self.data.task.target)?)?;
+            terms.push((&soft * objectives.soft_weight)?);
             parts.push(("soft", soft));
         }
-        if lessons.gold_weight > 0.0 {
-            let gold = with_truth(&logits, &self.data.train.answers(turn.chosen, model.device())?)?;
-            let gold = turn.share.over_texts(&gold)?;
-            terms.push((&gold * lessons.gold_weight)?);
+        if objectives.gold_weight > 0.0 {
+            let gold = with_truth(&logits, &self.data.train.batch_labels(step.chosen, model.device())?)?;
+            let gold = step.shard.over_texts(&gold)?;
+            terms.push((&gold * objectives.gold_weight)?);
             parts.push(("gold", gold));
         }
         let total = Tensor::stack(&terms, 0)?.sum_all()?;
-        within_range(Loss { total, parts }, options, &trace, config, turn.share)
+        within_range(Loss { total, parts }, options, &trace, config, step.shard)
     }
 }
 
 /// The loss with the penalty on values outside their range.
-fn within_range(mut loss: Loss, options: &Options, trace: &Trace, config: &Config, share: &Share<'_>) -> Result<Loss> {
+fn within_range(
+    mut loss: Loss,
+    options: &Options,
+    trace: &ForwardTrace,
+    config: &Config,
+    shard: &Shard<'_>,
+) -> Result<Loss> {
     if options.range_penalty > 0.0 {
-        let range = penalty(trace, config, share)?;
+        let range = penalty(trace, config, shard)?;
         loss.total = (loss.total + (&range * options.range_penalty)?)?;
         loss.parts.push(("range", range));
     }

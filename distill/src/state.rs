@@ -1,4 +1,4 @@
-//! Where a run stands, as `trainer_state.json` keeps it.
+//! The state of a run, as `trainer_state.json` stores it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::digests::InputDigests;
 use crate::effort::Effort;
 use crate::events;
-use crate::inputs::Inputs;
 use crate::trainer_state::TrainerState;
 
 /// The parts of a run, in their order.
@@ -19,7 +19,7 @@ pub enum Stage {
     Teacher,
     /// The student learns the teacher's hidden states and scores.
     Layers,
-    /// The student learns the teacher's answers.
+    /// The student learns the teacher's predictions, the true labels, or both.
     Prediction,
     /// The student's LayerNorms lose their division, layer by layer.
     Norms,
@@ -70,7 +70,7 @@ pub struct State {
     pub settings: Value,
     /// Digests of the texts and models that it was begun with; a run is resumed with the same only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub inputs: Inputs,
+    pub inputs: InputDigests,
     /// Sums of what will be logged next, and the number of steps they are over.
     pub pending: BTreeMap<String, f64>,
     /// See `pending`.
@@ -83,7 +83,7 @@ pub struct State {
     pub stage_effort: Effort,
     /// What all stages took that are over.
     pub run_effort: Effort,
-    /// For other tools.
+    /// Fields that other tools read.
     #[serde(flatten)]
     pub trainer: TrainerState,
 }
@@ -100,7 +100,7 @@ impl State {
             early_stopping_patience_counter: 0,
             norms: Vec::new(),
             settings,
-            inputs: Inputs::new(),
+            inputs: InputDigests::new(),
             pending: BTreeMap::new(),
             pending_steps: 0,
             log_history: Vec::new(),

@@ -40,7 +40,8 @@ pub fn check_layers(wanted: Option<usize>, all: usize) -> Result<()> {
     }
 }
 
-/// Refuses to start from a folder whose tokenizer gives other numbers than the teacher's: its rows would be those of other words.
+/// Refuses to start from a folder whose tokenizer gives other ids than the teacher's, because its embedding rows would belong
+/// to other words.
 pub fn check_tokenizer(teacher: &Tokenizer, folder: &Path) -> Result<()> {
     let own = Tokenizer::load(folder, teacher.max_length())?;
     match teacher.differs_from(&own) {

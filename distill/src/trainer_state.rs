@@ -1,10 +1,10 @@
-//! What Hugging Face's `TrainerState` says beside our own state, for the tools that read it. A run does not.
+//! Fields of Hugging Face's `TrainerState` beside our own state, for tools that read them; a run does not.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::training::Plan;
+use crate::plan::StagePlan;
 
 /// Names and meanings are Trainer's. A run's stages follow each other like one training: `max_steps` is the global step at
 /// which the current one ends, `epoch` and `num_train_epochs` are the current one's.
@@ -31,13 +31,13 @@ pub struct TrainerState {
     pub is_local_process_zero: bool,
     /// Of several processes rank 0 alone writes this.
     pub is_world_process_zero: bool,
-    /// Nothing is searched.
+    /// Always false, because no hyper-parameters are searched.
     pub is_hyper_param_search: bool,
 }
 
 impl TrainerState {
-    /// Of a stage that begins, or is taken up, after `before` steps of others.
-    pub fn begin(&mut self, plan: &Plan, before: u64) {
+    /// Of a stage that begins, or is resumed, after `before` steps of others.
+    pub fn begin(&mut self, plan: &StagePlan, before: u64) {
         *self = TrainerState {
             num_train_epochs: plan.epochs,
             max_steps: before + plan.schedule.steps,

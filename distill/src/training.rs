@@ -1,57 +1,39 @@
 //! One stage: batches, losses, steps, evaluations, checkpoints.
 
-use std::cell::Cell;
-use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
+use candle_core::backprop::GradStore;
 use cli::coded;
 use cli::exit::INTERRUPTED;
-use datasets::Batches;
 use model::Config;
-use serde_json::{Value, json};
 
-use crate::accumulation::gradients;
-use crate::adamw::{AdamW, Settings};
-use crate::bert::{Bert, Packed};
+use crate::accumulation::{Means, gradients};
+use crate::adamw::AdamW;
+use crate::bert::{Bert, PackedBatch};
 use crate::checkpoint;
-use crate::events::Events;
-use crate::judge::{extend, judge};
+use crate::digests;
 use crate::ops::DropoutKey;
-use crate::parallel::{Share, World, digest, exchange};
+use crate::parallel::{ProcessGroup, Shard, exchange};
 use crate::pipeline::Data;
+use crate::plan::StagePlan;
 use crate::progress::Progress;
-use crate::results::TRAIN_LOSS;
-use crate::schedule::Schedule;
-use crate::state::{Stage, State};
+use crate::state::Stage;
 use crate::weights::Weights;
 
-/// Set when the user asks to stop; looked at between two steps.
-pub static STOP: AtomicBool = AtomicBool::new(false);
+mod evaluation;
+mod interrupt;
+mod log;
+mod run;
 
-/// Whether somebody looks at [`STOP`]: a stage is being trained.
-pub static TRAINING: AtomicBool = AtomicBool::new(false);
+use interrupt::TrainingGuard;
+pub use interrupt::{STOP, TRAINING};
+pub use run::Run;
 
-/// [`TRAINING`] while it lives.
-struct Looking;
-
-impl Looking {
-    fn new() -> Looking {
-        TRAINING.store(true, Ordering::SeqCst);
-        Looking
-    }
-}
-
-impl Drop for Looking {
-    fn drop(&mut self) {
-        TRAINING.store(false, Ordering::SeqCst);
-    }
-}
-
-/// What a batch costs: the number to make small, and its parts for the log.
+/// The loss of a batch: the number to minimise, and its parts for the log.
 #[derive(Debug)]
 pub struct Loss {
     /// The sum that is differentiated.
@@ -60,282 +42,223 @@ pub struct Loss {
     pub parts: Vec<(&'static str, Tensor)>,
 }
 
-/// A batch as a lesson sees it.
+/// What an objective computes a loss of.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct Step<'a> {
     /// The texts' numbers in the training set.
     pub chosen: &'a [usize],
-    /// What they are of the whole batch.
-    pub share: &'a Share<'a>,
+    /// This process's part of the whole batch.
+    pub shard: &'a Shard<'a>,
     /// The texts.
-    pub batch: &'a Packed,
+    pub batch: &'a PackedBatch,
     /// What dropout is drawn from.
     pub key: DropoutKey,
-}
-
-/// A stage's numbers.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Which stage.
-    pub stage: Stage,
-    /// How the training set is cut into the texts of each step.
-    pub batches: Batches,
-    /// Texts of a step that a process learns from at once.
-    pub batch: usize,
-    /// Passes over the training set.
-    pub epochs: u64,
-    /// The learning rate.
-    pub schedule: Schedule,
-    /// The optimiser's.
-    pub optimiser: Settings,
-    /// The share of words that are replaced in every other text.
-    pub augment: f32,
-    /// Keep the model that does best on the development set, not the last one.
-    pub keep_best: bool,
-    /// Evaluations without a better score that end the stage.
-    pub patience: Option<u64>,
-    /// By how much a better score must be so.
-    pub threshold: f64,
-    /// Steps between two evaluations.
-    pub evaluate_every: u64,
-    /// Steps between two lines of log.
-    pub log_every: u64,
-    /// Steps between two checkpoints.
-    pub save_every: u64,
-    /// Checkpoints that are kept.
-    pub keep_checkpoints: usize,
-    /// Neither a bar nor a log on standard error.
-    pub quiet: bool,
-}
-
-impl Plan {
-    /// Texts that the stage is trained on, those that come again counted again.
-    pub fn texts(&self) -> u64 {
-        self.schedule.steps.saturating_mul(self.batches.size as u64)
-    }
-
-    /// Whether the stage ends here.
-    fn is_over(&self, state: &State) -> bool {
-        let tired = |patience| state.early_stopping_patience_counter >= patience;
-        state.stage_step >= self.schedule.steps || self.patience.is_some_and(tired)
-    }
-}
-
-/// Where a run works, and how far it is.
-#[derive(Debug)]
-pub struct Run {
-    /// The output folder.
-    pub out: PathBuf,
-    /// The checkpoint to take up, until a stage has done so.
-    pub resume: Option<PathBuf>,
-    /// The run's state.
-    pub state: State,
-    /// The processes that train.
-    pub world: Rc<World>,
-    /// What TensorBoard reads.
-    pub events: Events,
-    /// Keeps other runs out of the output folder; rank 0 has it.
-    pub(crate) _lock: Option<cli::Lock>,
-}
-
-impl Run {
-    /// Adds an entry to the log, which rank 0 writes.
-    fn record(&mut self, entry: Value) -> Result<()> {
-        if self.world.leads() {
-            self.events.write(self.state.global_step, &entry)?;
-        }
-        self.state.log_history.push(entry);
-        Ok(())
-    }
 }
 
 /// Trains `weights` in place until the stage is over; with `keep_best` they are the best ones then.
 pub fn train(
     run: &mut Run,
-    plan: &Plan,
+    plan: &StagePlan,
     config: &Config,
     weights: &Weights,
     data: &Data,
-    lesson: impl Fn(&Bert, &Turn<'_>) -> Result<Loss>,
+    objective: impl Fn(&Bert, &Step<'_>) -> Result<Loss>,
 ) -> Result<()> {
-    let _looking = Looking::new();
-    let world = Rc::clone(&run.world);
-    let steps = plan.schedule.steps;
-    let mut optimiser = AdamW::new(plan.optimiser, weights);
-    if let Some(folder) = run.resume.take() {
-        let lent = world.lend(&folder, &checkpoint::TENSORS)?;
-        checkpoint::read_weights(lent.folder(), config, weights)?;
-        checkpoint::read_optimiser(lent.folder(), &run.state, &mut optimiser)?;
-        if world.leads() {
-            checkpoint::read_best(&folder, &run.out, &run.state)?;
-        }
+    let _guard = TrainingGuard::new();
+    let mut training = StageTraining::begin(run, plan, config, weights, data)?;
+    while !plan.is_over(&training.run.state) {
+        training.step(&objective)?;
     }
-    if world.size() > 1 {
-        world.agree("the weights", digest::of_weights(weights)?)?;
+    training.finish()
+}
+
+/// A stage while it is trained.
+struct StageTraining<'a> {
+    run: &'a mut Run,
+    plan: &'a StagePlan,
+    config: &'a Config,
+    weights: &'a Weights,
+    data: &'a Data,
+    group: Rc<ProcessGroup>,
+    optimiser: AdamW,
+    model: Bert,
+    /// The same numbers without gradients, for evaluations.
+    evaluated: Bert,
+    /// The batches of an epoch, and which epoch.
+    order: Option<(u64, Vec<Vec<usize>>)>,
+    progress: Progress,
+    /// When the last line of the log was written, and after which step.
+    logged: (Instant, u64),
+    /// Until when the stage's effort counts its time.
+    counted: Instant,
+}
+
+impl<'a> StageTraining<'a> {
+    /// Prepares the stage, from the run's checkpoint where there is one.
+    fn begin(
+        run: &'a mut Run,
+        plan: &'a StagePlan,
+        config: &'a Config,
+        weights: &'a Weights,
+        data: &'a Data,
+    ) -> Result<StageTraining<'a>> {
+        let group = Rc::clone(&run.group);
+        let mut optimiser = AdamW::new(plan.optimiser, weights);
+        if let Some(folder) = run.resume.take() {
+            let files = group.broadcast_files(&folder, &checkpoint::TENSORS)?;
+            checkpoint::read_weights(files.folder(), config, weights)?;
+            checkpoint::read_optimiser(files.folder(), &run.state, &mut optimiser)?;
+            if group.leads() {
+                checkpoint::read_best(&folder, &run.out, &run.state)?;
+            }
+        }
+        if group.size() > 1 {
+            group.agree("the weights", &digests::of_weights(weights)?)?;
+        }
+        let model = Bert::new(config, weights)?;
+        let evaluated = Bert::new(config, &weights.detached())?;
+        let progress = Progress::new(plan.stage.name(), plan.schedule.steps, run.state.stage_step, plan.quiet);
+        let (logged, counted) = ((Instant::now(), run.state.stage_step), Instant::now());
+        run.state.trainer.begin(plan, run.state.global_step - run.state.stage_step);
+        let mut training = StageTraining {
+            run,
+            plan,
+            config,
+            weights,
+            data,
+            group,
+            optimiser,
+            model,
+            evaluated,
+            order: None,
+            progress,
+            logged,
+            counted,
+        };
+        training.evaluate_start()?;
+        Ok(training)
     }
-    let model = Bert::new(config, weights)?;
-    let judged = Bert::new(config, &weights.detached())?;
-    let per_epoch = plan.batches.count(data.train.len()) as u64;
-    let together = plan.batch * world.size();
-    let mut order: Option<(u64, Vec<Vec<usize>>)> = None;
-    let progress = Progress::new(plan.stage.name(), steps, run.state.stage_step, plan.quiet);
-    let mut clock = (Instant::now(), run.state.stage_step);
-    let mut since = Instant::now();
-    run.state.trainer.begin(plan, run.state.global_step - run.state.stage_step);
-    // What a student's stage begins with may be better than anything it finds; a teacher begins with a head that is drawn.
-    let taught = plan.keep_best && plan.stage != Stage::Teacher;
-    if taught && run.state.stage_step == 0 && run.state.best_metric.is_none() && steps > 0 {
-        run.state.trainer.epoch = 0.0;
-        evaluate(run, plan, &judged, weights, data, &progress)?;
+
+    /// Evaluates a student before its first step, because it may already be better than anything the stage finds. A teacher
+    /// starts with a head that was just drawn, so that is not worth a look.
+    fn evaluate_start(&mut self) -> Result<()> {
+        let state = &mut self.run.state;
+        let student = self.plan.keep_best && self.plan.stage != Stage::Teacher;
+        if student && state.stage_step == 0 && state.best_metric.is_none() && self.plan.schedule.steps > 0 {
+            state.trainer.epoch = 0.0;
+            self.evaluate()?;
+        }
+        Ok(())
     }
-    while !plan.is_over(&run.state) {
-        let step = run.state.stage_step;
-        let (epoch, place) = (step / per_epoch, (step % per_epoch) as usize);
-        if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
-            // Each stage has epochs of its own, so that no two see the same order.
-            order = Some((epoch, plan.batches.epoch(epoch + 1000 * plan.stage as u64, data.train.lengths())));
+
+    /// Takes one step and does what is due after it: log, evaluation, checkpoint.
+    fn step(&mut self, objective: &impl Fn(&Bert, &Step<'_>) -> Result<Loss>) -> Result<()> {
+        let rate = self.plan.schedule.rate(self.run.state.stage_step);
+        let asked_to_stop = self.update(rate, objective)?;
+        let (done, last) = (self.run.state.stage_step, self.plan.schedule.steps);
+        if done.is_multiple_of(self.plan.log_every) || done == last {
+            self.log(rate)?;
         }
-        let (_, batches) = order.as_ref().context("an epoch without batches")?;
-        let chosen = &batches[place];
-        let first = run.state.global_step * plan.batches.size.div_ceil(together) as u64;
-        let (mut gradients, means) = gradients(weights, chosen, together, |number, texts| {
-            let share = world.share(texts, data.train.lengths());
-            // Every process drops others of its numbers.
-            let draw = (first + number as u64) * world.size() as u64 + world.rank() as u64;
-            let key = DropoutKey { seed: plan.batches.seed, step: draw };
-            let heads = config.num_attention_heads;
-            let batch = match plan.augment > 0.0 {
-                true => data.train.pack_changed(share.texts, heads, model.device(), plan.augment, key)?,
-                false => data.train.pack(share.texts, heads, model.device())?,
-            };
-            lesson(&model, &Turn { chosen: share.texts, share: &share, batch: &batch, key })
-        })?;
-        let rate = plan.schedule.rate(step);
-        let mut sums: Vec<f64> = means.iter().map(|(_, mean)| *mean).collect();
-        // Whichever process is asked to stop, all hear of it in the same step.
-        sums.push(f64::from(u8::from(STOP.load(Ordering::Relaxed))));
-        exchange(&world, weights, &mut gradients, &mut sums)?;
-        let asked = sums.pop().is_some_and(|processes| processes > 0.0);
-        let mut numbers: Vec<(&str, f64)> = means.iter().map(|(name, _)| *name).zip(sums).collect();
-        let loss = numbers[0].1;
-        numbers.push(("grad_norm", optimiser.step(weights, &gradients, rate)?));
-        drop(gradients);
-        run.state.note(&numbers);
-        run.state.stage_step += 1;
-        run.state.global_step += 1;
-        run.state.stage_effort.step(chosen.len(), loss);
-        progress.advance(loss);
-        let done = run.state.stage_step;
-        run.state.trainer.epoch = done as f64 / per_epoch as f64;
-        if done.is_multiple_of(plan.log_every) || done == steps {
-            log(run, plan, rate, &mut clock, &progress)?;
+        if done.is_multiple_of(self.plan.evaluate_every) || done == last {
+            self.evaluate()?;
         }
-        if done.is_multiple_of(plan.evaluate_every) || done == steps {
-            evaluate(run, plan, &judged, weights, data, &progress)?;
+        let over = self.plan.is_over(&self.run.state);
+        if over && self.run.state.pending_steps > 0 {
+            self.log(rate)?;
         }
-        let over = plan.is_over(&run.state);
-        if over && run.state.pending_steps > 0 {
-            log(run, plan, rate, &mut clock, &progress)?;
-        }
-        run.state.stage_effort.took(since.elapsed());
-        since = Instant::now();
+        self.run.state.stage_effort.took(self.counted.elapsed());
+        self.counted = Instant::now();
         if over {
-            end(run, plan, &progress)?;
+            self.log_end()?;
         }
-        let stop = asked || (world.size() == 1 && STOP.load(Ordering::Relaxed));
-        if world.leads() && (done.is_multiple_of(plan.save_every) || over || stop) {
-            checkpoint::write(&run.out, plan.keep_checkpoints, &run.state, weights, &mut optimiser)?;
+        let stop = asked_to_stop || (self.group.size() == 1 && STOP.load(Ordering::Relaxed));
+        if self.group.leads() && (done.is_multiple_of(self.plan.save_every) || over || stop) {
+            let limit = self.plan.keep_checkpoints;
+            checkpoint::write(&self.run.out, limit, &self.run.state, self.weights, &mut self.optimiser)?;
         }
         if stop {
-            progress.finish();
+            self.progress.finish();
             return Err(coded(INTERRUPTED, "interrupted; the same command takes the run up again"));
         }
+        Ok(())
     }
-    progress.finish();
-    if world.size() > 1 {
-        // All took the same steps; what a bug or another build did otherwise must not pass.
-        world.agree("the weights", digest::of_weights(weights)?)?;
+
+    /// Moves the weights by the gradient of one step's texts; gives whether any process was asked to stop.
+    fn update(&mut self, rate: f64, objective: &impl Fn(&Bert, &Step<'_>) -> Result<Loss>) -> Result<bool> {
+        let chosen = self.next_texts()?;
+        let (mut gradients, means) = self.gradients(&chosen, objective)?;
+        let mut sums: Vec<f64> = means.iter().map(|(_, mean)| *mean).collect();
+        // All processes must learn in the same step that one of them is asked to stop.
+        sums.push(f64::from(u8::from(STOP.load(Ordering::Relaxed))));
+        exchange(&self.group, self.weights, &mut gradients, &mut sums)?;
+        let asked_to_stop = sums.pop().is_some_and(|processes| processes > 0.0);
+        let mut numbers: Vec<(&str, f64)> = means.iter().map(|(name, _)| *name).zip(sums).collect();
+        let loss = numbers[0].1;
+        numbers.push(("grad_norm", self.optimiser.step(self.weights, &gradients, rate)?));
+        // An evaluation may follow and needs the memory.
+        drop(gradients);
+        let per_epoch = self.steps_per_epoch();
+        let state = &mut self.run.state;
+        state.note(&numbers);
+        state.stage_step += 1;
+        state.global_step += 1;
+        state.stage_effort.step(chosen.len(), loss);
+        state.trainer.epoch = state.stage_step as f64 / per_epoch as f64;
+        self.progress.advance(loss);
+        Ok(asked_to_stop)
     }
-    if plan.keep_best && run.state.best_metric.is_some() {
-        let lent = world.lend(&run.out, &[checkpoint::BEST])?;
-        weights.assign(&Weights::read_file(&checkpoint::best(lent.folder()), config)?)?;
+
+    fn steps_per_epoch(&self) -> u64 {
+        self.plan.batches.count(self.data.train.len()) as u64
     }
-    Ok(())
-}
 
-fn log(run: &mut Run, plan: &Plan, rate: f64, clock: &mut (Instant, u64), progress: &Progress) -> Result<()> {
-    let done = run.state.stage_step;
-    let seconds = clock.0.elapsed().as_secs_f64() / done.saturating_sub(clock.1).max(1) as f64;
-    *clock = (Instant::now(), done);
-    let means = run.state.take_means();
-    let mut text: Vec<String> = means.iter().map(|(name, mean)| format!("{name} {mean:.4}")).collect();
-    text.push(format!("rate {rate:.2e}, {seconds:.3} s a step"));
-    progress.say(&format!("{} {done}/{}: {}", plan.stage.name(), plan.schedule.steps, text.join(", ")));
-    let mut entry = entry(&run.state, plan);
-    extend(&mut entry, [("learning_rate".into(), rate.into())]);
-    extend(&mut entry, means.into_iter().map(|(name, mean)| (name, mean.into())));
-    run.record(entry)
-}
-
-/// What every entry of the log says.
-fn entry(state: &State, plan: &Plan) -> Value {
-    json!({"stage": plan.stage.name(), "step": state.global_step, "epoch": state.trainer.epoch})
-}
-
-/// The last entry of a stage, and what became of it.
-fn end(run: &mut Run, plan: &Plan, progress: &Progress) -> Result<()> {
-    let state = &mut run.state;
-    if state.stage_step < plan.schedule.steps {
-        let evaluations = state.early_stopping_patience_counter;
-        let name = plan.stage.name();
-        progress.say(&format!("{name} ends early: {evaluations} evaluations without a better score"));
-    }
-    state.run_effort.add(state.stage_effort);
-    let mut entry = entry(state, plan);
-    extend(&mut entry, [(TRAIN_LOSS.to_string(), state.stage_effort.mean_loss().into())]);
-    extend(&mut entry, state.stage_effort.speeds());
-    run.record(entry)
-}
-
-fn evaluate(
-    run: &mut Run,
-    plan: &Plan,
-    judged: &Bert,
-    weights: &Weights,
-    data: &Data,
-    progress: &Progress,
-) -> Result<()> {
-    let done = Cell::new(0);
-    let judged = match run.world.leads() {
-        true => Some(judge(judged, &data.dev, &data.question, &|texts| {
-            done.set(done.get() + texts);
-            progress.judging(done.get(), data.dev.len());
-            run.world.alive();
-        })?),
-        false => None,
-    };
-    let metric = run.world.broadcast_f64(judged.as_ref().map_or(0.0, |judged| judged.metrics.main()))?;
-    let state = &mut run.state;
-    let enough = state.best_metric.is_none_or(|best| metric - best > plan.threshold);
-    state.early_stopping_patience_counter = if enough { 0 } else { state.early_stopping_patience_counter + 1 };
-    let better = state.best_metric.is_none_or(|best| metric > best);
-    if better {
-        if plan.keep_best {
-            let path = checkpoint::best(&run.out);
-            if run.world.leads() {
-                weights.write(&path, false)?;
-            }
-            state.trainer.best_model_checkpoint = Some(path);
+    /// The texts of the next step, of all processes.
+    fn next_texts(&mut self) -> Result<Vec<usize>> {
+        let (step, per_epoch) = (self.run.state.stage_step, self.steps_per_epoch());
+        let (epoch, place) = (step / per_epoch, (step % per_epoch) as usize);
+        if self.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            // Each stage has epochs of its own, so that no two see the same order.
+            let number = epoch + 1000 * self.plan.stage as u64;
+            self.order = Some((epoch, self.plan.batches.epoch(number, self.data.train.lengths())));
         }
-        state.best_metric = Some(metric);
-        state.best_global_step = Some(state.global_step);
+        let (_, batches) = self.order.as_ref().context("an epoch without batches")?;
+        Ok(batches[place].clone())
     }
-    let Some(judged) = judged else { return Ok(()) };
-    let mark = if better { ", the best so far" } else { "" };
-    let (name, metrics) = (plan.stage.name(), &judged.metrics);
-    let (step, words, texts) = (run.state.stage_step, metrics.words(), metrics.samples);
-    progress.say(&format!("{name} {step}: {words} on {texts} texts{mark}"));
-    let mut entry = entry(&run.state, plan);
-    extend(&mut entry, judged.entries());
-    run.record(entry)
+
+    /// The gradients of this process's shard of the chosen texts, and the losses.
+    fn gradients(
+        &self,
+        chosen: &[usize],
+        objective: &impl Fn(&Bert, &Step<'_>) -> Result<Loss>,
+    ) -> Result<(GradStore, Means)> {
+        let (group, plan, model, train) = (&self.group, self.plan, &self.model, &self.data.train);
+        let together = plan.batch * group.size();
+        let first = self.run.state.global_step * plan.batches.size.div_ceil(together) as u64;
+        gradients(self.weights, chosen, together, |number, texts| {
+            let shard = group.shard(texts, train.lengths());
+            // Every process and every batch needs dropout masks of its own.
+            let draw = (first + number as u64) * group.size() as u64 + group.rank() as u64;
+            let key = DropoutKey { seed: plan.batches.seed, step: draw };
+            let heads = self.config.num_attention_heads;
+            let batch = match plan.augment > 0.0 {
+                true => train.pack_changed(shard.texts, heads, model.device(), plan.augment, key)?,
+                false => train.pack(shard.texts, heads, model.device())?,
+            };
+            objective(model, &Step { chosen: shard.texts, shard: &shard, batch: &batch, key })
+        })
+    }
+
+    /// Checks that all processes have the same weights, and takes the best ones where they are kept.
+    fn finish(self) -> Result<()> {
+        self.progress.finish();
+        if self.group.size() > 1 {
+            // All took the same steps; a difference comes from a bug or another build and must not pass unseen.
+            self.group.agree("the weights", &digests::of_weights(self.weights)?)?;
+        }
+        if self.plan.keep_best && self.run.state.best_metric.is_some() {
+            let files = self.group.broadcast_files(&self.run.out, &[checkpoint::BEST])?;
+            self.weights.assign(&Weights::read_file(&checkpoint::best(files.folder()), self.config)?)?;
+        }
+        Ok(())
+    }
 }

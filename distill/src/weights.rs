@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::atomic;
-use crate::faults::bad_file;
+use crate::errors::bad_file;
 use crate::ops::Floats;
 
 /// The weight of the classifier's head.
@@ -26,12 +26,12 @@ pub struct Weights(BTreeMap<String, Tensor>);
 
 /// Weights read from a file, and the names that had to be drawn because the file lacks them.
 #[derive(Debug)]
-pub struct Read {
+pub struct LoadedWeights {
     /// The weights.
     pub weights: Weights,
     /// What was not in the file: the pooler's or the head's names, or nothing.
     pub drawn: Vec<String>,
-    /// What its user should know.
+    /// What the user should know.
     pub notes: Vec<String>,
 }
 
@@ -43,9 +43,9 @@ pub fn shapes(config: &Config) -> BTreeMap<String, Vec<usize>> {
 impl Weights {
     /// Reads the weights of a model's folder. A pooler or a head that is not there, or not whole, is drawn from `seed`; anything
     /// else that is missing or of another shape is an error.
-    pub fn read(folder: &Path, config: &Config, seed: u64) -> Result<Read> {
+    pub fn read(folder: &Path, config: &Config, seed: u64) -> Result<LoadedWeights> {
         let ::checkpoint::Read { tensors, notes } = ::checkpoint::read(folder, config)?;
-        Ok(Read { notes, ..complete(tensors, folder, config, seed)? })
+        Ok(LoadedWeights { notes, ..complete(tensors, folder, config, seed)? })
     }
 
     /// Reads a file that a run wrote: nothing may be missing.
@@ -153,7 +153,7 @@ impl Weights {
         Ok(true)
     }
 
-    /// Where they are.
+    /// Their device.
     pub fn device(&self) -> Result<&Device> {
         Ok(self.tensor(HEAD_WEIGHT)?.device())
     }
@@ -233,9 +233,9 @@ fn prefixed(name: String) -> String {
 }
 
 /// All weights of a model, and the names of those that are not among `found`.
-fn complete(found: Tensors, path: &Path, config: &Config, seed: u64) -> Result<Read> {
+fn complete(found: Tensors, path: &Path, config: &Config, seed: u64) -> Result<LoadedWeights> {
     let mut found: BTreeMap<String, _> = found.into_iter().map(|(name, tensor)| (prefixed(name), tensor)).collect();
-    // half of a pooler is none
+    // an incomplete pooler counts as missing
     if POOLER.iter().any(|name| !found.contains_key(*name)) {
         POOLER.iter().for_each(|name| drop(found.remove(*name)));
     }
@@ -254,7 +254,7 @@ fn complete(found: Tensors, path: &Path, config: &Config, seed: u64) -> Result<R
         };
         tensors.insert(name, tensor);
     }
-    Ok(Read { weights: Weights(tensors), drawn, notes: Vec::new() })
+    Ok(LoadedWeights { weights: Weights(tensors), drawn, notes: Vec::new() })
 }
 
 fn fresh(name: &str, shape: &[usize], config: &Config, seed: u64) -> Result<Tensor> {

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::family::Family;
+use crate::head::rows_of_head;
 use crate::header::{Header, headers};
-use crate::plan::rows_of_head;
+use crate::text::read_text;
 
 /// Reads `config.json`. The configuration of a RoBERTa comes out as that of the BERT that computes the same. Where it says
 /// nothing about labels, the head does, if there is one: it has a row for each.
@@ -56,16 +57,6 @@ impl Said {
         let names = (0..rows.unwrap_or_default()).map(|number| (number, unnamed(number)));
         self.config.name_labels(names.collect());
     }
-}
-
-/// A text without the byte order mark that some editors put before it.
-pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
-    let bytes = std::fs::read(path).map_err(|problem| Error::Io { path: path.into(), problem })?;
-    let mut text = String::from_utf8(bytes).map_err(|_| Error::NotText { path: path.into() })?;
-    if text.starts_with('\u{feff}') {
-        text.remove(0);
-    }
-    Ok(text)
 }
 
 /// What says the kind, read before everything else: models of other kinds have other keys.

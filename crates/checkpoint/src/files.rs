@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::read_text;
 use crate::error::Error;
+use crate::text::read_text;
 
 const WHOLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";

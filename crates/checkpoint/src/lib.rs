@@ -9,11 +9,13 @@ mod config;
 mod error;
 mod family;
 mod files;
+mod head;
 mod header;
 mod layout;
 mod names;
 mod plan;
 mod tensors;
+mod text;
 
 pub use config::read_config;
 pub use error::Error;

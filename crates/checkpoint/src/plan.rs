@@ -10,12 +10,10 @@ use safetensors::tensor::TensorInfo;
 use crate::config::Said;
 use crate::error::Error;
 use crate::family::Family;
+use crate::head::{HEAD, is_of_texts};
 use crate::header::Header;
 use crate::layout::{Layout, first};
 use crate::names::{is_buffer, is_encoders, layer_of, shapes};
-
-/// A head's weight and its bias.
-pub(crate) const HEAD: [&str; 2] = ["classifier.weight", "classifier.bias"];
 
 /// A network's tensors in files.
 #[derive(Debug)]
@@ -37,21 +35,6 @@ pub fn check_headers(folder: &Path, headers: &[Header]) -> Result<(), Error> {
         said.count_labels(headers);
     }
     Plan::new(&said.config, said.family, headers).map(drop)
-}
-
-/// Rows of the head, if there is one.
-pub(crate) fn rows_of_head(family: Family, config: &Config, headers: &[Header]) -> Option<usize> {
-    let layout = Layout::find(family, headers).ok().filter(|_| is_of_texts(config))?;
-    let mut all = headers.iter().flat_map(|header| &header.tensors);
-    let (_, weight) = all.find(|(full, _)| layout.canonical(full).as_deref() == Some(HEAD[0]))?;
-    weight.shape.first().copied()
-}
-
-/// Whether a head, if there is one, is of whole texts: those of tokens and of choices have the same names.
-fn is_of_texts(config: &Config) -> bool {
-    let names = config.extra.get("architectures").and_then(|names| names.as_array());
-    let mut names = names.into_iter().flatten().filter_map(|name| name.as_str());
-    !names.any(|name| name.ends_with("ForTokenClassification") || name.ends_with("ForMultipleChoice"))
 }
 
 impl Plan {

@@ -11,8 +11,9 @@ use safetensors::{Dtype, SafeTensors};
 use crate::config::Said;
 use crate::error::Error;
 use crate::family::Family;
+use crate::head::HEAD;
 use crate::header::{Header, headers};
-use crate::plan::{HEAD, Plan};
+use crate::plan::Plan;
 
 /// A folder's weights.
 #[derive(Debug)]

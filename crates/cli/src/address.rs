@@ -1,7 +1,7 @@
 //! The limit on a process's address space (`ulimit -v`, RLIMIT_AS), which counts what is reserved and not only what is used.
 
 use crate::exit::{MEMORY, coded};
-use crate::memory::human;
+use crate::size::human;
 
 /// What an allocator reserves beside what it gives out: it aligns large blocks by reserving more, and keeps what was freed.
 const RESERVED: u64 = 4;

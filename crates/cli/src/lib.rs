@@ -9,6 +9,7 @@ pub mod memory;
 mod output;
 mod progress;
 mod resolve;
+mod size;
 mod spelling;
 
 pub use address::{check_start, check_threads, left as address_space};

@@ -176,7 +176,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::frame::Header;
+    use crate::header::Header;
 
     fn sockets() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

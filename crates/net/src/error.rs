@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::frame::Header;
+use crate::header::Header;
 
 /// What can go wrong between two peers. Messages name the peer and the step; no message contains payload bytes.
 ///

@@ -17,7 +17,9 @@
 
 mod duplex;
 mod error;
+mod forward;
 mod frame;
+mod header;
 mod link;
 mod listener;
 mod memory;
@@ -29,7 +31,8 @@ mod tcp;
 pub mod testing;
 
 pub use error::{NetError, Wait};
-pub use frame::{Frame, HEADER_LEN, Header, VERSION};
+pub use frame::{Frame, HEADER_LEN, VERSION};
+pub use header::Header;
 pub use link::{Counters, Limits, Link};
 pub use listener::{Listener, connect};
 pub use memory::{MemoryLink, memory_pair};

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::error::{NetError, Wait};
-use crate::frame::{Frame, Header};
+use crate::forward::forward_link;
+use crate::frame::Frame;
+use crate::header::Header;
 
 /// Frames to one peer and back, in order; every wait has a deadline.
 ///
@@ -64,33 +66,7 @@ pub trait Link: Send {
 }
 
 impl<L: Link + ?Sized> Link for Box<L> {
-    fn send(&mut self, frame: Frame) -> Result<(), NetError> {
-        (**self).send(frame)
-    }
-    fn recv(&mut self) -> Result<Frame, NetError> {
-        (**self).recv()
-    }
-    fn flush(&mut self) -> Result<(), NetError> {
-        (**self).flush()
-    }
-    fn deadline(&self) -> Duration {
-        (**self).deadline()
-    }
-    fn set_deadline(&mut self, deadline: Duration) {
-        (**self).set_deadline(deadline);
-    }
-    fn set_session(&mut self, tag: u64) {
-        (**self).set_session(tag);
-    }
-    fn set_limits(&mut self, limits: Limits) {
-        (**self).set_limits(limits);
-    }
-    fn counters(&self) -> Counters {
-        (**self).counters()
-    }
-    fn peer(&self) -> &str {
-        (**self).peer()
-    }
+    forward_link!(|link| (**link); send, recv, flush, deadline, set_deadline, set_session, set_limits, counters, peer);
 }
 
 /// What passed over a link, as its caller saw it: frames accepted for sending and frames given out. Bytes are those on

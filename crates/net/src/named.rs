@@ -1,10 +1,9 @@
 //! A link whose peer said who it is after the link was made.
 
-use std::time::Duration;
-
 use crate::error::NetError;
+use crate::forward::forward_link;
 use crate::frame::Frame;
-use crate::link::{Counters, Limits, Link};
+use crate::link::Link;
 
 /// A link under another name: errors call the peer by it.
 #[derive(Debug)]
@@ -37,30 +36,17 @@ impl<L: Link> Link for Named<L> {
         let result = self.inner.flush();
         self.rename(result)
     }
-    fn deadline(&self) -> Duration {
-        self.inner.deadline()
-    }
-    fn set_deadline(&mut self, deadline: Duration) {
-        self.inner.set_deadline(deadline);
-    }
-    fn set_session(&mut self, tag: u64) {
-        self.inner.set_session(tag);
-    }
-    fn set_limits(&mut self, limits: Limits) {
-        self.inner.set_limits(limits);
-    }
-    fn counters(&self) -> Counters {
-        self.inner.counters()
-    }
     fn peer(&self) -> &str {
         &self.name
     }
+
+    forward_link!(|link| link.inner; deadline, set_deadline, set_session, set_limits, counters);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Header;
+    use crate::header::Header;
     use crate::memory::memory_pair;
 
     #[test]

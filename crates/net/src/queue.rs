@@ -135,7 +135,7 @@ impl Stop {
 mod tests {
     use super::*;
     use crate::error::Wait;
-    use crate::frame::Header;
+    use crate::header::Header;
 
     const SOON: Duration = Duration::from_millis(20);
 

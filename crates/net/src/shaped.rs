@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::{Counters, Frame, Limits, Link, NetError, Wait};
+use crate::forward::forward_link;
+use crate::{Counters, Frame, Link, NetError, Wait};
 
 /// How slow a network is, in each direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,26 +112,6 @@ impl<L: Link> Link for Shaped<L> {
         Ok(frame)
     }
 
-    fn flush(&mut self) -> Result<(), NetError> {
-        self.inner.flush()
-    }
-
-    fn deadline(&self) -> Duration {
-        self.inner.deadline()
-    }
-
-    fn set_deadline(&mut self, deadline: Duration) {
-        self.inner.set_deadline(deadline);
-    }
-
-    fn set_session(&mut self, tag: u64) {
-        self.inner.set_session(tag);
-    }
-
-    fn set_limits(&mut self, limits: Limits) {
-        self.inner.set_limits(limits);
-    }
-
     fn counters(&self) -> Counters {
         let mut counters = self.inner.counters();
         counters.bytes_sent -= self.notes.0 * STAMP_LEN as u64;
@@ -142,9 +123,7 @@ impl<L: Link> Link for Shaped<L> {
         counters
     }
 
-    fn peer(&self) -> &str {
-        self.inner.peer()
-    }
+    forward_link!(|link| link.inner; flush, deadline, set_deadline, set_session, set_limits, peer);
 }
 
 #[cfg(test)]

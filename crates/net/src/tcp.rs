@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::duplex::Duplex;
 use crate::error::NetError;
-use crate::frame::Frame;
-use crate::link::{Counters, Limits, Link};
+use crate::forward::forward_link;
+use crate::link::{Limits, Link};
 
 /// A link over TCP, without encryption or authentication.
 ///
@@ -34,41 +34,7 @@ impl TcpLink {
 }
 
 impl Link for TcpLink {
-    fn send(&mut self, frame: Frame) -> Result<(), NetError> {
-        self.0.send(frame)
-    }
-
-    fn recv(&mut self) -> Result<Frame, NetError> {
-        self.0.recv()
-    }
-
-    fn flush(&mut self) -> Result<(), NetError> {
-        self.0.flush()
-    }
-
-    fn deadline(&self) -> Duration {
-        self.0.deadline()
-    }
-
-    fn set_deadline(&mut self, deadline: Duration) {
-        self.0.set_deadline(deadline);
-    }
-
-    fn set_session(&mut self, tag: u64) {
-        self.0.set_session(tag);
-    }
-
-    fn set_limits(&mut self, limits: Limits) {
-        self.0.set_limits(limits);
-    }
-
-    fn counters(&self) -> Counters {
-        self.0.counters()
-    }
-
-    fn peer(&self) -> &str {
-        self.0.peer()
-    }
+    forward_link!(|link| link.0; send, recv, flush, deadline, set_deadline, set_session, set_limits, counters, peer);
 }
 
 impl fmt::Debug for TcpLink {

@@ -1,4 +1,7 @@
 //! Addresses: putting them together, and telling whose they are.
+//!
+//! Not by the crate `url`: it writes an address anew, and what a redirect leads to may be signed as it stands; and whether the token
+//! may be sent is to be judged by the parser that also connects, which is ureq's.
 
 use ureq::http::Uri;
 

@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path) -> Result<Table, Error> {
     let file = File::open(path).map_err(|source| Error::Read { path: path.into(), source })?;
     let unusable = |message: String| Error::Unusable { path: path.into(), message };
     let cure = "fetch or write it again";
-    // the library asserts what a broken file need not keep: tests/parquet.rs has found four such places
+    // the library asserts what a broken file need not keep: tests/it/parquet.rs has found four such places
     let read = catch_unwind(AssertUnwindSafe(|| rows(file)));
     match read {
         Ok(Ok((columns, rows))) => {

@@ -11,26 +11,11 @@ use tokenizers::{AddedToken, Model};
 
 use super::class::Class;
 use super::config::{Config, token, word_of};
+use super::special::Special;
 use crate::Error;
 
 /// The keys of special tokens, in the order in which they are added.
 const KEYS: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-
-/// A special token, named by its word or given with its flags.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Special {
-    Word(String),
-    Token(AddedToken),
-}
-
-impl Special {
-    pub(super) fn word(&self) -> &str {
-        match self {
-            Special::Word(word) => word,
-            Special::Token(token) => &token.content,
-        }
-    }
-}
 
 /// Tokens with their numbers, as files declare them.
 #[derive(Clone, Debug, Default)]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::added::Special;
 use super::config::Config;
+use super::special::Special;
 use crate::Error;
 
 /// What a class does beyond reading `tokenizer.json`.

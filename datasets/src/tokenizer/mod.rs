@@ -1,6 +1,6 @@
 //! Text to token numbers, as transformers reads the tokenizer of a model's folder.
 //!
-//! What is right is what `AutoTokenizer` of transformers makes of the folder; `tests/tokenisation.rs` holds us to it. What
+//! What is right is what `AutoTokenizer` of transformers makes of the folder; `tests/it/tokenisation.rs` holds us to it. What
 //! cannot be read that way is refused.
 
 mod added;
@@ -9,6 +9,7 @@ mod class;
 mod config;
 mod difference;
 mod rebuilt;
+mod special;
 mod vocabulary;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the fixture of tests/tokenisation.rs: texts, small tokenizer folders, and what transformers makes of each text in each.
+"""Makes the fixture of tests/it/tokenisation.rs: texts, small tokenizer folders, and what transformers makes of each text in each.
 
     python3 -m venv v && v/bin/pip install "transformers==4.57.6"
     v/bin/python datasets/tests/tokenisation/make.py          # writes texts.json, folders and expected/ anew

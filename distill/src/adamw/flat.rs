@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 
-use super::{Moments, Settings, decays};
+use super::{AdamWConfig, Moments, decays};
 use crate::weights::{Weights, assign};
 
 /// Weights and moments, one behind the other in the order of `names`; empty before the first step.
@@ -26,10 +26,10 @@ struct State {
 }
 
 impl Flat {
-    /// One step, the `at.0`-th, at the learning rate `at.1`; gives the gradient's length.
+    /// Takes step number `at.0` at the learning rate `at.1` and returns the gradient's norm.
     pub(super) fn step(
         &mut self,
-        settings: &Settings,
+        settings: &AdamWConfig,
         moments: &mut BTreeMap<String, Moments>,
         weights: &Weights,
         gradients: &GradStore,
@@ -51,7 +51,7 @@ impl Flat {
         let state = self.state.as_mut().context("no weights to train")?;
         let gradient = Tensor::cat(&found, 0)?;
         let norm = f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt();
-        let gradient = gradient.affine(f64::from(settings.shorten(norm)?), 0.0)?;
+        let gradient = gradient.affine(f64::from(settings.clip(norm)?), 0.0)?;
         state.update(settings, &gradient, at)?;
         let mut start = 0;
         for name in &self.names {
@@ -63,7 +63,7 @@ impl Flat {
         Ok(norm)
     }
 
-    /// Puts the moments where a checkpoint takes them from.
+    /// Copies the moments to where a checkpoint is written from.
     pub(super) fn store(&self, moments: &mut BTreeMap<String, Moments>) -> Result<()> {
         let Some(state) = &self.state else { return Ok(()) };
         let (first, second) = (state.first.to_vec1::<f32>()?, state.second.to_vec1::<f32>()?);
@@ -95,7 +95,7 @@ impl State {
         Ok(State { first: there(first)?, second: there(second)?, decayed: there(decayed)?, weights })
     }
 
-    fn update(&mut self, settings: &Settings, gradient: &Tensor, (step, rate): (u64, f64)) -> Result<()> {
+    fn update(&mut self, settings: &AdamWConfig, gradient: &Tensor, (step, rate): (u64, f64)) -> Result<()> {
         let (beta1, beta2) = (f64::from(settings.beta1), f64::from(settings.beta2));
         let bias = |beta: f64| 1.0 - beta.powi(step.min(i32::MAX as u64) as i32);
         let mean = |old: &Tensor, new: &Tensor, beta: f64| old.affine(beta, 0.0)?.add(&new.affine(1.0 - beta, 0.0)?);

@@ -11,7 +11,7 @@ pub(crate) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
     }
 }
 
-/// A tensor that is held contiguous while its numbers are read.
+/// A contiguous tensor on the CPU whose numbers can be read.
 pub(crate) struct Floats(Tensor);
 
 impl Floats {

@@ -17,7 +17,7 @@ pub fn scores(q: &Tensor, k: &Tensor, ragged: &Ragged) -> Result<Tensor> {
     }
 }
 
-/// The mean square of what the scores of a batch are away from others'.
+/// The mean squared difference between the scores of two models on a batch.
 pub fn score_distance(scores: &Tensor, others: &Tensor, ragged: &Ragged) -> Result<Tensor> {
     match ragged.padded() {
         None => mse(scores, others),

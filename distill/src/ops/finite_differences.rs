@@ -1,4 +1,4 @@
-//! Gradients by small steps, for tests.
+//! Gradients by finite differences, for tests.
 
 use candle_core::{Device, Result, Tensor, Var};
 use rand_chacha::ChaCha8Rng;

@@ -1,4 +1,4 @@
-//! GeLU: `x / 2 (1 + erf(x / sqrt 2))`, or `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`; and what stands for it.
+//! GeLU: `x / 2 (1 + erf(x / sqrt 2))`, or `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`; and its replacements.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use model::Activation;
@@ -22,7 +22,7 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     }
 }
 
-/// Every number times a share of it; the function gives the share and its slope.
+/// Multiplies every number by a factor; the function gives the factor and its slope.
 struct Gelu<F>(F);
 
 impl<F: Fn(f32) -> (f32, f32) + Sync> CustomOp1 for Gelu<F> {

@@ -7,25 +7,25 @@
 
 mod access;
 mod attention;
+mod attention_weights;
 mod composed;
 mod dropout;
-mod excess;
 mod gelu;
 mod linear;
 mod norm;
 mod ragged;
-mod sums;
-mod weigh;
+mod range_penalty;
+mod sum_spread;
 
 pub use attention::{mix, score_distance, scores};
+pub use attention_weights::{AttentionFunction, attention_weights};
 pub use dropout::{DropoutKey, dropout};
-pub use excess::{clamp, excess, log_variances, score_excess, spread};
 pub use gelu::activate;
 pub use linear::linear;
 pub use norm::{layer_norm, linear_norm};
 pub use ragged::Ragged;
-pub use sums::{log_square_sums, square_spread};
-pub use weigh::{Weighing, weigh};
+pub use range_penalty::{clamp, log_variances, range_penalty, score_range_penalty, spread};
+pub use sum_spread::{log_square_sums, sum_spread};
 
 pub(crate) use access::{Floats, floats};
 

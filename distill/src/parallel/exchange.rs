@@ -4,12 +4,12 @@ use anyhow::{Context, Result};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 
-use super::World;
+use super::ProcessGroup;
 use crate::weights::Weights;
 
 /// Puts the sums over all processes in the place of the gradients of `weights` and of `numbers`.
-pub fn exchange(world: &World, weights: &Weights, gradients: &mut GradStore, numbers: &mut [f64]) -> Result<()> {
-    if world.size() == 1 {
+pub fn exchange(group: &ProcessGroup, weights: &Weights, gradients: &mut GradStore, numbers: &mut [f64]) -> Result<()> {
+    if group.size() == 1 {
         return Ok(());
     }
     let mut flat: Vec<f32> = numbers.iter().map(|&number| number as f32).collect();
@@ -20,7 +20,7 @@ pub fn exchange(world: &World, weights: &Weights, gradients: &mut GradStore, num
         let gradient = gradients.remove(weight).context("a weight without a gradient")?;
         flat.extend(gradient.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
     }
-    world.all_reduce(&mut flat)?;
+    group.all_reduce(&mut flat)?;
     let (sums, mut rest) = flat.split_at(numbers.len());
     numbers.iter_mut().zip(sums).for_each(|(number, sum)| *number = f64::from(*sum));
     for weight in weights {

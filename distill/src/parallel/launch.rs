@@ -26,14 +26,14 @@ impl Launch {
         Launch { rank: 0, size: 1, local_rank: 0, master: None }
     }
 
-    /// What the environment says; without a word of it, one process alone.
+    /// Reads the environment; without any of its variables, one process alone.
     pub fn from_env() -> Result<Launch> {
         Launch::from(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
     fn from(read: impl Fn(&str) -> Option<String>) -> Result<Launch> {
         let number = |name: &str| read(name).map(|text| parse(name, &text)).transpose();
-        // Slurm sets its own for every job; only with an address has somebody asked for processes that work together.
+        // Slurm sets its variables for every job; only MASTER_ADDR shows that the processes are to work together.
         let slurm = read("RANK").is_none() && read("WORLD_SIZE").is_none() && read("MASTER_ADDR").is_some();
         let [rank_name, size_name, local_name] = match slurm {
             true => ["SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"],
@@ -64,7 +64,7 @@ impl Launch {
         let address =
             read("MASTER_ADDR").filter(|address| !address.is_empty()).ok_or_else(|| missing("MASTER_ADDR"))?;
         let port = read("MASTER_PORT").ok_or_else(|| missing("MASTER_PORT"))?;
-        // torchrun itself listens on its port, unless it says otherwise.
+        // With an agent store torchrun itself listens on MASTER_PORT, so that rank 0 takes the next port.
         let taken = read("TORCHELASTIC_USE_AGENT_STORE").as_deref() == Some("True");
         let port = port.parse::<u16>().ok().filter(|port| *port > 0).and_then(|port| port.checked_add(taken.into()));
         let port = port.ok_or_else(|| bad("MASTER_PORT", "is not a port; expected a number from 1 to 65534".into()))?;

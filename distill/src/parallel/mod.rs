@@ -1,20 +1,19 @@
 //! Several processes that train one student together, on one machine or more (data-parallel training).
 //!
-//! Each takes its share of every batch; gradients are summed over all, and then all take the same step. Rank 0 alone
-//! writes, judges and decides; the others get what they need from it, so that no folder but the inputs must be shared.
+//! Each takes a shard of every batch; the gradients are summed over all processes, and all take the same step. Rank 0 alone
+//! writes, evaluates and decides, and sends the others what they need, so that they share no folder but the inputs.
 
-pub mod digest;
 mod exchange;
 #[cfg(test)]
 mod free_port;
 mod launch;
+mod process_group;
 mod rendezvous;
 mod ring;
-mod share;
-mod world;
+mod shard;
 
 pub use exchange::exchange;
 pub use launch::Launch;
-pub use rendezvous::Terms;
-pub use share::Share;
-pub use world::{Lent, World};
+pub use process_group::{BroadcastFiles, ProcessGroup};
+pub use rendezvous::RunTerms;
+pub use shard::Shard;

@@ -1,4 +1,4 @@
-//! How processes find one another: all others go to rank 0, which tells each where the next one listens.
+//! How processes find one another: all others connect to rank 0, which tells each where the next one listens.
 //!
 //! Neither encrypted nor authenticated, as torchrun's own: for a network on which everybody is trusted.
 
@@ -19,22 +19,22 @@ use serde_json::Value;
 
 use super::Launch;
 use super::ring::{LIMITS, Ring, lost};
-use crate::output::changes;
+use crate::output::settings::changes;
 
-/// How long somebody who came may take to say who it is.
+/// How long a process that connected may take to say who it is.
 const HELLO: Duration = Duration::from_secs(10);
-/// Between two attempts to reach what is not there yet.
+/// The pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The kind of a frame before the ring stands.
+/// The kind of the frames that are exchanged before the ring is set up.
 const GREETING: u8 = 0;
 
 /// What all processes of a run must have alike.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Terms {
+pub struct RunTerms {
     /// The options that decide the run's numbers.
     pub settings: Value,
     /// A digest of the texts.
-    pub texts: u64,
+    pub texts: String,
 }
 
 /// What a process says to rank 0.
@@ -45,10 +45,10 @@ struct Hello {
     rank: usize,
     /// Where it listens.
     port: u16,
-    terms: Terms,
+    terms: RunTerms,
 }
 
-/// What rank 0 answers.
+/// The reply of rank 0.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Answer {
     Welcome(Meeting),
@@ -62,7 +62,7 @@ struct Meeting {
     session: u64,
 }
 
-/// What a process says to the next one, and that to it.
+/// What neighbours in the ring say to each other.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Neighbour {
     rank: usize,
@@ -70,7 +70,7 @@ struct Neighbour {
 }
 
 /// Meets the other processes within `patience`; the ring waits as long for each frame.
-pub(super) fn meet(launch: &Launch, terms: Terms, patience: Duration) -> Result<Ring> {
+pub(super) fn meet(launch: &Launch, terms: RunTerms, patience: Duration) -> Result<Ring> {
     let until = Instant::now() + patience;
     let (host, port) = launch.master.as_ref().context("several processes without an address")?;
     let (rank, size) = (launch.rank, launch.size);
@@ -91,23 +91,23 @@ pub(super) fn meet(launch: &Launch, terms: Terms, patience: Duration) -> Result<
     let (following, before) = ((rank + 1) % size, (rank + size - 1) % size);
     let address = match meeting.places.get(&following) {
         Some(place) if !place.ip().is_loopback() => place.to_string(),
-        // what rank 0 sees on its own machine is where rank 0 is
+        // a loopback address that rank 0 saw stands for rank 0's machine
         Some(place) => master(place.port()),
         None => master(*port),
     };
-    let mut next = reach(following, &address, until)?;
-    say(&mut next, &Neighbour { rank, session })?;
+    let mut next = connect_to(following, &address, until)?;
+    send(&mut next, &Neighbour { rank, session })?;
     let mut previous = loop {
         let Some((link, _, greeting)) = accept::<Neighbour>(&listener, before, until)? else { continue };
         if greeting == (Neighbour { rank: before, session }) {
             break link;
         }
     };
-    // It may send more only when this is done.
+    // The neighbour sends large frames only after the reply, so the limits are raised before it.
     previous.set_limits(LIMITS);
-    say(&mut previous, &Neighbour { rank, session })?;
+    send(&mut previous, &Neighbour { rank, session })?;
     next.set_deadline(left(until));
-    hear::<Neighbour>(&mut next)?;
+    receive::<Neighbour>(&mut next)?;
     for link in [&mut next, &mut previous] {
         link.set_session(session);
         link.set_deadline(patience);
@@ -115,8 +115,8 @@ pub(super) fn meet(launch: &Launch, terms: Terms, patience: Duration) -> Result<
     Ok(Ring::new(rank, size, next, previous))
 }
 
-/// Rank 0: waits for all others, refuses those that are unlike, tells all where the others are.
-fn gather(listener: &Listener, size: usize, terms: &Terms, until: Instant) -> Result<Meeting> {
+/// Rank 0: waits for all others, refuses those whose terms differ, tells all where the others listen.
+fn gather(listener: &Listener, size: usize, terms: &RunTerms, until: Instant) -> Result<Meeting> {
     let mut came: Vec<(TcpLink, SocketAddr, usize)> = Vec::new();
     let (mut refusal, mut until) = (None, until);
     while came.len() + 1 < size {
@@ -131,9 +131,9 @@ fn gather(listener: &Listener, size: usize, terms: &Terms, until: Instant) -> Re
             let rank = hello.rank;
             let twice = came.iter().any(|(_, _, there)| *there == rank);
             let twice = || twice.then(|| format!("there are two processes of rank {rank}"));
-            refusal = unlike(&hello, size, terms).or_else(twice);
+            refusal = mismatch(&hello, size, terms).or_else(twice);
             if refusal.is_some() {
-                // Those that come now still hear of it.
+                // Processes that connect a little later still get the refusal.
                 until = until.min(Instant::now() + HELLO);
             }
         }
@@ -141,32 +141,32 @@ fn gather(listener: &Listener, size: usize, terms: &Terms, until: Instant) -> Re
     }
     if let Some(refusal) = refusal {
         for (link, _, _) in &mut came {
-            // whether it hears it or not, this process ends
-            let _ = say(link, &Answer::Refusal(refusal.clone()));
+            // this process ends whether the refusal arrives or not
+            let _ = send(link, &Answer::Refusal(refusal.clone()));
         }
         return Err(coded(REFUSED, refusal));
     }
     let places = came.iter().map(|(_, place, rank)| (*rank, *place)).collect();
     let meeting = Meeting { places, session: RandomState::new().build_hasher().finish() };
     for (link, _, _) in &mut came {
-        say(link, &Answer::Welcome(meeting.clone()))?;
+        send(link, &Answer::Welcome(meeting.clone()))?;
     }
     Ok(meeting)
 }
 
-/// All others: go to rank 0 and wait until it has found everybody.
+/// All others: connect to rank 0 and wait until it has found everybody.
 fn report(hello: &Hello, master: &str, until: Instant) -> Result<Meeting> {
-    let mut link = reach(0, master, until)?;
-    say(&mut link, hello)?;
+    let mut link = connect_to(0, master, until)?;
+    send(&mut link, hello)?;
     link.set_deadline(left(until));
-    match hear(&mut link)? {
+    match receive(&mut link)? {
         Answer::Welcome(meeting) => Ok(meeting),
         Answer::Refusal(why) => Err(coded(REFUSED, format!("rank 0 refuses: {why}"))),
     }
 }
 
 /// Why a process cannot take part.
-fn unlike(hello: &Hello, size: usize, terms: &Terms) -> Option<String> {
+fn mismatch(hello: &Hello, size: usize, terms: &RunTerms) -> Option<String> {
     let rank = hello.rank;
     let release = release();
     if hello.release != release {
@@ -220,8 +220,8 @@ fn listen(host: &str, port: u16) -> Result<Listener> {
     Err(coded(OTHER, format!("MASTER_ADDR is {host}: {why}")))
 }
 
-/// Connects to a process that may not be there yet, under a name that may not be known yet.
-fn reach(rank: usize, address: &str, until: Instant) -> Result<TcpLink> {
+/// Connects to a process, again and again while it does not listen yet or its name cannot be resolved.
+fn connect_to(rank: usize, address: &str, until: Instant) -> Result<TcpLink> {
     let peer = name(rank);
     let mut said = false;
     let stream = loop {
@@ -239,7 +239,7 @@ fn reach(rank: usize, address: &str, until: Instant) -> Result<TcpLink> {
     TcpLink::from_stream(stream, &peer, LIMITS, HELLO).map_err(lost)
 }
 
-/// The next one that comes and what it says; nothing where that is no process of a run.
+/// The next connection and its greeting; `None` if that is not a process of a run.
 fn accept<T: DeserializeOwned>(
     listener: &Listener,
     awaited: usize,
@@ -249,7 +249,7 @@ fn accept<T: DeserializeOwned>(
     let stream: TcpStream = listener.accept(&peer, left(until)).map_err(lost)?;
     let Ok(address) = stream.peer_addr() else { return Ok(None) };
     let mut link = TcpLink::from_stream(stream, &peer, Limits::STRANGER, HELLO).map_err(lost)?;
-    match hear(&mut link) {
+    match receive(&mut link) {
         Ok(greeting) => Ok(Some((link, address, greeting))),
         Err(error) => {
             eprintln!("warning: somebody at {address} is no process of this run: {error}");
@@ -258,12 +258,12 @@ fn accept<T: DeserializeOwned>(
     }
 }
 
-fn say(link: &mut TcpLink, what: &impl Serialize) -> Result<()> {
+fn send(link: &mut TcpLink, what: &impl Serialize) -> Result<()> {
     let frame = Frame::new(Header::new(GREETING, 0, 0, 0), serde_json::to_vec(what)?);
     link.send(frame).and_then(|()| link.flush()).map_err(lost)
 }
 
-fn hear<T: DeserializeOwned>(link: &mut TcpLink) -> Result<T> {
+fn receive<T: DeserializeOwned>(link: &mut TcpLink) -> Result<T> {
     let payload = link.expect(GREETING, 0, 0, 0, None).map_err(lost)?;
     let peer = link.peer();
     serde_json::from_slice(&payload)
@@ -286,12 +286,12 @@ mod tests {
         (0..size).map(|rank| Launch { rank, size, local_rank: rank, master: master.clone() }).collect()
     }
 
-    fn terms() -> Terms {
-        Terms { settings: json!({"seed": 42, "max_seq_length": null}), texts: 7 }
+    fn terms() -> RunTerms {
+        RunTerms { settings: json!({"seed": 42, "max_seq_length": null}), texts: "7".into() }
     }
 
     /// What comes of processes with these terms.
-    fn meetings(launches: Vec<Launch>, terms: impl Fn(usize) -> Terms) -> Vec<Result<Ring>> {
+    fn meetings(launches: Vec<Launch>, terms: impl Fn(usize) -> RunTerms) -> Vec<Result<Ring>> {
         let start = |launch: Launch| {
             let terms = terms(launch.rank);
             thread::spawn(move || meet(&launch, terms, Duration::from_secs(60)))
@@ -350,11 +350,13 @@ mod tests {
 
     #[test]
     fn other_options_texts_or_numbers_are_refused_by_name() {
-        let other = Terms { settings: json!({"seed": 43, "max_seq_length": null}), ..terms() };
+        let other = RunTerms { settings: json!({"seed": 43, "max_seq_length": null}), ..terms() };
         for said in refusals(meetings(launches(2), |rank| if rank == 1 { other.clone() } else { terms() })) {
             assert!(said.contains("--seed is 42, for rank 1 43") && !said.contains("--max-seq"), "{said}");
         }
-        for said in refusals(meetings(launches(3), |rank| Terms { texts: u64::from(rank == 2), ..terms() })) {
+        for said in
+            refusals(meetings(launches(3), |rank| RunTerms { texts: usize::from(rank == 2).to_string(), ..terms() }))
+        {
             assert!(said.contains("rank 2 reads other texts"), "{said}");
         }
         let mut unequal = launches(2);

@@ -19,9 +19,9 @@ const PIECE: usize = 1 << 18;
 const PIECE_BYTES: usize = PIECE * size_of::<f32>();
 /// What a link of the ring may hold.
 pub(super) const LIMITS: Limits = Limits { max_frame: PIECE_BYTES as u64, queue: 8 * PIECE_BYTES as u64 };
-/// The least time between two signs of life.
-const SIGN_EVERY: Duration = Duration::from_secs(1);
-/// How long the end of a ring that is broken waits for what was sent.
+/// The least time between two keep-alives.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// How long a broken ring waits for its last frames to be sent.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What a frame brings.
@@ -33,7 +33,7 @@ enum Kind {
     Gather = 2,
     /// Bytes from rank 0; the first frame says how many.
     Broadcast = 3,
-    /// Nothing but that rank 0 is still at work.
+    /// A keep-alive: rank 0 is still at work.
     Alive = 4,
 }
 
@@ -48,12 +48,12 @@ pub(super) struct Ring {
     operation: u64,
     /// The frame of this operation.
     step: u32,
-    signed: Instant,
+    alive_sent: Instant,
 }
 
 impl Ring {
     pub(super) fn new(rank: usize, size: usize, next: TcpLink, previous: TcpLink) -> Ring {
-        Ring { rank, size, next, previous, operation: 0, step: 0, signed: Instant::now() }
+        Ring { rank, size, next, previous, operation: 0, step: 0, alive_sent: Instant::now() }
     }
 
     /// Puts the sums over all processes in the numbers' place.
@@ -62,17 +62,19 @@ impl Ring {
         let (rank, size) = (self.rank, self.size);
         let segments: Vec<Range<usize>> = (0..size).map(|index| segment(numbers.len(), index, size)).collect();
         let at = |back: usize| segments[(rank + 2 * size - back) % size].clone();
-        for turn in 0..size - 1 {
-            self.pass(Kind::Reduce, numbers, at(turn), at(turn + 1), |mine, theirs| *mine += theirs)?;
+        for round in 0..size - 1 {
+            self.exchange_segment(Kind::Reduce, numbers, at(round), at(round + 1), |mine, theirs| *mine += theirs)?;
         }
-        for turn in 0..size - 1 {
-            self.pass(Kind::Gather, numbers, at(turn + size - 1), at(turn), |mine, theirs| *mine = theirs)?;
+        for round in 0..size - 1 {
+            self.exchange_segment(Kind::Gather, numbers, at(round + size - 1), at(round), |mine, theirs| {
+                *mine = theirs
+            })?;
         }
         Ok(())
     }
 
     /// Sends one segment on and folds another into the numbers, piece by piece, so that neither side waits for the other.
-    fn pass(
+    fn exchange_segment(
         &mut self,
         kind: Kind,
         numbers: &mut [f32],
@@ -94,7 +96,7 @@ impl Ring {
                 let bytes = self.receive(kind)?;
                 let (theirs, rest) = bytes.as_chunks::<4>();
                 if theirs.len() != mine.len() || !rest.is_empty() {
-                    return Err(self.astray(format!("{} bytes for {} numbers", bytes.len(), mine.len())));
+                    return Err(self.unexpected(format!("{} bytes for {} numbers", bytes.len(), mine.len())));
                 }
                 mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| fold(mine, f32::from_le_bytes(*theirs)));
             }
@@ -112,20 +114,20 @@ impl Ring {
         limit: u64,
     ) -> Result<()> {
         self.begin();
-        let first = self.hand_on(|| Ok(length.to_le_bytes().to_vec()))?;
+        let first = self.forward(|| Ok(length.to_le_bytes().to_vec()))?;
         let announced = <[u8; 8]>::try_from(first.as_slice()).map(u64::from_le_bytes);
         let Some(mut left) = announced.ok().filter(|length| *length <= limit) else {
-            return Err(self.astray(format!("a message of a length above {limit}")));
+            return Err(self.unexpected(format!("a message of a length above {limit}")));
         };
         while left > 0 {
             let most = left.min(PIECE_BYTES as u64);
-            let bytes = self.hand_on(|| {
+            let bytes = self.forward(|| {
                 let mut bytes = vec![0; most as usize];
                 source.read_exact(&mut bytes).context("cannot read what the other processes wait for")?;
                 Ok(bytes)
             })?;
             if bytes.len() as u64 != most {
-                return Err(self.astray(format!("{} bytes of {most}", bytes.len())));
+                return Err(self.unexpected(format!("{} bytes of {most}", bytes.len())));
             }
             if self.rank > 0 {
                 sink.write_all(&bytes).context("cannot keep what rank 0 sent")?;
@@ -136,7 +138,7 @@ impl Ring {
     }
 
     /// One frame of a broadcast: made by rank 0, passed on by all but the last.
-    fn hand_on(&mut self, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    fn forward(&mut self, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
         let bytes = if self.rank == 0 { make()? } else { self.receive(Kind::Broadcast)? };
         if self.rank + 1 < self.size {
             self.send(Kind::Broadcast, bytes.clone())?;
@@ -145,16 +147,16 @@ impl Ring {
         Ok(bytes)
     }
 
-    /// Rank 0's word that it is at work, though others wait.
+    /// Sends a keep-alive from rank 0, at most one a second.
     pub(super) fn alive(&mut self) -> Result<()> {
-        if self.signed.elapsed() < SIGN_EVERY {
+        if self.alive_sent.elapsed() < ALIVE_EVERY {
             return Ok(());
         }
-        self.signed = Instant::now();
-        self.sign()
+        self.alive_sent = Instant::now();
+        self.send_alive()
     }
 
-    fn sign(&mut self) -> Result<()> {
+    fn send_alive(&mut self) -> Result<()> {
         let frame = Frame::new(Header::new(Kind::Alive as u8, 0, 0, 0), Vec::new());
         self.next.send(frame).map_err(|error| self.broken(error))
     }
@@ -174,20 +176,20 @@ impl Ring {
             let Frame { header, payload } = self.previous.recv().map_err(|error| self.broken(error))?;
             if header.kind == Kind::Alive as u8 {
                 if self.rank + 1 < self.size {
-                    self.sign()?;
+                    self.send_alive()?;
                 }
                 continue;
             }
             let place = (header.kind, header.request, header.attempt, header.step);
             if place != (kind as u8, self.operation, 0, self.step) {
-                return Err(self.astray(header.to_string()));
+                return Err(self.unexpected(header.to_string()));
             }
             return Ok(payload);
         }
     }
 
-    /// A neighbour that sends what was not due.
-    fn astray(&mut self, what: String) -> anyhow::Error {
+    /// The error for a frame that was not due.
+    fn unexpected(&mut self, what: String) -> anyhow::Error {
         self.give_up();
         let peer = self.previous.peer();
         coded(
@@ -300,7 +302,7 @@ mod tests {
             if ring.rank == 0 {
                 for _ in 0..6 {
                     thread::sleep(pause);
-                    ring.signed -= SIGN_EVERY;
+                    ring.alive_sent -= ALIVE_EVERY;
                     ring.alive().unwrap();
                 }
                 ring.broadcast(&mut Cursor::new(&bytes), bytes.len() as u64, &mut sink(), u64::MAX).unwrap();

@@ -1,9 +1,9 @@
 //! A link that keeps what passes.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use crate::{Counters, Frame, Limits, Link, NetError};
+use crate::forward::forward_link;
+use crate::{Frame, Link, NetError};
 
 /// Which way a frame went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,33 +86,7 @@ impl<L: Link> Link for Recorded<L> {
         Ok(frame)
     }
 
-    fn flush(&mut self) -> Result<(), NetError> {
-        self.inner.flush()
-    }
-
-    fn deadline(&self) -> Duration {
-        self.inner.deadline()
-    }
-
-    fn set_deadline(&mut self, deadline: Duration) {
-        self.inner.set_deadline(deadline);
-    }
-
-    fn set_session(&mut self, tag: u64) {
-        self.inner.set_session(tag);
-    }
-
-    fn set_limits(&mut self, limits: Limits) {
-        self.inner.set_limits(limits);
-    }
-
-    fn counters(&self) -> Counters {
-        self.inner.counters()
-    }
-
-    fn peer(&self) -> &str {
-        self.inner.peer()
-    }
+    forward_link!(|link| link.inner; flush, deadline, set_deadline, set_session, set_limits, counters, peer);
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Device, Result, Tensor};
 
-use super::super::weigh::{EPSILON, Weighing};
+use super::super::attention_weights::{AttentionFunction, EPSILON};
 use super::dense::beyond;
 use super::node::{node1, node2};
 
@@ -110,20 +110,24 @@ pub(in crate::ops) fn mix(p: &Tensor, v: &Tensor, padded: &Padded) -> Result<Ten
     })
 }
 
-pub(in crate::ops) fn weigh(scores: &Tensor, weighing: &Weighing, padded: &Padded) -> Result<Tensor> {
+pub(in crate::ops) fn attention_weights(
+    scores: &Tensor,
+    function: &AttentionFunction,
+    padded: &Padded,
+) -> Result<Tensor> {
     let x = scores.detach();
     // a row without tokens has the sum 0
     let total = |parts: &Tensor| parts.sum_keepdim(D::Minus1)?.affine(1.0, f64::from(f32::MIN_POSITIVE));
     // what a gradient of weights is away from its mean under the weights
     let away = |p: &Tensor, grad: &Tensor| grad.broadcast_sub(&(p * grad)?.sum_keepdim(D::Minus1)?);
-    match weighing {
-        Weighing::Softmax => {
+    match function {
+        AttentionFunction::Softmax => {
             let powers = padded.masked(&x.broadcast_sub(&x.max_keepdim(D::Minus1)?)?.exp()?)?;
             let p = powers.broadcast_div(&total(&powers)?)?;
             let weights = p.clone();
             node1("softmax", scores, p, move |grad| &weights * away(&weights, grad)?)
         }
-        Weighing::TwoQuad(shifts) => {
+        AttentionFunction::TwoQuad(shifts) => {
             let shifts = Tensor::new(shifts.as_slice(), x.device())?.reshape((1, shifts.len(), 1, 1))?;
             let shifted = padded.masked(&x.broadcast_add(&shifts)?)?;
             let squares = shifted.sqr()?;
@@ -135,7 +139,7 @@ pub(in crate::ops) fn weigh(scores: &Tensor, weighing: &Weighing, padded: &Padde
                 slope * away(&weights, grad)?
             })
         }
-        Weighing::TwoRelu => {
+        AttentionFunction::TwoRelu => {
             let ramps = padded.masked(&x.relu()?)?;
             let sum = ramps.sum_keepdim(D::Minus1)?.affine(1.0, f64::from(EPSILON))?;
             let p = ramps.broadcast_div(&sum)?;
@@ -148,7 +152,7 @@ pub(in crate::ops) fn weigh(scores: &Tensor, weighing: &Weighing, padded: &Padde
     }
 }
 
-pub(in crate::ops) fn square_spread(
+pub(in crate::ops) fn sum_spread(
     scores: &Tensor,
     shifts: &[f32],
     centres: Option<&[f32]>,
@@ -171,7 +175,7 @@ pub(in crate::ops) fn square_spread(
     };
     let outside = beyond(&logs.broadcast_sub(&centres)?, -slack, slack)?.broadcast_mul(&live)?;
     let value = outside.sqr()?.sum_all()?.affine(1.0 / tokens, 0.0)?;
-    node1("square-spread", scores, value, move |grad| {
+    node1("sum-spread", scores, value, move |grad| {
         let scale = (&outside / &sums)?.broadcast_mul(&grad.affine(4.0 / tokens, 0.0)?)?;
         shifted.broadcast_mul(&scale)
     })

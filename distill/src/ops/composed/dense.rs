@@ -1,4 +1,4 @@
-//! What is done to every token alone.
+//! Operations on each token alone.
 
 use candle_core::{D, Result, Tensor};
 
@@ -54,7 +54,7 @@ pub(in crate::ops) fn gelu(x: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// The mask is the GPU's own generator's; a run that is taken up does not draw the same again.
+/// The GPU's own generator draws the mask, so that a resumed run draws others.
 pub(in crate::ops) fn dropout(x: &Tensor, p: f32, _: DropoutKey, _: u64) -> Result<Tensor> {
     let p = f64::from(p);
     // drawn from above 0 to 1
@@ -69,11 +69,11 @@ pub(super) fn beyond(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
 }
 
 /// The sum of squares of what is outside, over `count`.
-pub(in crate::ops) fn excess(x: &Tensor, low: f32, high: f32, count: usize) -> Result<Tensor> {
+pub(in crate::ops) fn range_penalty(x: &Tensor, low: f32, high: f32, count: usize) -> Result<Tensor> {
     let outside = beyond(&x.detach(), low, high)?;
     let share = 1.0 / count.max(1) as f64;
     let value = outside.sqr()?.sum_all()?.affine(share, 0.0)?;
-    node1("excess", x, value, move |grad| outside.broadcast_mul(&grad.affine(2.0 * share, 0.0)?))
+    node1("range-penalty", x, value, move |grad| outside.broadcast_mul(&grad.affine(2.0 * share, 0.0)?))
 }
 
 pub(in crate::ops) fn clamp(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {

@@ -1,4 +1,4 @@
-//! A value that is at hand, put into the graph with a way back of its own.
+//! A computed value as a node of the graph with its own backward pass.
 //!
 //! candle's graph spends two launches (zeros, a sum) on every argument of every node. One node an operation, with the
 //! gradient written out, is what keeps a step on a GPU short.

@@ -5,7 +5,8 @@ use model::Activation;
 
 use super::super::finite_differences::{check, numbers};
 use super::super::{
-    Ragged, Weighing, activate, excess, layer_norm, linear, log_variances, mix, scores, spread, square_spread, weigh,
+    AttentionFunction, Ragged, activate, attention_weights, layer_norm, linear, log_variances, mix, range_penalty,
+    scores, spread, sum_spread,
 };
 use super::Padded;
 
@@ -56,7 +57,7 @@ fn what_is_done_to_tokens_alone_is_the_same() {
 #[test]
 fn the_penalties_are_the_same() {
     let x = (numbers(&[30], 1) * 4.0).unwrap();
-    alike(&[x], |v| excess(&v[0], -1.0, 2.0), |v| super::excess(&v[0], -1.0, 2.0, 30));
+    alike(&[x], |v| range_penalty(&v[0], -1.0, 2.0), |v| super::range_penalty(&v[0], -1.0, 2.0, 30));
     // rows of very unlike variances
     let wide = Tensor::new(&[[0.1f32], [1.0], [6.0], [9.0]], &Device::Cpu).unwrap();
     let x = numbers(&[4, 6], 2).broadcast_mul(&wide).unwrap();
@@ -92,11 +93,14 @@ fn attention_over_padded_texts_is_attention_over_each() {
     let inputs = [numbers(&[9, 8], 1), numbers(&[9, 8], 2), numbers(&[9, 8], 3)];
     let scale = 0.5;
     alike(&inputs[..2], |v| scores(&v[0], &v[1], &ragged), |v| flat(&super::scores(&v[0], &v[1], &padded, scale)?));
-    for weighing in [Weighing::Softmax, Weighing::TwoQuad(vec![5.0, 3.0]), Weighing::TwoRelu] {
-        let whole = |v: &[Tensor]| mix(&weigh(&scores(&v[0], &v[1], &ragged)?, &weighing, &ragged)?, &v[2], &ragged);
+    for function in [AttentionFunction::Softmax, AttentionFunction::TwoQuad(vec![5.0, 3.0]), AttentionFunction::TwoRelu]
+    {
+        let whole = |v: &[Tensor]| {
+            mix(&attention_weights(&scores(&v[0], &v[1], &ragged)?, &function, &ragged)?, &v[2], &ragged)
+        };
         let composed = |v: &[Tensor]| {
             let scores = super::scores(&v[0], &v[1], &padded, scale)?;
-            super::mix(&super::weigh(&scores, &weighing, &padded)?, &v[2], &padded)
+            super::mix(&super::attention_weights(&scores, &function, &padded)?, &v[2], &padded)
         };
         alike(&inputs, whole, composed);
     }
@@ -109,9 +113,9 @@ fn the_spread_of_sums_over_padded_texts_is_that_over_each() {
     let inputs = [(numbers(&[9, 8], 1) * 3.0).unwrap(), numbers(&[9, 8], 2)];
     let (shifts, scale) = ([1.0, 0.5], 0.5);
     for centres in [None, Some([0.25f32, -0.5].as_slice())] {
-        let whole = |v: &[Tensor]| square_spread(&scores(&v[0], &v[1], &ragged)?, &shifts, centres, 0.3, &ragged);
+        let whole = |v: &[Tensor]| sum_spread(&scores(&v[0], &v[1], &ragged)?, &shifts, centres, 0.3, &ragged);
         let composed = |v: &[Tensor]| {
-            super::square_spread(&super::scores(&v[0], &v[1], &padded, scale)?, &shifts, centres, 0.3, &padded)
+            super::sum_spread(&super::scores(&v[0], &v[1], &padded, scale)?, &shifts, centres, 0.3, &padded)
         };
         assert!(whole(&inputs).unwrap().to_scalar::<f32>().unwrap() > 0.1);
         alike(&inputs, whole, composed);
@@ -145,6 +149,10 @@ fn the_gradients_of_the_composed_attention_agree_with_finite_differences() {
     let padded = Padded::new(&LENGTHS, HEADS, &Device::Cpu).unwrap();
     let inputs = [numbers(&[9, 4], 1), numbers(&[9, 4], 2)];
     check(&inputs, |v| {
-        flat(&super::weigh(&super::scores(&v[0], &v[1], &padded, 0.7)?, &Weighing::TwoQuad(vec![2.0, 3.0]), &padded)?)
+        flat(&super::attention_weights(
+            &super::scores(&v[0], &v[1], &padded, 0.7)?,
+            &AttentionFunction::TwoQuad(vec![2.0, 3.0]),
+            &padded,
+        )?)
     });
 }

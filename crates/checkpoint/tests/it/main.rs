@@ -1,0 +1,9 @@
+//! Folders of models as people's tools write them: what is read, and what is refused.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod configs;
+mod folder;
+mod heads;
+mod prefixes;
+mod roberta;
+mod weights;

@@ -1,0 +1,4 @@
+//! Links and what is wrapped around them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod links;
