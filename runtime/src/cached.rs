@@ -11,9 +11,9 @@ use bundle::{ClientBundle, LeftOver, Role, left_over, remove};
 use cli::coded;
 use cli::exit::UNWRITABLE;
 use cli::memory::human;
+use local::cache;
 use serde_json::{Value, json};
 
-use crate::cache;
 use crate::options::{Cache, CacheCommand, Prune};
 
 /// What a folder in the cache is good for.

@@ -50,7 +50,7 @@ impl Refused {
             numbers.join(", ")
         );
         if uncertified {
-            crate::log(&format!("warning: {which}: their logits may be wrong"));
+            cli::log(&format!("warning: {which}: their logits may be wrong"));
             return Ok(());
         }
         let cure = "give texts of the kind that the model was taught, have its owner convert it with --calibrate on texts like \

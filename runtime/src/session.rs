@@ -7,14 +7,15 @@ use std::sync::Arc;
 use anyhow::Result;
 use datasets::Tokenizer;
 use indicatif::ProgressBar;
+use local::deployment::{Deployment, INSECURE_LOCAL, this_program};
+use local::settings::LocalSettings;
 use model::{InputKind, ProblemType, Sample, Spec, Texts, input_form};
+use roles::client::Answer;
+use roles::engine::{Engine, Planned};
+use roles::memory::{Needs, hold};
+use roles::settings::Settings;
 
-use crate::client::Answer;
-use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
-use crate::engine::{Engine, Planned};
-use crate::memory::{Needs, hold};
-use crate::options::Source;
-use crate::settings::Settings;
+use crate::options::ModelSource;
 use crate::shipped::choose;
 
 /// Most bytes that a client sends to P1 at once.
@@ -44,7 +45,7 @@ pub struct Session {
 /// The roles of a session: nobody is started before it is known that there is memory enough.
 struct Roles {
     bundle: PathBuf,
-    settings: Settings,
+    settings: LocalSettings,
     bar: ProgressBar,
     running: Option<Deployment>,
     /// Keeps the bundle from being pruned.
@@ -53,13 +54,13 @@ struct Roles {
 
 impl Session {
     /// Reads the client's part of the bundle that the command line asks for.
-    pub fn open(source: &Source, bar: &ProgressBar) -> Result<Session> {
+    pub fn open(source: &ModelSource, bar: &ProgressBar) -> Result<Session> {
         let settings = source.running.settings()?;
-        settings.engine.check_student(source.force)?;
+        settings.roles.engine.check_student(source.force)?;
         let chosen = choose(source)?;
         // --json says it in its own output
         if !(source.quiet && source.json) {
-            bar.suspend(|| crate::log(&format!("note: {INSECURE_LOCAL}")));
+            bar.suspend(|| cli::log(&format!("note: {INSECURE_LOCAL}")));
         }
         let bundle = Deployment::check(&chosen.bundle)?;
         let (spec, labels, problem) = (bundle.spec.clone(), bundle.labels.clone(), bundle.problem);
@@ -88,7 +89,7 @@ impl Session {
 
     /// What evaluates the network.
     pub fn engine(&self) -> Engine {
-        self.roles.settings.engine
+        self.roles.settings.roles.engine
     }
 
     /// Ends all roles and waits for them.
@@ -137,7 +138,7 @@ impl Session {
     /// A batch as it is, or halved until there is memory enough for each piece.
     fn fitting<'a>(&self, batch: &'a [Sample], batches: &mut Vec<&'a [Sample]>) -> Result<()> {
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
-        let Settings { memory, schedule, engine, .. } = self.roles.settings;
+        let Settings { memory, schedule, engine, .. } = self.roles.settings.roles;
         let fits = Texts::new(&lengths, &self.spec.shape).map_err(Into::into).and_then(|texts| {
             let plan = Planned::new(engine, &self.spec, &texts, self.kind)?;
             let hold = hold(&self.spec, self.kind, engine, memory);

@@ -4,7 +4,7 @@
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
 mod played;
-mod roles;
+mod sessions;
 
 use std::thread;
 
@@ -16,12 +16,12 @@ use mpc::mask_outputs;
 use net::Link;
 use played::{BOTH, DEADLINE, PARTIES, Stage, sample};
 use ring64::Key;
-use runtime::client::{Answer, Client};
-use runtime::engine::Engine;
+use roles::client::{Answer, Client};
+use roles::engine::Engine;
+use roles::liveness::Hope;
+use roles::message::{Report, kind, send, send_bytes};
+use roles::party::output_shapes;
 use runtime::exit::code_of;
-use runtime::message::{Report, kind, send, send_bytes};
-use runtime::party::output_shapes;
-use runtime::watched::Hope;
 
 const AGREED: [u8; 32] = [9; 32];
 

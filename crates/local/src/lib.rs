@@ -1,0 +1,16 @@
+//! All roles on one machine, as processes of their own: how they are started, told what they need, watched and ended, and where
+//! the bundles are kept that they run on.
+//!
+//! For trying and for measuring: it protects nothing, and says so.
+
+pub mod cache;
+mod children;
+pub mod cores;
+pub mod deployment;
+mod ending;
+pub mod flags;
+pub mod interrupt;
+pub mod network;
+pub mod parent;
+pub mod report;
+pub mod settings;
