@@ -1,10 +1,12 @@
 //! What `infer` and `evaluate` have in common: a deployment on a chosen bundle, texts in, logits out.
 
 use std::fs::File;
+use std::mem::replace;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+use bundle::ClientBundle;
 use datasets::Tokenizer;
 use indicatif::ProgressBar;
 use local::deployment::{Deployment, INSECURE_LOCAL, this_program};
@@ -47,9 +49,35 @@ struct Roles {
     bundle: PathBuf,
     settings: LocalSettings,
     bar: ProgressBar,
-    running: Option<Deployment>,
+    state: State,
     /// Keeps the bundle from being pruned.
     _lock: Option<File>,
+}
+
+enum State {
+    /// The client's part of the bundle, until the roles are started.
+    Ready(Box<ClientBundle>),
+    Running(Deployment),
+    /// They could not be started.
+    Failed,
+}
+
+impl Roles {
+    /// The roles, started where they were not before.
+    fn running(&mut self) -> Result<&mut Deployment> {
+        let Roles { bundle, settings, bar, state, .. } = self;
+        if let State::Ready(_) = state
+            && let State::Ready(client) = replace(state, State::Failed)
+        {
+            bar.set_message("starting the roles");
+            *state = State::Running(Deployment::start_as(*client, &this_program()?, bundle, settings)?);
+            bar.set_message("classifying");
+        }
+        match state {
+            State::Running(deployment) => Ok(deployment),
+            State::Ready(_) | State::Failed => anyhow::bail!("the roles could not be started"),
+        }
+    }
 }
 
 impl Session {
@@ -68,23 +96,14 @@ impl Session {
         let tokenizer = Tokenizer::read(&bundle.tokenizer_path, spec.shape.positions)?;
         let (student, most_texts) = (chosen.student, source.batch as usize);
         let kind = bundle.embedding.input_kind();
-        let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), running: None, _lock: chosen.lock };
+        let state = State::Ready(Box::new(bundle));
+        let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), state, _lock: chosen.lock };
         Ok(Session { roles, spec, labels, problem, pairs, tokenizer, student, kind, most_texts })
     }
 
     /// Classifies one of the [`batches`](Self::batches); the first time, all roles are started.
     pub fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
-        let Roles { bundle, settings, bar, running, .. } = &mut self.roles;
-        let deployment = match running {
-            Some(deployment) => deployment,
-            none => {
-                bar.set_message("starting the roles");
-                let started = Deployment::start_with(&this_program()?, bundle, settings)?;
-                bar.set_message("classifying");
-                none.insert(started)
-            }
-        };
-        deployment.classify(batch)
+        self.roles.running()?.classify(batch)
     }
 
     /// What evaluates the network.
@@ -94,7 +113,10 @@ impl Session {
 
     /// Ends all roles and waits for them.
     pub fn finish(self) -> Result<()> {
-        self.roles.running.map_or(Ok(()), Deployment::finish)
+        match self.roles.state {
+            State::Running(deployment) => deployment.finish(),
+            State::Ready(_) | State::Failed => Ok(()),
+        }
     }
 
     /// Refuses single texts where the model was taught pairs, and the other way round.

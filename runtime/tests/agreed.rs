@@ -21,7 +21,7 @@ use played::{BOTH, DEADLINE, PARTIES, Stage, ask, demand, key, sample, texts};
 use ring64::{Kernel, Key};
 use roles::handshake::{Identity, Peer, answer_all, take};
 use roles::message::{Demand, Report, Request, expect, kind, parse, send, send_bytes};
-use roles::party::output_shapes;
+use roles::output::output_shapes;
 use roles::{dealer, party};
 use runtime::exit::code_of;
 

@@ -18,9 +18,9 @@ use played::{BOTH, DEADLINE, PARTIES, Stage, sample};
 use ring64::Key;
 use roles::client::{Answer, Client};
 use roles::engine::Engine;
-use roles::liveness::Hope;
+use roles::liveness::Liveness;
 use roles::message::{Report, kind, send, send_bytes};
-use roles::party::output_shapes;
+use roles::output::output_shapes;
 use runtime::exit::code_of;
 
 const AGREED: [u8; 32] = [9; 32];
@@ -63,8 +63,7 @@ fn asked(stage: &Stage, said: [Said; 2]) -> anyhow::Result<Answer> {
 fn asked_by(engine: Engine, stage: &Stage, said: [Said; 2]) -> anyhow::Result<Answer> {
     thread::scope(|scope| {
         let client = scope.spawn(|| {
-            let hope = Hope::unto_the_deadline();
-            let mut client = Client::connect(stage.client(), engine, &stage.start(), DEADLINE, &hope)?;
+            let mut client = Client::connect(stage.client(), engine, &stage.start(), DEADLINE, &Liveness::unknown())?;
             client.classify(&[sample(3)], &mut || ())
         });
         let me = PARTIES.map(|role| stage.identity(role));

@@ -1,4 +1,4 @@
-//! The other roles as child processes: started, watched, ended. None outlives this process.
+//! The other roles as child processes: started, monitored, ended. None outlives this process.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use cli::coded;
 use cli::exit::{INTERRUPTED, LOST, MEMORY, OTHER, TAKEN};
-use roles::liveness::Hope;
+use roles::liveness::Liveness;
 use roles::message::Role;
 use roles::schedule::Schedule;
 use roles::settings::Settings;
@@ -25,8 +25,8 @@ const MOST_MESSAGES: usize = 1000;
 /// The allocator's setting for how many milliseconds a role keeps memory that it does not use; one that is set in our own
 /// environment holds.
 const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
-/// Time between two looks at children that may have ended.
-const GLANCE: Duration = Duration::from_millis(2);
+/// Time between two polls of children that may have ended.
+const POLL: Duration = Duration::from_millis(2);
 /// How long a child gets to end where something else says that it must have.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -36,7 +36,7 @@ static RUNNING: Mutex<Vec<Shared>> = Mutex::new(Vec::new());
 type Shared = Arc<Mutex<Vec<Started>>>;
 type Messages = Arc<Mutex<Vec<(Role, String)>>>;
 
-/// How a role's last words begin: they are told with the reason of the whole run, not as they come.
+/// How a role's last words begin: they are printed with the reason of the whole run, not as they come.
 const LAST_WORDS: &str = "error: ";
 
 /// What a program says before an allocation that failed aborts it.
@@ -116,16 +116,16 @@ impl Children {
     pub(crate) fn tell(&self, line: &str) -> Result<()> {
         for started in lock(&self.started).iter_mut() {
             let input = started.child.stdin.as_mut().context("a child without standard input")?;
-            let told = input.write_all(line.as_bytes()).and_then(|()| input.flush());
-            told.map_err(|e| coded(LOST, format!("telling {} to start: {e}", started.role)))?;
+            let sent = input.write_all(line.as_bytes()).and_then(|()| input.flush());
+            sent.map_err(|e| coded(LOST, format!("telling {} to start: {e}", started.role)))?;
         }
         Ok(())
     }
 
-    /// Waiting for a role makes sense while none has ended.
-    pub(crate) fn hope(&self) -> Hope {
+    /// Roles are alive while none has ended.
+    pub(crate) fn liveness(&self) -> Liveness {
         let started = self.started.clone();
-        Hope::new(move || !look(&mut lock(&started)))
+        Liveness::monitored(move || !poll(&mut lock(&started)))
     }
 
     /// What the roles said on standard error, as it came.
@@ -152,9 +152,9 @@ impl Children {
         let end = Instant::now() + SETTLE;
         let mut started = lock(&self.started);
         // others may notice a loss before the system has done with the one that was lost
-        while !(look(&mut started) && reason(&started)) && Instant::now() < end {
+        while !(poll(&mut started) && reason(&started)) && Instant::now() < end {
             drop(started);
-            thread::sleep(GLANCE);
+            thread::sleep(POLL);
             started = lock(&self.started);
         }
         let first = (0..started.len()).filter_map(|at| started[at].ended.map(|status| (at, status)));
@@ -167,8 +167,8 @@ impl Children {
             }
             let role = one.role;
             // where a signal is ending this process it killed them, and there is nothing to explain
-            let told = at != first && !ending::begun();
-            if let (true, Some(words)) = (told, self.last_words(role)) {
+            let printed = at != first && !ending::begun();
+            if let (true, Some(words)) = (printed, self.last_words(role)) {
                 cli::log(&format!("[{role}] {LAST_WORDS}{words} ({})", describe(own)));
             }
         }
@@ -191,11 +191,11 @@ impl Children {
     }
 
     /// Waits until all have ended by themselves, as they were asked to.
-    pub(crate) fn farewell(&self, within: Duration) -> Result<()> {
+    pub(crate) fn shutdown(&self, within: Duration) -> Result<()> {
         let end = Instant::now() + within;
         loop {
             let mut started = lock(&self.started);
-            look(&mut started);
+            poll(&mut started);
             if let Some(role) = started.iter().find(|s| s.ended.is_some_and(|e| !e.success())).map(|s| s.role) {
                 drop(started);
                 return Err(self.explain(coded(LOST, format!("{role} did not take its leave"))));
@@ -205,7 +205,7 @@ impl Children {
                 return Err(coded(LOST, format!("{late} did not end within {within:?} of its goodbye")));
             }
             drop(started);
-            thread::sleep(GLANCE);
+            thread::sleep(POLL);
         }
     }
 }
@@ -229,7 +229,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Whether any child has ended.
-fn look(started: &mut [Started]) -> bool {
+fn poll(started: &mut [Started]) -> bool {
     for one in started.iter_mut().filter(|s| s.ended.is_none()) {
         one.ended = one.child.try_wait().ok().flatten();
     }
@@ -237,7 +237,7 @@ fn look(started: &mut [Started]) -> bool {
 }
 
 fn kill(started: &mut [Started]) {
-    look(started);
+    poll(started);
     for one in started.iter_mut().filter(|s| s.ended.is_none()) {
         // both fail only where the child is gone already
         let _ = one.child.kill();

@@ -21,7 +21,7 @@ use crate::settings::LocalSettings;
 pub const INSECURE_LOCAL: &str = "all roles run on this machine under one user: this run protects nothing";
 
 /// How long children get to end by themselves.
-const FAREWELL: Duration = Duration::from_secs(5);
+const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Two parties and a dealer as child processes, with this process as their client.
 pub struct Deployment {
@@ -49,7 +49,16 @@ impl Deployment {
 
     /// As [`start`](Self::start), with all settings; no role may take more memory than they all may together.
     pub fn start_with(program: &Path, bundle: &Path, settings: &LocalSettings) -> Result<Deployment> {
-        let client = Deployment::check(bundle)?;
+        Deployment::start_as(Deployment::check(bundle)?, program, bundle, settings)
+    }
+
+    /// As [`start_with`](Self::start_with), for a client whose part of the bundle is read already.
+    pub fn start_as(
+        client: ClientBundle,
+        program: &Path,
+        bundle: &Path,
+        settings: &LocalSettings,
+    ) -> Result<Deployment> {
         let children = Children::new(program, bundle, settings);
         match run(&children, client, settings) {
             Ok(client) => Ok(Deployment { client: Some(client), children }),
@@ -67,7 +76,7 @@ impl Deployment {
         self.classify_with(batch, &mut || ())
     }
 
-    /// Classifies a batch; `ready` is told when the parties wait for nothing but the input.
+    /// Classifies a batch; `ready` is called when the parties wait for nothing but the input.
     pub fn classify_with(&mut self, batch: &[Sample], ready: &mut dyn FnMut()) -> Result<Answer> {
         let client = self.client.as_mut().context("the deployment has ended")?;
         client.classify(batch, ready).map_err(|error| self.children.explain(error))
@@ -88,7 +97,7 @@ impl Deployment {
         if let Some(client) = self.client.take() {
             client.bye().map_err(|error| self.children.explain(error))?;
         }
-        self.children.farewell(FAREWELL)
+        self.children.shutdown(SHUTDOWN)
     }
 }
 
@@ -111,7 +120,7 @@ fn run(children: &Children, client: ClientBundle, settings: &LocalSettings) -> R
     let mut line = serde_json::to_string(&start)?;
     line.push('\n');
     children.tell(&line)?;
-    Client::connect(client, engine, &start, deadline, &children.hope())
+    Client::connect(client, engine, &start, deadline, &children.liveness())
 }
 
 /// The file of this program, to start the other roles from.

@@ -1,4 +1,4 @@
-//! All roles on one machine, as processes of their own: how they are started, told what they need, watched and ended, and where
+//! All roles on one machine, as processes of their own: how they are started, monitored and ended, and where
 //! the bundles are kept that they run on.
 //!
 //! For trying and for measuring: it protects nothing, and says so.

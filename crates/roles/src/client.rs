@@ -13,10 +13,10 @@ use net::{HEADER_LEN, Link};
 use ring64::Key;
 
 use crate::engine::{Engine, Planned};
-use crate::handshake::{Identity, Peer, call_while, fresh};
-use crate::liveness::Hope;
+use crate::handshake::{Identity, Peer, call_monitored, fresh};
+use crate::liveness::Liveness;
 use crate::message::{ControlError, PartReport, Report, Request, Role, kind, parse, send, send_bytes};
-use crate::party::output_shapes;
+use crate::output::output_shapes;
 use crate::start::Start;
 
 /// Bytes of the digest of an agreement before each half of the logits.
@@ -100,25 +100,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// Calls both parties, and waits for them as long as there is hope.
+    /// Calls both parties, and waits for them as long as they are alive.
     pub fn connect(
         bundle: ClientBundle,
         engine: Engine,
         start: &Start,
         deadline: Duration,
-        hope: &Hope,
+        liveness: &Liveness,
     ) -> Result<Client> {
-        let identity = Identity {
-            role: Role::Client,
-            token: start.token()?,
-            session: start.session()?,
-            bundle: *bundle.id.as_bytes(),
-            spec: bundle::spec_digest(&bundle.spec),
-            nonce: fresh().context("no randomness from the operating system")?,
-        };
+        let identity = Identity::new(Role::Client, start, bundle.id, &bundle.spec)?;
         let party = |role| {
             let address = start.address(role)?;
-            Ok::<_, anyhow::Error>(call_while(hope, &identity, role, address, deadline)?.link)
+            Ok::<_, anyhow::Error>(call_monitored(liveness, &identity, role, address, deadline)?.link)
         };
         let parties = [party(Role::Party0)?, party(Role::Party1)?];
         let kind = bundle.embedding.input_kind();
@@ -130,7 +123,7 @@ impl Client {
         &self.bundle
     }
 
-    /// Classifies a batch of tokenised texts; `ready` is told when the parties wait for nothing but the input.
+    /// Classifies a batch of tokenised texts; `ready` is called when the parties wait for nothing but the input.
     pub fn classify(&mut self, batch: &[Sample], ready: &mut dyn FnMut()) -> Result<Answer> {
         let begin = Instant::now();
         let spec = self.bundle.spec.clone();

@@ -13,16 +13,15 @@ use ring64::{Kernel, Key};
 
 use crate::attempt::key;
 use crate::engine::{Engine, Planned};
-use crate::handshake::{Identity, Peer, call, fresh, is_timeout};
+use crate::handshake::{Identity, Peer, call, fresh};
+use crate::liveness::{probe, recv_alive};
 use crate::memory::Needs;
 use crate::message::{ControlError, Demand, Role, kind, parse, send_bytes};
 use crate::settings::Settings;
 use crate::start::Start;
 
-/// How often an idle dealer looks whether P1 is still there.
+/// How often an idle dealer probes P1.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// How long such a look takes.
-const GLANCE: Duration = Duration::from_millis(1);
 
 /// Deals until the parties say goodbye.
 pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result<()> {
@@ -34,14 +33,7 @@ pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result
 /// As [`serve`], under a root that a test knows.
 pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Settings) -> Result<()> {
     let Settings { deadline, memory, schedule, engine } = *settings;
-    let identity = Identity {
-        role: Role::Dealer,
-        token: start.token()?,
-        session: start.session()?,
-        bundle: *bundle.id.as_bytes(),
-        spec: bundle::spec_digest(&bundle.spec),
-        nonce: fresh().context("no randomness from the operating system")?,
-    };
+    let identity = Identity::new(Role::Dealer, start, bundle.id, &bundle.spec)?;
     let shapes: Vec<_> = match engine {
         Engine::Masked => {
             expected_tensors(&bundle.spec, bundle.embedding).iter().map(|t| (t.weight, t.rows, t.cols)).collect()
@@ -54,7 +46,7 @@ pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Se
     let zero = call(&identity, Role::Party0, start.address(Role::Party0)?, deadline)?;
     let one = call(&identity, Role::Party1, start.address(Role::Party1)?, deadline)?;
     let nonces = [zero.nonce, one.nonce, identity.nonce];
-    let mut parties = Parties { zero: zero.link, one: one.link, early: None, deadline };
+    let mut parties = Parties { zero: zero.link, one: one.link, early: None };
     let (spec, input) = (bundle.spec, bundle.embedding.input_kind());
     let (mut last, mut admitted) = (None, 0);
     while let Some((request, attempt, demands)) = parties.next_demand()? {
@@ -105,7 +97,6 @@ struct Parties {
     one: Peer,
     /// What P1 said before P0 did.
     early: Option<Frame>,
-    deadline: Duration,
 }
 
 impl Parties {
@@ -138,38 +129,29 @@ impl Parties {
 
     /// Waits for P0 as long as it takes, but not past the loss of P1.
     fn next_of_zero(&mut self) -> Result<Frame> {
-        loop {
-            self.zero.set_deadline(HEARTBEAT);
-            let next = self.zero.recv();
-            self.zero.set_deadline(self.deadline);
-            let lost = match next {
-                Ok(frame) => return Ok(frame),
-                Err(error) if is_timeout(&error) => None,
-                Err(error) => Some(error),
-            };
-            // a party that is lost takes the other along: look at both before naming one
-            match (lost, self.glance_at_one()) {
-                (None, Ok(())) => {}
-                (Some(zero), Ok(())) => return Err(zero.into()),
-                (None, Err(one)) => return Err(one.into()),
-                (Some(zero), Err(one)) => return Err(anyhow::Error::new(one).context(format!("{zero}"))),
+        let Parties { zero, one, early } = self;
+        let mut probe_one = || {
+            if early.is_none() {
+                *early = probe(one)?;
             }
+            Ok::<_, NetError>(())
+        };
+        let mut lost_one = None;
+        let received = recv_alive(zero, HEARTBEAT, Duration::MAX, |timeout| {
+            probe_one().map_err(|lost| {
+                lost_one = Some(lost);
+                timeout
+            })
+        });
+        match (received, lost_one) {
+            (Ok(frame), _) => Ok(frame),
+            (Err(_), Some(one)) => Err(one.into()),
+            // a party that is lost takes the other along: both are probed before one is named
+            (Err(zero), None) => match probe_one() {
+                Ok(()) => Err(zero.into()),
+                Err(one) => Err(anyhow::Error::new(one).context(format!("{zero}"))),
+            },
         }
-    }
-
-    fn glance_at_one(&mut self) -> Result<(), NetError> {
-        if self.early.is_some() {
-            return Ok(());
-        }
-        self.one.set_deadline(GLANCE);
-        let seen = self.one.recv();
-        self.one.set_deadline(self.deadline);
-        match seen {
-            Ok(frame) => self.early = Some(frame),
-            Err(error) if is_timeout(&error) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(())
     }
 }
 

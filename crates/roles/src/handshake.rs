@@ -8,13 +8,17 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+use bundle::BundleId;
+use model::Spec;
 use mpc::Agreement;
 use net::{Frame, Header, Limits, Link, Listener, Named, NetError, TcpLink, connect};
 use ring64::Key;
 use subtle::ConstantTimeEq;
 
-use crate::liveness::{Hope, PAUSE, Watched};
+use crate::liveness::{Liveness, Monitored, POLL};
 use crate::message::{ControlError, Hello, PROTOCOL, Role, kind, parse, send};
+use crate::start::Start;
 
 /// A link to a peer that proved who it is.
 pub type Peer = Box<dyn Link>;
@@ -55,6 +59,18 @@ pub struct Known {
 }
 
 impl Identity {
+    /// This role in a session, on its part of a bundle, with a fresh nonce.
+    pub fn new(role: Role, start: &Start, bundle: BundleId, spec: &Spec) -> anyhow::Result<Identity> {
+        Ok(Identity {
+            role,
+            token: start.token()?,
+            session: start.session()?,
+            bundle: *bundle.as_bytes(),
+            spec: bundle::spec_digest(spec),
+            nonce: fresh().context("no randomness from the operating system")?,
+        })
+    }
+
     fn hello(&self) -> Hello {
         Hello {
             protocol: PROTOCOL,
@@ -111,20 +127,20 @@ impl Identity {
 
 /// Calls `peer` and says hello.
 pub fn call(me: &Identity, peer: Role, address: &str, deadline: Duration) -> Result<Known, ControlError> {
-    call_while(&Hope::unto_the_deadline(), me, peer, address, deadline)
+    call_monitored(&Liveness::unknown(), me, peer, address, deadline)
 }
 
-/// Calls `peer` and says hello, as long as there is hope of an answer; so do all later waits on that link.
-pub fn call_while(
-    hope: &Hope,
+/// Calls `peer` and says hello; this and all later waits on that link end where the peer is known not to be alive.
+pub fn call_monitored(
+    liveness: &Liveness,
     me: &Identity,
     peer: Role,
     address: &str,
     deadline: Duration,
 ) -> Result<Known, ControlError> {
-    let stream = connect_while(hope, peer.name(), address, deadline)?;
+    let stream = connect_alive(liveness, peer.name(), address, deadline)?;
     let link = Named::new(TcpLink::from_stream(stream, peer.name(), Limits::STRANGER, deadline)?, peer.name());
-    let mut link = Watched::new(link, hope.clone());
+    let mut link = Monitored::new(link, liveness.clone());
     send(&mut link, kind::HELLO, 0, 0, &me.hello())?;
     let answer = link.recv()?;
     let hello: Hello = match answer.header.kind {
@@ -145,14 +161,14 @@ pub fn call_while(
     Ok(Known { role: peer, nonce, link: Box::new(link) })
 }
 
-/// Connects, trying again while the peer is not up yet and there is hope that it will be.
-fn connect_while(hope: &Hope, peer: &str, address: &str, deadline: Duration) -> Result<TcpStream, NetError> {
+/// Connects, trying again while the peer is alive and does not listen yet.
+fn connect_alive(liveness: &Liveness, peer: &str, address: &str, deadline: Duration) -> Result<TcpStream, NetError> {
     let start = Instant::now();
     loop {
         let left = deadline.saturating_sub(start.elapsed());
-        match connect(peer, address, left.min(PAUSE)) {
+        match connect(peer, address, left.min(POLL)) {
             Err(NetError::Unreachable { source, .. })
-                if left > PAUSE && source.kind() == ErrorKind::ConnectionRefused && hope.lives() => {}
+                if left > POLL && source.kind() == ErrorKind::ConnectionRefused && liveness.is_alive() => {}
             Err(NetError::Unreachable { peer, address, source, .. }) => {
                 return Err(NetError::Unreachable { peer, address, source, waited: start.elapsed() });
             }
@@ -195,7 +211,7 @@ fn answer(me: &Identity, stream: TcpStream, allowed: &[Role], deadline: Duration
     let hello: Hello = parse(&from, "hello", &payload)?;
     match me.check(&hello, allowed) {
         Ok(nonce) => {
-            let mut link = Watched::new(Named::new(link, hello.role.name()), Hope::unto_the_deadline());
+            let mut link = Monitored::new(Named::new(link, hello.role.name()), Liveness::unknown());
             link.set_deadline(deadline);
             link.set_limits(Limits::default());
             send(&mut link, kind::HELLO, 0, 0, &me.hello())?;
@@ -215,11 +231,6 @@ fn answer(me: &Identity, stream: TcpStream, allowed: &[Role], deadline: Duration
 pub fn take(known: &mut Vec<Known>, role: Role) -> Result<Known, ControlError> {
     let missing = || ControlError::Unexpected { peer: role.to_string(), reason: "never called".into() };
     known.iter().position(|k| k.role == role).map(|at| known.swap_remove(at)).ok_or_else(missing)
-}
-
-/// Whether an error only says that nothing came in time.
-pub fn is_timeout(error: &NetError) -> bool {
-    matches!(error, NetError::Timeout { .. })
 }
 
 /// Fresh bytes from the operating system.

@@ -13,6 +13,7 @@ pub mod handshake;
 pub mod liveness;
 pub mod memory;
 pub mod message;
+pub mod output;
 pub mod party;
 pub mod schedule;
 pub mod settings;

@@ -1,4 +1,7 @@
-//! A link whose waits end early when they are in vain.
+//! Liveness: a role waits for another no longer than the others are there that it needs as well.
+//!
+//! Waits are cut into short ones. After each that was in vain a probe says whether the next one makes sense: a look at the links
+//! to other roles, or whatever the process that runs this role knows of its peers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,82 +9,119 @@ use std::time::{Duration, Instant};
 
 use net::{Counters, Frame, Limits, Link, NetError};
 
-/// Time between two questions whether a wait still makes sense.
-pub(crate) const PAUSE: Duration = Duration::from_millis(50);
+use crate::message::ControlError;
 
-/// Whether waiting for a peer still makes sense. On one machine, a process that was started and has ended says no.
+/// Time between two probes of a [`Liveness`].
+pub(crate) const POLL: Duration = Duration::from_millis(50);
+/// How long a link is probed for what may have come.
+const PROBE: Duration = Duration::from_millis(1);
+
+/// Waits for the next frame of a link, `limit` at most. Each `heartbeat` without one, `probe` is given the timeout: its error
+/// ends the wait.
+pub(crate) fn recv_alive<E: From<NetError>>(
+    link: &mut dyn Link,
+    heartbeat: Duration,
+    limit: Duration,
+    mut probe: impl FnMut(NetError) -> Result<(), E>,
+) -> Result<Frame, E> {
+    let (start, deadline) = (Instant::now(), link.deadline());
+    loop {
+        link.set_deadline(heartbeat.min(limit.saturating_sub(start.elapsed())));
+        let received = link.recv();
+        link.set_deadline(deadline);
+        let waiting = start.elapsed();
+        match received {
+            Err(NetError::Timeout { peer, wait, .. }) if waiting >= limit => {
+                return Err(NetError::Timeout { peer, wait, waited: waiting }.into());
+            }
+            Err(timeout @ NetError::Timeout { .. }) => probe(timeout)?,
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// What has come over a link, if anything has; an error where its peer is gone.
+pub(crate) fn probe(link: &mut dyn Link) -> Result<Option<Frame>, NetError> {
+    let deadline = link.deadline();
+    link.set_deadline(PROBE);
+    let received = link.recv();
+    link.set_deadline(deadline);
+    match received {
+        Ok(frame) => Ok(Some(frame)),
+        Err(NetError::Timeout { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Probes a role that should be silent.
+pub(crate) fn probe_silent(link: &mut dyn Link) -> Result<(), ControlError> {
+    let Some(frame) = probe(link)? else { return Ok(()) };
+    let reason = format!("sent a frame of kind {} while nothing was asked of it", frame.header.kind);
+    Err(ControlError::Unexpected { peer: link.peer().to_string(), reason })
+}
+
+/// What is known of a peer beside its link. On one machine, a process that was started and has ended is not alive.
 #[derive(Clone)]
-pub struct Hope(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+pub struct Liveness(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
 
-impl Hope {
-    /// Hope as long as `lives` says so.
-    pub fn new(lives: impl Fn() -> bool + Send + Sync + 'static) -> Hope {
-        Hope(Some(Arc::new(lives)))
+impl Liveness {
+    /// A peer is alive as long as `is_alive` says so.
+    pub fn monitored(is_alive: impl Fn() -> bool + Send + Sync + 'static) -> Liveness {
+        Liveness(Some(Arc::new(is_alive)))
     }
 
-    /// Hope until the deadline: nothing else is known of the peer.
-    pub fn unto_the_deadline() -> Hope {
-        Hope(None)
+    /// Nothing but its link: a peer that is silent may be alive until the deadline.
+    pub fn unknown() -> Liveness {
+        Liveness(None)
     }
 
-    /// Whether there is any.
-    pub fn lives(&self) -> bool {
-        self.0.as_ref().is_none_or(|lives| lives())
+    /// Whether the peer may be alive.
+    pub fn is_alive(&self) -> bool {
+        self.0.as_ref().is_none_or(|is_alive| is_alive())
     }
 }
 
-impl fmt::Debug for Hope {
+impl fmt::Debug for Liveness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Hope(watched)" } else { "Hope(unto the deadline)" })
+        f.write_str(if self.0.is_some() { "Liveness(monitored)" } else { "Liveness(unknown)" })
     }
 }
 
-/// A link that waits no longer than there is hope.
+/// A link that waits no longer than its peer is alive.
 #[derive(Debug)]
-pub struct Watched<L> {
+pub struct Monitored<L> {
     link: L,
-    hope: Hope,
+    liveness: Liveness,
 }
 
-impl<L: Link> Watched<L> {
-    /// Puts a watch on a link.
-    pub fn new(link: L, hope: Hope) -> Watched<L> {
-        Watched { link, hope }
+impl<L: Link> Monitored<L> {
+    /// Monitors the peer of a link.
+    pub fn new(link: L, liveness: Liveness) -> Monitored<L> {
+        Monitored { link, liveness }
     }
 }
 
-impl<L: Link> Link for Watched<L> {
+impl<L: Link> Link for Monitored<L> {
     fn send(&mut self, frame: Frame) -> Result<(), NetError> {
         self.link.send(frame)
     }
 
     fn recv(&mut self) -> Result<Frame, NetError> {
-        if self.hope.0.is_none() {
+        if self.liveness.0.is_none() {
             return self.link.recv();
         }
-        let (start, deadline) = (Instant::now(), self.link.deadline());
-        loop {
-            self.link.set_deadline(PAUSE.min(deadline.saturating_sub(start.elapsed())));
-            let mut seen = self.link.recv();
-            self.link.set_deadline(deadline);
-            let waiting = start.elapsed();
-            match &mut seen {
-                Err(NetError::Timeout { waited, .. }) if waiting >= deadline => *waited = waiting,
-                Err(NetError::Timeout { .. }) if self.hope.lives() => continue,
-                // what was sent before the end still counts
-                Err(NetError::Timeout { .. }) => {
-                    self.link.set_deadline(PAUSE);
-                    seen = self.link.recv();
-                    self.link.set_deadline(deadline);
-                    if let Err(NetError::Timeout { peer, wait, .. }) = seen {
-                        let source = Arc::new(std::io::Error::other("a role has ended"));
-                        seen = Err(NetError::Lost { peer, wait, source });
-                    }
-                }
-                _ => {}
+        let (deadline, mut ended) = (self.link.deadline(), false);
+        recv_alive(&mut self.link, POLL, deadline, |timeout| match timeout {
+            NetError::Timeout { peer, wait, .. } if ended => {
+                let source = Arc::new(std::io::Error::other("a role has ended"));
+                Err(NetError::Lost { peer, wait, source })
             }
-            return seen;
-        }
+            // what was sent before the end still counts
+            _ => {
+                ended = !self.liveness.is_alive();
+                Ok(())
+            }
+        })
     }
 
     fn flush(&mut self) -> Result<(), NetError> {
@@ -124,18 +164,18 @@ mod tests {
     const DEADLINE: Duration = Duration::from_millis(300);
     const LONG: Duration = Duration::from_secs(60);
 
-    fn watched(lives: impl Fn() -> bool + Send + Sync + 'static) -> (Watched<impl Link>, impl Link) {
+    fn monitored(is_alive: impl Fn() -> bool + Send + Sync + 'static) -> (Monitored<impl Link>, impl Link) {
         let (mut here, there) = memory_pair("here", "there");
         here.set_deadline(DEADLINE);
-        (Watched::new(here, Hope::new(lives)), there)
+        (Monitored::new(here, Liveness::monitored(is_alive)), there)
     }
 
     #[test]
-    fn what_came_is_given_out_and_a_wait_ends_with_hope() {
+    fn what_came_is_given_out_and_a_wait_ends_with_the_peer() {
         let asked = Arc::new(AtomicU32::new(0));
         let count = asked.clone();
-        let (mut here, mut there) = watched(move || count.fetch_add(1, Ordering::SeqCst) < 2);
-        // more than three looks take on a busy machine
+        let (mut here, mut there) = monitored(move || count.fetch_add(1, Ordering::SeqCst) < 2);
+        // more than three probes take on a busy machine
         here.set_deadline(LONG);
         there.send(Frame::new(Header::new(1, 0, 0, 0), vec![7])).unwrap();
         assert_eq!(here.recv().unwrap().payload, [7]);
@@ -146,8 +186,8 @@ mod tests {
     }
 
     #[test]
-    fn hope_does_not_outlive_the_deadline() {
-        let (mut here, _there) = watched(|| true);
+    fn a_wait_for_a_peer_that_is_alive_ends_at_the_deadline() {
+        let (mut here, _there) = monitored(|| true);
         let late = here.recv().unwrap_err();
         assert!(matches!(&late, NetError::Timeout { waited, .. } if *waited >= DEADLINE), "{late}");
     }

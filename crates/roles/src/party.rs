@@ -1,36 +1,31 @@
 //! A computing party: waits for the client's requests, asks the dealer for correlations, computes with the other party.
 
-use std::iter::once;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bundle::PartyBundle;
 use cli::coded;
 use cli::exit::{GATE, LOST};
-use cli::memory::Memory;
-use model::{CERTIFICATE_FRAC, InputKind, Spec, Texts};
-use mpc::{Agreement, DealtReader, Outcome, OutputShape, Party, mask_outputs};
+use model::{InputKind, Spec, Texts};
+use mpc::{Outcome, Party};
 use net::{Frame, Link, Listener};
 use ring64::Key;
-use zeroize::Zeroizing;
 
-use crate::attempt::{Computing, Run, Weights, key};
-use crate::engine::{Engine, Planned};
+use crate::attempt::{Run, Weights, key};
+use crate::engine::Planned;
 use crate::exit::code_of;
-use crate::handshake::{Identity, Peer, answer_all, call, fresh, is_timeout, take};
+use crate::handshake::{Identity, Peer, answer_all, call, fresh, take};
+use crate::liveness::{probe_silent, recv_alive};
 use crate::memory::{Needs, hold};
-use crate::message::{ControlError, Demand, Report, Request, Role, kind, parse, send, send_bytes};
-use crate::schedule::Schedule;
+use crate::message::{ControlError, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::settings::Settings;
 use crate::start::Start;
 
 /// An attempt restarts with a small probability; so many in a row mean that something else is wrong.
 const MOST_ATTEMPTS: u32 = 32;
-/// How often an idle party looks whether its peers are still there.
+/// How often an idle party probes its peers.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long such a look takes.
-const GLANCE: Duration = Duration::from_millis(1);
 
 /// Serves requests until the client says goodbye.
 pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, settings: &Settings) -> Result<()> {
@@ -46,17 +41,10 @@ pub fn serve_through(
     settings: &Settings,
     wrap: impl FnOnce(Peer) -> Peer,
 ) -> Result<()> {
-    let Settings { deadline, memory, schedule, engine } = *settings;
+    let Settings { deadline, memory, engine, .. } = *settings;
     let party = if bundle.party == 0 { Party::Zero } else { Party::One };
     let role = if bundle.party == 0 { Role::Party0 } else { Role::Party1 };
-    let identity = Identity {
-        role,
-        token: start.token()?,
-        session: start.session()?,
-        bundle: *bundle.id.as_bytes(),
-        spec: bundle::spec_digest(&bundle.spec),
-        nonce: fresh().context("no randomness from the operating system")?,
-    };
+    let identity = Identity::new(role, start, bundle.id, &bundle.spec)?;
     let weights = Weights::expand(engine, party, bundle.weights, &bundle.seed);
     drop(bundle.seed);
     let (mut peer, mut known) = match party {
@@ -86,7 +74,7 @@ pub fn serve_through(
         party,
         spec: bundle.spec,
         kind: bundle.embedding.input_kind(),
-        engine,
+        settings: *settings,
         weights,
         identity,
         nonces,
@@ -95,10 +83,7 @@ pub fn serve_through(
         dealer: dealer.link,
         client: client.link,
         last_request: 0,
-        deadline,
-        memory,
         admitted: 0,
-        schedule,
         hold,
     };
     server.run()
@@ -120,7 +105,7 @@ struct Server {
     party: Party,
     spec: Arc<Spec>,
     kind: InputKind,
-    engine: Engine,
+    settings: Settings,
     weights: Weights,
     identity: Identity,
     nonces: [[u8; 32]; 3],
@@ -129,11 +114,8 @@ struct Server {
     dealer: Peer,
     client: Peer,
     last_request: u64,
-    deadline: Duration,
-    memory: Memory,
     /// The largest need that was found to be there.
     admitted: u64,
-    schedule: Schedule,
     /// Bytes of correlations that stay in memory.
     hold: u64,
 }
@@ -151,7 +133,7 @@ impl Server {
         }
         let mut lost = Vec::new();
         for link in [&mut self.peer, &mut self.dealer, &mut self.client] {
-            if still_there(link, self.deadline).is_err() {
+            if probe_silent(link).is_err() {
                 lost.push(link.peer().to_string());
             }
         }
@@ -177,20 +159,11 @@ impl Server {
 
     /// Waits for the client as long as it takes, but not past the loss of another role.
     fn next_request(&mut self) -> Result<Frame> {
-        loop {
-            self.client.set_deadline(HEARTBEAT);
-            match self.client.recv() {
-                Ok(frame) => {
-                    self.client.set_deadline(self.deadline);
-                    return Ok(frame);
-                }
-                Err(error) if is_timeout(&error) => {
-                    still_there(&mut self.peer, self.deadline)?;
-                    still_there(&mut self.dealer, self.deadline)?;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let Server { client, peer, dealer, .. } = self;
+        recv_alive(client, HEARTBEAT, Duration::MAX, |_| {
+            probe_silent(peer)?;
+            Ok(probe_silent(dealer)?)
+        })
     }
 
     fn classify(&mut self, request: u64, asked: &Request) -> Result<()> {
@@ -200,15 +173,30 @@ impl Server {
         }
         self.last_request = request;
         let texts = Texts::new(&asked.lengths, &self.spec.shape).map_err(|e| unexpected(e.to_string()))?;
-        let plan = Planned::new(self.engine, &self.spec, &texts, self.kind).context("planning the request")?;
+        let plan = Planned::new(self.settings.engine, &self.spec, &texts, self.kind).context("planning the request")?;
         self.admit(request, &texts, &plan)?;
-        let mut batch = Batch { request, texts: &texts, plan: &plan, input: None, report: Report::default() };
+        let mut run = Run {
+            party: self.party,
+            spec: &self.spec,
+            weights: &self.weights,
+            kind: self.kind,
+            schedule: self.settings.schedule,
+            hold: self.hold,
+            output_root: &self.output_root,
+            request,
+            texts: &texts,
+            plan: &plan,
+            client: &mut self.client,
+            peer: &mut self.peer,
+            input: None,
+            report: Report::default(),
+        };
         for attempt in 0..MOST_ATTEMPTS {
             let agreement = self.identity.agreement(self.nonces, plan.digest(), request, attempt);
-            match self.attempt(&mut batch, &agreement)? {
-                Outcome::Restart => batch.report.restarts += 1,
+            match run.attempt(&mut self.dealer, &agreement)? {
+                Outcome::Restart => run.report.restarts += 1,
                 Outcome::Logits { share, frac, certificates } => {
-                    return self.answer(batch, &agreement, (share, frac), &certificates);
+                    return run.answer(&agreement, (share, frac), &certificates);
                 }
             }
         }
@@ -224,8 +212,10 @@ impl Server {
     /// Refuses a request that takes more memory than there is, before anything is asked for it. The session ends with it:
     /// the other roles may have begun.
     fn admit(&mut self, request: u64, texts: &Texts, plan: &Planned) -> Result<()> {
-        let needs = Needs::of(&self.spec, self.kind, texts, plan, self.schedule, self.hold)?;
-        let Err(refusal) = needs.check_role(self.identity.role, self.memory, &mut self.admitted) else { return Ok(()) };
+        let needs = Needs::of(&self.spec, self.kind, texts, plan, self.settings.schedule, self.hold)?;
+        let Err(refusal) = needs.check_role(self.identity.role, self.settings.memory, &mut self.admitted) else {
+            return Ok(());
+        };
         // how much there is is not the client's to know
         send(
             &mut self.client,
@@ -236,84 +226,6 @@ impl Server {
         )?;
         self.client.flush()?;
         Err(refusal)
-    }
-
-    /// One attempt with fresh correlations: a key and, at P1, the dealt stream. The dealer gives them to parties only that
-    /// agree with it, and so with each other.
-    fn attempt(&mut self, batch: &mut Batch<'_>, agreement: &Agreement) -> Result<Outcome> {
-        let Server { party, spec, kind, weights, peer, dealer, client, schedule, hold, .. } = self;
-        let Batch { request, texts, plan, input, report } = batch;
-        let (request, number, begin, before) = (*request, agreement.attempt, Instant::now(), dealer.counters());
-        let (lengths, plan_digest) = (texts.lengths().to_vec(), hex::encode(agreement.plan));
-        let demand = Demand { lengths, plan: plan_digest, agreement: hex::encode(agreement.digest()) };
-        send(dealer, kind::DEMAND, request, number, &demand)?;
-        let secret = Zeroizing::new(fresh::<32>().context("no randomness from the operating system")?);
-        send_bytes(dealer, kind::SECRET, request, number, secret.to_vec())?;
-        let key = key(dealer.expect(kind::KEY, request, number, 0, Some(32))?)?;
-        let (party, kind, schedule, hold) = (*party, *kind, *schedule, *hold);
-        let run = Run { party, spec, texts, kind, request, number, schedule, hold, begin };
-        let dealt = match party {
-            Party::Zero => None,
-            Party::One => Some(DealtReader::new(dealer, request, number, plan.cost().dealt_bytes)),
-        };
-        let outcome = run.attempt(weights, key, dealt, Computing { client, peer, input, report });
-        report.offline_bytes += dealer.counters().since(before).bytes_received;
-        outcome
-    }
-
-    /// Report and half of the output, each under the digest of what was agreed: the client adds only what belongs together.
-    fn answer(
-        &mut self,
-        batch: Batch<'_>,
-        agreement: &Agreement,
-        (share, frac): (Vec<u64>, i32),
-        certificates: &[u64],
-    ) -> Result<()> {
-        let (digest, (request, attempt)) = (agreement.digest(), (agreement.request, agreement.attempt));
-        let shapes = output_shapes(&self.spec, batch.texts, frac, !certificates.is_empty());
-        let shares = once(share).chain(certificates.iter().map(|word| vec![*word]));
-        let half = mask_outputs(self.party, agreement.output_key(&self.output_root), shares.zip(shapes).collect());
-        let report = Report { agreement: hex::encode(digest), ..batch.report };
-        send(&mut self.client, kind::REPORT, request, attempt, &report)?;
-        Ok(send_bytes(&mut self.client, kind::OUTPUT, request, attempt, [&digest[..], &half].concat())?)
-    }
-}
-
-/// One request on its way, over all attempts.
-struct Batch<'a> {
-    request: u64,
-    texts: &'a Texts,
-    plan: &'a Planned,
-    /// This party's share of the input, once it was asked for.
-    input: Option<Vec<u64>>,
-    report: Report,
-}
-
-/// How the output is opened to the client: the logits of all texts, and where they come with certificates each text's own.
-pub fn output_shapes(spec: &Spec, texts: &Texts, frac: i32, certified: bool) -> Vec<OutputShape> {
-    let kept = frac.min(spec.logits.frac);
-    let logits = OutputShape { count: spec.shape.labels * texts.len(), drop: (frac - kept) as u32, frac: kept };
-    let certificate = |tokens: &usize| {
-        let frac = spec.certificate_frac(*tokens);
-        OutputShape { count: 1, drop: (CERTIFICATE_FRAC - frac) as u32, frac }
-    };
-    let certificates = texts.lengths().iter().filter(|_| certified).map(certificate);
-    once(logits).chain(certificates).collect()
-}
-
-/// Looks whether a role that should be silent is still connected.
-fn still_there(link: &mut Peer, deadline: Duration) -> Result<()> {
-    link.set_deadline(GLANCE);
-    let seen = link.recv();
-    link.set_deadline(deadline);
-    match seen {
-        Err(error) if is_timeout(&error) => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(frame) => {
-            let peer = link.peer().to_string();
-            let reason = format!("sent a frame of kind {} while nothing was asked of it", frame.header.kind);
-            Err(ControlError::Unexpected { peer, reason }.into())
-        }
     }
 }
 

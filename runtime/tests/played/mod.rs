@@ -71,14 +71,7 @@ impl Stage {
 
     /// A role of this session, for the test to play.
     pub(crate) fn identity(&self, role: Role) -> Identity {
-        Identity {
-            role,
-            token: Key::from_bytes(self.token),
-            session: self.session,
-            bundle: *self.client().id.as_bytes(),
-            spec: bundle::spec_digest(&self.spec),
-            nonce: fresh().unwrap(),
-        }
+        Identity::new(role, &self.start(), self.client().id, &self.spec).unwrap()
     }
 
     /// Calls a party in this role.
