@@ -10,9 +10,10 @@ use cli::coded;
 use cli::exit::BAD_INPUT;
 use convert::{Converted, Student};
 use datasets::{Empty, Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, chosen, largest};
+use indicatif::ProgressBar;
 use local::report::{cost, say_engine, security};
 use model::{Float, ProblemType, Sample, Spec, Texts, clear_logits};
-use roles::client::Measured;
+use roles::measured::Measured;
 use serde_json::{Value, json};
 
 use crate::options::{Evaluate, ModelSource};
@@ -47,32 +48,8 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let reference =
         student.as_deref().map(|folder| Reference::read(folder, &session.spec, &options.source)).transpose()?;
     let mut tally = Tally::new(&source, &target, &loaded.examples);
-    let mut refused = Refused::default();
     bar.set_length(encoded.samples.len() as u64);
-    bar.set_message("classifying");
-    let mut told = Instant::now();
-    for batch in session.batches(&encoded.samples)? {
-        let answer = session.classify(batch)?;
-        tally.measured.add(&answer.measured);
-        for (at, sample) in batch.iter().enumerate() {
-            let certified = answer.certified(&session.spec, batch, at);
-            if !refused.gives(certified, options.source.uncertified) {
-                continue;
-            }
-            tally.answered.push(refused.seen() - 1);
-            tally.private.push(answer.logits[at].clone());
-            if let Some(reference) = &reference {
-                tally.float.push(reference.float(sample)?);
-                tally.clear.extend(reference.clear(sample)?);
-            }
-        }
-        bar.inc(batch.len() as u64);
-        if !bar.is_hidden() && told.elapsed() >= NEWS {
-            let so_far = tally.judge(&tally.private);
-            bar.set_message(format!("{} {:.4}", so_far.main_name(), so_far.main()));
-            told = Instant::now();
-        }
-    }
+    let refused = classify(&mut session, &encoded.samples, reference.as_ref(), &mut tally, &options.source, &bar)?;
     bar.finish_and_clear();
     let engine = session.engine();
     session.finish()?;
@@ -105,7 +82,44 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         }
     }
     out.flush()?;
-    refused.told(options.source.uncertified)
+    refused.outcome(options.source.uncertified)
+}
+
+/// Classifies all texts, each way that is compared, into the tally. Gives the texts whose answers were not certified.
+fn classify(
+    session: &mut Session,
+    samples: &[Sample],
+    reference: Option<&Reference>,
+    tally: &mut Tally<'_>,
+    flags: &ModelSource,
+    bar: &ProgressBar,
+) -> Result<Refused> {
+    let mut refused = Refused::default();
+    bar.set_message("classifying");
+    let mut last_news = Instant::now();
+    for batch in session.batches(samples)? {
+        let answer = session.classify(batch)?;
+        tally.measured.add(&answer.measured);
+        for (at, sample) in batch.iter().enumerate() {
+            let certified = answer.certified(&session.spec, batch, at);
+            if !refused.gives(certified, flags.uncertified) {
+                continue;
+            }
+            tally.answered.push(refused.seen() - 1);
+            tally.private.push(answer.logits[at].clone());
+            if let Some(reference) = reference {
+                tally.float.push(reference.float(sample)?);
+                tally.clear.extend(reference.clear(sample)?);
+            }
+        }
+        bar.inc(batch.len() as u64);
+        if !bar.is_hidden() && last_news.elapsed() >= NEWS {
+            let so_far = tally.judge(&tally.private);
+            bar.set_message(format!("{} {:.4}", so_far.main_name(), so_far.main()));
+            last_news = Instant::now();
+        }
+    }
+    Ok(refused)
 }
 
 /// What to say where private answers are far from floating point's.

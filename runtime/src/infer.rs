@@ -6,14 +6,14 @@ use std::time::Instant;
 use anyhow::Result;
 use local::report::{cost, say_engine, security};
 use model::ProblemType;
-use roles::client::Measured;
+use roles::measured::Measured;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::options::Infer;
 use crate::refused::Refused;
 use crate::session::Session;
-use crate::texts::{given, told};
+use crate::texts::{given, located};
 
 /// A label with its score.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,7 +35,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     session.check_pairs(texts.iter().map(|(_, second)| second.as_deref()), "see --text-pair and --pairs")?;
     let texts = texts.iter().map(|(text, second)| (text.as_str(), second.as_deref()));
     let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)
-        .map_err(|error| told(options, error))?;
+        .map_err(|error| located(options, error))?;
     for text in &encoded.truncated {
         let most = session.tokenizer.max_length();
         bar.suspend(|| cli::log(&format!("warning: text {text} has more than {most} tokens; its end was cut off")));
@@ -89,7 +89,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?;
     }
     out.flush()?;
-    refused.told(source.uncertified)
+    refused.outcome(source.uncertified)
 }
 
 /// Labels with their scores, best first; numbers in the model's order.

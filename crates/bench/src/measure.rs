@@ -7,7 +7,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use local::deployment::{Deployment, this_program};
 use local::settings::LocalSettings;
-use roles::client::Measured;
+use roles::measured::Measured;
 use roles::message::{PartReport, Role};
 use serde::Serialize;
 

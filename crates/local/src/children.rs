@@ -2,22 +2,23 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use cli::coded;
-use cli::exit::{INTERRUPTED, LOST, MEMORY, OTHER, TAKEN};
+use cli::exit::{LOST, MEMORY};
 use roles::liveness::Liveness;
 use roles::message::Role;
 use roles::schedule::Schedule;
 use roles::settings::Settings;
 
 use crate::ending;
+use crate::exited::{aborted, code_of, describe};
+use crate::first_line::FirstLine;
 use crate::flags::spelt;
-use crate::parent::Ready;
 use crate::settings::LocalSettings;
 
 /// Messages of roles that are kept.
@@ -245,35 +246,6 @@ fn kill(started: &mut [Started]) {
     }
 }
 
-/// This program's exit code for a role's end: the role's own where it ended for a reason of its own.
-fn code_of(status: ExitStatus) -> i32 {
-    match status.code() {
-        // killed, stopped by somebody, or gone without being asked to
-        None | Some(0 | INTERRUPTED) => LOST,
-        Some(code @ OTHER..=TAKEN) => code,
-        // a panic, which is no reason of ours
-        Some(_) => OTHER,
-    }
-}
-
-#[cfg(unix)]
-fn aborted(status: ExitStatus) -> bool {
-    const SIGABRT: i32 = 6;
-    std::os::unix::process::ExitStatusExt::signal(&status) == Some(SIGABRT)
-}
-
-#[cfg(not(unix))]
-fn aborted(_: ExitStatus) -> bool {
-    false
-}
-
-fn describe(status: ExitStatus) -> String {
-    match status.code() {
-        Some(code) => format!("exit code {code}"),
-        None => status.to_string(),
-    }
-}
-
 /// Passes a child's messages on, each line under its name.
 fn relay(role: Role, errors: ChildStderr, messages: Messages) -> Result<JoinHandle<()>> {
     let run = move || {
@@ -288,35 +260,4 @@ fn relay(role: Role, errors: ChildStderr, messages: Messages) -> Result<JoinHand
         }
     };
     thread::Builder::new().name(format!("messages of {role}")).spawn(run).context("starting a thread")
-}
-
-/// A role's first line on standard output, which says that it is ready.
-pub(crate) struct FirstLine {
-    role: Role,
-    line: mpsc::Receiver<std::io::Result<String>>,
-}
-
-impl FirstLine {
-    fn of(role: Role, output: ChildStdout) -> Result<FirstLine> {
-        let (sender, line) = mpsc::channel();
-        let read = move || {
-            let mut line = String::new();
-            let read = BufReader::new(output).read_line(&mut line);
-            // nobody listens only after the deadline
-            let _ = sender.send(read.map(|_| line));
-        };
-        thread::Builder::new().name(format!("first line of {role}")).spawn(read).context("starting a thread")?;
-        Ok(FirstLine { role, line })
-    }
-
-    /// Waits for it, so long after all roles were started.
-    pub(crate) fn ready(self, deadline: Duration, begin: Instant) -> Result<Ready> {
-        let role = self.role;
-        let late = |_| coded(LOST, format!("{role} did not get ready within {deadline:?}"));
-        let line = self.line.recv_timeout(deadline.saturating_sub(begin.elapsed())).map_err(late)?.unwrap_or_default();
-        let ended = |_| coded(LOST, format!("{role} ended before it was ready"));
-        let ready: Ready = serde_json::from_str(&line).map_err(ended)?;
-        anyhow::ensure!(ready.ready == role, "{role} says that it is {}", ready.ready);
-        Ok(ready)
-    }
 }

@@ -8,6 +8,8 @@ mod children;
 pub mod cores;
 pub mod deployment;
 mod ending;
+mod exited;
+mod first_line;
 pub mod flags;
 pub mod interrupt;
 pub mod network;

@@ -1,7 +1,7 @@
 //! What reports of runs on one machine have in common.
 
-use roles::client::Measured;
 use roles::engine::Engine;
+use roles::measured::Measured;
 use serde_json::{Value, json};
 
 use crate::deployment::INSECURE_LOCAL;

@@ -9,7 +9,7 @@ use crate::network::Network;
 /// How the roles of a deployment are run.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalSettings {
-    /// What each role is told.
+    /// How each role is run.
     pub roles: Settings,
     /// Threads of a role; 0 is one for each core that it may use.
     pub threads: u32,

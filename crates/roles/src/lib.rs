@@ -11,6 +11,7 @@ pub mod engine;
 pub mod exit;
 pub mod handshake;
 pub mod liveness;
+pub mod measured;
 pub mod memory;
 pub mod message;
 pub mod output;

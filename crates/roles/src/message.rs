@@ -30,7 +30,7 @@ pub mod kind {
     pub const KEY: u8 = 25;
     /// No more requests.
     pub const BYE: u8 = 26;
-    /// Party to dealer: fresh bytes for the key of its streams. Never compared, printed, or told to the other party.
+    /// Party to dealer: fresh bytes for the key of its streams. Never compared, printed, or shown to the other party.
     pub const SECRET: u8 = 27;
 }
 

@@ -1,4 +1,4 @@
-//! What a role is told before it meets its peers.
+//! What a role is given before it meets its peers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Role;
 
-/// What a role is told before it meets its peers.
+/// What a role is given before it meets its peers.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
