@@ -72,11 +72,15 @@ fn asked_by(engine: Engine, stage: &Stage, said: [Said; 2]) -> anyhow::Result<An
             link.expect(kind::REQUEST, 1, 0, 0, None).unwrap();
             send(link, kind::READY, 1, 0, &()).unwrap();
         }
-        for (link, said) in links.iter_mut().zip(said) {
+        for link in &mut links {
             link.expect(kind::INPUT, 1, 0, 0, None).unwrap();
-            send(link, kind::REPORT, 1, said.attempt, &Report { agreement: said.report, ..Report::default() }).unwrap();
-            send_bytes(link, kind::OUTPUT, 1, said.attempt, said.output).unwrap();
-            link.flush().unwrap();
+        }
+        for (link, said) in links.iter_mut().zip(said) {
+            let report = Report { agreement: said.report, ..Report::default() };
+            // a client that refuses the first half is gone before the second one comes
+            let _ = send(link, kind::REPORT, 1, said.attempt, &report)
+                .and_then(|()| send_bytes(link, kind::OUTPUT, 1, said.attempt, said.output))
+                .and_then(|()| Ok(link.flush()?));
         }
         client.join().unwrap()
     })
