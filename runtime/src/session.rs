@@ -57,7 +57,7 @@ struct Roles {
 enum State {
     /// The client's part of the bundle, until the roles are started.
     Ready(Box<ClientBundle>),
-    Running(Deployment),
+    Running(Box<Deployment>),
     /// They could not be started.
     Failed,
 }
@@ -70,7 +70,8 @@ impl Roles {
             && let State::Ready(client) = replace(state, State::Failed)
         {
             bar.set_message("starting the roles");
-            *state = State::Running(Deployment::start_as(*client, &this_program()?, bundle, settings)?);
+            let started = Deployment::start_as(*client, &this_program()?, bundle, settings)?;
+            *state = State::Running(Box::new(started));
             bar.set_message("classifying");
         }
         match state {
