@@ -7,7 +7,7 @@ from pathlib import Path
 
 FITTED = (16, 256)  # tokens: below, starting costs count; above, restarts and attention's squares do
 
-# layers, width, heads, inner width, words: runtime/src/bench/shapes.rs
+# layers, width, heads, inner width, words: crates/bench/src/shapes.rs
 SHAPES = {
     "bert-base": (12, 768, 12, 3072, 30_522),
     "bert-large": (24, 1024, 16, 4096, 30_522),
@@ -17,7 +17,7 @@ SHAPES = {
     "tiny": (2, 64, 4, 256, 1000),
 }
 SEGMENTS = 2
-NAMED_LINKS = {"lan": "0.25ms,10000mbit", "wan": "20ms,400mbit"}  # runtime/src/network.rs
+NAMED_LINKS = {"lan": "0.25ms,10000mbit", "wan": "20ms,400mbit"}  # crates/local/src/network.rs
 
 
 class Skip(Exception):

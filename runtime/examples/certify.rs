@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use convert::Student;
 use datasets::Length;
+use local::deployment::{Deployment, this_program};
 use model::{Float, Sample, Texts};
-use runtime::deployment::{Deployment, this_program};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -56,7 +56,7 @@ struct Line {
 
 fn main() {
     if let Err(error) = run(&Options::parse()) {
-        runtime::log(&format!("error: {error:#}"));
+        cli::log(&format!("error: {error:#}"));
         std::process::exit(1);
     }
 }

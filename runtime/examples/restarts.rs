@@ -10,8 +10,8 @@ use clap::Parser;
 use convert::{Student, Who};
 use datasets::Tokenizer;
 use indicatif::ProgressBar;
+use local::deployment::{Deployment, this_program};
 use model::{Plan, Sample, Texts};
-use runtime::deployment::{Deployment, this_program};
 use runtime::shipped::SHIPPED;
 use serde_json::json;
 
@@ -49,7 +49,7 @@ struct Options {
 
 fn main() {
     if let Err(error) = run(Options::parse()) {
-        runtime::log(&format!("error: {error:#}"));
+        cli::log(&format!("error: {error:#}"));
         std::process::exit(1);
     }
 }

@@ -11,9 +11,9 @@ use bundle::{ClientBundle, LeftOver, Role, left_over, remove};
 use cli::coded;
 use cli::exit::UNWRITABLE;
 use cli::memory::human;
+use local::cache;
 use serde_json::{Value, json};
 
-use crate::cache;
 use crate::options::{Cache, CacheCommand, Prune};
 
 /// What a folder in the cache is good for.
@@ -53,7 +53,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Nothing where a folder is not one of ours: it is not told and not touched.
+    /// Nothing where a folder is not one of ours: it is neither listed nor touched.
     fn of(path: PathBuf) -> Option<Entry> {
         let name = path.file_name()?.to_str()?.to_string();
         let state = match left_over(&name) {

@@ -10,12 +10,13 @@ use cli::coded;
 use cli::exit::BAD_INPUT;
 use convert::{Converted, Student};
 use datasets::{Empty, Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, chosen, largest};
+use indicatif::ProgressBar;
+use local::report::{cost, say_engine, security};
 use model::{Float, ProblemType, Sample, Spec, Texts, clear_logits};
+use roles::measured::Measured;
 use serde_json::{Value, json};
 
-use crate::client::Measured;
-use crate::infer::{cost, say_engine, security};
-use crate::options::{Evaluate, Source as Flags};
+use crate::options::{Evaluate, ModelSource};
 use crate::refused::Refused;
 use crate::results;
 use crate::session::Session;
@@ -36,43 +37,19 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     loaded.examples.truncate(options.max_samples.map_or(usize::MAX, |n| n as usize));
     let seconds = loaded.examples.iter().map(|example| example.text_pair.as_deref());
     session.check_pairs(seconds, "see --text-column and --text-pair-column")?;
-    loaded.notes.iter().for_each(|note| bar.suspend(|| crate::log(note)));
+    loaded.notes.iter().for_each(|note| bar.suspend(|| cli::log(note)));
     let texts = loaded.examples.iter().map(Example::texts);
     let (shape, empty) = (&session.spec.shape, Empty::of(&source));
     let encoded = convert::encode_with(&session.tokenizer, shape, texts, options.length, empty)?;
     if let Some(warning) = encoded.warning("validation", &session.spec.shape) {
-        bar.suspend(|| crate::log(&warning));
+        bar.suspend(|| cli::log(&warning));
     }
     let student = options.student.clone().or(session.student.clone());
     let reference =
         student.as_deref().map(|folder| Reference::read(folder, &session.spec, &options.source)).transpose()?;
     let mut tally = Tally::new(&source, &target, &loaded.examples);
-    let mut refused = Refused::default();
     bar.set_length(encoded.samples.len() as u64);
-    bar.set_message("classifying");
-    let mut told = Instant::now();
-    for batch in session.batches(&encoded.samples)? {
-        let answer = session.classify(batch)?;
-        tally.measured.add(&answer.measured);
-        for (at, sample) in batch.iter().enumerate() {
-            let certified = answer.certified(&session.spec, batch, at);
-            if !refused.gives(certified, options.source.uncertified) {
-                continue;
-            }
-            tally.answered.push(refused.seen() - 1);
-            tally.private.push(answer.logits[at].clone());
-            if let Some(reference) = &reference {
-                tally.float.push(reference.float(sample)?);
-                tally.clear.extend(reference.clear(sample)?);
-            }
-        }
-        bar.inc(batch.len() as u64);
-        if !bar.is_hidden() && told.elapsed() >= NEWS {
-            let so_far = tally.judge(&tally.private);
-            bar.set_message(format!("{} {:.4}", so_far.main_name(), so_far.main()));
-            told = Instant::now();
-        }
-    }
+    let refused = classify(&mut session, &encoded.samples, reference.as_ref(), &mut tally, &options.source, &bar)?;
     bar.finish_and_clear();
     let engine = session.engine();
     session.finish()?;
@@ -90,7 +67,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     }
     say_engine(&mut report, engine);
     if let Some(warning) = report["max_logit_diff_float"].as_f64().filter(|d| *d > convert::TOLERANCE).map(far) {
-        crate::log(&warning);
+        cli::log(&warning);
     }
     report["seconds"]["total"] = json!(begin.elapsed().as_secs_f64());
     if let Some(path) = &options.results {
@@ -105,7 +82,44 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         }
     }
     out.flush()?;
-    refused.told(options.source.uncertified)
+    refused.outcome(options.source.uncertified)
+}
+
+/// Classifies all texts, each way that is compared, into the tally. Gives the texts whose answers were not certified.
+fn classify(
+    session: &mut Session,
+    samples: &[Sample],
+    reference: Option<&Reference>,
+    tally: &mut Tally<'_>,
+    flags: &ModelSource,
+    bar: &ProgressBar,
+) -> Result<Refused> {
+    let mut refused = Refused::default();
+    bar.set_message("classifying");
+    let mut last_news = Instant::now();
+    for batch in session.batches(samples)? {
+        let answer = session.classify(batch)?;
+        tally.measured.add(&answer.measured);
+        for (at, sample) in batch.iter().enumerate() {
+            let certified = answer.certified(&session.spec, batch, at);
+            if !refused.gives(certified, flags.uncertified) {
+                continue;
+            }
+            tally.answered.push(refused.seen() - 1);
+            tally.private.push(answer.logits[at].clone());
+            if let Some(reference) = reference {
+                tally.float.push(reference.float(sample)?);
+                tally.clear.extend(reference.clear(sample)?);
+            }
+        }
+        bar.inc(batch.len() as u64);
+        if !bar.is_hidden() && last_news.elapsed() >= NEWS {
+            let so_far = tally.judge(&tally.private);
+            bar.set_message(format!("{} {:.4}", so_far.main_name(), so_far.main()));
+            last_news = Instant::now();
+        }
+    }
+    Ok(refused)
 }
 
 /// What to say where private answers are far from floating point's.
@@ -142,7 +156,7 @@ fn target(source: &Source, session: &Session) -> Result<Target> {
         && names != labels
     {
         let (task, given, taken) = (source.name(), labels.join(", "), names.join(", "));
-        crate::log(&format!("note: the model's labels {given} are taken for {task}'s {taken}, in this order"));
+        cli::log(&format!("note: the model's labels {given} are taken for {task}'s {taken}, in this order"));
     }
     Ok(target)
 }
@@ -161,7 +175,7 @@ struct Reference {
 }
 
 impl Reference {
-    fn read(folder: &Path, spec: &Arc<Spec>, flags: &Flags) -> Result<Reference> {
+    fn read(folder: &Path, spec: &Arc<Spec>, flags: &ModelSource) -> Result<Reference> {
         convert::check_memory(folder, flags.running.memory)?;
         let student = Student::read(folder)?;
         if *student.shape() != spec.shape {
@@ -177,7 +191,7 @@ impl Reference {
         let fixed = converted.ok().filter(|converted| *converted.spec == **spec);
         if fixed.is_none() {
             let name = folder.display();
-            crate::log(&format!(
+            cli::log(&format!(
                 "note: the bundle has other scales than the calibration.json in {name}; fixed point is left out"
             ));
         }

@@ -4,17 +4,16 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Result;
+use local::report::{cost, say_engine, security};
 use model::ProblemType;
+use roles::measured::Measured;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::client::Measured;
-use crate::deployment::INSECURE_LOCAL;
-use crate::engine::Engine;
 use crate::options::Infer;
 use crate::refused::Refused;
 use crate::session::Session;
-use crate::texts::{given, told};
+use crate::texts::{given, located};
 
 /// A label with its score.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,10 +35,10 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     session.check_pairs(texts.iter().map(|(_, second)| second.as_deref()), "see --text-pair and --pairs")?;
     let texts = texts.iter().map(|(text, second)| (text.as_str(), second.as_deref()));
     let encoded = convert::encode(&session.tokenizer, &session.spec.shape, texts, options.length)
-        .map_err(|error| told(options, error))?;
+        .map_err(|error| located(options, error))?;
     for text in &encoded.truncated {
         let most = session.tokenizer.max_length();
-        bar.suspend(|| crate::log(&format!("warning: text {text} has more than {most} tokens; its end was cut off")));
+        bar.suspend(|| cli::log(&format!("warning: text {text} has more than {most} tokens; its end was cut off")));
     }
     let mut measured = Measured::default();
     let (mut results, mut refused) = (Vec::new(), Refused::default());
@@ -90,35 +89,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?;
     }
     out.flush()?;
-    refused.told(source.uncertified)
-}
-
-/// What a run cost, exactly.
-pub fn cost(measured: &Measured) -> Value {
-    json!({
-        "rounds": measured.rounds,
-        "online_bytes_each_way": measured.online_bytes_each_way,
-        "offline_bytes": measured.offline_bytes,
-        "restarts": measured.restarts,
-    })
-}
-
-/// Adds to a report which engine made it, and how.
-pub fn say_engine(report: &mut Value, engine: Engine) {
-    if let (Value::Object(report), Value::Object(said)) = (report, engine.describe()) {
-        report.extend(said);
-    }
-}
-
-/// The security model of the protocol, and what this deployment makes of it.
-pub fn security(engine: Engine) -> Value {
-    json!({
-        "deployment": "insecure-local",
-        "protects": "nothing",
-        "why": INSECURE_LOCAL,
-        "protocol": engine.protocol(),
-        "public": engine.public(),
-    })
+    refused.outcome(source.uncertified)
 }
 
 /// Labels with their scores, best first; numbers in the model's order.

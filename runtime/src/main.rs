@@ -5,14 +5,15 @@ use std::process::exit;
 
 use anyhow::{Context, Result};
 use bundle::{DealerBundle, PartyBundle};
-use cli::{Output, describe};
-use net::Listener;
+use cli::{Output, describe, log};
+use local::parent::{Parent, Ready};
+use local::{cores, interrupt};
+use net::{Listener, Shaped};
+use roles::message::Role;
+use roles::{dealer, party};
 use runtime::exit::code_of;
-use runtime::message::Role;
 use runtime::options::{Command, Options};
-use runtime::settings::Settings;
-use runtime::start::{Parent, Ready};
-use runtime::{cached, cores, dealer, evaluate, infer, log, party};
+use runtime::{cached, evaluate, infer};
 
 /// Gives large blocks out again without a way through the system, which would hand over each page anew: an online phase
 /// takes and frees hundreds of megabytes in half a second.
@@ -25,7 +26,7 @@ fn main() {
         Err(error) => exit(cli::usage(&error)),
     };
     if let Err(error) = run(&options.command) {
-        runtime::cache::give_way();
+        interrupt::wait_while_ending();
         if cli::reader_left(&error) {
             return;
         }
@@ -37,27 +38,31 @@ fn main() {
 fn run(command: &Command) -> Result<()> {
     let (core, threads) = command.cores();
     cores::settle(core, threads)?;
-    ctrlc::set_handler(runtime::cache::interrupt).context("watching for Ctrl-C")?;
+    ctrlc::set_handler(interrupt::interrupt).context("watching for Ctrl-C")?;
     match command {
         Command::Infer(options) => infer::run(options, &mut Output::new(stdout().lock())),
         Command::Evaluate(options) => evaluate::run(options, &mut Output::new(stdout().lock())),
         #[cfg(feature = "bench")]
-        Command::Bench(options) => runtime::bench::run(options, &mut Output::new(stdout().lock())),
+        Command::Bench(options) => bench::run(options, &mut Output::new(stdout().lock())),
         Command::Cache(options) => cached::run(options, &mut Output::new(stdout().lock())),
         Command::Party(options) => {
             let role = if options.index == 0 { Role::Party0 } else { Role::Party1 };
             options.child.consented(role)?;
-            let settings = Settings { link: options.link, ..options.child.running.settings()? };
+            let settings = options.child.running.settings()?.roles;
             let parent = Parent::watch()?;
             // what can be wrong here is found before anybody waits for this role
             let listener = Listener::loopback(options.port)?;
             let bundle = PartyBundle::open(&options.child.bundle, usize::from(options.index))?;
             ready(role, listener.local_addr().port())?;
-            party::serve(&listener, bundle, &parent.start(settings.deadline)?, &settings)
+            let start = parent.start(settings.deadline)?;
+            party::serve_through(&listener, bundle, &start, &settings, |peer| match options.link.shape() {
+                Some(shape) => Box::new(Shaped::new(peer, shape)),
+                None => peer,
+            })
         }
         Command::Dealer(options) => {
             options.child.consented(Role::Dealer)?;
-            let settings = options.child.running.settings()?;
+            let settings = options.child.running.settings()?.roles;
             let parent = Parent::watch()?;
             let bundle = DealerBundle::open(&options.child.bundle)?;
             ready(Role::Dealer, 0)?;

@@ -2,23 +2,18 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Result;
+#[cfg(feature = "bench")]
+use bench::options::Bench;
 use bundle::{Role, check_alone};
 use clap::{Args, Parser, Subcommand};
 use cli::coded;
 use cli::exit::USAGE;
-use cli::memory::Memory;
 use convert::Who;
 use datasets::{DataFlags, Length};
-
-#[cfg(feature = "bench")]
-use crate::bench::options::Bench;
-use crate::engine::EngineFlags;
-use crate::network::Network;
-use crate::schedule::Schedule;
-use crate::settings::Settings;
+use local::flags::{Running, after};
+use local::network::Network;
 
 const PROGRAM: &str = "Examples:
   runtime infer --text \"a gorgeous, witty, seductive movie\"
@@ -50,10 +45,6 @@ const CACHE: &str = "Examples:
   runtime cache prune --older-than 30 --dry-run
 ";
 
-pub(crate) fn after(examples: &str) -> String {
-    format!("{examples}\n{}", cli::EXIT_CODES)
-}
-
 /// Classifies texts privately: two servers compute on shares, neither sees text, weights or answer.
 ///
 /// Every flag may be spelt with `_` for `-`.
@@ -76,7 +67,7 @@ pub enum Command {
     Evaluate(Evaluate),
     /// Measure this machine: models of any shape with random weights, the same in floating point, and the kernels.
     #[cfg(feature = "bench")]
-    #[command(after_help = after(crate::bench::options::EXAMPLES))]
+    #[command(after_help = after(bench::options::EXAMPLES))]
     Bench(Bench),
     /// List or prune the bundles that were converted on first use.
     #[command(after_help = after(CACHE))]
@@ -97,38 +88,9 @@ pub enum Command {
     Dealer(Dealer),
 }
 
-/// How roles are run: flags of those that start roles, and of the roles themselves.
-#[derive(Args, Clone, Copy, Debug)]
-pub struct Running {
-    /// Longest wait for another role, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub deadline: u64,
-    /// How much memory may be taken.
-    #[command(flatten)]
-    pub memory: Memory,
-    /// When correlations are made.
-    #[arg(long, value_enum, default_value_t)]
-    pub schedule: Schedule,
-    /// Threads of each process; 0 is one for each core that it may use.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024))]
-    pub threads: u32,
-    /// What evaluates the network.
-    #[command(flatten)]
-    pub engine: EngineFlags,
-}
-
-impl Running {
-    /// The settings that the flags say.
-    pub fn settings(&self) -> Result<Settings> {
-        let Running { deadline, memory, schedule, threads, engine } = *self;
-        let engine = engine.chosen()?;
-        Ok(Settings { memory, schedule, engine, threads, ..Settings::within(Duration::from_secs(deadline)) })
-    }
-}
-
 /// Which model to run.
 #[derive(Args)]
-pub struct Source {
+pub struct ModelSource {
     /// A bundle that `convert` made.
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub bundle: Option<PathBuf>,
@@ -165,7 +127,7 @@ pub struct Source {
 pub struct Infer {
     /// Which model.
     #[command(flatten)]
-    pub source: Source,
+    pub source: ModelSource,
     /// A text to classify; may be given several times.
     #[arg(long, value_name = "TEXT", conflicts_with = "file")]
     pub text: Vec<String>,
@@ -192,7 +154,7 @@ pub struct Infer {
 pub struct Evaluate {
     /// Which model.
     #[command(flatten)]
-    pub source: Source,
+    pub source: ModelSource,
     /// The student that the bundle was made from, for comparing.
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub student: Option<PathBuf>,

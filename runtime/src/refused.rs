@@ -37,7 +37,7 @@ impl Refused {
     }
 
     /// An error where answers were held back, a warning where they were given all the same.
-    pub(crate) fn told(&self, uncertified: bool) -> Result<()> {
+    pub(crate) fn outcome(&self, uncertified: bool) -> Result<()> {
         if self.texts.is_empty() {
             return Ok(());
         }
@@ -50,7 +50,7 @@ impl Refused {
             numbers.join(", ")
         );
         if uncertified {
-            crate::log(&format!("warning: {which}: their logits may be wrong"));
+            cli::log(&format!("warning: {which}: their logits may be wrong"));
             return Ok(());
         }
         let cure = "give texts of the kind that the model was taught, have its owner convert it with --calibrate on texts like \
@@ -71,10 +71,10 @@ mod tests {
         let given = [Some(true), Some(false), None, Some(false)].map(|certified| refused.gives(certified, false));
         assert_eq!(given, [true, false, true, false]);
         assert_eq!(refused.texts(), [2, 4]);
-        let error = refused.told(false).unwrap_err();
+        let error = refused.outcome(false).unwrap_err();
         assert_eq!(error.chain().find_map(code_in), Some(UNCERTIFIED));
         assert!(error.to_string().starts_with("2 of 4 texts (number 2, 4) left"), "{error}");
         assert!(refused.gives(Some(false), true));
-        assert!(refused.told(true).is_ok() && Refused::default().told(false).is_ok());
+        assert!(refused.outcome(true).is_ok() && Refused::default().outcome(false).is_ok());
     }
 }

@@ -1,20 +1,23 @@
 //! What `infer` and `evaluate` have in common: a deployment on a chosen bundle, texts in, logits out.
 
 use std::fs::File;
+use std::mem::replace;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+use bundle::ClientBundle;
 use datasets::Tokenizer;
 use indicatif::ProgressBar;
+use local::deployment::{Deployment, INSECURE_LOCAL, this_program};
+use local::settings::LocalSettings;
 use model::{InputKind, ProblemType, Sample, Spec, Texts, input_form};
+use roles::client::Answer;
+use roles::engine::{Engine, Planned};
+use roles::memory::{Needs, hold};
+use roles::settings::Settings;
 
-use crate::client::Answer;
-use crate::deployment::{Deployment, INSECURE_LOCAL, this_program};
-use crate::engine::{Engine, Planned};
-use crate::memory::{Needs, hold};
-use crate::options::Source;
-use crate::settings::Settings;
+use crate::options::ModelSource;
 use crate::shipped::choose;
 
 /// Most bytes that a client sends to P1 at once.
@@ -44,22 +47,49 @@ pub struct Session {
 /// The roles of a session: nobody is started before it is known that there is memory enough.
 struct Roles {
     bundle: PathBuf,
-    settings: Settings,
+    settings: LocalSettings,
     bar: ProgressBar,
-    running: Option<Deployment>,
+    state: State,
     /// Keeps the bundle from being pruned.
     _lock: Option<File>,
 }
 
+enum State {
+    /// The client's part of the bundle, until the roles are started.
+    Ready(Box<ClientBundle>),
+    Running(Box<Deployment>),
+    /// They could not be started.
+    Failed,
+}
+
+impl Roles {
+    /// The roles, started where they were not before.
+    fn running(&mut self) -> Result<&mut Deployment> {
+        let Roles { bundle, settings, bar, state, .. } = self;
+        if let State::Ready(_) = state
+            && let State::Ready(client) = replace(state, State::Failed)
+        {
+            bar.set_message("starting the roles");
+            let started = Deployment::start_as(*client, &this_program()?, bundle, settings)?;
+            *state = State::Running(Box::new(started));
+            bar.set_message("classifying");
+        }
+        match state {
+            State::Running(deployment) => Ok(deployment),
+            State::Ready(_) | State::Failed => anyhow::bail!("the roles could not be started"),
+        }
+    }
+}
+
 impl Session {
     /// Reads the client's part of the bundle that the command line asks for.
-    pub fn open(source: &Source, bar: &ProgressBar) -> Result<Session> {
+    pub fn open(source: &ModelSource, bar: &ProgressBar) -> Result<Session> {
         let settings = source.running.settings()?;
-        settings.engine.check_student(source.force)?;
+        settings.roles.engine.check_student(source.force)?;
         let chosen = choose(source)?;
         // --json says it in its own output
         if !(source.quiet && source.json) {
-            bar.suspend(|| crate::log(&format!("note: {INSECURE_LOCAL}")));
+            bar.suspend(|| cli::log(&format!("note: {INSECURE_LOCAL}")));
         }
         let bundle = Deployment::check(&chosen.bundle)?;
         let (spec, labels, problem) = (bundle.spec.clone(), bundle.labels.clone(), bundle.problem);
@@ -67,33 +97,27 @@ impl Session {
         let tokenizer = Tokenizer::read(&bundle.tokenizer_path, spec.shape.positions)?;
         let (student, most_texts) = (chosen.student, source.batch as usize);
         let kind = bundle.embedding.input_kind();
-        let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), running: None, _lock: chosen.lock };
+        let state = State::Ready(Box::new(bundle));
+        let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), state, _lock: chosen.lock };
         Ok(Session { roles, spec, labels, problem, pairs, tokenizer, student, kind, most_texts })
     }
 
     /// Classifies one of the [`batches`](Self::batches); the first time, all roles are started.
     pub fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
-        let Roles { bundle, settings, bar, running, .. } = &mut self.roles;
-        let deployment = match running {
-            Some(deployment) => deployment,
-            none => {
-                bar.set_message("starting the roles");
-                let started = Deployment::start_with(&this_program()?, bundle, settings)?;
-                bar.set_message("classifying");
-                none.insert(started)
-            }
-        };
-        deployment.classify(batch)
+        self.roles.running()?.classify(batch)
     }
 
     /// What evaluates the network.
     pub fn engine(&self) -> Engine {
-        self.roles.settings.engine
+        self.roles.settings.roles.engine
     }
 
     /// Ends all roles and waits for them.
     pub fn finish(self) -> Result<()> {
-        self.roles.running.map_or(Ok(()), Deployment::finish)
+        match self.roles.state {
+            State::Running(deployment) => deployment.finish(),
+            State::Ready(_) | State::Failed => Ok(()),
+        }
     }
 
     /// Refuses single texts where the model was taught pairs, and the other way round.
@@ -137,7 +161,7 @@ impl Session {
     /// A batch as it is, or halved until there is memory enough for each piece.
     fn fitting<'a>(&self, batch: &'a [Sample], batches: &mut Vec<&'a [Sample]>) -> Result<()> {
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
-        let Settings { memory, schedule, engine, .. } = self.roles.settings;
+        let Settings { memory, schedule, engine, .. } = self.roles.settings.roles;
         let fits = Texts::new(&lengths, &self.spec.shape).map_err(Into::into).and_then(|texts| {
             let plan = Planned::new(engine, &self.spec, &texts, self.kind)?;
             let hold = hold(&self.spec, self.kind, engine, memory);

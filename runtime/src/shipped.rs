@@ -9,10 +9,10 @@ use cli::coded;
 use cli::exit::BAD_INPUT;
 use convert::Student;
 use datasets::BESIDE_TOKENIZER;
+use local::cache;
 use sha2::{Digest, Sha256};
 
-use crate::cache;
-use crate::options::Source;
+use crate::options::ModelSource;
 
 /// The student in this repository.
 pub const SHIPPED: &str = "sst2-minilm-l4-2quad";
@@ -32,7 +32,7 @@ pub struct Chosen {
 }
 
 /// Finds or makes the bundle that the command line asks for.
-pub fn choose(source: &Source) -> Result<Chosen> {
+pub fn choose(source: &ModelSource) -> Result<Chosen> {
     if let Some(bundle) = &source.bundle {
         return Ok(Chosen { bundle: bundle.clone(), student: None, lock: None });
     }
@@ -66,7 +66,7 @@ fn shipped() -> Result<PathBuf> {
 }
 
 /// The bundle of a student in the cache folder; made if it is not there.
-fn converted(folder: &Path, source: &Source) -> Result<PathBuf> {
+fn converted(folder: &Path, source: &ModelSource) -> Result<PathBuf> {
     let (embedding, quiet) = (Embedding::from(source.embedding), source.quiet);
     let bundle = cache::place(&format!("{}-{embedding}", fingerprint(folder)?))?;
     if cache::is_whole(&bundle) {
@@ -75,7 +75,7 @@ fn converted(folder: &Path, source: &Source) -> Result<PathBuf> {
     convert::check_memory(folder, source.running.memory)?;
     cache::make_room(&bundle)?;
     if !quiet {
-        crate::log(&format!("converting {} into {} (first use)", folder.display(), bundle.display()));
+        cli::log(&format!("converting {} into {} (first use)", folder.display(), bundle.display()));
     }
     let bar = cli::bar(quiet, "reading and fitting", 0);
     let student = Student::read(folder)?;

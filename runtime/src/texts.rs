@@ -52,7 +52,7 @@ fn flags(texts: &[String], seconds: &[String]) -> Result<Vec<Text>> {
 }
 
 /// An error over a text, in the words of the place that it came from: a text of which nothing is left is an empty one.
-pub fn told(options: &Infer, error: ConvertError) -> anyhow::Error {
+pub fn located(options: &Infer, error: ConvertError) -> anyhow::Error {
     let ConvertError::Data(datasets::Error::Nothing { text, second }) = error else { return error.into() };
     let left = "nothing is left of it without control and zero-width characters";
     if options.text.is_empty() {

@@ -5,7 +5,7 @@
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
 mod played;
-mod roles;
+mod sessions;
 
 use std::thread;
 
@@ -19,11 +19,11 @@ use mpc::{
 use net::{Link, memory_pair};
 use played::{BOTH, DEADLINE, PARTIES, Stage, ask, demand, key, sample, texts};
 use ring64::{Kernel, Key};
+use roles::handshake::{Identity, Peer, answer_all, take};
+use roles::message::{Demand, Report, Request, expect, kind, parse, send, send_bytes};
+use roles::output::output_shapes;
+use roles::{dealer, party};
 use runtime::exit::code_of;
-use runtime::handshake::{Identity, Peer, answer_all, take};
-use runtime::message::{Demand, Report, Request, expect, kind, parse, send, send_bytes};
-use runtime::party::output_shapes;
-use runtime::{dealer, party};
 
 const ROOT: [u8; 32] = [17; 32];
 

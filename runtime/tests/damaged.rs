@@ -3,7 +3,7 @@
 
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
-mod roles;
+mod sessions;
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,8 +15,8 @@ use std::time::Instant;
 use bundle::Embedding;
 use cli::exit::{BAD_INPUT, TAKEN, UNWRITABLE};
 use folder::Place;
-use roles::{DEADLINE, PATIENCE, all_gone, convert, entries, program};
 use serde_json::{Value, json};
+use sessions::{DEADLINE, PATIENCE, all_gone, convert, entries, program};
 
 fn runtime(args: &[&str], cache: &Path) -> Output {
     let mut command = Command::new(program());

@@ -14,13 +14,13 @@ use bundle::{Contents, Embedding, Table, WriteOptions};
 use cli::exit::{BAD_INPUT, LOST};
 use convert::{Converted, Student};
 use folder::Place;
+use local::deployment::Deployment;
+use local::parent::Ready;
 use model::{Float, InputKind, Plan, Sample, Texts};
 use net::HEADER_LEN;
-use runtime::deployment::Deployment;
+use roles::handshake::{Identity, call, fresh};
+use roles::message::Role;
 use runtime::exit::code_of;
-use runtime::handshake::{Identity, call, fresh};
-use runtime::message::Role;
-use runtime::start::Ready;
 
 /// The deadline of sessions that must end for another reason: long after a test has lost its patience.
 const DEADLINE: Duration = Duration::from_secs(600);

@@ -3,7 +3,7 @@
 
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
-mod roles;
+mod sessions;
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,18 +13,20 @@ use std::sync::Arc;
 use bundle::{ClientBundle, Embedding};
 use cli::exit::{BAD_INPUT, REFUSED, USAGE};
 use folder::Place;
+use local::deployment::Deployment;
+use local::settings::LocalSettings;
 use model::{Functions, InputKind, Operation, Sample, Spec, Texts};
 use mpc::beaver::{Options, Truncation};
 use net::HEADER_LEN;
-use roles::stand_in::stand_in;
-use roles::{DEADLINE, convert, program};
-use runtime::client::{Answer, Measured};
-use runtime::deployment::Deployment;
-use runtime::engine::{Engine, Planned};
+use roles::client::Answer;
+use roles::engine::{Engine, Planned};
+use roles::measured::Measured;
+use roles::schedule::Schedule;
+use roles::settings::Settings;
 use runtime::exit::code_of;
-use runtime::schedule::Schedule;
-use runtime::settings::Settings;
 use serde_json::Value;
+use sessions::stand_in::stand_in;
+use sessions::{DEADLINE, convert, program};
 
 /// A bundle of a tiny student.
 struct Tiny {
@@ -50,7 +52,7 @@ impl Tiny {
     }
 
     fn classify(&self, settings: &Settings, batch: &[Sample]) -> Answer {
-        let mut deployment = Deployment::start_with(program(), &self.folder(), settings).unwrap();
+        let mut deployment = Deployment::start_with(program(), &self.folder(), &LocalSettings::of(*settings)).unwrap();
         // an attempt that restarts, which is rare, cannot be held against a plan
         let answer = (0..8).map(|_| deployment.classify(batch).unwrap()).find(|answer| answer.measured.restarts == 0);
         deployment.finish().unwrap();
@@ -197,7 +199,7 @@ fn a_role_that_runs_something_else_is_noticed() {
         fs::create_dir(&folder).unwrap();
         // another truncation than the others'
         let program = stand_in(&folder, None, victim, r#"set -- "${@/#local/dealt}""#);
-        let mut deployment = Deployment::start_with(&program, &tiny.folder(), &settings).unwrap();
+        let mut deployment = Deployment::start_with(&program, &tiny.folder(), &LocalSettings::of(settings)).unwrap();
         let error = deployment.classify(&[sample(5, 3)]).unwrap_err();
         assert_eq!(code_of(&error), REFUSED, "{victim}: {error:#}");
         assert!(format!("{error:#}").contains(reason), "{victim}: {error:#}");

@@ -16,14 +16,13 @@ use std::time::Duration;
 
 use bundle::{Embedding, WriteOptions};
 use convert::Student;
+use folder::Place;
+use local::deployment::Deployment;
 use model::{Float, Sample, Tensors, Texts};
-use runtime::deployment::Deployment;
 use runtime::shipped::SHIPPED;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-
-use folder::Place;
 
 /// Between `Float` and PyTorch: both compute in 32 bits.
 const FLOAT_TOLERANCE: f64 = 1e-4;

@@ -4,7 +4,7 @@
 
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
-mod roles;
+mod sessions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ use std::time::Instant;
 use bundle::{ClientBundle, Embedding};
 use cli::exit::LOST;
 use folder::Place;
+use local::deployment::Deployment;
 use model::{Plan, Sample, Texts};
 use mpc::DEAL_CHUNK;
 use mpc::kind::{DEAL, OPEN};
-use roles::between::{Moment, Told, Watch, kill, own_folder, stand_before};
-use roles::{DEADLINE, PATIENCE, all_gone, convert};
-use runtime::deployment::Deployment;
+use roles::message::kind::{DEMAND, HELLO, INPUT, KEY, OUTPUT, OUTPUT_ROOT, READY, REPORT, REQUEST, SECRET};
 use runtime::exit::code_of;
-use runtime::message::kind::{DEMAND, HELLO, INPUT, KEY, OUTPUT, OUTPUT_ROOT, READY, REPORT, REQUEST, SECRET};
+use sessions::between::{Moment, Told, Watch, kill, own_folder, stand_before};
+use sessions::{DEADLINE, PATIENCE, all_gone, convert};
 
 const ROLES: [&str; 3] = ["party0", "party1", "dealer"];
 

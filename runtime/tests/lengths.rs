@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bundle::{Embedding, WriteOptions};
 use convert::{Converted, Student};
+use local::deployment::Deployment;
 use model::{Cost, Float, Plan, Sample, Texts, clear_logits};
 use net::HEADER_LEN;
-use runtime::client::{Answer, Measured};
-use runtime::deployment::Deployment;
+use roles::client::Answer;
+use roles::measured::Measured;
 use runtime::shipped::SHIPPED;
 
 const LENGTHS: [usize; 10] = [1, 2, 3, 16, 17, 127, 128, 129, 511, 512];

@@ -3,7 +3,7 @@
 
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
-mod roles;
+mod sessions;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -17,19 +17,20 @@ use bundle::{ClientBundle, Embedding};
 use cli::exit::MEMORY;
 use cli::memory::Memory;
 use folder::Place;
+use local::deployment::Deployment;
+use local::settings::LocalSettings;
 use model::{InputKind, Plan, Sample, Spec, Texts};
-use roles::between::{Moment, Watch, own_folder, stand_before};
-use roles::{DEADLINE, PATIENCE, all_gone, convert, processes, program};
-use runtime::deployment::Deployment;
-use runtime::engine::{Engine, Planned};
+use roles::engine::{Engine, Planned};
+use roles::memory::Needs;
+use roles::message::Role;
+use roles::message::kind::REFUSE;
+use roles::schedule::Schedule;
+use roles::settings::Settings;
 use runtime::exit::code_of;
-use runtime::memory::Needs;
-use runtime::message::Role;
-use runtime::message::kind::REFUSE;
-use runtime::schedule::Schedule;
-use runtime::settings::Settings;
 use runtime::shipped::SHIPPED;
 use serde_json::Value;
+use sessions::between::{Moment, Watch, own_folder, stand_before};
+use sessions::{DEADLINE, PATIENCE, all_gone, convert, processes, program};
 
 fn student() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(SHIPPED)
@@ -108,7 +109,7 @@ fn the_estimate_is_never_below_what_is_taken_and_not_far_above() {
         let needs = needs(&spec, embedding, &Texts::new(&[tokens; 16], &spec.shape).unwrap());
         let sample = Sample { ids: vec![1012; tokens], segments: vec![0; tokens] };
         let memory = Memory { limit: Some(64 << 30) };
-        let settings = Settings { memory, ..Settings::within(DEADLINE) };
+        let settings = LocalSettings::of(Settings { memory, ..Settings::within(DEADLINE) });
         let mut deployment = Deployment::start_with(program(), &folder, &settings).unwrap();
         deployment.classify(&vec![sample; count]).unwrap();
         for (role, process) in deployment.processes() {

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use bundle::{Embedding, WriteOptions};
 use cli::exit::LOST;
 use convert::Student;
+use local::deployment::Deployment;
 use model::Sample;
-use runtime::deployment::Deployment;
+use roles::message::Role;
 use runtime::exit::code_of;
-use runtime::message::Role;
 use runtime::shipped::SHIPPED;
 use serde_json::Value;
 

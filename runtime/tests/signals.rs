@@ -4,7 +4,7 @@
 
 #[path = "../../convert/tests/folder/mod.rs"]
 mod folder;
-mod roles;
+mod sessions;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use bundle::Embedding;
 use cli::exit::{INTERRUPTED, LOST};
 use folder::Place;
-use roles::{DEADLINE, PATIENCE, Process, all_gone, convert, entries, processes, program, signal, try_signal};
+use sessions::{DEADLINE, PATIENCE, Process, all_gone, convert, entries, processes, program, signal, try_signal};
 
 const ROLES: [&str; 3] = ["party0", "party1", "dealer"];
 /// Texts of a run: many, so that none is over before a signal comes that was due long before.

@@ -10,13 +10,13 @@ use model::{InputKind, Plan, Sample, Spec, Texts};
 use mpc::{Agreement, DealerWeights, DealtWriter, Party, deal, plan_digest};
 use net::{Link, Listener};
 use ring64::{Kernel, Key};
-use runtime::handshake::{Identity, Known, Peer, answer_all, call, fresh, take};
-use runtime::message::{Demand, Role, kind, send, send_bytes};
-use runtime::settings::Settings;
-use runtime::start::Start;
+use roles::handshake::{Identity, Known, Peer, answer_all, call, fresh, take};
+use roles::message::{Demand, Role, kind, send, send_bytes};
+use roles::settings::Settings;
+use roles::start::Start;
 
 use crate::folder::Place;
-use crate::roles::convert;
+use crate::sessions::convert;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const PARTIES: [Role; 2] = [Role::Party0, Role::Party1];
@@ -71,14 +71,7 @@ impl Stage {
 
     /// A role of this session, for the test to play.
     pub(crate) fn identity(&self, role: Role) -> Identity {
-        Identity {
-            role,
-            token: Key::from_bytes(self.token),
-            session: self.session,
-            bundle: *self.client().id.as_bytes(),
-            spec: bundle::spec_digest(&self.spec),
-            nonce: fresh().unwrap(),
-        }
+        Identity::new(role, &self.start(), self.client().id, &self.spec).unwrap()
     }
 
     /// Calls a party in this role.

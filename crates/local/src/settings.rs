@@ -1,0 +1,32 @@
+//! How the roles of a deployment are run: the same for all of them.
+
+use std::time::Duration;
+
+use roles::settings::Settings;
+
+use crate::network::Network;
+
+/// How the roles of a deployment are run.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalSettings {
+    /// How each role is run.
+    pub roles: Settings,
+    /// Threads of a role; 0 is one for each core that it may use.
+    pub threads: u32,
+    /// What the link between the parties is slowed down to.
+    pub link: Network,
+    /// Cores of the parties, by their number in the system, where each has one of its own.
+    pub cores: Option<[usize; 2]>,
+}
+
+impl LocalSettings {
+    /// Nothing but a longest wait.
+    pub fn within(deadline: Duration) -> LocalSettings {
+        LocalSettings::of(Settings::within(deadline))
+    }
+
+    /// Roles that are run so, on all cores and over links as fast as they are.
+    pub fn of(roles: Settings) -> LocalSettings {
+        LocalSettings { roles, threads: 0, link: Network::default(), cores: None }
+    }
+}

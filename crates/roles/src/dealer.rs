@@ -1,0 +1,160 @@
+//! The dealer of correlated randomness: answers what both parties ask for, once.
+//!
+//! It sees the plan (lengths), the weights' seeds and the number of restarts; never a text, a weight or an opened word.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bundle::{DealerBundle, expected_tensors};
+use model::Texts;
+use mpc::{DealerWeights, DealtWriter, Party, beaver, deal};
+use net::{Frame, Header, Link, NetError};
+use ring64::{Kernel, Key};
+
+use crate::attempt::key;
+use crate::engine::{Engine, Planned};
+use crate::handshake::{Identity, Peer, call, fresh};
+use crate::liveness::{probe, recv_alive};
+use crate::memory::Needs;
+use crate::message::{ControlError, Demand, Role, kind, parse, send_bytes};
+use crate::settings::Settings;
+use crate::start::Start;
+
+/// How often an idle dealer probes P1.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Deals until the parties say goodbye.
+pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result<()> {
+    // drawn here, never stored: what this session deals can never be dealt again
+    let root = Key::from_bytes(fresh().context("no randomness from the operating system")?);
+    serve_under(root, bundle, start, settings)
+}
+
+/// As [`serve`], under a root that a test knows.
+pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Settings) -> Result<()> {
+    let Settings { deadline, memory, schedule, engine } = *settings;
+    let identity = Identity::new(Role::Dealer, start, bundle.id, &bundle.spec)?;
+    let shapes: Vec<_> = match engine {
+        Engine::Masked => {
+            expected_tensors(&bundle.spec, bundle.embedding).iter().map(|t| (t.weight, t.rows, t.cols)).collect()
+        }
+        // deals by counts alone
+        Engine::Beaver(_) => Vec::new(),
+    };
+    let weights = DealerWeights::expand(&shapes, &bundle.seeds, Kernel::detect());
+    drop(bundle.seeds);
+    let zero = call(&identity, Role::Party0, start.address(Role::Party0)?, deadline)?;
+    let one = call(&identity, Role::Party1, start.address(Role::Party1)?, deadline)?;
+    let nonces = [zero.nonce, one.nonce, identity.nonce];
+    let mut parties = Parties { zero: zero.link, one: one.link, early: None };
+    let (spec, input) = (bundle.spec, bundle.embedding.input_kind());
+    let (mut last, mut admitted) = (None, 0);
+    while let Some((request, attempt, demands)) = parties.next_demand()? {
+        // burnt before use: nothing is ever dealt twice
+        if last.is_some_and(|last| last >= (request, attempt)) {
+            let reason = format!("asks again for attempt {attempt} of request {request}; it is burnt");
+            return Err(refuse(Role::Party0, reason));
+        }
+        last = Some((request, attempt));
+        let demand = &demands[0];
+        let texts = Texts::new(&demand.lengths, &spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
+        let plan = Planned::new(engine, &spec, &texts, input).context("planning the request")?;
+        Needs::of(&spec, input, &texts, &plan, schedule, 0)?.check_role(Role::Dealer, memory, &mut admitted)?;
+        if hex::encode(plan.digest()) != demand.plan {
+            let reason = "asks for another plan than this dealer's bundle and engine make";
+            return Err(refuse(Role::Party0, reason.into()));
+        }
+        let agreement = identity.agreement(nonces, plan.digest(), request, attempt);
+        check_agreement(&demands, &agreement.digest())?;
+        let secrets = parties.secrets(request, attempt)?;
+        let keys = [Party::Zero, Party::One].map(|party| agreement.stream_key(&root, &secrets[party.index()], party));
+        send_bytes(&mut parties.zero, kind::KEY, request, attempt, keys[0].as_bytes().to_vec())?;
+        send_bytes(&mut parties.one, kind::KEY, request, attempt, keys[1].as_bytes().to_vec())?;
+        let writer = DealtWriter::new(&mut parties.one, request, attempt);
+        match &plan {
+            Planned::Masked(_) => deal(&spec, &weights, &texts, input, keys, Kernel::detect(), writer)?,
+            Planned::Beaver(plan) => beaver::deal(plan, keys, Kernel::detect(), writer)?,
+        }
+    }
+    Ok(())
+}
+
+/// Both parties must hold the same to be agreed as the dealer. Without keys neither can open anything, so nothing is ever opened
+/// under two agreements.
+fn check_agreement(demands: &[Demand; 2], own: &[u8; 32]) -> Result<()> {
+    let own = hex::encode(own);
+    for (role, demand) in [Role::Party0, Role::Party1].into_iter().zip(demands) {
+        if demand.agreement != own {
+            let reason = "holds something else to be agreed than this dealer; start all roles anew, together";
+            return Err(refuse(role, reason.into()));
+        }
+    }
+    Ok(())
+}
+
+struct Parties {
+    zero: Peer,
+    one: Peer,
+    /// What P1 said before P0 did.
+    early: Option<Frame>,
+}
+
+impl Parties {
+    /// The next demand of both parties, P0's first, which must ask for the same; none when they say goodbye.
+    fn next_demand(&mut self) -> Result<Option<(u64, u32, [Demand; 2])>> {
+        let Frame { header, payload } = self.next_of_zero()?;
+        let early = self.early.take().map_or_else(|| self.one.recv(), Ok)?;
+        let same = |h: &Header| (h.kind, h.request, h.attempt);
+        if same(&header) != same(&early.header) {
+            return Err(refuse(Role::Party1, format!("says {} where party0 says {header}", early.header)));
+        }
+        match header.kind {
+            kind::DEMAND => {}
+            kind::BYE => return Ok(None),
+            other => return Err(refuse(Role::Party0, format!("sent a frame of kind {other} where a demand is due"))),
+        }
+        let zero: Demand = parse(Role::Party0.name(), "demand", &payload)?;
+        let one: Demand = parse(Role::Party1.name(), "demand", &early.payload)?;
+        if (&zero.lengths, &zero.plan) != (&one.lengths, &one.plan) {
+            return Err(refuse(Role::Party1, "asks for correlations of another plan than party0".into()));
+        }
+        Ok(Some((header.request, header.attempt, [zero, one])))
+    }
+
+    /// What each party drew for this attempt: it goes into the key of that party's streams and nowhere else.
+    fn secrets(&mut self, request: u64, attempt: u32) -> Result<[Key; 2]> {
+        let secret = |link: &mut Peer| key(link.expect(kind::SECRET, request, attempt, 0, Some(32))?);
+        Ok([secret(&mut self.zero)?, secret(&mut self.one)?])
+    }
+
+    /// Waits for P0 as long as it takes, but not past the loss of P1.
+    fn next_of_zero(&mut self) -> Result<Frame> {
+        let Parties { zero, one, early } = self;
+        let mut probe_one = || {
+            if early.is_none() {
+                *early = probe(one)?;
+            }
+            Ok::<_, NetError>(())
+        };
+        let mut lost_one = None;
+        let received = recv_alive(zero, HEARTBEAT, Duration::MAX, |timeout| {
+            probe_one().map_err(|lost| {
+                lost_one = Some(lost);
+                timeout
+            })
+        });
+        match (received, lost_one) {
+            (Ok(frame), _) => Ok(frame),
+            (Err(_), Some(one)) => Err(one.into()),
+            // a party that is lost takes the other along: both are probed before one is named
+            (Err(zero), None) => match probe_one() {
+                Ok(()) => Err(zero.into()),
+                Err(one) => Err(anyhow::Error::new(one).context(format!("{zero}"))),
+            },
+        }
+    }
+}
+
+fn refuse(role: Role, reason: String) -> anyhow::Error {
+    ControlError::Unexpected { peer: role.to_string(), reason }.into()
+}

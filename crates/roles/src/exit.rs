@@ -1,0 +1,74 @@
+//! Which exit code an error of a role has; the codes themselves are `cli`'s, the same for every program.
+
+use std::io;
+
+use cli::exit::{BAD_INPUT, INTERRUPTED, LOST, OTHER, REFUSED, TAKEN, UNWRITABLE};
+use net::NetError;
+
+use crate::message::ControlError;
+
+/// The exit code of an error.
+pub fn code_of(error: &anyhow::Error) -> i32 {
+    error.chain().find_map(of_cause).unwrap_or(OTHER)
+}
+
+/// The exit code of one cause of an error, where it has one.
+pub fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    if let Some(code) = cli::exit::code_in(cause) {
+        return Some(code);
+    }
+    if let Some(net) = cause.downcast_ref::<NetError>() {
+        return Some(of_net(net));
+    }
+    if let Some(control) = cause.downcast_ref::<ControlError>() {
+        return Some(match control {
+            ControlError::Net(net) => of_net(net),
+            _ => REFUSED,
+        });
+    }
+    match cause.downcast_ref::<mpc::MpcError>() {
+        Some(mpc::MpcError::Net(net)) => return Some(of_net(net)),
+        Some(mpc::MpcError::Spool(_)) => return Some(UNWRITABLE),
+        _ => {}
+    }
+    cause.downcast_ref::<bundle::BundleError>().map(|bundle| match bundle {
+        bundle::BundleError::Stopped => INTERRUPTED,
+        bundle::BundleError::Write { .. } => UNWRITABLE,
+        _ => BAD_INPUT,
+    })
+}
+
+fn of_net(error: &NetError) -> i32 {
+    match error {
+        NetError::Timeout { .. } | NetError::Lost { .. } => LOST,
+        NetError::Unreachable { .. } | NetError::NobodyCame { .. } => LOST,
+        NetError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => TAKEN,
+        NetError::Listen { .. } | NetError::Setup { .. } => OTHER,
+        _ => REFUSED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cli::{Coded, coded};
+
+    use super::*;
+
+    #[test]
+    fn a_code_is_found_below_any_context() {
+        let listen = |kind: io::ErrorKind| {
+            let error = NetError::Listen { address: "127.0.0.1:80".into(), source: Arc::new(kind.into()) };
+            code_of(&anyhow::Error::new(error).context("starting"))
+        };
+        assert_eq!(listen(io::ErrorKind::AddrInUse), TAKEN);
+        assert_eq!(listen(io::ErrorKind::PermissionDenied), OTHER);
+        let write = |source: io::Error| bundle::BundleError::Write { path: "b".into(), source };
+        assert_eq!(code_of(&write(io::ErrorKind::StorageFull.into()).into()), UNWRITABLE);
+        let inside = io::Error::other(Coded { message: "full".into(), code: UNWRITABLE });
+        assert_eq!(code_of(&anyhow::Error::new(inside).context("printing")), UNWRITABLE);
+        assert_eq!(code_of(&anyhow::Error::new(io::Error::other("odd"))), OTHER);
+        assert_eq!(code_of(&coded(LOST, "gone")), LOST);
+    }
+}

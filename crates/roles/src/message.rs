@@ -1,0 +1,251 @@
+//! Control messages between roles: JSON, small, parsed strictly.
+
+pub use bundle::Role;
+use mpc::Trace;
+use net::{Frame, Header, Link, NetError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Kinds of control frames. Kinds below 16 belong to `mpc`.
+pub mod kind {
+    /// Who is calling, and for which bundle and session.
+    pub const HELLO: u8 = 16;
+    /// Why a caller or a request is turned away.
+    pub const REFUSE: u8 = 17;
+    /// P0 to P1: the root of the keys that mask logits.
+    pub const OUTPUT_ROOT: u8 = 18;
+    /// Client to party: a batch is coming.
+    pub const REQUEST: u8 = 19;
+    /// Party to client: all that needs no input is done.
+    pub const READY: u8 = 20;
+    /// Client to party: half of the input.
+    pub const INPUT: u8 = 21;
+    /// Party to client: what the run took.
+    pub const REPORT: u8 = 22;
+    /// Party to client: half of the logits.
+    pub const OUTPUT: u8 = 23;
+    /// Party to dealer: correlations wanted.
+    pub const DEMAND: u8 = 24;
+    /// Dealer to party: the key of its streams.
+    pub const KEY: u8 = 25;
+    /// No more requests.
+    pub const BYE: u8 = 26;
+    /// Party to dealer: fresh bytes for the key of its streams. Never compared, printed, or shown to the other party.
+    pub const SECRET: u8 = 27;
+}
+
+/// Version of the control protocol.
+pub const PROTOCOL: u32 = 4;
+
+/// Longest control message in bytes.
+const MOST_BYTES: usize = 1 << 20;
+
+/// What a caller and the one who answers tell each other first.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// Who speaks.
+    pub role: Role,
+    /// One-time token of a deployment on one machine, in hexadecimal.
+    pub token: String,
+    /// Random name of the session, in hexadecimal.
+    pub session: String,
+    /// Random name of the bundle, in hexadecimal.
+    pub bundle: String,
+    /// Digest of the bundle's spec, in hexadecimal.
+    pub spec: String,
+    /// Fresh nonce of the speaker, in hexadecimal.
+    pub nonce: String,
+}
+
+/// A batch that the client wants classified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Tokens of each text; public.
+    pub lengths: Vec<usize>,
+}
+
+/// Correlations that a party wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Demand {
+    /// Tokens of each text.
+    pub lengths: Vec<usize>,
+    /// Digest of the plan, in hexadecimal.
+    pub plan: String,
+    /// Digest of the whole agreement ([`mpc::Agreement::digest`]), in hexadecimal.
+    pub agreement: String,
+}
+
+/// What one party measured of a request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Digest of the agreement under which the answer was computed, in hexadecimal.
+    pub agreement: String,
+    /// Attempts beyond the first.
+    pub restarts: u32,
+    /// Rounds with the other party, over all attempts.
+    pub rounds: u64,
+    /// Bytes sent to the other party online, headers included.
+    pub online_bytes: u64,
+    /// Bytes received from the dealer, headers included.
+    pub offline_bytes: u64,
+    /// Seconds from the request until the input was asked for, and what restarts spent on correlations.
+    pub offline_seconds: f64,
+    /// The online phase by parts of the network: the embedding, each layer, the head. Sums over all attempts.
+    pub parts: Vec<PartReport>,
+    /// The same by operation, in the order of [`model::Operation::ALL`].
+    pub operations: [PartReport; 4],
+    /// The same by part and operation.
+    pub cells: Vec<[PartReport; 4]>,
+}
+
+/// What a part of the network, or an operation, cost a party online.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartReport {
+    /// Seconds at work.
+    pub compute_seconds: f64,
+    /// Seconds of waiting for the other party.
+    pub wait_seconds: f64,
+    /// Payload bytes sent to the other party.
+    pub bytes: u64,
+    /// Openings.
+    pub rounds: u64,
+}
+
+impl Report {
+    /// Adds what an attempt cost.
+    pub fn add(&mut self, trace: &Trace) {
+        self.parts.resize(self.parts.len().max(trace.parts.len()), PartReport::default());
+        self.cells.resize(self.cells.len().max(trace.cells.len()), Default::default());
+        // an attempt that restarts ends before the last part
+        let parts = self.parts.iter_mut().zip(&trace.parts);
+        let cells = self.cells.iter_mut().flatten().zip(trace.cells.iter().flatten());
+        for (sum, cost) in parts.chain(self.operations.iter_mut().zip(&trace.operations)).chain(cells) {
+            let (compute_seconds, wait_seconds) = (cost.compute.as_secs_f64(), cost.wait.as_secs_f64());
+            sum.add(&PartReport { compute_seconds, wait_seconds, bytes: cost.bytes, rounds: cost.rounds });
+        }
+    }
+}
+
+impl PartReport {
+    /// Adds another run of the same part.
+    pub fn add(&mut self, other: &PartReport) {
+        self.compute_seconds += other.compute_seconds;
+        self.wait_seconds += other.wait_seconds;
+        self.bytes += other.bytes;
+        self.rounds += other.rounds;
+    }
+
+    /// Of both parties' reports the one that worked longer: the other one's wait is for it.
+    pub(crate) fn slower(&self, other: &PartReport) -> PartReport {
+        if self.compute_seconds >= other.compute_seconds { *self } else { *other }
+    }
+}
+
+/// Why a control message was not understood or a peer was turned away.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The network or the peer failed.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// Not the JSON that the protocol asks for.
+    #[error("{peer}: a {what} that cannot be read ({why}); run the same release of `runtime` everywhere")]
+    Unreadable {
+        /// Who.
+        peer: String,
+        /// Message.
+        what: &'static str,
+        /// Reason, without the message's content.
+        why: String,
+    },
+    /// The peer turned us away.
+    #[error("{peer} refused this connection: {reason}")]
+    Refused {
+        /// Who.
+        peer: String,
+        /// Its reason.
+        reason: String,
+    },
+    /// The peer cannot serve this request.
+    #[error("{peer} refused the request: {reason}")]
+    RefusedRequest {
+        /// Who.
+        peer: String,
+        /// Its reason.
+        reason: String,
+    },
+    /// We turn the peer away.
+    #[error("{peer} was refused: {reason}")]
+    Refusing {
+        /// Who.
+        peer: String,
+        /// Our reason.
+        reason: String,
+    },
+    /// A message that does not fit the state.
+    #[error("{peer}: {reason}")]
+    Unexpected {
+        /// Who.
+        peer: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Sends a control message.
+pub fn send<T: Serialize>(
+    link: &mut dyn Link,
+    kind: u8,
+    request: u64,
+    attempt: u32,
+    body: &T,
+) -> Result<(), ControlError> {
+    let unwritable = |e: serde_json::Error| ControlError::Unreadable {
+        peer: link.peer().to_string(),
+        what: "message of our own",
+        why: e.to_string(),
+    };
+    let payload = serde_json::to_vec(body).map_err(unwritable)?;
+    Ok(link.send(Frame::new(Header::new(kind, request, attempt, 0), payload))?)
+}
+
+/// Sends bytes.
+pub fn send_bytes(
+    link: &mut dyn Link,
+    kind: u8,
+    request: u64,
+    attempt: u32,
+    payload: Vec<u8>,
+) -> Result<(), ControlError> {
+    Ok(link.send(Frame::new(Header::new(kind, request, attempt, 0), payload))?)
+}
+
+/// Reads a control message out of a frame's payload.
+pub fn parse<T: DeserializeOwned>(peer: &str, what: &'static str, payload: &[u8]) -> Result<T, ControlError> {
+    let unreadable = |why: String| ControlError::Unreadable { peer: peer.to_string(), what, why };
+    if payload.len() > MOST_BYTES {
+        return Err(unreadable(format!("{} bytes, at most {MOST_BYTES} are allowed", payload.len())));
+    }
+    // serde's own words could quote the message; its place and category cannot
+    let why = |e: serde_json::Error| unreadable(format!("{:?} error at byte {}", e.classify(), e.column()));
+    serde_json::from_slice(payload).map_err(why)
+}
+
+/// Waits for a control message at a place.
+pub fn expect<T: DeserializeOwned>(
+    link: &mut dyn Link,
+    kind: u8,
+    request: u64,
+    attempt: u32,
+    what: &'static str,
+) -> Result<T, ControlError> {
+    let payload = link.expect(kind, request, attempt, 0, None)?;
+    parse(link.peer(), what, &payload)
+}

@@ -1,0 +1,28 @@
+//! How a role is run.
+
+use std::time::Duration;
+
+use cli::memory::Memory;
+
+use crate::engine::Engine;
+use crate::schedule::Schedule;
+
+/// How a role is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Longest wait for another role.
+    pub deadline: Duration,
+    /// How much memory a role may take.
+    pub memory: Memory,
+    /// When correlations are made.
+    pub schedule: Schedule,
+    /// What evaluates the network.
+    pub engine: Engine,
+}
+
+impl Settings {
+    /// Nothing but a longest wait.
+    pub fn within(deadline: Duration) -> Settings {
+        Settings { deadline, memory: Memory::default(), schedule: Schedule::default(), engine: Engine::default() }
+    }
+}
