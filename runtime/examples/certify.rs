@@ -10,7 +10,7 @@ use clap::Parser;
 use convert::Student;
 use datasets::Length;
 use local::deployment::{Deployment, this_program};
-use model::{Float, Sample, Texts};
+use model::{Sample, Texts};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -87,7 +87,7 @@ fn run(options: &Options) -> Result<()> {
         let answer = deployment.classify(batch)?;
         for (place, sample) in batch.iter().enumerate() {
             let length = Texts::new(&[sample.ids.len()], student.shape())?;
-            let float = Float::new(&student.folded, ()).logits(&length, &sample.ids, &sample.segments)?;
+            let float = student.folded.logits(&length, &sample.ids, &sample.segments)?;
             let line = json!({
                 "kind": lines[at + place].kind,
                 "tokens": sample.ids.len(),

@@ -11,7 +11,8 @@ use convert::{Student, Who};
 use datasets::Tokenizer;
 use indicatif::ProgressBar;
 use local::deployment::{Deployment, this_program};
-use model::{Plan, Sample, Texts};
+use model::{Sample, Texts};
+use mpc::masked::Plan;
 use runtime::shipped::SHIPPED;
 use serde_json::json;
 
@@ -71,7 +72,8 @@ fn run(options: Options) -> Result<()> {
     };
     let client = ClientBundle::open(&Role::Client.folder(&bundle))?;
     let texts = Texts::new(&[options.tokens], &client.spec.shape)?;
-    let planned = Plan::new(&client.spec, &texts, client.embedding.input_kind())?.cost().restart_probability;
+    let calibrated = client.spec.calibrated(client.embedding.input_kind());
+    let planned = Plan::new(&calibrated, &[texts])?.cost().restart_probability;
     let words = words(&Tokenizer::read(&client.tokenizer_path, client.spec.shape.positions)?)?;
     let mut deployment = Deployment::start(&program, &bundle, Duration::from_secs(options.deadline))?;
 

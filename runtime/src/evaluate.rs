@@ -12,7 +12,7 @@ use convert::{Converted, Student};
 use datasets::{Empty, Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, chosen, largest};
 use indicatif::ProgressBar;
 use local::report::{cost, say_engine, security};
-use model::{Float, ProblemType, Sample, Spec, Texts, clear_logits};
+use model::{ProblemType, Sample, Spec, Texts, clear_logits};
 use roles::measured::Measured;
 use serde_json::{Value, json};
 
@@ -200,7 +200,7 @@ impl Reference {
 
     fn float(&self, sample: &Sample) -> Result<Vec<f64>> {
         let texts = Texts::new(&[sample.ids.len()], self.student.shape())?;
-        let logits = Float::new(&self.student.folded, ()).logits(&texts, &sample.ids, &sample.segments)?;
+        let logits = self.student.folded.logits(&texts, &sample.ids, &sample.segments)?;
         Ok(logits.iter().map(|v| f64::from(*v)).collect())
     }
 

@@ -11,9 +11,9 @@ use datasets::Tokenizer;
 use indicatif::ProgressBar;
 use local::deployment::{Deployment, INSECURE_LOCAL, this_program};
 use local::settings::LocalSettings;
-use model::{InputKind, ProblemType, Sample, Spec, Texts, input_form};
+use model::{Bert, Calibrated, ProblemType, Sample, Spec, Texts};
 use roles::client::Answer;
-use roles::engine::{Engine, Planned};
+use roles::engine::Engine;
 use roles::memory::{Needs, hold};
 use roles::settings::Settings;
 
@@ -40,7 +40,7 @@ pub struct Session {
     pub tokenizer: Tokenizer,
     /// The student's folder, where known.
     pub student: Option<PathBuf>,
-    kind: InputKind,
+    calibrated: Calibrated<Bert>,
     most_texts: usize,
 }
 
@@ -137,13 +137,12 @@ impl Session {
     /// probability of a restart grows too large, nor the memory that the roles need. Refuses a text that needs too much
     /// alone.
     pub fn batches<'a>(&self, samples: &'a [Sample]) -> Result<Vec<&'a [Sample]>> {
-        let kind = self.kind;
         let mut batches = Vec::new();
         let (mut start, mut bytes, mut restarts) = (0, 0, 0.0);
         for (at, sample) in samples.iter().enumerate() {
             let texts = Texts::new(&[sample.ids.len()], &self.spec.shape)?;
-            let risk = Planned::new(self.engine(), &self.spec, &texts, kind)?.cost().restart_probability;
-            let size = 8 * input_form(&self.spec, kind, &texts).count();
+            let risk = self.engine().plan(&self.calibrated, &texts)?.cost().restart_probability;
+            let size = 8 * self.calibrated.input_count(&texts);
             let full =
                 at - start == self.most_texts || bytes + size > MOST_INPUT_BYTES || restarts + risk > MOST_RESTARTS;
             if full && at > start {
@@ -163,9 +162,9 @@ impl Session {
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
         let Settings { memory, schedule, engine, .. } = self.roles.settings.roles;
         let fits = Texts::new(&lengths, &self.spec.shape).map_err(Into::into).and_then(|texts| {
-            let plan = Planned::new(engine, &self.spec, &texts, self.kind)?;
-            let hold = hold(&self.spec, self.kind, engine, memory);
-            Needs::of(&self.spec, self.kind, &texts, &plan, schedule, hold)?.check(memory)
+            let plan = engine.plan(&self.calibrated, &texts)?;
+            let hold = hold(&self.calibrated.network, engine, memory);
+            Needs::of(&self.calibrated, &texts, &*plan, engine, schedule, hold)?.check(memory)
         });
         match fits {
             Ok(()) => batches.push(batch),

@@ -9,7 +9,7 @@ use local::deployment::{Deployment, INSECURE_LOCAL};
 use local::network::Network;
 use local::report::{say_engine, security};
 use local::settings::LocalSettings;
-use roles::engine::{Engine, Planned};
+use roles::engine::Engine;
 use roles::memory::{Needs, hold};
 use roles::schedule::Schedule;
 use serde_json::{Map, Value, json};
@@ -45,10 +45,10 @@ pub(crate) fn run(options: &Model, out: &mut dyn Write) -> Result<()> {
     let (embedding, memory) = (Embedding::from(options.embedding), options.running.memory);
     let bundle = weights::bundle(&work, &job.model.name(), embedding, memory, job.quiet)?;
     let spec = Deployment::check(&bundle)?.spec;
-    let kind = embedding.input_kind();
-    let plan = Planned::new(settings.roles.engine, &spec, &work.texts, kind)?;
-    let hold = hold(&spec, kind, settings.roles.engine, memory);
-    let needs = Needs::of(&spec, kind, &work.texts, &plan, settings.roles.schedule, hold)?;
+    let (calibrated, engine) = (spec.calibrated(embedding.input_kind()), settings.roles.engine);
+    let plan = engine.plan(&calibrated, &work.texts)?;
+    let hold = hold(&calibrated.network, engine, memory);
+    let needs = Needs::of(&calibrated, &work.texts, &*plan, engine, settings.roles.schedule, hold)?;
     needs.check(memory)?;
 
     let shape = options.link.shape();

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bundle::{Contents, Embedding, Table};
 use cli::memory::{Memory, with_margin};
 use local::cache;
-use model::{Sample, Shape, calibrate, choose, fold, quantise, stretched_count, synthetic};
+use model::{InputKind, Sample, Shape, calibrate, choose, fold, quantise, stretched_count, synthetic};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -44,7 +44,7 @@ pub(crate) fn bundle(work: &Work, name: &str, embedding: Embedding, memory: Memo
     for (layer, order) in choice.orders.iter().enumerate() {
         folded.permute_neurons(layer, order);
     }
-    let quantised = quantise(&folded, &choice.spec)?;
+    let quantised = quantise(folded.matrices(), &choice.spec.calibrated(InputKind::OneHot).scales)?;
     let table = (embedding == Embedding::Client).then(|| Table::of(&folded));
     drop(folded);
     let tokenizer = tokenizer(work.shape.words).to_string();

@@ -1,5 +1,7 @@
 //! What is run: one attempt at one request, the same for every role and both engines.
 
+use std::fmt;
+
 use model::{Calibrated, Network};
 use ring64::Kernel;
 
@@ -38,8 +40,26 @@ pub struct OutputShare {
     pub certificates: Vec<u64>,
 }
 
-impl std::fmt::Debug for OutputShare {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for OutputShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OutputShare({} words, redacted)", self.results.len())
+    }
+}
+
+/// How an attempt ended.
+pub enum Outcome {
+    /// This party's share of what each run of the network gives.
+    Outputs(Vec<OutputShare>),
+    /// An opened word fell below its range: the sum may have wrapped. Both parties see the same words, so both stop here;
+    /// start again with entirely fresh correlations.
+    Restart,
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Outputs(outputs) => write!(f, "Outputs({} runs, redacted)", outputs.len()),
+            Outcome::Restart => write!(f, "Restart"),
+        }
     }
 }

@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 use bundle::ClientBundle;
 use cli::coded;
 use cli::exit::GATE;
-use model::{InputKind, Opening, Sample, Spec, Texts, one_hot};
+use model::{Bert, Calibrated, InputKind, Opening, Sample, Spec, Texts, one_hot};
 use mpc::{Party, join_outputs, share_input};
 use net::Link;
 use ring64::Key;
 
-use crate::engine::{Engine, Planned};
+use crate::engine::Engine;
 use crate::handshake::{Identity, Peer, call_monitored, fresh};
 use crate::liveness::Liveness;
 use crate::measured::{Measured, measure};
@@ -54,7 +54,7 @@ impl fmt::Debug for Answer {
 /// A client connected to both parties.
 pub struct Client {
     bundle: ClientBundle,
-    kind: InputKind,
+    calibrated: Calibrated<Bert>,
     engine: Engine,
     parties: [Peer; 2],
     request: u64,
@@ -75,8 +75,8 @@ impl Client {
             Ok::<_, anyhow::Error>(call_monitored(liveness, &identity, role, address, deadline)?.link)
         };
         let parties = [party(Role::Party0)?, party(Role::Party1)?];
-        let kind = bundle.embedding.input_kind();
-        Ok(Client { bundle, kind, engine, parties, request: 0 })
+        let calibrated = bundle.spec.calibrated(bundle.embedding.input_kind());
+        Ok(Client { bundle, calibrated, engine, parties, request: 0 })
     }
 
     /// The client's part of the bundle.
@@ -90,7 +90,7 @@ impl Client {
         let spec = self.bundle.spec.clone();
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
         let texts = Texts::new(&lengths, &spec.shape)?;
-        let plan = Planned::new(self.engine, &spec, &texts, self.kind)?;
+        let plan = self.engine.plan(&self.calibrated, &texts)?;
         // all that can be wrong with the input is found before anybody is asked for anything
         let seed = Key::from_bytes(fresh().context("no randomness from the operating system")?);
         let rest = share_input(&seed, &self.input(batch)?, spec.input_extra);
@@ -154,14 +154,15 @@ impl Client {
     /// The input's values at the scale of its wire.
     fn input(&self, batch: &[Sample]) -> Result<Vec<u64>> {
         let spec = &self.bundle.spec;
-        match (self.kind, &self.bundle.table) {
+        let kind = self.calibrated.network.kind;
+        match (kind, &self.bundle.table) {
             (InputKind::OneHot, _) => {
                 let ids: Vec<u32> = batch.iter().flat_map(|s| s.ids.iter().copied()).collect();
                 let segments: Vec<u32> = batch.iter().flat_map(|s| s.segments.iter().copied()).collect();
                 Ok(one_hot(&spec.shape, &ids, &segments)?.iter().map(|v| *v as u64).collect())
             }
             (InputKind::Embedded, Some(table)) => {
-                let frac = spec.input(self.kind).0.frac;
+                let frac = spec.input(kind).0.frac;
                 let mut values = Vec::new();
                 for sample in batch {
                     let rows = table.embed(&spec.shape, &sample.ids, &sample.segments);

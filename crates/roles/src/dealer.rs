@@ -2,17 +2,17 @@
 //!
 //! It sees the plan (lengths), the weights' seeds and the number of restarts; never a text, a weight or an opened word.
 
+use std::slice;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bundle::{DealerBundle, expected_tensors};
-use model::Texts;
-use mpc::{DealerWeights, DealtWriter, Party, beaver, deal};
+use bundle::DealerBundle;
+use model::{Network, Texts};
+use mpc::{DealtWriter, Party, Run};
 use net::{Frame, Header, Link, NetError};
 use ring64::{Kernel, Key};
 
 use crate::attempt::key;
-use crate::engine::{Engine, Planned};
 use crate::handshake::{Identity, Peer, call, fresh};
 use crate::liveness::{probe, recv_alive};
 use crate::memory::Needs;
@@ -34,20 +34,15 @@ pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result
 pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Settings) -> Result<()> {
     let Settings { deadline, memory, schedule, engine } = *settings;
     let identity = Identity::new(Role::Dealer, start, bundle.id, &bundle.spec)?;
-    let shapes: Vec<_> = match engine {
-        Engine::Masked => {
-            expected_tensors(&bundle.spec, bundle.embedding).iter().map(|t| (t.weight, t.rows, t.cols)).collect()
-        }
-        // deals by counts alone
-        Engine::Beaver(_) => Vec::new(),
-    };
-    let weights = DealerWeights::expand(&shapes, &bundle.seeds, Kernel::detect());
+    let (spec, kernel) = (bundle.spec, Kernel::detect());
+    let calibrated = spec.calibrated(bundle.embedding.input_kind());
+    let held: Vec<_> = calibrated.network.weights_of_parties().map(|(weight, _)| weight).collect();
+    let dealing = engine.private().dealer(calibrated.network.table(), &held, &bundle.seeds, kernel);
     drop(bundle.seeds);
     let zero = call(&identity, Role::Party0, start.address(Role::Party0)?, deadline)?;
     let one = call(&identity, Role::Party1, start.address(Role::Party1)?, deadline)?;
     let nonces = [zero.nonce, one.nonce, identity.nonce];
     let mut parties = Parties { zero: zero.link, one: one.link, early: None };
-    let (spec, input) = (bundle.spec, bundle.embedding.input_kind());
     let (mut last, mut admitted) = (None, 0);
     while let Some((request, attempt, demands)) = parties.next_demand()? {
         // burnt before use: nothing is ever dealt twice
@@ -58,8 +53,9 @@ pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Se
         last = Some((request, attempt));
         let demand = &demands[0];
         let texts = Texts::new(&demand.lengths, &spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
-        let plan = Planned::new(engine, &spec, &texts, input).context("planning the request")?;
-        Needs::of(&spec, input, &texts, &plan, schedule, 0)?.check_role(Role::Dealer, memory, &mut admitted)?;
+        let plan = engine.plan(&calibrated, &texts).context("planning the request")?;
+        let needs = Needs::of(&calibrated, &texts, &*plan, engine, schedule, 0)?;
+        needs.check_role(Role::Dealer, memory, &mut admitted)?;
         if hex::encode(plan.digest()) != demand.plan {
             let reason = "asks for another plan than this dealer's bundle and engine make";
             return Err(refuse(Role::Party0, reason.into()));
@@ -71,10 +67,8 @@ pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Se
         send_bytes(&mut parties.zero, kind::KEY, request, attempt, keys[0].as_bytes().to_vec())?;
         send_bytes(&mut parties.one, kind::KEY, request, attempt, keys[1].as_bytes().to_vec())?;
         let writer = DealtWriter::new(&mut parties.one, request, attempt);
-        match &plan {
-            Planned::Masked(_) => deal(&spec, &weights, &texts, input, keys, Kernel::detect(), writer)?,
-            Planned::Beaver(plan) => beaver::deal(plan, keys, Kernel::detect(), writer)?,
-        }
+        let (calibrated, batches) = (&calibrated, slice::from_ref(&texts));
+        dealing.deal(&Run { calibrated, batches, request, attempt, kernel }, keys, writer)?;
     }
     Ok(())
 }

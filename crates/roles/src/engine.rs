@@ -1,12 +1,14 @@
-//! Which engine evaluates the network, and what follows from it: plans, their costs and digests, for either engine.
+//! Which engine evaluates the network, and what it states of itself.
 
-use std::sync::Arc;
+use std::slice;
 
 use anyhow::Result;
 use cli::coded;
 use cli::exit::BAD_INPUT;
-use model::{Cost, Functions, InputKind, Operation, Spec, SpecError, Texts, Weight};
-use mpc::beaver::{self, Options, Sines, Truncation};
+use model::{Bert, BertWeight, Calibrated, Functions, Network, Spec, SpecError, Texts};
+use mpc::beaver::{Beaver, FRAC, Options, Sines, Truncation};
+use mpc::masked::Masked;
+use mpc::{Planned, PrivateEngine};
 use serde_json::{Value, json};
 
 /// How the network is evaluated. Public, and the same at all roles: it is part of the plan's digest.
@@ -48,13 +50,26 @@ impl Engine {
         said
     }
 
+    /// What plans, deals and computes by it.
+    pub fn private<N: Network<Batch: Sync> + Sync>(self) -> Box<dyn PrivateEngine<N>> {
+        match self {
+            Engine::Masked => Box::new(Masked),
+            Engine::Beaver(options) => Box::new(Beaver(options)),
+        }
+    }
+
+    /// Plans a batch.
+    pub fn plan(self, calibrated: &Calibrated<Bert>, texts: &Texts) -> Result<Box<dyn Planned>, SpecError> {
+        self.private().plan(calibrated, slice::from_ref(texts))
+    }
+
     /// Fractional bits of the parties' shares of the logits.
     pub fn logits_frac(self, spec: &Spec) -> i32 {
         match self {
             Engine::Beaver(options) if options.functions != Functions::Series => {
-                spec.bias_frac(Weight::Classifier).max(beaver::FRAC + spec.weight_frac(Weight::Classifier))
+                spec.logits_share_frac().max(FRAC + spec.weight_frac(BertWeight::Classifier))
             }
-            _ => spec.bias_frac(Weight::Classifier),
+            _ => spec.logits_share_frac(),
         }
     }
 
@@ -123,79 +138,6 @@ pub fn sines_name(sines: Sines) -> &'static str {
     match sines {
         Sines::Published => "published",
         Sines::Refitted => "refitted",
-    }
-}
-
-/// What an engine will demand for one batch.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Planned {
-    /// Of masked wires.
-    Masked(model::Plan),
-    /// On additive shares.
-    Beaver(beaver::Plan),
-}
-
-impl Planned {
-    /// Plans a batch.
-    pub fn new(engine: Engine, spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<Planned, SpecError> {
-        Ok(match engine {
-            Engine::Masked => Planned::Masked(model::Plan::new(spec, texts, kind)?),
-            Engine::Beaver(options) => Planned::Beaver(beaver::Plan::new(spec, texts, kind, options)?),
-        })
-    }
-
-    /// Whose plan it is.
-    pub fn engine(&self) -> Engine {
-        match self {
-            Planned::Masked(_) => Engine::Masked,
-            Planned::Beaver(plan) => Engine::Beaver(plan.options),
-        }
-    }
-
-    /// What the batch costs.
-    pub fn cost(&self) -> Cost {
-        match self {
-            Planned::Masked(plan) => plan.cost(),
-            Planned::Beaver(plan) => plan.cost(),
-        }
-    }
-
-    /// What one operation costs.
-    pub fn cost_of(&self, operation: Operation) -> Cost {
-        match self {
-            Planned::Masked(plan) => plan.cost_of(operation),
-            Planned::Beaver(plan) => plan.cost_of(operation),
-        }
-    }
-
-    /// Two roles that agree on it meet the same demands in the same order, of the same engine.
-    pub fn digest(&self) -> [u8; 32] {
-        match self {
-            Planned::Masked(plan) => mpc::plan_digest(plan),
-            Planned::Beaver(plan) => plan.digest(),
-        }
-    }
-
-    /// Seconds online on a link of so many seconds one way and so many bytes a second in each direction, where all but the
-    /// waiting takes `compute` seconds.
-    pub fn seconds(&self, latency: f64, bandwidth: f64, compute: f64) -> f64 {
-        match self {
-            Planned::Masked(plan) => plan.seconds(latency, bandwidth, compute),
-            Planned::Beaver(plan) => {
-                let round =
-                    |(_, demand): &(Operation, beaver::Demand)| demand.opened_bytes() as f64 / bandwidth + latency;
-                compute + plan.demands.iter().map(round).sum::<f64>()
-            }
-        }
-    }
-
-    /// Bytes of the plan itself.
-    pub fn bytes(&self) -> u64 {
-        let bytes = match self {
-            Planned::Masked(plan) => plan.demands.len() * size_of::<model::Demand>(),
-            Planned::Beaver(plan) => plan.demands.len() * size_of::<(Operation, beaver::Demand)>(),
-        };
-        bytes as u64
     }
 }
 

@@ -19,4 +19,3 @@ pub mod party;
 pub mod schedule;
 pub mod settings;
 pub mod start;
-mod weigh;

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use model::Cost;
-use mpc::deal_frames;
+use mpc::{Cost, deal_frames};
 use net::HEADER_LEN;
 
 use crate::message::{PartReport, Report};

@@ -7,13 +7,12 @@ use anyhow::{Context, Result};
 use bundle::PartyBundle;
 use cli::coded;
 use cli::exit::{GATE, LOST};
-use model::{InputKind, Spec, Texts};
-use mpc::{Outcome, Party};
+use model::{Bert, Calibrated, Network, Spec, Texts};
+use mpc::{MpcError, Outcome, Party, PartyEngine, Planned};
 use net::{Frame, Link, Listener};
-use ring64::Key;
+use ring64::{Kernel, Key};
 
-use crate::attempt::{Run, Weights, key};
-use crate::engine::Planned;
+use crate::attempt::{Run, key};
 use crate::exit::code_of;
 use crate::handshake::{Identity, Peer, answer_all, call, fresh, take};
 use crate::liveness::{probe_silent, recv_alive};
@@ -45,7 +44,9 @@ pub fn serve_through(
     let party = if bundle.party == 0 { Party::Zero } else { Party::One };
     let role = if bundle.party == 0 { Role::Party0 } else { Role::Party1 };
     let identity = Identity::new(role, start, bundle.id, &bundle.spec)?;
-    let weights = Weights::expand(engine, party, bundle.weights, &bundle.seed);
+    let calibrated = bundle.spec.calibrated(bundle.embedding.input_kind());
+    let table = calibrated.network.table();
+    let weights = engine.private().party(party, table, bundle.weights, &bundle.seed, Kernel::detect());
     drop(bundle.seed);
     let (mut peer, mut known) = match party {
         Party::Zero => {
@@ -67,13 +68,13 @@ pub fn serve_through(
     };
     // its weights are there already, and count among what is taken
     let hold = match memory.limit {
-        Some(_) => hold(&bundle.spec, bundle.embedding.input_kind(), engine, memory),
+        Some(_) => hold(&calibrated.network, engine, memory),
         None => memory.there().map_or(u64::MAX, |bytes| bytes / 4),
     };
     let mut server = Server {
         party,
         spec: bundle.spec,
-        kind: bundle.embedding.input_kind(),
+        calibrated,
         settings: *settings,
         weights,
         identity,
@@ -104,9 +105,9 @@ fn share_output_root(party: Party, peer: &mut Peer) -> Result<Key> {
 struct Server {
     party: Party,
     spec: Arc<Spec>,
-    kind: InputKind,
+    calibrated: Calibrated<Bert>,
     settings: Settings,
-    weights: Weights,
+    weights: Box<dyn PartyEngine<Bert>>,
     identity: Identity,
     nonces: [[u8; 32]; 3],
     output_root: Key,
@@ -173,19 +174,19 @@ impl Server {
         }
         self.last_request = request;
         let texts = Texts::new(&asked.lengths, &self.spec.shape).map_err(|e| unexpected(e.to_string()))?;
-        let plan = Planned::new(self.settings.engine, &self.spec, &texts, self.kind).context("planning the request")?;
-        self.admit(request, &texts, &plan)?;
+        let plan = self.settings.engine.plan(&self.calibrated, &texts).context("planning the request")?;
+        self.admit(request, &texts, &*plan)?;
         let mut run = Run {
             party: self.party,
             spec: &self.spec,
-            weights: &self.weights,
-            kind: self.kind,
+            calibrated: &self.calibrated,
+            weights: &*self.weights,
             schedule: self.settings.schedule,
             hold: self.hold,
             output_root: &self.output_root,
             request,
             texts: &texts,
-            plan: &plan,
+            plan: &*plan,
             client: &mut self.client,
             peer: &mut self.peer,
             input: None,
@@ -195,8 +196,9 @@ impl Server {
             let agreement = self.identity.agreement(self.nonces, plan.digest(), request, attempt);
             match run.attempt(&mut self.dealer, &agreement)? {
                 Outcome::Restart => run.report.restarts += 1,
-                Outcome::Logits { share, frac, certificates } => {
-                    return run.answer(&agreement, (share, frac), &certificates);
+                Outcome::Outputs(outputs) => {
+                    let output = outputs.into_iter().next().ok_or(MpcError::Abandoned)?;
+                    return run.answer(&agreement, output);
                 }
             }
         }
@@ -211,8 +213,9 @@ impl Server {
 
     /// Refuses a request that takes more memory than there is, before anything is asked for it. The session ends with it:
     /// the other roles may have begun.
-    fn admit(&mut self, request: u64, texts: &Texts, plan: &Planned) -> Result<()> {
-        let needs = Needs::of(&self.spec, self.kind, texts, plan, self.settings.schedule, self.hold)?;
+    fn admit(&mut self, request: u64, texts: &Texts, plan: &dyn Planned) -> Result<()> {
+        let Settings { engine, schedule, .. } = self.settings;
+        let needs = Needs::of(&self.calibrated, texts, plan, engine, schedule, self.hold)?;
         let Err(refusal) = needs.check_role(self.identity.role, self.settings.memory, &mut self.admitted) else {
             return Ok(());
         };

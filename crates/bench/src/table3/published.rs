@@ -1,5 +1,6 @@
 //! SecFormer's own table: its figures, and what our plan of the same run counts to by its rules.
 
+use std::slice;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -23,7 +24,7 @@ pub(super) struct AsPublished {
 impl AsPublished {
     /// Plans it for a model of so many layers' spec.
     pub(super) fn of(model: &str, spec: &Arc<Spec>, texts: &Texts) -> Result<AsPublished> {
-        let plan = Plan::new(spec, texts, InputKind::OneHot, Options::as_timed())?;
+        let plan = Plan::new(&spec.calibrated(InputKind::OneHot), slice::from_ref(texts), Options::as_timed())?;
         let planned = Operation::ALL.map(|operation| plan.published_bytes(operation) as f64 / 1e9);
         let published = (OF == (model, texts.rows())).then_some(GIGABYTES);
         Ok(AsPublished { planned, published })

@@ -7,8 +7,9 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use local::report::{say_engine, security};
 use local::settings::LocalSettings;
-use model::{Cost, InputKind, Operation, Spec};
-use roles::engine::{Engine, Planned};
+use model::{InputKind, Operation, Spec};
+use mpc::{Cost, Planned};
+use roles::engine::Engine;
 use roles::memory::{Needs, hold};
 use roles::message::PartReport;
 use roles::schedule::Schedule;
@@ -81,10 +82,11 @@ impl Setup<'_> {
     /// Measures an engine: with correlations made ahead where there is memory for them, streamed where there is not.
     pub(super) fn run(&self, engine: Engine, bar: &ProgressBar) -> Result<Run> {
         let Setup { work, bundle, spec, kind, repeat, layers, .. } = *self;
-        let plan = Planned::new(engine, spec, &work.texts, kind)?;
+        let calibrated = spec.calibrated(kind);
+        let plan = engine.plan(&calibrated, &work.texts)?;
         let memory = self.settings.roles.memory;
-        let hold = hold(spec, kind, engine, memory);
-        let needs = |schedule| Needs::of(spec, kind, &work.texts, &plan, schedule, hold);
+        let hold = hold(&calibrated.network, engine, memory);
+        let needs = |schedule| Needs::of(&calibrated, &work.texts, &*plan, engine, schedule, hold);
         let ahead = needs(Schedule::Ahead)?;
         let (schedule, needs) = match ahead.check(memory) {
             Ok(()) => (Schedule::Ahead, ahead),
@@ -94,17 +96,14 @@ impl Setup<'_> {
         let roles = Settings { engine, schedule, ..self.settings.roles };
         let settings = LocalSettings { roles, ..self.settings };
         let costs = measure(work, bundle, &settings, repeat, bar)?;
-        check(&costs, &plan)?;
+        check(&costs, &*plan)?;
         let all = match layers > work.shape.layers {
-            true => Planned::new(engine, &stretched(spec, layers), &work.texts, kind)?,
+            true => engine.plan(&stretched(spec, layers).calibrated(kind), &work.texts)?,
             false => plan,
         };
         let rows = Operation::ALL.map(|operation| {
             let Cost { rounds, opened_bytes, dealt_bytes, .. } = all.cost_of(operation);
-            let secformer_bytes = match &all {
-                Planned::Masked(_) => None,
-                Planned::Beaver(plan) => Some(plan.published_bytes(operation) as u64),
-            };
+            let secformer_bytes = all.published_bytes(operation).map(|bytes| bytes as u64);
             Row {
                 seconds: seconds(&costs.cells, operation.index(), layers),
                 online_bytes: 2 * opened_bytes as u64,
@@ -118,7 +117,7 @@ impl Setup<'_> {
 }
 
 /// What the sockets carried is what was planned, unless an attempt was repeated.
-fn check(costs: &Costs, plan: &Planned) -> Result<()> {
+fn check(costs: &Costs, plan: &dyn Planned) -> Result<()> {
     for operation in Operation::ALL {
         let (got, planned) = (&costs.operations[operation.index()], plan.cost_of(operation));
         let planned = (planned.rounds as u64, planned.opened_bytes as u64);

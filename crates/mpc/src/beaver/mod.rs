@@ -17,6 +17,7 @@ mod network;
 mod online;
 mod options;
 mod plan;
+mod private;
 mod weights;
 
 pub use deal::deal;
@@ -24,6 +25,7 @@ pub use demand::Demand;
 pub use online::online;
 pub use options::{FRAC, Options, Sines};
 pub use plan::Plan;
+pub use private::Beaver;
 pub use weights::Shares;
 #[cfg(test)]
 pub(crate) use {online::Online, plan::Planner};

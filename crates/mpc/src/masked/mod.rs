@@ -7,7 +7,9 @@
 mod correlation;
 mod deal;
 mod demand;
+mod engine;
 mod exchange;
+mod footprint;
 mod frames;
 mod online;
 mod pipe;
@@ -20,8 +22,9 @@ mod weights;
 
 pub use deal::deal;
 pub use demand::Demand;
+pub use engine::Masked;
 pub use frames::{OPENING_FRAME, opening_frames};
-pub use online::{Outcome, online};
+pub use online::online;
 pub use pipe::MOST_PARTS;
 pub use plan::Plan;
 pub use prepare::{prepare, stream};

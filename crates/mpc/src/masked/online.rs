@@ -1,7 +1,6 @@
 //! The online phase: the network interpreted on wires and shares. Only openings send anything.
 
 use std::cell::Ref;
-use std::fmt;
 use std::mem::take;
 use std::rc::Rc;
 use std::vec::IntoIter;
@@ -22,26 +21,8 @@ use super::weights::PartyWeights;
 use super::{residual_products, row_sums, subtract_from_rows};
 use crate::error::MpcError;
 use crate::party::Party;
-use crate::run::{OutputShare, Run};
+use crate::run::{Outcome, OutputShare, Run};
 use crate::trace::{Trace, Tracing};
-
-/// How an attempt ended.
-pub enum Outcome {
-    /// This party's share of what each run of the network gives.
-    Outputs(Vec<OutputShare>),
-    /// An opened word fell below its range: the sum may have wrapped. Both parties see the same words, so both stop here;
-    /// start again with entirely fresh correlations.
-    Restart,
-}
-
-impl fmt::Debug for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Outcome::Outputs(outputs) => write!(f, "Outputs({} runs, redacted)", outputs.len()),
-            Outcome::Restart => write!(f, "Restart"),
-        }
-    }
-}
 
 /// Evaluates one attempt on this party's shares of the inputs, one a batch, using up the correlations that were made for it. The
 /// inputs are lent: after a restart they are needed again. What it cost is added to `trace`.

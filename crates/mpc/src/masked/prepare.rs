@@ -13,7 +13,6 @@ use model::{
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, neg_assign, shift_left_assign};
 
 use super::correlation::{Call, Correlation, Sink};
-use super::online::Outcome;
 use super::pipe::pipe;
 use super::spool::Spool;
 use super::store::{Correlations, Waiting};
@@ -22,7 +21,7 @@ use super::{negated, residual_products, row_sums, subtract_from_rows};
 use crate::dealt::DealtReader;
 use crate::error::MpcError;
 use crate::party::Party;
-use crate::run::Run;
+use crate::run::{Outcome, Run};
 use crate::streams::{Purpose, Streams};
 
 /// Prepares one attempt from a party's key and, at P1, from what the dealer sends. Of the result, `hold` bytes are kept in

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use model::InputKind;
-use mpc::masked::Outcome;
-use mpc::{DEAL_CHUNK, DealtReader, MpcError, deal_frames};
+use mpc::{DEAL_CHUNK, DealtReader, MpcError, Outcome, deal_frames};
 use net::testing::{Fault, Faulty};
 use net::{Frame, Link, NetError, Wait, memory_pair};
 use crate::world::{Ends, Links, Network, World, config, sample, stream_keys};

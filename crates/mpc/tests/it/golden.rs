@@ -11,9 +11,9 @@ use std::thread;
 
 use model::{Bert, Functions, InputKind, Network as _, Quantised, Sample, Spec, Texts};
 use mpc::beaver::{self, Options, Shares, Truncation};
-use mpc::masked::{DealerWeights, Outcome, PartyWeights, deal, online, stream};
+use mpc::masked::{DealerWeights, PartyWeights, deal, online, stream};
 use mpc::{
-    DealtReader, DealtWriter, OutputShape, OutputShare, Party, Purpose, Run as Attempt, Trace, expand_input,
+    DealtReader, DealtWriter, Outcome, OutputShape, OutputShare, Party, Purpose, Run as Attempt, Trace, expand_input,
     mask_outputs, share_input, unpack_input,
 };
 use net::testing::{Recorded, Recording};

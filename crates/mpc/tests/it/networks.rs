@@ -7,8 +7,8 @@ use std::thread;
 use model::{
     Calibrated, Clear, Curve, Float, Functions, Matrices, Matrix, Network, Opening, Quantised, Scales, quantise,
 };
-use mpc::masked::{DealerWeights, Outcome, PartyWeights, Plan, deal, online, prepare, stream};
-use mpc::{DealtReader, DealtWriter, Party, Run, Trace, beaver};
+use mpc::masked::{DealerWeights, PartyWeights, Plan, deal, online, prepare, stream};
+use mpc::{DealtReader, DealtWriter, Outcome, Party, Run, Trace, beaver};
 use ndarray::Array2;
 use net::testing::Recorded;
 use net::{Link, memory_pair};

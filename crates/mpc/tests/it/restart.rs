@@ -3,8 +3,8 @@
 use std::thread;
 
 use model::{InputKind, Opening, Spec};
-use mpc::masked::{Demand, Outcome, Plan, deal, online, stream};
-use mpc::{DealtReader, DealtWriter, Purpose, Run as Attempt, Trace};
+use mpc::masked::{Demand, Plan, deal, online, stream};
+use mpc::{DealtReader, DealtWriter, Outcome, Purpose, Run as Attempt, Trace};
 use net::Link;
 use crate::world::chosen::{Chosen, Words, edit};
 use crate::world::{Links, Network, Run, World, config, sample, view};

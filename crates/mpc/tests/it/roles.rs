@@ -1,8 +1,8 @@
 //! What belongs to the other party, or to another network, is refused before anything is sent.
 
 use model::{BertWeight, InputKind, Quantised};
-use mpc::masked::{Outcome, PartyWeights, online};
-use mpc::{DealtReader, MpcError, OutputShare, Party, Trace};
+use mpc::masked::{PartyWeights, online};
+use mpc::{DealtReader, MpcError, Outcome, OutputShare, Party, Trace};
 use net::{Link, memory_pair};
 use crate::world::{Network, World, config, sample, split, stream_keys};
 

@@ -15,11 +15,11 @@ use model::{
     Texts, Weight, Words, calibrate, choose, fold, quantise, synthetic, weight_mask,
 };
 use mpc::masked::{
-    Correlations, DealerWeights, Outcome, PartyWeights, Plan, deal, online, prepare, stream,
+    Correlations, DealerWeights, PartyWeights, Plan, deal, online, prepare, stream,
 };
 use mpc::{
-    DealtReader, DealtWriter, MpcError, OutputShare, Party, Run as Attempt, Streams, Trace, expand_input, share_input,
-    unpack_input,
+    DealtReader, DealtWriter, MpcError, Outcome, OutputShare, Party, Run as Attempt, Streams, Trace, expand_input,
+    share_input, unpack_input,
 };
 use net::testing::{Recorded, Recording};
 use net::{Link, memory_pair};

@@ -1,33 +1,34 @@
-//! The network interpreted on sizes: what each role holds while it works on a batch, and the most that it ever holds.
+//! A network interpreted on sizes: what each role holds while it works on an attempt, and the most that it ever holds.
 //!
-//! Where the engines of `mpc` keep words, this one keeps a [`Held`], which weighs as long as it lives: liveness follows from
+//! Where the other interpreters keep words, this one keeps a [`Held`], which counts as long as it lives: liveness follows from
 //! ownership, as it does there. Each step says what it keeps and what it needs for a moment.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, PhaseOpening, Place, Rhs, Spec, SpecError, Texts, Weight, WireOpening,
-    classify, input_form,
+    Arithmetic, Block, Calibrated, Curve, Fixed, Network, Operation, PhaseOpening, Place, Rhs, SpecError, Weight,
+    WireOpening,
 };
-use mpc::{MOST_PARTS, Party};
 use ring64::Dims;
+
+use super::pipe::MOST_PARTS;
+use crate::party::Party;
 
 /// Bytes of a word.
 const WORD: u64 = 8;
 
 /// Bytes held now, and the most that ever were.
 #[derive(Clone, Default)]
-struct Scale(Rc<Cell<(u64, u64)>>);
+struct Meter(Rc<Cell<(u64, u64)>>);
 
-impl Scale {
+impl Meter {
     fn hold(&self, bytes: u64) -> Held {
         let (now, most) = self.0.get();
         let now = now.saturating_add(bytes);
         self.0.set((now, most.max(now)));
-        Held { scale: self.clone(), bytes }
+        Held { meter: self.clone(), bytes }
     }
 
     fn words(&self, count: usize) -> Held {
@@ -46,60 +47,66 @@ impl Scale {
 
 /// Bytes that are held as long as this lives.
 struct Held {
-    scale: Scale,
+    meter: Meter,
     bytes: u64,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let (now, most) = self.scale.0.get();
-        self.scale.0.set((now - self.bytes, most));
+        let (now, most) = self.meter.0.get();
+        self.meter.0.set((now - self.bytes, most));
     }
 }
 
-/// Most bytes of words that the dealer holds at once while it deals a batch.
-pub(crate) fn dealing(spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<u64, SpecError> {
-    let scale = Scale::default();
-    run(Weighing::new(&scale, Phase::Dealing, 0), spec, texts, kind)?;
-    Ok(scale.most())
+/// Most bytes of words that the dealer holds at once while it deals an attempt.
+pub(super) fn dealing<N: Network>(calibrated: &Calibrated<N>, batches: &[N::Batch]) -> Result<u64, SpecError> {
+    let meter = Meter::default();
+    run(Sizes::new(&meter, Phase::Dealing, 0), calibrated, batches)?;
+    Ok(meter.most())
 }
 
-/// Most bytes of words that a party holds at once while it prepares a batch and then computes on it, where so many bytes of
+/// Most bytes of words that a party holds at once while it prepares an attempt and then computes it, where so many bytes of
 /// correlations may stay in memory.
-pub(crate) fn computing(
-    spec: &Arc<Spec>,
-    texts: &Texts,
-    kind: InputKind,
+pub(super) fn computing<N: Network>(
+    calibrated: &Calibrated<N>,
+    batches: &[N::Batch],
     party: Party,
     hold: u64,
 ) -> Result<u64, SpecError> {
-    let scale = Scale::default();
+    let meter = Meter::default();
     // kept for another attempt, whose correlations are prepared beside it
-    let _input = scale.words(input_form(spec, kind, texts).count());
-    let made = run(Weighing::new(&scale, Phase::Preparing(party), hold), spec, texts, kind)?;
-    run(Weighing { queue: made.queue, ..Weighing::new(&scale, Phase::Online, 0) }, spec, texts, kind)?;
-    Ok(scale.most())
+    let _input = meter.words(inputs(calibrated, batches));
+    let made = run(Sizes::new(&meter, Phase::Preparing(party), hold), calibrated, batches)?;
+    run(Sizes { queue: made.queue, ..Sizes::new(&meter, Phase::Online, 0) }, calibrated, batches)?;
+    Ok(meter.most())
 }
 
 /// The same where correlations are made while the party computes, [`MOST_PARTS`] parts of the network ahead at most.
-pub(crate) fn streaming(spec: &Arc<Spec>, texts: &Texts, kind: InputKind, party: Party) -> Result<u64, SpecError> {
-    // nothing stays in memory of what is weighed here: what waits is added below
-    let (preparing, online) = (Scale::default(), Scale::default());
-    let made = run(Weighing::new(&preparing, Phase::Preparing(party), 0), spec, texts, kind)?;
+pub(super) fn streaming<N: Network>(
+    calibrated: &Calibrated<N>,
+    batches: &[N::Batch],
+    party: Party,
+) -> Result<u64, SpecError> {
+    // nothing stays in memory of what is counted here: what waits is added below
+    let (preparing, online) = (Meter::default(), Meter::default());
+    let made = run(Sizes::new(&preparing, Phase::Preparing(party), 0), calibrated, batches)?;
     let waiting = made.parts.windows(MOST_PARTS).map(|parts| parts.iter().sum::<u64>()).max();
     let waiting = waiting.unwrap_or_else(|| made.parts.iter().sum());
-    run(Weighing { queue: made.queue, ..Weighing::new(&online, Phase::Online, 0) }, spec, texts, kind)?;
-    let input = WORD * input_form(spec, kind, texts).count() as u64;
+    run(Sizes { queue: made.queue, ..Sizes::new(&online, Phase::Online, 0) }, calibrated, batches)?;
+    let input = WORD * inputs(calibrated, batches) as u64;
     Ok(input + waiting + preparing.most() + online.most())
 }
 
-fn run(weighing: Weighing, spec: &Arc<Spec>, texts: &Texts, kind: InputKind) -> Result<Weighing, SpecError> {
-    let nothing = weighing.scale.hold(0);
-    let weighing = Weighing { layers: spec.shape.layers, ..weighing };
-    let mut engine = Fixed::new(spec.clone(), weighing);
-    let input = engine.input(kind, texts, nothing);
-    classify(&mut engine, &spec.shape, texts, kind, &input)?;
-    drop(input);
+/// Words of all inputs.
+fn inputs<N: Network>(calibrated: &Calibrated<N>, batches: &[N::Batch]) -> usize {
+    batches.iter().map(|batch| calibrated.input_count(batch)).sum()
+}
+
+fn run<N: Network>(sizes: Sizes, calibrated: &Calibrated<N>, batches: &[N::Batch]) -> Result<Sizes, SpecError> {
+    let inputs: Vec<_> = batches.iter().map(|batch| calibrated.input(batch, sizes.meter.hold(0))).collect();
+    let mut engine = Fixed::new(calibrated.scales.clone(), sizes);
+    engine.run(&calibrated.network, batches, &inputs)?;
+    drop(inputs);
     Ok(engine.arithmetic)
 }
 
@@ -116,10 +123,11 @@ enum Left {
     Spooled(Vec<usize>),
 }
 
-struct Weighing {
-    scale: Scale,
+struct Sizes {
+    meter: Meter,
     phase: Phase,
-    layers: usize,
+    /// The part that the network is in.
+    part: usize,
     /// What preparing leaves for each call of the network, and the online phase takes.
     queue: VecDeque<Left>,
     /// Bytes of the queue that may stay in memory, and that do.
@@ -129,16 +137,16 @@ struct Weighing {
     parts: Vec<u64>,
 }
 
-impl Weighing {
-    fn new(scale: &Scale, phase: Phase, hold: u64) -> Weighing {
-        let (scale, queue, parts) = (scale.clone(), VecDeque::new(), vec![0]);
-        Weighing { scale, phase, layers: 0, queue, hold, queued: 0, parts }
+impl Sizes {
+    fn new(meter: &Meter, phase: Phase, hold: u64) -> Sizes {
+        let (meter, queue, parts) = (meter.clone(), VecDeque::new(), vec![0]);
+        Sizes { meter, phase, part: 0, queue, hold, queued: 0, parts }
     }
 
     /// A value that the dealer deals.
     fn dealt(&self, words: usize) {
         match self.phase {
-            Phase::Dealing | Phase::Preparing(_) => self.scale.moment(words),
+            Phase::Dealing | Phase::Preparing(_) => self.meter.moment(words),
             Phase::Online => {}
         }
     }
@@ -154,7 +162,7 @@ impl Weighing {
                     *part += bytes;
                 }
                 // made in memory either way
-                let held: Vec<Held> = sizes.iter().map(|words| self.scale.words(*words)).collect();
+                let held: Vec<Held> = sizes.iter().map(|words| self.meter.words(*words)).collect();
                 self.queued = self.queued.saturating_add(bytes);
                 let left = if self.queued <= self.hold { Left::Held(held) } else { Left::Spooled(sizes) };
                 self.queue.push_back(left);
@@ -162,14 +170,14 @@ impl Weighing {
             }
             Phase::Online => match self.queue.pop_front() {
                 Some(Left::Held(pieces)) => pieces,
-                Some(Left::Spooled(sizes)) => sizes.iter().map(|words| self.scale.words(*words)).collect(),
+                Some(Left::Spooled(sizes)) => sizes.iter().map(|words| self.meter.words(*words)).collect(),
                 None => Vec::new(),
             },
         }
     }
 
     fn nothing(&self) -> Held {
-        self.scale.hold(0)
+        self.meter.hold(0)
     }
 
     /// Of each so many pieces, the last one becomes the result; the others go as the results are made.
@@ -187,16 +195,21 @@ impl Weighing {
     }
 }
 
-impl Arithmetic for Weighing {
+impl Arithmetic for Sizes {
     type Wire = Held;
     type Phase = Held;
     type Share = Held;
     type Error = SpecError;
 
-    fn linear(&mut self, _: &Held, weight: Weight, dims: Dims) -> Result<Held, SpecError> {
-        if weight.begins_part(self.layers).is_some() {
+    fn begin(&mut self, part: usize, _: Operation) -> Result<(), SpecError> {
+        if part != self.part {
+            self.part = part;
             self.parts.push(0);
         }
+        Ok(())
+    }
+
+    fn linear(&mut self, _: &Held, _: Weight, dims: Dims) -> Result<Held, SpecError> {
         self.dealt(dims.m * dims.n);
         let pieces = self.step([dims.m * dims.n]);
         Ok(self.results(pieces, 1, 1).remove(0))
@@ -206,8 +219,14 @@ impl Arithmetic for Weighing {
         Ok(x)
     }
 
-    fn residual(&mut self, _: &Held, _: Weight, rows: usize, cols: usize) -> Result<Held, SpecError> {
-        self.dealt(rows * (cols + 1));
+    fn residual(
+        &mut self,
+        _: &Held,
+        _: Weight,
+        (rows, cols): (usize, usize),
+        centred: bool,
+    ) -> Result<Held, SpecError> {
+        self.dealt(rows * (cols + usize::from(centred)));
         let pieces = self.step([rows * cols]);
         Ok(self.results(pieces, 1, 1).remove(0))
     }
@@ -246,7 +265,7 @@ impl Arithmetic for Weighing {
         for (count, waves) in &all {
             match self.phase {
                 // all waves
-                Phase::Dealing => self.scale.moment(waves * count),
+                Phase::Dealing => self.meter.moment(waves * count),
                 // as bytes and as words, then as words and as waves of their own
                 _ => self.dealt(waves * count),
             }
@@ -259,12 +278,12 @@ impl Arithmetic for Weighing {
             let mut parts = Vec::new();
             for segment in &curve.segments {
                 let waves = pieces.next();
-                parts.push(self.scale.words(rows * segment.cols));
-                self.scale.moment(2 * rows * segment.cols);
+                parts.push(self.meter.words(rows * segment.cols));
+                self.meter.moment(2 * rows * segment.cols);
                 drop(waves);
             }
             // joined, beside the parts
-            self.scale.words(rows * curve.cols())
+            self.meter.words(rows * curve.cols())
         };
         Ok(x.iter().map(result).collect())
     }
@@ -274,11 +293,15 @@ impl Arithmetic for Weighing {
     }
 
     fn row_sums(&mut self, _: &Held, rows: usize, _: usize) -> Held {
-        if self.phase == Phase::Online { self.scale.words(rows) } else { self.nothing() }
+        if self.phase == Phase::Online { self.meter.words(rows) } else { self.nothing() }
     }
 
     fn opened_row_sums(&mut self, _: &Held, rows: usize, _: usize) -> Held {
-        self.scale.words(rows)
+        self.meter.words(rows)
+    }
+
+    fn rotate(&mut self, x: Held, _: usize, _: &[u64], _: &[u64]) -> Held {
+        x
     }
 
     fn affine(&mut self, x: Held, _: u64, _: u64) -> Held {
@@ -290,17 +313,17 @@ impl Arithmetic for Weighing {
     }
 
     fn block(&mut self, _: &Held, _: usize, block: Block) -> Held {
-        self.scale.words(block.rows * block.cols)
+        self.meter.words(block.rows * block.cols)
     }
 
     fn assemble(&mut self, grid: &[Vec<(&Held, usize, usize)>]) -> Held {
         let count: usize = grid.iter().flatten().map(|(_, rows, cols)| rows * cols).sum();
-        self.scale.words(count)
+        self.meter.words(count)
     }
 
     fn open(
         &mut self,
-        _: &Place,
+        _: &Place<'_>,
         wires: &[(&Held, WireOpening)],
         phases: &[(&Held, PhaseOpening)],
     ) -> Result<(Vec<Held>, Vec<Held>), SpecError> {
@@ -310,22 +333,22 @@ impl Arithmetic for Weighing {
         let pieces = match self.phase {
             Phase::Dealing => {
                 // both halves and what P1's lacks, in words and packed
-                wires.iter().for_each(|(_, o)| self.scale.moment(4 * o.count()));
-                self.scale.moment(2 * phase_count);
+                wires.iter().for_each(|(_, o)| self.meter.moment(4 * o.count()));
+                self.meter.moment(2 * phase_count);
                 Vec::new()
             }
             Phase::Preparing(party) => {
                 if party == Party::One {
-                    wires.iter().for_each(|(_, o)| self.scale.moment(2 * o.count()));
+                    wires.iter().for_each(|(_, o)| self.meter.moment(2 * o.count()));
                 }
                 self.step(counts.clone().chain(of_phases.clone()));
-                self.scale.moment(phase_count);
+                self.meter.moment(phase_count);
                 Vec::new()
             }
             Phase::Online => {
                 // masks become the words that are opened; phases are cut into their columns first
                 let pieces = self.step([]);
-                let parts = self.scale.words(2 * phase_count);
+                let parts = self.meter.words(2 * phase_count);
                 drop(parts);
                 let bits = |o: &PhaseOpening| {
                     o.segments.iter().map(|s| (o.rows * s.cols) as u64 * u64::from(s.modulus_bits)).sum::<u64>()
@@ -333,14 +356,14 @@ impl Arithmetic for Weighing {
                 let sent = wires.iter().map(|(_, o)| o.count() as u64 * u64::from(o.kept())).sum::<u64>()
                     + phases.iter().map(|(_, o)| bits(o)).sum::<u64>();
                 // our half on its way out beside the peer's
-                drop(self.scale.hold(2 * sent.div_ceil(8)));
+                drop(self.meter.hold(2 * sent.div_ceil(8)));
                 pieces
             }
         };
         let mut pieces = pieces.into_iter();
         let mut take = |count: usize| match self.phase {
             Phase::Online => pieces.next().unwrap_or_else(|| self.nothing()),
-            _ => self.scale.words(count),
+            _ => self.meter.words(count),
         };
         let opened: Vec<Held> = counts.map(&mut take).collect();
         let phases =

@@ -1,0 +1,121 @@
+//! Masked wires behind the interface of both engines.
+
+use std::sync::Arc;
+
+use model::{Calibrated, Network, Operation, Quantised, SpecError, Table, Weight};
+use ring64::{Kernel, Key};
+
+use super::demand::Demand;
+use super::footprint::{computing, dealing, streaming};
+use super::online::online;
+use super::plan::Plan;
+use super::prepare::{prepare, stream};
+use super::weights::{DealerWeights, PartyWeights};
+use crate::cost::Cost;
+use crate::dealt::{DEAL_CHUNK, DealtReader, DealtWriter};
+use crate::engine::{Consume, DealerEngine, Footprint, PartyEngine, Planned, PrivateEngine};
+use crate::error::MpcError;
+use crate::flow::MOST_QUEUED;
+use crate::party::Party;
+use crate::run::{Outcome, Run};
+
+/// The engine of masked wires.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Masked;
+
+impl<N: Network<Batch: Sync> + Sync> PrivateEngine<N> for Masked {
+    fn plan(&self, calibrated: &Calibrated<N>, batches: &[N::Batch]) -> Result<Box<dyn Planned>, SpecError> {
+        Ok(Box::new(Plan::new(calibrated, batches)?))
+    }
+
+    fn memory(
+        &self,
+        calibrated: &Calibrated<N>,
+        batches: &[N::Batch],
+        hold: Option<u64>,
+    ) -> Result<Footprint, SpecError> {
+        let words = |party| match hold {
+            Some(hold) => computing(calibrated, batches, party, hold),
+            None => streaming(calibrated, batches, party),
+        };
+        // what was dealt and not yet used, a frame that arrives and one that is read
+        let dealt = Plan::new(calibrated, batches)?.cost().dealt_bytes as u64;
+        let dealt = dealt.min(MOST_QUEUED + 2 * DEAL_CHUNK as u64);
+        Ok(Footprint {
+            parties: [words(Party::Zero)?, words(Party::One)?],
+            dealt,
+            input_beside_dealt: hold.is_none(),
+            dealer: dealing(calibrated, batches)? + dealt,
+        })
+    }
+
+    fn party(
+        &self,
+        party: Party,
+        table: &Arc<Table>,
+        masked: Quantised,
+        seed: &Key,
+        kernel: Kernel,
+    ) -> Box<dyn PartyEngine<N>> {
+        Box::new(PartyWeights::expand(party, table, masked, seed, kernel))
+    }
+
+    fn dealer(&self, table: &Arc<Table>, held: &[Weight], seeds: &[Key; 2], kernel: Kernel) -> Box<dyn DealerEngine<N>> {
+        Box::new(DealerWeights::expand(table, held.iter().copied(), seeds, kernel))
+    }
+
+    fn dealer_holds_weights(&self) -> bool {
+        true
+    }
+}
+
+impl Planned for Plan {
+    fn cost(&self) -> Cost {
+        self.cost()
+    }
+
+    fn cost_of(&self, operation: Operation) -> Cost {
+        self.cost_of(operation)
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        self.digest()
+    }
+
+    fn seconds(&self, latency: f64, bandwidth: f64, compute: f64) -> f64 {
+        self.seconds(latency, bandwidth, compute)
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.demands.len() * size_of::<Demand>()) as u64
+    }
+}
+
+impl<N: Network<Batch: Sync> + Sync> PartyEngine<N> for PartyWeights {
+    fn attempt(
+        &self,
+        run: &Run<'_, N>,
+        streams: Key,
+        dealt: Option<DealtReader<'_>>,
+        hold: Option<u64>,
+        consume: &mut Consume<'_>,
+    ) -> Result<Outcome, MpcError> {
+        let mut consume = |correlations| {
+            let mut made = Some(correlations);
+            consume(&mut |inputs, peer, trace| {
+                let correlations = made.take().ok_or(MpcError::Abandoned)?;
+                online(run, self, correlations, inputs, peer, trace)
+            })
+        };
+        match hold {
+            Some(hold) => consume(prepare(run, self, streams, dealt, hold)?),
+            None => stream(run, self, streams, dealt, consume),
+        }
+    }
+}
+
+impl<N: Network> DealerEngine<N> for DealerWeights {
+    fn deal(&self, run: &Run<'_, N>, streams: [Key; 2], writer: DealtWriter<'_>) -> Result<(), MpcError> {
+        super::deal::deal(run, self, streams, writer)
+    }
+}
