@@ -96,10 +96,10 @@ impl Session {
         let pairs = bundle.config.text_pair();
         let tokenizer = Tokenizer::read(&bundle.tokenizer_path, spec.shape.positions)?;
         let (student, most_texts) = (chosen.student, source.batch as usize);
-        let kind = bundle.embedding.input_kind();
+        let calibrated = spec.calibrated(bundle.embedding.input_kind());
         let state = State::Ready(Box::new(bundle));
         let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), state, _lock: chosen.lock };
-        Ok(Session { roles, spec, labels, problem, pairs, tokenizer, student, kind, most_texts })
+        Ok(Session { roles, spec, labels, problem, pairs, tokenizer, student, calibrated, most_texts })
     }
 
     /// Classifies one of the [`batches`](Self::batches); the first time, all roles are started.

@@ -6,7 +6,7 @@ use distill::bert::{Bert, PackedBatch};
 use distill::calibration::folded;
 use distill::folder::Folder;
 use distill::weights::Weights;
-use model::{AttentionKind, AttentionShift, Config, Float, Texts};
+use model::{AttentionKind, AttentionShift, Config, Texts};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -26,7 +26,7 @@ fn largest_gap(folder: &Folder, texts: &[Text]) -> f32 {
     let lengths: Vec<usize> = texts.iter().map(|(ids, _)| ids.len()).collect();
     let (ids, segments): (Vec<_>, Vec<_>) = texts.iter().cloned().unzip();
     let shape = Texts::new(&lengths, &folded.shape).unwrap();
-    let want = Float::new(&folded, ()).logits(&shape, &ids.concat(), &segments.concat()).unwrap();
+    let want = folded.logits(&shape, &ids.concat(), &segments.concat()).unwrap();
     assert_eq!(got.len(), want.len());
     got.iter().zip(want.iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }

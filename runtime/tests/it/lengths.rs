@@ -1,6 +1,5 @@
 //! The shipped student at all kinds of lengths, over three processes: the shortest, the longest, and those beside a power of
 //! two, where scales change.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use bundle::{Embedding, WriteOptions};
 use convert::{Converted, Student};
 use local::deployment::Deployment;
-use model::{Cost, Float, Plan, Sample, Texts, clear_logits};
+use model::{Cost, Plan, Sample, Texts, clear_logits};
 use net::HEADER_LEN;
 use roles::client::Answer;
 use roles::measured::Measured;
@@ -45,7 +44,7 @@ fn gap(a: &[f64], b: &[f64]) -> f64 {
 /// The logits in floating point and in fixed point in clear.
 fn in_clear(student: &Student, converted: &Converted, texts: &Texts, sample: &Sample) -> [Vec<f64>; 2] {
     let Sample { ids, segments } = sample;
-    let float = Float::new(&student.folded, ()).logits(texts, ids, segments).unwrap();
+    let float = student.folded.logits(texts, ids, segments).unwrap();
     let clear = clear_logits(&converted.spec, &converted.quantised, texts, ids, segments).unwrap();
     [float.iter().map(|v| f64::from(*v)).collect(), clear.concat()]
 }

@@ -1,12 +1,7 @@
 //! The program from outside: outputs, refusals, exit codes.
-#![allow(clippy::unwrap_used)]
 
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod outside;
-
-use folder::Place;
-use outside::runtime;
+use crate::folder::Place;
+use crate::outside::runtime;
 use serde_json::Value;
 
 fn text(bytes: &[u8]) -> String {
@@ -111,7 +106,7 @@ fn evaluate_takes_a_bundle_and_the_student_that_it_was_made_from() {
     let student = convert::Student::read(&place.student()).unwrap();
     let stored = student.stored_ranges().unwrap();
     // another calibration: other scales, the same model
-    let samples = folder::samples(&student, &folder::examples(7));
+    let samples = crate::folder::samples(&student, &crate::folder::examples(7));
     let fewer = model::calibrate(&student.folded, &samples, &|| ()).unwrap();
     for (name, ranges, fixed) in [("stored", stored, true), ("fewer", fewer, false)] {
         let bundle = place.root.path().join(name);

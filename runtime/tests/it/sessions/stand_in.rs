@@ -18,6 +18,6 @@ pub(crate) fn stand_in(folder: &Path, ports: Option<[u16; 2]>, victim: &str, fir
         fs::write(folder.join(format!("{victim}.first")), first).unwrap();
     }
     let link = folder.join("stand-in");
-    symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions/stand-in.sh"), &link).unwrap();
+    symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sessions/stand-in.sh"), &link).unwrap();
     link
 }

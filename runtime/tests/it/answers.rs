@@ -1,16 +1,11 @@
 //! What is printed for models of every kind: from a conversion over real processes to answers and figures.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod outside;
 
 use std::process::{Command, Output, Stdio};
 
 use datasets::{Label, Metric, Metrics};
-use folder::{Place, examples, pairs, score};
-use model::{Float, Texts};
-use outside::runtime;
+use crate::folder::{Place, examples, pairs, score};
+use model::{Texts};
+use crate::outside::runtime;
 use serde_json::Value;
 
 /// Converts the student over a task, as `convert` does, and returns the bundle's folder.
@@ -49,10 +44,10 @@ fn float(place: &Place, count: usize) -> Vec<Vec<f64>> {
     let student = convert::Student::read(&place.student()).unwrap();
     let logits = |sample: &model::Sample| {
         let texts = Texts::new(&[sample.ids.len()], student.shape()).unwrap();
-        let row = Float::new(&student.folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
+        let row = student.folded.logits(&texts, &sample.ids, &sample.segments).unwrap();
         row.iter().map(|v| f64::from(*v)).collect()
     };
-    folder::samples(&student, &pairs(count)).iter().map(logits).collect()
+    crate::folder::samples(&student, &pairs(count)).iter().map(logits).collect()
 }
 
 #[test]
@@ -107,7 +102,7 @@ fn mrpc_has_accuracy_and_f1() {
     // counted by hand
     let (mut right, mut both, mut one) = (0, 0, 0);
     for (row, pair) in float(&place, 18).iter().zip(pairs(18)) {
-        let (called, is) = (usize::from(row[1] > row[0]), folder::class(&pair));
+        let (called, is) = (usize::from(row[1] > row[0]), crate::folder::class(&pair));
         right += usize::from(called == is);
         both += called * is;
         one += usize::from(called != is);
@@ -213,9 +208,9 @@ fn several_labels_are_judged_privately_as_in_clear() {
     let report = object(&runtime(&place, &args, b""));
     let student = convert::Student::read(&place.student()).unwrap();
     let (mut both, mut either, mut whole) = ([0; 3], [0; 3], 0);
-    for (i, sample) in folder::samples(&student, &examples(12)).iter().enumerate() {
+    for (i, sample) in crate::folder::samples(&student, &examples(12)).iter().enumerate() {
         let texts = Texts::new(&[sample.ids.len()], student.shape()).unwrap();
-        let row = Float::new(&student.folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
+        let row = student.folded.logits(&texts, &sample.ids, &sample.segments).unwrap();
         let row: Vec<f32> = row.iter().copied().collect();
         let is = |label: usize| sets(i).contains(&label);
         for label in 0..3 {

@@ -1,17 +1,12 @@
 //! `runtime cache`: what it lists, what it removes, and what it never touches.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod programs;
 
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use cli::exit::UNWRITABLE;
-use folder::Place;
-use programs::{command, output, tree};
+use crate::folder::Place;
+use crate::programs::{command, output, tree};
 use serde_json::Value;
 
 /// A world with a bundle in its cache, converted on first use.

@@ -1,9 +1,6 @@
 //! `--help` of every program, word by word. `SNAPSHOTS=overwrite cargo test -p runtime --test help` writes them anew.
-#![allow(clippy::unwrap_used)]
 
-mod programs;
-
-use programs::{command, output};
+use crate::programs::{command, output};
 
 fn help(program: &str, command_line: &[&str]) -> String {
     let root = tempfile::tempdir().unwrap();

@@ -1,10 +1,4 @@
 //! A real client before parties that the test plays: it adds what belongs together, and shows nothing that is no answer.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod played;
-mod sessions;
 
 use std::thread;
 
@@ -14,7 +8,7 @@ use model::{CERTIFICATE_FRAC, Texts};
 use mpc::beaver::Options;
 use mpc::mask_outputs;
 use net::Link;
-use played::{BOTH, DEADLINE, PARTIES, Stage, sample};
+use crate::played::{BOTH, DEADLINE, PARTIES, Stage, sample};
 use ring64::Key;
 use roles::client::{Answer, Client};
 use roles::engine::Engine;

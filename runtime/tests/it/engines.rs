@@ -1,9 +1,4 @@
 //! SecFormer's engine over real processes, beside masked wires, on a tiny model.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod sessions;
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +7,7 @@ use std::sync::Arc;
 
 use bundle::{ClientBundle, Embedding};
 use cli::exit::{BAD_INPUT, REFUSED, USAGE};
-use folder::Place;
+use crate::folder::Place;
 use local::deployment::Deployment;
 use local::settings::LocalSettings;
 use model::{Functions, InputKind, Operation, Sample, Spec, Texts};
@@ -25,8 +20,8 @@ use roles::schedule::Schedule;
 use roles::settings::Settings;
 use runtime::exit::code_of;
 use serde_json::Value;
-use sessions::stand_in::stand_in;
-use sessions::{DEADLINE, convert, program};
+use crate::sessions::stand_in::stand_in;
+use crate::sessions::{DEADLINE, convert, program};
 
 /// A bundle of a tiny student.
 struct Tiny {

@@ -1,9 +1,4 @@
 //! Bundles that are truncated, swapped, mixed or of another version; places that cannot be written to; a taken port.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod sessions;
 
 use std::fs;
 use std::net::TcpListener;
@@ -14,9 +9,9 @@ use std::time::Instant;
 
 use bundle::Embedding;
 use cli::exit::{BAD_INPUT, TAKEN, UNWRITABLE};
-use folder::Place;
+use crate::folder::Place;
 use serde_json::{Value, json};
-use sessions::{DEADLINE, PATIENCE, all_gone, convert, entries, program};
+use crate::sessions::{DEADLINE, PATIENCE, all_gone, convert, entries, program};
 
 fn runtime(args: &[&str], cache: &Path) -> Output {
     let mut command = Command::new(program());

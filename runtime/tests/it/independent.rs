@@ -3,10 +3,6 @@
 //! `pytorch.json` holds them for the texts of `sentences.txt`, a tab between the two of a pair. To make it anew, with a Python
 //! that has torch and safetensors:
 //! `PYTHON=python3 cargo test -p runtime --test independent -- --ignored`
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
 
 use std::fs;
 use std::io::{Write, stderr};
@@ -16,9 +12,9 @@ use std::time::Duration;
 
 use bundle::{Embedding, WriteOptions};
 use convert::Student;
-use folder::Place;
+use crate::folder::Place;
 use local::deployment::Deployment;
-use model::{Float, Sample, Tensors, Texts};
+use model::{Sample, Tensors, Texts};
 use runtime::shipped::SHIPPED;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
@@ -71,7 +67,7 @@ fn tokenised(student: &Student) -> Vec<(&'static str, Option<&'static str>, Samp
 
 fn float(student: &Student, sample: &Sample) -> Vec<f64> {
     let texts = Texts::new(&[sample.ids.len()], student.shape()).unwrap();
-    let logits = Float::new(&student.folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
+    let logits = student.folded.logits(&texts, &sample.ids, &sample.segments).unwrap();
     logits.iter().map(|v| f64::from(*v)).collect()
 }
 
@@ -182,9 +178,9 @@ fn the_script_run_afresh_computes_what_float_computes() {
     for (dtype, prefix, files) in [(Dtype::F32, "bert.", 1), (Dtype::BF16, "", 2)] {
         let place = Place::without_calibration();
         place.edit("config.json", "5.0", "[[5.0, 3.5], [-2.0, 6.25]]");
-        place.write_weights(&folder::weights(), dtype, prefix);
+        place.write_weights(&crate::folder::weights(), dtype, prefix);
         let student = Student::read(&place.student()).unwrap();
-        let samples = folder::samples(&student, &folder::examples(20));
+        let samples = crate::folder::samples(&student, &crate::folder::examples(20));
         if files == 2 {
             split(&place, dtype, prefix);
         }
@@ -203,7 +199,7 @@ fn the_script_run_afresh_computes_what_float_computes() {
 fn split(place: &Place, dtype: Dtype, prefix: &str) {
     let whole = place.student().join("model.safetensors");
     let (first, second): (Tensors, Tensors) =
-        folder::weights().into_iter().partition(|(name, _)| name.as_str() < "encoder.layer.1");
+        crate::folder::weights().into_iter().partition(|(name, _)| name.as_str() < "encoder.layer.1");
     let mut index = serde_json::Map::new();
     for (number, part) in [first, second].into_iter().enumerate() {
         let file = format!("model-{:05}-of-00002.safetensors", number + 1);
@@ -231,5 +227,5 @@ fn write_the_fixture() {
     let command = format!("python3 scripts/student_logits.py models/{SHIPPED}, ids and segments on standard input");
     let head = format!("{{\"command\": {},\n\"torch\": {},\n", json!(command), json!(torch().unwrap()));
     let text = format!("{head}\"texts\": [\n{}\n]}}\n", lines.join(",\n"));
-    fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pytorch.json"), text).unwrap();
+    fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/pytorch.json"), text).unwrap();
 }

@@ -1,5 +1,4 @@
 //! The student in this repository, end to end over three processes.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

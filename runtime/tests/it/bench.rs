@@ -1,8 +1,5 @@
 //! `runtime bench` as its users run it, on the smallest shape.
 #![cfg(feature = "bench")]
-#![allow(clippy::unwrap_used)]
-
-mod programs;
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +9,7 @@ use bundle::ClientBundle;
 use model::{Plan, Texts};
 use mpc::deal_frames;
 use net::HEADER_LEN;
-use programs::{command, output};
+use crate::programs::{command, output};
 use serde_json::Value;
 
 fn bench(root: &Path, args: &[&str]) -> Output {

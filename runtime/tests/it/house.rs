@@ -1,5 +1,4 @@
 //! Laws of the house that a compiler does not check.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

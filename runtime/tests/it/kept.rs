@@ -1,24 +1,19 @@
 //! A student and a bundle that an earlier commit left still load, and give the logits that they gave then.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod roles;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use bundle::Embedding;
 use convert::Student;
-use model::{Float, Sample, Texts, clear_logits};
-use roles::{DEADLINE, convert, program};
-use runtime::deployment::Deployment;
+use model::{Sample, Texts, clear_logits};
+use crate::sessions::{DEADLINE, convert, program};
+use local::deployment::Deployment;
 
 /// Of series and scales that a machine fits anew, and of a private run's random rounding.
 const ROUNDING: f64 = 0.005;
 
 fn kept() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kept")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/kept")
 }
 
 fn samples() -> Vec<Sample> {
@@ -44,7 +39,7 @@ fn copied() -> tempfile::TempDir {
 
 fn float(student: &Student, sample: &Sample) -> Vec<f64> {
     let texts = Texts::new(&[sample.ids.len()], student.shape()).unwrap();
-    let logits = Float::new(&student.folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
+    let logits = student.folded.logits(&texts, &sample.ids, &sample.segments).unwrap();
     logits.iter().map(|v| f64::from(*v)).collect()
 }
 
@@ -86,7 +81,7 @@ fn a_kept_bundle_gives_its_logits_privately() {
 #[test]
 #[ignore = "keeps what this commit writes, in place of what an earlier one wrote"]
 fn a_student_and_its_bundle_are_kept() {
-    let place = folder::Place::new();
+    let place = crate::folder::Place::new();
     fs::create_dir_all(kept().join("student")).unwrap();
     for entry in fs::read_dir(place.student()).unwrap() {
         let path = entry.unwrap().path();

@@ -1,9 +1,4 @@
 //! Memory: what is estimated beforehand against what processes took.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod sessions;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -16,7 +11,7 @@ use std::time::{Duration, Instant};
 use bundle::{ClientBundle, Embedding};
 use cli::exit::MEMORY;
 use cli::memory::Memory;
-use folder::Place;
+use crate::folder::Place;
 use local::deployment::Deployment;
 use local::settings::LocalSettings;
 use model::{InputKind, Plan, Sample, Spec, Texts};
@@ -29,8 +24,8 @@ use roles::settings::Settings;
 use runtime::exit::code_of;
 use runtime::shipped::SHIPPED;
 use serde_json::Value;
-use sessions::between::{Moment, Watch, own_folder, stand_before};
-use sessions::{DEADLINE, PATIENCE, all_gone, convert, processes, program};
+use crate::sessions::between::{Moment, Watch, own_folder, stand_before};
+use crate::sessions::{DEADLINE, PATIENCE, all_gone, convert, processes, program};
 
 fn student() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(SHIPPED)

@@ -1,23 +1,16 @@
 //! The walk-throughs of the README and of docs/own-data.md, command by command as they stand there, from a hub to a private answer;
 //! the README's once more offline. The hub is ours, on loopback; `bert-base-uncased` on it is tiny.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod programs;
-#[path = "../../datasets/tests/standin/mod.rs"]
-mod standin;
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use folder::{Place, tokenizer};
+use crate::folder::{Place, tokenizer};
 use model::{Config, synthetic};
-use programs::{output, program};
+use crate::programs::{output, program};
 use safetensors::Dtype;
 use serde_json::Value;
-use standin::{Kind, StandIn, glue};
+use crate::standin::{Kind, StandIn, glue};
 
 /// The commands of a page's walk-through.
 fn commands(page: &str, marker: &str) -> Vec<String> {
@@ -36,7 +29,7 @@ fn run(line: &str, place: &Path, hub: &str, home: &Path, offline: bool) -> Outpu
     let words: Vec<&str> = cargo.split(' ').collect();
     assert_eq!(words[..3], ["cargo", "run", "--release"], "{line}");
     let name = words[words.iter().position(|word| *word == "-p").unwrap() + 1];
-    let mut shell = programs::command(name, place);
+    let mut shell = crate::programs::command(name, place);
     let settings: Vec<_> = shell.get_envs().map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned))).collect();
     shell = Command::new("sh");
     shell.arg("-euc").arg(format!("exec '{}' {rest}", program(name).display())).current_dir(place);
@@ -58,7 +51,7 @@ fn run(line: &str, place: &Path, hub: &str, home: &Path, offline: bool) -> Outpu
 /// A BERT as `bert-base-uncased` is on the hub: an encoder with a pooler and a head for another task. But tiny.
 fn base() -> Vec<(&'static str, Vec<u8>)> {
     let place = Place::without_calibration();
-    let config = folder::CONFIG
+    let config = crate::folder::CONFIG
         .replace("\"attention_softmax\": \"2quad\", \"attention_shift\": 5.0,", "")
         .replace("\"max_position_embeddings\": 16", "\"max_position_embeddings\": 128");
     let mut tensors = synthetic(&Config::from_json(&config).unwrap(), 7);

@@ -1,18 +1,13 @@
 //! Texts that begin with a dash, outputs that cannot be written or are read in part, and errors of roles: each said once.
-#![allow(clippy::unwrap_used)]
 #![cfg(target_os = "linux")]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod programs;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
 use cli::exit::{BAD_INPUT, MEMORY, UNWRITABLE, USAGE};
-use folder::Place;
-use programs::{command, output};
+use crate::folder::Place;
+use crate::programs::{command, output};
 
 fn runtime(place: &Place, args: &[&str]) -> Command {
     let mut runtime = command("runtime", place.root.path());
@@ -110,7 +105,7 @@ fn a_limit_on_address_space_is_an_error_of_memory() {
     for kilobytes in [150_000, 250_000] {
         let line = format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"");
         let limited = |program: &str, args: &[&str]| {
-            let inner = programs::program(program);
+            let inner = crate::programs::program(program);
             let shell = command("runtime", place.root.path());
             let mut limited = Command::new("sh");
             limited.arg("-c").arg(&line).arg(inner).args(args).current_dir(place.root.path());

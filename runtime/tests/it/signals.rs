@@ -1,10 +1,5 @@
 //! Signals to the real program: roles killed or stalled at any time of a run, `infer` killed itself, Ctrl-C. Whoever is left
 //! ends within the deadline, with the right code and the right name, and nothing stays behind.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod sessions;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -18,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use bundle::Embedding;
 use cli::exit::{INTERRUPTED, LOST};
-use folder::Place;
-use sessions::{DEADLINE, PATIENCE, Process, all_gone, convert, entries, processes, program, signal, try_signal};
+use crate::folder::Place;
+use crate::sessions::{DEADLINE, PATIENCE, Process, all_gone, convert, entries, processes, program, signal, try_signal};
 
 const ROLES: [&str; 3] = ["party0", "party1", "dealer"];
 /// Texts of a run: many, so that none is over before a signal comes that was due long before.

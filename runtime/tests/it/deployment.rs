@@ -1,8 +1,4 @@
 //! Real processes over real sockets, on a tiny model.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -13,10 +9,10 @@ use std::time::{Duration, Instant};
 use bundle::{Contents, Embedding, Table, WriteOptions};
 use cli::exit::{BAD_INPUT, LOST};
 use convert::{Converted, Student};
-use folder::Place;
+use crate::folder::Place;
 use local::deployment::Deployment;
 use local::parent::Ready;
-use model::{Float, InputKind, Plan, Sample, Texts};
+use model::{InputKind, Plan, Sample, Texts};
 use net::HEADER_LEN;
 use roles::handshake::{Identity, call, fresh};
 use roles::message::Role;
@@ -64,7 +60,7 @@ impl Tiny {
 
     fn assert_close(&self, sample: &Sample, logits: &[f64]) {
         let texts = Texts::new(&[sample.ids.len()], self.student.shape()).unwrap();
-        let float = Float::new(&self.student.folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
+        let float = self.student.folded.logits(&texts, &sample.ids, &sample.segments).unwrap();
         for (private, float) in logits.iter().zip(&float) {
             assert!((private - f64::from(*float)).abs() < 0.02, "private {private}, float {float}");
         }

@@ -1,10 +1,5 @@
 //! A role that is killed or stalled, at every phase of a session, and a session that is killed or stopped itself: whoever is
 //! left ends, says who was lost, and leaves nothing behind.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod sessions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,15 +9,15 @@ use std::time::Instant;
 
 use bundle::{ClientBundle, Embedding};
 use cli::exit::LOST;
-use folder::Place;
+use crate::folder::Place;
 use local::deployment::Deployment;
 use model::{Plan, Sample, Texts};
 use mpc::DEAL_CHUNK;
 use mpc::kind::{DEAL, OPEN};
 use roles::message::kind::{DEMAND, HELLO, INPUT, KEY, OUTPUT, OUTPUT_ROOT, READY, REPORT, REQUEST, SECRET};
 use runtime::exit::code_of;
-use sessions::between::{Moment, Told, Watch, kill, own_folder, stand_before};
-use sessions::{DEADLINE, PATIENCE, all_gone, convert};
+use crate::sessions::between::{Moment, Told, Watch, kill, own_folder, stand_before};
+use crate::sessions::{DEADLINE, PATIENCE, all_gone, convert};
 
 const ROLES: [&str; 3] = ["party0", "party1", "dealer"];
 

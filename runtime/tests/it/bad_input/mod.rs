@@ -1,27 +1,18 @@
 //! What the programs say to bad input: message, exit code, no panic, no file left, no process left, no hang. The messages
 //! are kept in docs/errors.md; `SNAPSHOTS=overwrite cargo test -p runtime --test bad_input` writes them anew.
-#![allow(clippy::unwrap_used)]
 
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-#[path = "bad_input/models.rs"]
 mod models;
-mod programs;
-#[path = "bad_input/running.rs"]
 mod running;
-#[path = "bad_input/tables.rs"]
 mod tables;
-#[path = "bad_input/teaching.rs"]
 mod teaching;
-#[path = "bad_input/tokenizers.rs"]
 mod tokenizers;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use folder::{Place, weights};
-use programs::{command, output, processes, tree};
+use crate::folder::{Place, weights};
+use crate::programs::{command, output, processes, tree};
 use safetensors::Dtype;
 
 /// One mistake. In `args`, `{root}` is the world's folder; a `+` stands for a space.
@@ -167,7 +158,7 @@ fn every_mistake_has_a_message_and_a_code_and_leaves_nothing() {
     assert!(cases.len() >= 30);
     let mut table = String::from(
         "# What the programs say to bad input\n\n\
-         Written and checked by `runtime/tests/bad_input.rs`: each row is a run of the programs on small models. None of them panics, \
+         Written and checked by `runtime/tests/it/bad_input`: each row is a run of the programs on small models. None of them panics, \
          hangs, or leaves a file or a process behind.\n\n| what is wrong | command | exit code | message |\n|---|---|---|---|\n",
     );
     let world = World::new();

@@ -103,7 +103,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         case(
             "a tokenizer with more words than the model",
-            |w| fs::write(w.path("teacher/tokenizer.json"), folder::tokenizer(35)).unwrap(),
+            |w| fs::write(w.path("teacher/tokenizer.json"), crate::folder::tokenizer(35)).unwrap(),
             TEACH,
             3,
             &["tokenizer", "34", "29"],

@@ -1,11 +1,5 @@
 //! What the dealer and the parties refuse before anything is opened: demands that are burnt, requests that were served, and
 //! roles that do not agree; and which keys follow from what.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod played;
-mod sessions;
 
 use std::thread;
 
@@ -17,7 +11,7 @@ use mpc::{
     mask_outputs, online, prepare, share_input, unpack_input,
 };
 use net::{Link, memory_pair};
-use played::{BOTH, DEADLINE, PARTIES, Stage, ask, demand, key, sample, texts};
+use crate::played::{BOTH, DEADLINE, PARTIES, Stage, ask, demand, key, sample, texts};
 use ring64::{Kernel, Key};
 use roles::handshake::{Identity, Peer, answer_all, take};
 use roles::message::{Demand, Report, Request, expect, kind, parse, send, send_bytes};
@@ -240,7 +234,7 @@ impl<'s> Serving<'s> {
         let asked = self.asked(request);
         let agreement = self.stage.agreement(self.nonces, batch, request, 0);
         for (demand, _) in &asked {
-            assert_eq!(*demand, played::demand(&agreement, batch));
+            assert_eq!(*demand, crate::played::demand(&agreement, batch));
         }
         let keys = || [[31; 32], [32; 32]].map(Key::from_bytes);
         for (link, key) in self.dealer.iter_mut().zip(keys()) {

@@ -1,18 +1,13 @@
 //! A text that leaves the domains of the series gets no answer, from the command line to the exit code; the others get theirs.
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../convert/tests/folder/mod.rs"]
-mod folder;
-mod outside;
 
 use std::path::PathBuf;
 use std::process::Output;
 
 use bundle::{Embedding, WriteOptions};
 use convert::Student;
-use folder::{Place, examples};
+use crate::folder::{Place, examples};
 use model::{Texts, clear_certified};
-use outside::runtime;
+use crate::outside::runtime;
 use serde_json::Value;
 
 /// A bundle whose first 1/sqrt ends below what half of the texts need, with a text that is certified and one that is not.
@@ -26,7 +21,7 @@ fn narrow(place: &Place) -> (PathBuf, [String; 2]) {
         stored.norms[2].square_sum.hi = whole.lo + (whole.hi - whole.lo) * 0.9f32.powi(part) / 3.0;
         stored.unusual = Some(Box::new(stored.clone()));
         let converted = convert::convert(&student, &stored).unwrap();
-        let samples = folder::samples(&student, &examples(40));
+        let samples = crate::folder::samples(&student, &examples(40));
         let certified = |at: usize| {
             let sample = &samples[at];
             let tokens = sample.ids.len();

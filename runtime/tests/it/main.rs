@@ -1,0 +1,34 @@
+//! Whole programs and real sessions: processes, sockets, files, signals.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../../convert/tests/folder/mod.rs"]
+mod folder;
+mod outside;
+mod played;
+mod programs;
+mod sessions;
+#[path = "../../../datasets/tests/standin/mod.rs"]
+mod standin;
+
+mod bad_input;
+mod agreed;
+mod answers;
+mod bench;
+mod cache;
+mod damaged;
+mod deployment;
+mod engines;
+mod halves;
+mod help;
+mod house;
+mod independent;
+mod kept;
+mod killed;
+mod lengths;
+mod memory;
+mod outputs;
+mod program;
+mod shipped;
+mod signals;
+mod uncertified;
+mod walkthrough;
