@@ -124,7 +124,7 @@ fn convert_shipped(embedding: Who, folder: &Path) -> Result<PathBuf> {
 
 /// Plain sentences as tokens, the marks at both ends included.
 fn words(tokenizer: &Tokenizer) -> Result<Vec<u32>> {
-    let sentences = include_str!("../tests/sentences.txt").replace('\t', " ");
+    let sentences = include_str!("../tests/it/sentences.txt").replace('\t', " ");
     let ids = tokenizer.encode(&sentences, None)?.ids;
     ensure!(ids.len() > 2, "the bundle's tokenizer finds no words in a plain sentence");
     Ok(ids)

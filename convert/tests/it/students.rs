@@ -2,14 +2,14 @@
 
 use convert::{ConvertError, Converted, Student, compare, convert as convert_student, encode};
 use datasets::{Example, Length};
-use model::{Folded, Site, Tensors, Weight};
+use model::{BertWeight, Folded, Tensors};
 use ndarray::{ArrayD, IxDyn};
 use safetensors::Dtype;
 
 use crate::folder::{Place, examples, folded, samples, weights};
 
 fn same(a: &Folded, b: &Folded) -> bool {
-    a.matrices().all(|(weight, matrix)| matrix == b.matrix(weight))
+    a.matrices() == b.matrices()
 }
 
 #[track_caller]
@@ -140,11 +140,11 @@ fn a_comparison_names_the_first_layer_out_of_line() {
     assert!(good.is_close() && good.suspect.is_none() && good.same_label == Some(12), "{good}");
     assert!(good.rms_difference <= good.max_difference);
     // one wrong word in the value of layer 1: everything before it is still in line
-    let value = converted.quantised.get_mut(&Weight::Value(1)).unwrap();
+    let value = converted.quantised.get_mut(&student.folded.bert().weight(BertWeight::Value(1))).unwrap();
     value.weight[5] = value.weight[5].wrapping_add(3 << 16);
     let bad = compare(&converted, &samples, &|| ()).unwrap();
     assert!(!bad.is_close(), "{bad}");
-    assert_eq!(bad.suspect.as_ref().map(|s| s.site), Some(Site::Value { layer: 1 }));
+    assert_eq!(bad.suspect.as_ref().map(|s| &*s.site), Some("layer 1: value"));
     assert!(bad.to_string().starts_with("-[x] logits are not close (atol 2e-2), max diff "), "{bad}");
     assert!(bad.to_string().contains("first out of line: layer 1: value"), "{bad}");
 }
@@ -156,7 +156,7 @@ fn a_converted_network_is_the_same_function() {
     assert!(!same(&student.folded, &converted.folded), "no neuron was moved: the test shows nothing");
     for sample in samples(&student, &examples(8)) {
         let texts = model::Texts::new(&[sample.ids.len()], student.shape()).unwrap();
-        let logits = |folded| model::Float::new(folded, ()).logits(&texts, &sample.ids, &sample.segments).unwrap();
+        let logits = |folded: &Folded| folded.logits(&texts, &sample.ids, &sample.segments).unwrap();
         let (a, b) = (logits(&student.folded), logits(&converted.folded));
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a} {b}");
     }

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use crate::error::BundleError;
 use crate::folder::{Staged, check_target, create_folder, link_or_copy, write_bytes, write_file};
 use crate::layout::{
-    CONFIG, Embedding, MANIFEST, MOST_WORDS, Role, SEED, SEEDS, TABLE, TOKENIZER, WEIGHTS, bias_name,
-    expected_tensors, words,
+    CONFIG, Embedding, MANIFEST, MOST_WORDS, Role, SEED, SEEDS, TABLE, TOKENIZER, WEIGHTS, bias_name, expected_tensors,
+    words,
 };
 use crate::manifest::{BundleId, FORMAT, FORMAT_VERSION, Manifest, digest, seed_check, spec_digest};
 use crate::table::Table;
@@ -132,11 +132,7 @@ fn check(contents: &Contents<'_>) -> Result<(), BundleError> {
         let got = (words.rows, words.cols, words.weight.len(), words.bias.as_ref().map(Vec::len));
         if got != expected {
             let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));
-            return Err(BundleError::contents(
-                format!("weight `{name}` (rows, columns, words, bias)"),
-                expected,
-                got,
-            ));
+            return Err(BundleError::contents(format!("weight `{name}` (rows, columns, words, bias)"), expected, got));
         }
     }
     let config = std::str::from_utf8(contents.config_json).map_err(|e| e.to_string());

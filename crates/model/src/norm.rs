@@ -38,12 +38,7 @@ pub fn apply<E: Engine>(
 }
 
 /// Opens one value in one round.
-pub fn open<E: Engine>(
-    engine: &mut E,
-    checks: &mut Checks<E>,
-    x: &E::Share,
-    site: Site,
-) -> Result<E::Wire, E::Error> {
+pub fn open<E: Engine>(engine: &mut E, checks: &mut Checks<E>, x: &E::Share, site: Site) -> Result<E::Wire, E::Error> {
     Ok(one(checks.open(engine, &[(x, site)], &[])?.0))
 }
 

@@ -1,7 +1,7 @@
 //! Whether ranges are those of a trained model: nothing is computed from a number that no observation gives.
 
-use crate::calibrate::{CALIBRATION_VERSION, LayerRanges, Ranges, Span};
 use crate::bert::norm_name;
+use crate::calibrate::{CALIBRATION_VERSION, LayerRanges, Ranges, Span};
 use crate::choose_error::ChooseError;
 use crate::shape::Shape;
 

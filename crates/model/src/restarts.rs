@@ -11,10 +11,7 @@ use crate::spec_error::SpecError;
 use crate::table::Weight;
 
 /// Probability that a run over a batch on masked wires restarts; an error where a scale does not fit its value.
-pub fn restart_probability<N: Network>(
-    calibrated: &Calibrated<N>,
-    batch: &N::Batch,
-) -> Result<f64, SpecError> {
+pub fn restart_probability<N: Network>(calibrated: &Calibrated<N>, batch: &N::Batch) -> Result<f64, SpecError> {
     let mut engine = Fixed::new(calibrated.scales.clone(), Openings { keep: 1.0 });
     let input = calibrated.input(batch, ());
     calibrated.network.run(&mut engine, batch, &mut calibrated.network.begin(), &input)?;

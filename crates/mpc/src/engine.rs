@@ -42,7 +42,8 @@ pub trait PrivateEngine<N: Network>: Send + Sync {
     ) -> Box<dyn PartyEngine<N>>;
 
     /// What the dealer holds of the weights that the parties hold.
-    fn dealer(&self, table: &Arc<Table>, held: &[Weight], seeds: &[Key; 2], kernel: Kernel) -> Box<dyn DealerEngine<N>>;
+    fn dealer(&self, table: &Arc<Table>, held: &[Weight], seeds: &[Key; 2], kernel: Kernel)
+    -> Box<dyn DealerEngine<N>>;
 
     /// Whether the dealer holds masks of weights.
     fn dealer_holds_weights(&self) -> bool;

@@ -15,14 +15,14 @@ pub struct OutputShape {
     /// Elements.
     pub count: usize,
     /// Bits of the share below the output's unit.
-    pub drop: u32,
+    pub shift: u32,
     /// Fractional bits that the client reads.
     pub frac: i32,
 }
 
 impl OutputShape {
     fn kept(&self) -> u32 {
-        64 - self.drop
+        64 - self.shift
     }
 
     /// Bytes that each party sends to the client.
@@ -49,11 +49,11 @@ fn half(party: Party, mut share: Vec<u64>, mask: &[u64], shape: &OutputShape, pa
     match party {
         Party::Zero => {
             add_assign(&mut share, mask);
-            share.iter_mut().for_each(|w| *w = w.wrapping_add(low_bits(shape.drop)));
+            share.iter_mut().for_each(|w| *w = w.wrapping_add(low_bits(shape.shift)));
         }
         Party::One => sub_assign(&mut share, mask),
     }
-    pack(&share, shape.drop, shape.kept(), packed);
+    pack(&share, shape.shift, shape.kept(), packed);
 }
 
 /// The values of all parts, from both halves.
@@ -70,7 +70,7 @@ pub fn join_outputs(halves: [&[u8]; 2], shapes: &[OutputShape]) -> Result<Vec<Ve
         unpack(zero.0, shape.kept(), &mut sum)?;
         unpack_add(one.0, shape.kept(), &mut sum)?;
         // the sign is bit K - 1
-        let signed = |w: u64| ((w << shape.drop) as i64 >> shape.drop) as u64;
+        let signed = |w: u64| ((w << shape.shift) as i64 >> shape.shift) as u64;
         Ok(sum.into_iter().map(|w| decode(signed(w), shape.frac)).collect())
     };
     shapes.iter().map(join).collect()
@@ -80,8 +80,8 @@ pub fn join_outputs(halves: [&[u8]; 2], shapes: &[OutputShape]) -> Result<Vec<Ve
 mod tests {
     use super::*;
 
-    const LOGITS: OutputShape = OutputShape { count: 4, drop: 16, frac: 12 };
-    const TOTALS: OutputShape = OutputShape { count: 3, drop: 5, frac: 20 };
+    const LOGITS: OutputShape = OutputShape { count: 4, shift: 16, frac: 12 };
+    const TOTALS: OutputShape = OutputShape { count: 3, shift: 5, frac: 20 };
 
     fn key(byte: u8) -> Key {
         Key::from_bytes([byte; 32])
@@ -89,7 +89,7 @@ mod tests {
 
     /// Shares of values that the client reads by this shape.
     fn shares(values: &[f64], shape: &OutputShape, seed: u8) -> [Vec<u64>; 2] {
-        let words = values.iter().map(|v| ring64::encode(*v, shape.frac + shape.drop as i32).unwrap());
+        let words = values.iter().map(|v| ring64::encode(*v, shape.frac + shape.shift as i32).unwrap());
         let zero = Prg::new(&key(seed), 5).words(values.len());
         let one = words.zip(&zero).map(|(y, share)| y.wrapping_sub(*share)).collect();
         [zero, one]
@@ -136,13 +136,13 @@ mod tests {
     fn what_each_party_sends_is_masked_in_every_word_and_bit() {
         const COUNT: usize = 4096;
         let shapes =
-            [OutputShape { count: COUNT, drop: 16, frac: 12 }, OutputShape { count: COUNT, drop: 3, frac: 12 }];
+            [OutputShape { count: COUNT, shift: 16, frac: 12 }, OutputShape { count: COUNT, shift: 3, frac: 12 }];
         let share = Prg::new(&key(1), 0).words(COUNT);
         for party in [Party::Zero, Party::One] {
             let sent = mask_outputs(party, key(2), shapes.iter().map(|shape| (share.clone(), *shape)).collect());
             let (first, second) = sent.split_at(shapes[0].bytes());
             for (part, shape) in [first, second].into_iter().zip(&shapes) {
-                let bare = share.iter().map(|w| w >> shape.drop);
+                let bare = share.iter().map(|w| w >> shape.shift);
                 let masks = words(part, shape).into_iter().zip(bare).map(|(sent, bare)| sent.wrapping_sub(bare));
                 let masks: Vec<u64> = masks.map(|mask| mask & low_bits(shape.kept())).collect();
                 // the offset of P0 carries by one at most: no mask is that small but by a chance of 2^-34
@@ -159,7 +159,7 @@ mod tests {
     /// Shares of zero are sent as the mask itself: over both parts it is one stream, read on, and no word of it comes twice.
     #[test]
     fn a_second_part_goes_on_where_the_first_one_ended() {
-        let shapes = [OutputShape { count: 300, drop: 0, frac: 0 }, OutputShape { count: 300, drop: 0, frac: 0 }];
+        let shapes = [OutputShape { count: 300, shift: 0, frac: 0 }, OutputShape { count: 300, shift: 0, frac: 0 }];
         let zeros = || shapes.iter().map(|shape| (vec![0; shape.count], *shape)).collect();
         let sent = mask_outputs(Party::Zero, key(2), zeros());
         let (first, second) = sent.split_at(shapes[0].bytes());
@@ -177,7 +177,7 @@ mod tests {
     /// which both halves are the same bytes. And one half says nothing at all: there is one for any other logits.
     #[test]
     fn other_shares_and_other_logits_give_the_same_bytes_under_another_mask() {
-        let shape = OutputShape { count: 256, drop: 16, frac: 12 };
+        let shape = OutputShape { count: 256, shift: 16, frac: 12 };
         let uniform = |number| Prg::new(&key(7), number).words(shape.count);
         let plus = |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b)).collect::<Vec<_>>();
         let minus = |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(a, b)| a.wrapping_sub(*b)).collect::<Vec<_>>();

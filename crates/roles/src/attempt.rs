@@ -86,11 +86,7 @@ impl Run<'_> {
     }
 
     /// Asks for the input, if it was not asked for before, computes, and adds what that took since `begin` to the report.
-    fn online(
-        &mut self,
-        begin: Instant,
-        compute: &mut Compute<'_>,
-    ) -> Result<Outcome> {
+    fn online(&mut self, begin: Instant, compute: &mut Compute<'_>) -> Result<Outcome> {
         let prepared = begin.elapsed();
         let mut inputs = [match self.input.take() {
             Some(input) => input,

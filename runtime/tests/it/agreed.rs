@@ -3,15 +3,16 @@
 
 use std::thread;
 
+use crate::played::{BOTH, DEADLINE, PARTIES, Stage, ask, demand, key, sample, texts};
 use bundle::Role;
 use cli::exit::REFUSED;
-use model::{InputKind, Sample};
+use model::{InputKind, Network, Sample};
+use mpc::masked::{PartyWeights, online, prepare};
 use mpc::{
-    Agreement, Attempt, DealtReader, Outcome, OutputShape, Party, PartyWeights, Trace, expand_input, join_outputs,
-    mask_outputs, online, prepare, share_input, unpack_input,
+    Agreement, DealtReader, Outcome, OutputShape, OutputShare, Party, Run, Trace, expand_input, join_outputs,
+    mask_outputs, share_input, unpack_input,
 };
 use net::{Link, memory_pair};
-use crate::played::{BOTH, DEADLINE, PARTIES, Stage, ask, demand, key, sample, texts};
 use ring64::{Kernel, Key};
 use roles::handshake::{Identity, Peer, answer_all, take};
 use roles::message::{Demand, Report, Request, expect, kind, parse, send, send_bytes};
@@ -353,18 +354,21 @@ fn p0_masks_its_half_under_the_root_that_it_tells_p1_alone() {
 /// P1's shares of the logits and of the certificate, from a run with P0 over this link.
 fn as_p1(stage: &Stage, batch: &[Sample], rest: Vec<u8>, peer: &mut Peer) -> ([Vec<u64>; 2], i32) {
     let (bundle, spec, texts, kernel) = (stage.party(1), &stage.spec, texts(&stage.spec, batch), Kernel::detect());
-    let weights = PartyWeights::expand(Party::One, bundle.weights, &bundle.seed, kernel);
+    let calibrated = spec.calibrated(InputKind::Embedded);
+    let weights = PartyWeights::expand(Party::One, calibrated.network.table(), bundle.weights, &bundle.seed, kernel);
     let (mut from, mut to) = memory_pair("dealer", "party1");
     stage.deal(batch, [[31; 32], [32; 32]].map(Key::from_bytes), &mut from, 1);
-    let kind = InputKind::Embedded;
-    let this = Attempt { spec, weights: &weights, texts: &texts, kind, request: 1, number: 0, kernel };
+    let (count, batches) = (calibrated.input_count(&texts), [texts]);
+    let run = Run { calibrated: &calibrated, batches: &batches, request: 1, attempt: 0, kernel };
     let reader = DealtReader::new(&mut to, 1, 0, stage.plan(batch).cost().dealt_bytes);
-    let made = prepare(&this, Key::from_bytes([32; 32]), Some(reader), u64::MAX).unwrap();
-    let count = model::input_form(spec, kind, &texts).count();
-    let mut input = unpack_input(&rest, count, spec.input_extra).unwrap();
+    let made = prepare(&run, &weights, Key::from_bytes([32; 32]), Some(reader), u64::MAX).unwrap();
+    let mut inputs = [unpack_input(&rest, count, spec.input_extra).unwrap()];
     assert_eq!(expand_input(&Key::from_bytes([41; 32]), count, spec.input_extra).len(), count);
-    match online(&this, made, &mut input, peer, &mut Trace::default()).unwrap() {
-        Outcome::Logits { share, frac, certificates } => ([share, certificates], frac),
+    match online(&run, &weights, made, &mut inputs, peer, &mut Trace::default()).unwrap() {
+        Outcome::Outputs(outputs) => {
+            let [OutputShare { results, frac, certificates }] = &outputs[..] else { panic!("one run") };
+            ([results.clone(), certificates.clone()], *frac)
+        }
         Outcome::Restart => panic!("a restart, by a chance of one in thousands"),
     }
 }
@@ -374,8 +378,7 @@ fn assert_answers(stage: &Stage, batch: &[Sample], halves: [&[u8]; 2], shapes: &
     let [logits, certificate] = &parts[..] else { panic!("logits and one certificate") };
     assert!(stage.spec.certifies(batch[0].ids.len(), certificate[0]), "{certificate:?}");
     let student = convert::Student::read(&stage.place.student()).unwrap();
-    let mut float = model::Float::new(&student.folded, ());
-    let expected = float.logits(&texts(&stage.spec, batch), &batch[0].ids, &batch[0].segments).unwrap();
+    let expected = student.folded.logits(&texts(&stage.spec, batch), &batch[0].ids, &batch[0].segments).unwrap();
     for (private, float) in logits.iter().zip(&expected) {
         assert!((private - f64::from(*float)).abs() < 0.02, "private {private}, float {float}");
     }

@@ -2,10 +2,10 @@
 
 use std::process::{Command, Output, Stdio};
 
-use datasets::{Label, Metric, Metrics};
 use crate::folder::{Place, examples, pairs, score};
-use model::{Texts};
 use crate::outside::runtime;
+use datasets::{Label, Metric, Metrics};
+use model::Texts;
 use serde_json::Value;
 
 /// Converts the student over a task, as `convert` does, and returns the bundle's folder.

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use bundle::ClientBundle;
-use model::{Plan, Texts};
-use mpc::deal_frames;
-use net::HEADER_LEN;
 use crate::programs::{command, output};
+use bundle::ClientBundle;
+use model::Texts;
+use mpc::deal_frames;
+use mpc::masked::Plan;
+use net::HEADER_LEN;
 use serde_json::Value;
 
 fn bench(root: &Path, args: &[&str]) -> Output {
@@ -27,7 +28,8 @@ fn plan(root: &Path, lengths: &[usize]) -> Plan {
     let client = bundles.next().unwrap().unwrap().path().join("client");
     assert!(bundles.next().is_none());
     let ClientBundle { spec, embedding, .. } = ClientBundle::open(&client).unwrap();
-    Plan::new(&spec, &Texts::new(lengths, &spec.shape).unwrap(), embedding.input_kind()).unwrap()
+    let texts = Texts::new(lengths, &spec.shape).unwrap();
+    Plan::new(&spec.calibrated(embedding.input_kind()), &[texts]).unwrap()
 }
 
 #[test]

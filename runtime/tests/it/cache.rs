@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use cli::exit::UNWRITABLE;
 use crate::folder::Place;
 use crate::programs::{command, output, tree};
+use cli::exit::UNWRITABLE;
 use serde_json::Value;
 
 /// A world with a bundle in its cache, converted on first use.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
+use crate::folder::Place;
+use crate::sessions::{DEADLINE, PATIENCE, all_gone, convert, entries, program};
 use bundle::Embedding;
 use cli::exit::{BAD_INPUT, TAKEN, UNWRITABLE};
-use crate::folder::Place;
 use serde_json::{Value, json};
-use crate::sessions::{DEADLINE, PATIENCE, all_gone, convert, entries, program};
 
 fn runtime(args: &[&str], cache: &Path) -> Output {
     let mut command = Command::new(program());

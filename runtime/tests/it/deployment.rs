@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::folder::Place;
 use bundle::{Contents, Embedding, Table, WriteOptions};
 use cli::exit::{BAD_INPUT, LOST};
 use convert::{Converted, Student};
-use crate::folder::Place;
 use local::deployment::Deployment;
 use local::parent::Ready;
-use model::{InputKind, Plan, Sample, Texts};
+use model::{InputKind, Sample, Texts};
+use mpc::masked::Plan;
 use net::HEADER_LEN;
 use roles::handshake::{Identity, call, fresh};
 use roles::message::Role;
@@ -91,7 +92,7 @@ fn private_logits_are_the_float_ones_and_cost_what_was_planned() {
             let answer = answer.expect("eight restarts in a row");
             let lengths: Vec<_> = batch.iter().map(|s| s.ids.len()).collect();
             let texts = Texts::new(&lengths, tiny.student.shape()).unwrap();
-            let cost = Plan::new(&tiny.converted.spec, &texts, embedding.input_kind()).unwrap().cost();
+            let cost = Plan::new(&tiny.converted.spec.calibrated(embedding.input_kind()), &[texts]).unwrap().cost();
             let measured = answer.measured;
             assert_eq!(measured.rounds, cost.rounds as u64);
             assert_eq!(measured.online_bytes_each_way, (cost.opened_bytes + cost.frames * HEADER_LEN) as u64);
@@ -115,7 +116,8 @@ fn a_flagged_opening_restarts_the_text_with_fresh_correlations() {
     let folder = tiny.bundle("wide", Embedding::Client);
     let sample = sample(9, 4);
     let texts = Texts::new(&[9], tiny.student.shape()).unwrap();
-    let planned = Plan::new(&tiny.converted.spec, &texts, InputKind::Embedded).unwrap().cost().restart_probability;
+    let planned =
+        Plan::new(&tiny.converted.spec.calibrated(InputKind::Embedded), &[texts]).unwrap().cost().restart_probability;
     assert!((0.05..0.9).contains(&planned), "restart probability {planned}");
     let mut deployment = Deployment::start(program(), &folder, DEADLINE).unwrap();
     let (mut restarts, mut runs) = (0, 0);

@@ -5,23 +5,24 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use crate::folder::Place;
+use crate::sessions::stand_in::stand_in;
+use crate::sessions::{DEADLINE, convert, program};
 use bundle::{ClientBundle, Embedding};
 use cli::exit::{BAD_INPUT, REFUSED, USAGE};
-use crate::folder::Place;
 use local::deployment::Deployment;
 use local::settings::LocalSettings;
 use model::{Functions, InputKind, Operation, Sample, Spec, Texts};
+use mpc::Planned;
 use mpc::beaver::{Options, Truncation};
 use net::HEADER_LEN;
 use roles::client::Answer;
-use roles::engine::{Engine, Planned};
+use roles::engine::Engine;
 use roles::measured::Measured;
 use roles::schedule::Schedule;
 use roles::settings::Settings;
 use runtime::exit::code_of;
 use serde_json::Value;
-use crate::sessions::stand_in::stand_in;
-use crate::sessions::{DEADLINE, convert, program};
 
 /// A bundle of a tiny student.
 struct Tiny {
@@ -54,9 +55,9 @@ impl Tiny {
         answer.expect("eight restarts in a row")
     }
 
-    fn plan(&self, engine: Engine, batch: &[Sample]) -> Planned {
+    fn plan(&self, engine: Engine, batch: &[Sample]) -> Box<dyn Planned> {
         let lengths: Vec<_> = batch.iter().map(|s| s.ids.len()).collect();
-        Planned::new(engine, &self.spec, &Texts::new(&lengths, &self.spec.shape).unwrap(), self.kind()).unwrap()
+        engine.plan(&self.spec.calibrated(self.kind()), &Texts::new(&lengths, &self.spec.shape).unwrap()).unwrap()
     }
 
     fn infer(&self, flags: &[&str]) -> Output {
@@ -75,7 +76,7 @@ fn settings(engine: Engine) -> Settings {
 }
 
 /// What was measured is what was planned: in all, and for each operation.
-fn assert_planned(measured: &Measured, plan: &Planned) {
+fn assert_planned(measured: &Measured, plan: &dyn Planned) {
     assert_eq!(measured.restarts, 0);
     let cost = plan.cost();
     assert_eq!(measured.rounds, cost.rounds as u64);
@@ -108,7 +109,7 @@ fn secformer_on_shares_answers_as_masked_wires_do_and_costs_what_was_planned() {
         let tiny = Tiny::new(embedding);
         let batch = [sample(9, 5), sample(16, 3)];
         let masked = tiny.classify(&settings(Engine::Masked), &batch);
-        assert_planned(&masked.measured, &tiny.plan(Engine::Masked, &batch));
+        assert_planned(&masked.measured, &*tiny.plan(Engine::Masked, &batch));
         let published = Options::of(Functions::SecFormer);
         let dealt = Options { truncation: Truncation::Dealt, ..published };
         for (options, schedule) in [
@@ -119,7 +120,7 @@ fn secformer_on_shares_answers_as_masked_wires_do_and_costs_what_was_planned() {
         ] {
             let engine = Engine::Beaver(options);
             let answer = tiny.classify(&Settings { schedule, ..settings(engine) }, &batch);
-            assert_planned(&answer.measured, &tiny.plan(engine, &batch));
+            assert_planned(&answer.measured, &*tiny.plan(engine, &batch));
             let difference = largest_difference(&answer, &masked);
             eprintln!("{embedding}, {options:?}, {schedule}: logits differ by {difference:.4}");
             assert!(difference < 0.1, "{options:?}: {difference}");

@@ -2,13 +2,13 @@
 
 use std::thread;
 
+use crate::played::{BOTH, DEADLINE, PARTIES, Stage, sample};
 use bundle::Role;
 use cli::exit::{GATE, REFUSED};
 use model::{CERTIFICATE_FRAC, Texts};
 use mpc::beaver::Options;
 use mpc::mask_outputs;
 use net::Link;
-use crate::played::{BOTH, DEADLINE, PARTIES, Stage, sample};
 use ring64::Key;
 use roles::client::{Answer, Client};
 use roles::engine::Engine;

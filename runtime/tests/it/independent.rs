@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::folder::Place;
 use bundle::{Embedding, WriteOptions};
 use convert::Student;
-use crate::folder::Place;
 use local::deployment::Deployment;
 use model::{Sample, Tensors, Texts};
 use runtime::shipped::SHIPPED;

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::sessions::{DEADLINE, convert, program};
 use bundle::Embedding;
 use convert::Student;
-use model::{Sample, Texts, clear_logits};
-use crate::sessions::{DEADLINE, convert, program};
 use local::deployment::Deployment;
+use model::{Sample, Texts, clear_logits};
 
 /// Of series and scales that a machine fits anew, and of a private run's random rounding.
 const ROUNDING: f64 = 0.005;

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use bundle::{ClientBundle, Embedding};
-use cli::exit::LOST;
 use crate::folder::Place;
-use local::deployment::Deployment;
-use model::{Plan, Sample, Texts};
-use mpc::DEAL_CHUNK;
-use mpc::kind::{DEAL, OPEN};
-use roles::message::kind::{DEMAND, HELLO, INPUT, KEY, OUTPUT, OUTPUT_ROOT, READY, REPORT, REQUEST, SECRET};
-use runtime::exit::code_of;
 use crate::sessions::between::{Moment, Told, Watch, kill, own_folder, stand_before};
 use crate::sessions::{DEADLINE, PATIENCE, all_gone, convert};
+use bundle::{ClientBundle, Embedding};
+use cli::exit::LOST;
+use local::deployment::Deployment;
+use model::{Sample, Texts};
+use mpc::DEAL_CHUNK;
+use mpc::kind::{DEAL, OPEN};
+use mpc::masked::Plan;
+use roles::message::kind::{DEMAND, HELLO, INPUT, KEY, OUTPUT, OUTPUT_ROOT, READY, REPORT, REQUEST, SECRET};
+use runtime::exit::code_of;
 
 const ROLES: [&str; 3] = ["party0", "party1", "dealer"];
 
@@ -110,7 +111,7 @@ fn a_role_killed_at_any_frame_is_named_and_the_others_end() {
     let spec = ClientBundle::open(&model.bundle.join("client")).unwrap().spec;
     let lengths: Vec<_> = batch().iter().map(|s| s.ids.len()).collect();
     let texts = Texts::new(&lengths, &spec.shape).unwrap();
-    let cost = Plan::new(&spec, &texts, Embedding::Client.input_kind()).unwrap().cost();
+    let cost = Plan::new(&spec.calibrated(Embedding::Client.input_kind()), &[texts]).unwrap().cost();
     assert!(cost.dealt_bytes > 2 * DEAL_CHUNK, "{} bytes are dealt", cost.dealt_bytes);
     let all = |victim: &'static str| {
         for (number, (place, moment)) in moments(cost.rounds as u32).into_iter().enumerate() {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bundle::{Embedding, WriteOptions};
 use convert::{Converted, Student};
 use local::deployment::Deployment;
-use model::{Cost, Plan, Sample, Texts, clear_logits};
+use model::{Sample, Texts, clear_logits};
+use mpc::Cost;
+use mpc::masked::Plan;
 use net::HEADER_LEN;
 use roles::client::Answer;
 use roles::measured::Measured;
@@ -85,7 +87,7 @@ fn every_length_costs_what_was_planned_and_gives_the_logits_in_clear() {
             let sample = sample(&student, tokens);
             let texts = Texts::new(&[tokens], student.shape()).unwrap();
             let [float, clear] = known.entry(tokens).or_insert_with(|| in_clear(&student, &converted, &texts, &sample));
-            let cost = Plan::new(&converted.spec, &texts, embedding.input_kind()).unwrap().cost();
+            let cost = Plan::new(&converted.spec.calibrated(embedding.input_kind()), &[texts]).unwrap().cost();
             let answers = answers(&mut deployment, &sample);
             let (mut to_float, mut to_clear) = (0.0f64, 0.0f64);
             for answer in &answers {

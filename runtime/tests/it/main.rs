@@ -10,9 +10,9 @@ mod sessions;
 #[path = "../../../datasets/tests/standin/mod.rs"]
 mod standin;
 
-mod bad_input;
 mod agreed;
 mod answers;
+mod bad_input;
 mod bench;
 mod cache;
 mod damaged;

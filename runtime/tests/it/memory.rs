@@ -8,14 +8,17 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::folder::Place;
+use crate::sessions::between::{Moment, Watch, own_folder, stand_before};
+use crate::sessions::{DEADLINE, PATIENCE, all_gone, convert, processes, program};
 use bundle::{ClientBundle, Embedding};
 use cli::exit::MEMORY;
 use cli::memory::Memory;
-use crate::folder::Place;
 use local::deployment::Deployment;
 use local::settings::LocalSettings;
-use model::{InputKind, Plan, Sample, Spec, Texts};
-use roles::engine::{Engine, Planned};
+use model::{InputKind, Sample, Spec, Texts};
+use mpc::masked::Plan;
+use roles::engine::Engine;
 use roles::memory::Needs;
 use roles::message::Role;
 use roles::message::kind::REFUSE;
@@ -24,8 +27,6 @@ use roles::settings::Settings;
 use runtime::exit::code_of;
 use runtime::shipped::SHIPPED;
 use serde_json::Value;
-use crate::sessions::between::{Moment, Watch, own_folder, stand_before};
-use crate::sessions::{DEADLINE, PATIENCE, all_gone, convert, processes, program};
 
 fn student() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(SHIPPED)
@@ -69,9 +70,10 @@ fn measured(bundle: &Path, tokens: usize) -> [(Role, u64); 4] {
 }
 
 /// What a batch needs where there is memory enough for all correlations.
-fn needs(spec: &Arc<Spec>, embedding: Embedding, texts: &Texts) -> Needs {
-    let plan = Planned::new(Engine::Masked, spec, texts, embedding.input_kind()).unwrap();
-    Needs::of(spec, embedding.input_kind(), texts, &plan, Schedule::Ahead, u64::MAX).unwrap()
+fn needs(spec: &Spec, embedding: Embedding, texts: &Texts) -> Needs {
+    let (calibrated, engine) = (spec.calibrated(embedding.input_kind()), Engine::Masked);
+    let plan = engine.plan(&calibrated, texts).unwrap();
+    Needs::of(&calibrated, texts, &*plan, engine, Schedule::Ahead, u64::MAX).unwrap()
 }
 
 /// An estimate is right when it is not below what was measured, and not much above.
@@ -157,7 +159,7 @@ impl Tiny {
 #[test]
 fn a_batch_that_does_not_fit_is_split_and_a_text_that_does_not_fit_is_refused() {
     let tiny = Tiny::new();
-    let rounds = Plan::new(&tiny.spec, &tiny.texts(1), InputKind::Embedded).unwrap().rounds.len() as u64;
+    let rounds = Plan::new(&tiny.spec.calibrated(InputKind::Embedded), &[tiny.texts(1)]).unwrap().rounds.len() as u64;
     assert!(tiny.together(8) > tiny.together(4) && tiny.together(4) > tiny.together(1));
     for (allowed, batches) in [(8, 1), (4, 2), (3, 4), (1, 8)] {
         let output = tiny.infer(8, tiny.together(allowed));

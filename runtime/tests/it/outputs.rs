@@ -5,9 +5,9 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
-use cli::exit::{BAD_INPUT, MEMORY, UNWRITABLE, USAGE};
 use crate::folder::Place;
 use crate::programs::{command, output};
+use cli::exit::{BAD_INPUT, MEMORY, UNWRITABLE, USAGE};
 
 fn runtime(place: &Place, args: &[&str]) -> Command {
     let mut runtime = command("runtime", place.root.path());

@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::folder::Place;
+use crate::sessions::{
+    DEADLINE, PATIENCE, Process, all_gone, convert, entries, processes, program, signal, try_signal,
+};
 use bundle::Embedding;
 use cli::exit::{INTERRUPTED, LOST};
-use crate::folder::Place;
-use crate::sessions::{DEADLINE, PATIENCE, Process, all_gone, convert, entries, processes, program, signal, try_signal};
 
 const ROLES: [&str; 3] = ["party0", "party1", "dealer"];
 /// Texts of a run: many, so that none is over before a signal comes that was due long before.

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::Output;
 
+use crate::folder::{Place, examples};
+use crate::outside::runtime;
 use bundle::{Embedding, WriteOptions};
 use convert::Student;
-use crate::folder::{Place, examples};
 use model::{Texts, clear_certified};
-use crate::outside::runtime;
 use serde_json::Value;
 
 /// A bundle whose first 1/sqrt ends below what half of the texts need, with a text that is certified and one that is not.

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::folder::{Place, tokenizer};
-use model::{Config, synthetic};
 use crate::programs::{output, program};
+use crate::standin::{Kind, StandIn, glue};
+use model::{Config, synthetic};
 use safetensors::Dtype;
 use serde_json::Value;
-use crate::standin::{Kind, StandIn, glue};
 
 /// The commands of a page's walk-through.
 fn commands(page: &str, marker: &str) -> Vec<String> {

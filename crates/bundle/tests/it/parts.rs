@@ -8,7 +8,7 @@ use bundle::{
     BundleError, ClientBundle, Contents, DealerBundle, Embedding, PartyBundle, Role, Table, WriteOptions,
     expected_tensors, spec_digest,
 };
-use model::{InputKind, Part, SampleError, Weight, weight_mask};
+use model::{BertWeight, InputKind, Network, Part, SampleError, weight_mask};
 
 use crate::small::{Small, TOKENIZER};
 
@@ -33,16 +33,19 @@ fn masked_words_and_both_masks_make_the_weights() {
         assert_eq!(party.seed.as_bytes(), dealer.seeds[i].as_bytes());
     }
     assert_ne!(dealer.seeds[0].as_bytes(), dealer.seeds[1].as_bytes());
+    let network = small.folded.bert();
     for (weight, masked) in &parties[0].weights {
+        let parameter = &network.table()[*weight];
+        let (name, stream) = (&parameter.name, parameter.stream);
         let clear = &small.quantised[weight];
         let unmask = |part, masked: &[u64]| -> Vec<u64> {
-            let masks = [0, 1].map(|i: usize| weight_mask(&parties[i].seed, *weight, part, masked.len()));
+            let masks = [0, 1].map(|i: usize| weight_mask(&parties[i].seed, stream, part, masked.len()));
             let sum = masked.iter().zip(&masks[0]).zip(&masks[1]);
             sum.map(|((f, a), b)| f.wrapping_add(*a).wrapping_add(*b)).collect()
         };
-        assert_eq!(unmask(Part::Matrix, &masked.weight), clear.weight, "{weight}");
-        assert_eq!(masked.bias.as_ref().map(|b| unmask(Part::Bias, b)), clear.bias, "{weight}.bias");
-        assert!(masked.weight.iter().zip(&clear.weight).filter(|(f, w)| f == w).count() < 2, "{weight} is not masked");
+        assert_eq!(unmask(Part::Matrix, &masked.weight), clear.weight, "{name}");
+        assert_eq!(masked.bias.as_ref().map(|b| unmask(Part::Bias, b)), clear.bias, "{name}.bias");
+        assert!(masked.weight.iter().zip(&clear.weight).filter(|(f, w)| f == w).count() < 2, "{name} is not masked");
     }
 }
 
@@ -66,13 +69,13 @@ fn the_tensors_that_a_spec_asks_for_are_those_that_quantising_makes() {
     let small = Small::new(2);
     let expected = expected_tensors(&small.spec, Embedding::Private);
     assert_eq!(expected.len(), small.quantised.len());
-    for e in &expected {
-        let words = &small.quantised[&e.weight];
-        assert_eq!((words.rows, words.cols, words.bias.is_some()), (e.rows, e.cols, e.bias), "{}", e.weight);
+    for (weight, of) in &expected {
+        let words = &small.quantised[weight];
+        assert_eq!((words.rows, words.cols, words.bias.is_some()), (of.rows, of.cols, of.bias), "{}", of.name);
     }
     let without = expected_tensors(&small.spec, Embedding::Client);
-    let missing = expected.iter().filter(|e| !without.contains(e)).map(|e| e.weight).collect::<Vec<_>>();
-    assert_eq!(missing, [Weight::Embedding, Weight::Position]);
+    let missing = expected.iter().filter(|e| !without.contains(e)).map(|(weight, _)| *weight).collect::<Vec<_>>();
+    assert_eq!(missing, [BertWeight::Embedding, BertWeight::Position].map(|weight| small.folded.bert().weight(weight)));
 }
 
 #[test]
@@ -81,7 +84,8 @@ fn a_client_that_embeds_gets_the_table_and_the_parties_do_not() {
     let folder = root.path().join("b");
     small.write(&folder, Embedding::Client).unwrap();
     let party = PartyBundle::open(&folder.join("party1"), 1).unwrap();
-    assert!(!party.weights.contains_key(&Weight::Embedding) && !party.weights.contains_key(&Weight::Position));
+    let held = |weight| party.weights.contains_key(&small.folded.bert().weight(weight));
+    assert!(!held(BertWeight::Embedding) && !held(BertWeight::Position) && held(BertWeight::Pooler));
     assert_eq!(party.weights.len() + 2, small.quantised.len());
     let client = ClientBundle::open(&folder.join("client")).unwrap();
     assert_eq!(client.embedding.input_kind(), InputKind::Embedded);
@@ -283,10 +287,10 @@ fn contents_that_do_not_fit_together_are_refused() {
     let softmax = small.config_json.replace("2quad", "softmax");
     assert!(refused(Contents { config_json: softmax.as_bytes(), ..good }).contains("config.json"));
     let mut missing = small.quantised.clone();
-    missing.remove(&Weight::Pooler);
+    missing.remove(&small.folded.bert().weight(BertWeight::Pooler));
     assert!(refused(Contents { quantised: &missing, ..good }).contains("`pooler` is missing"));
     let mut short = small.quantised.clone();
-    short.get_mut(&Weight::Up(1)).unwrap().weight.pop();
+    short.get_mut(&small.folded.bert().weight(BertWeight::Up(1))).unwrap().weight.pop();
     assert!(refused(Contents { quantised: &short, ..good }).contains("`layer.1.up`"));
     let mut spec = (*small.spec).clone();
     spec.layers.pop();
@@ -305,7 +309,8 @@ fn nothing_secret_is_printed() {
         format!("{:?}", Table::of(&small.folded)),
         format!("{:?}", small.contents(Embedding::Private)),
     ];
-    let (seed, word) = (party.seed.as_bytes(), party.weights[&Weight::Pooler].weight[0]);
+    let (seed, word) =
+        (party.seed.as_bytes(), party.weights[&small.folded.bert().weight(BertWeight::Pooler)].weight[0]);
     let secrets = [format!("{seed:?}"), word.to_string(), format!("{word:x}")];
     for text in printed {
         assert!(secrets.iter().all(|s| !text.contains(s.as_str())), "{text}");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bundle::{BundleError, BundleId, Contents, Embedding, Table, WriteOptions};
-use model::{Config, Folded, Quantised, Sample, Shape, Spec, calibrate, choose, fold, quantise, synthetic};
+use model::{Config, Folded, InputKind, Quantised, Sample, Shape, Spec, calibrate, choose, fold, quantise, synthetic};
 
 pub(crate) struct Small {
     pub(crate) config_json: String,
@@ -30,7 +30,7 @@ impl Small {
         for (layer, order) in choice.orders.iter().enumerate() {
             folded.permute_neurons(layer, order);
         }
-        let quantised = quantise(&folded, &choice.spec).unwrap();
+        let quantised = quantise(folded.matrices(), &choice.spec.calibrated(InputKind::OneHot).scales).unwrap();
         Small { config_json: config_json.into(), spec: Arc::new(choice.spec), folded, quantised }
     }
 

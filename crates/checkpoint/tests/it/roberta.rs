@@ -1,6 +1,6 @@
 //! A RoBERTa is read as the BERT that computes the same.
 
-use model::{Config, Float, Shape, Tensors, Texts, fold};
+use model::{Config, Shape, Tensors, Texts, fold};
 use ndarray::{Array2, ArrayD, Axis, Ix2, concatenate, s};
 use safetensors::Dtype;
 
@@ -101,7 +101,7 @@ fn the_network_is_the_same_function() {
 
     // and it can be run
     let texts = Texts::new(&[ids.len()], &shape).unwrap();
-    let logits = Float::new(&folded, ()).logits(&texts, &ids, &[0; 5]).unwrap();
+    let logits = folded.logits(&texts, &ids, &[0; 5]).unwrap();
     assert!(logits.iter().all(|v| v.is_finite()));
 }
 

@@ -233,13 +233,7 @@ impl Declaring<'_> {
         self.table.defect(name, operation);
     }
 
-    fn function(
-        &mut self,
-        function: BertFunction,
-        name: impl Into<Arc<str>>,
-        operation: Operation,
-        smooth: Smooth,
-    ) {
+    fn function(&mut self, function: BertFunction, name: impl Into<Arc<str>>, operation: Operation, smooth: Smooth) {
         self.of.2.push(function);
         self.table.function(name, operation, smooth);
     }

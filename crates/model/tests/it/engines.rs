@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{
-    Config, InputKind, Sample, Shape, Texts, calibrate, choose, clear_logits, fold, quantise, synthetic,
-};
+use model::{Config, InputKind, Sample, Shape, Texts, calibrate, choose, clear_logits, fold, quantise, synthetic};
 
 fn config([layers, width, heads, inner]: [usize; 4], act: &str) -> Config {
     let text = format!(

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    BertWeight, ClearError, Config, Folded, InputKind, Quantised, Sample, SampleError, Shape, Spec, Texts, calibrate, choose,
-    clear_logits, clear_trace, fold, one_hot, quantise, synthetic,
+    BertWeight, ClearError, Config, Folded, InputKind, Quantised, Sample, SampleError, Shape, Spec, Texts, calibrate,
+    choose, clear_logits, clear_trace, fold, one_hot, quantise, synthetic,
 };
 
 const SEED: u64 = 41;

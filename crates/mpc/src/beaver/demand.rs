@@ -134,9 +134,7 @@ impl Demand {
             Demand::Matmul { products, transposed } => {
                 (3 + u8::from(*transposed), products.iter().flatten().map(|n| *n as u64).collect())
             }
-            Demand::Linear { weight, dims: [m, k, n] } => {
-                (5, vec![stream(weight), *m as u64, *k as u64, *n as u64])
-            }
+            Demand::Linear { weight, dims: [m, k, n] } => (5, vec![stream(weight), *m as u64, *k as u64, *n as u64]),
             Demand::Residual { weight, rows, cols, centred } => {
                 (6, vec![stream(weight), *rows as u64, *cols as u64, (*centred).into()])
             }

@@ -239,11 +239,7 @@ impl<R: NetworkRing> Engine for Beaver<'_, '_, R> {
         self.fixed.rotate(&x, by)
     }
 
-    fn attention_weights(
-        &mut self,
-        scores: Vec<Tensor<R>>,
-        heads: &[Head],
-    ) -> Result<Attending<Tensor<R>>, R::Error> {
+    fn attention_weights(&mut self, scores: Vec<Tensor<R>>, heads: &[Head]) -> Result<Attending<Tensor<R>>, R::Error> {
         Ok(match self.published() {
             true => Attending::Weights(self.weights(scores, heads)?),
             false => Attending::Scores(scores),

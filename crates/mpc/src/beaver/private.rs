@@ -48,7 +48,14 @@ impl<N: Network> PrivateEngine<N> for Beaver {
         Ok(Footprint { parties: [words; 2], dealt, input_beside_dealt: true, dealer })
     }
 
-    fn party(&self, party: Party, table: &Arc<Table>, masked: Quantised, seed: &Key, _: Kernel) -> Box<dyn PartyEngine<N>> {
+    fn party(
+        &self,
+        party: Party,
+        table: &Arc<Table>,
+        masked: Quantised,
+        seed: &Key,
+        _: Kernel,
+    ) -> Box<dyn PartyEngine<N>> {
         Box::new(BeaverParty { options: self.0, shares: Shares::expand(party, table, masked, seed) })
     }
 

@@ -62,7 +62,9 @@ impl Shares {
         let mut found = Vec::with_capacity(rows.len() * cols);
         for row in rows {
             let part = share.get(row * cols..(row + 1) * cols);
-            found.extend_from_slice(part.ok_or_else(|| unfit(self.table[weight].name.clone(), Some(share), (row + 1) * cols))?);
+            found.extend_from_slice(
+                part.ok_or_else(|| unfit(self.table[weight].name.clone(), Some(share), (row + 1) * cols))?,
+            );
         }
         Ok(found)
     }
@@ -70,7 +72,9 @@ impl Shares {
     /// A bias, for weights that have one.
     pub(crate) fn bias(&self, weight: Weight, cols: usize) -> Result<Option<&[u64]>, MpcError> {
         match self.biases.get(&weight) {
-            Some(bias) if bias.len() != cols => Err(unfit(format!("{} bias", self.table[weight].name), Some(bias), cols)),
+            Some(bias) if bias.len() != cols => {
+                Err(unfit(format!("{} bias", self.table[weight].name), Some(bias), cols))
+            }
             bias => Ok(bias.map(Vec::as_slice)),
         }
     }

@@ -131,9 +131,7 @@ impl Demand {
             Demand::Residual { weight, rows, cols, centred } => {
                 (3, [stream(&weight), rows as u64, cols as u64, centred.into()])
             }
-            Demand::Matmul { m, k, n, transposed } => {
-                (4 + u8::from(transposed), [m as u64, k as u64, n as u64, 0])
-            }
+            Demand::Matmul { m, k, n, transposed } => (4 + u8::from(transposed), [m as u64, k as u64, n as u64, 0]),
             Demand::Square { count } => (6, [count as u64, 0, 0, 0]),
             Demand::SquareSum { rows, cols } => (7, [rows as u64, cols as u64, 0, 0]),
             Demand::ScaleRows { rows, cols } => (8, [rows as u64, cols as u64, 0, 0]),

@@ -60,7 +60,13 @@ impl<N: Network<Batch: Sync> + Sync> PrivateEngine<N> for Masked {
         Box::new(PartyWeights::expand(party, table, masked, seed, kernel))
     }
 
-    fn dealer(&self, table: &Arc<Table>, held: &[Weight], seeds: &[Key; 2], kernel: Kernel) -> Box<dyn DealerEngine<N>> {
+    fn dealer(
+        &self,
+        table: &Arc<Table>,
+        held: &[Weight],
+        seeds: &[Key; 2],
+        kernel: Kernel,
+    ) -> Box<dyn DealerEngine<N>> {
         Box::new(DealerWeights::expand(table, held.iter().copied(), seeds, kernel))
     }
 

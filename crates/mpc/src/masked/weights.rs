@@ -89,9 +89,11 @@ impl PartyWeights {
     /// This party's share of a bias, for weights that have one.
     pub(crate) fn bias(&self, weight: Weight, columns: usize) -> Result<Option<&[u64]>, MpcError> {
         match self.biases.get(&weight) {
-            Some(bias) if bias.len() != columns => {
-                Err(MpcError::Weight { weight: format!("{} bias", self.table[weight].name), got: bias.len(), expected: columns })
-            }
+            Some(bias) if bias.len() != columns => Err(MpcError::Weight {
+                weight: format!("{} bias", self.table[weight].name),
+                got: bias.len(),
+                expected: columns,
+            }),
             bias => Ok(bias.map(Vec::as_slice)),
         }
     }
@@ -123,9 +125,8 @@ impl DealerWeights {
     /// Words chosen by hand, for tests that couple two runs.
     pub fn from_parts(table: &Arc<Table>, masks: Quantised) -> DealerWeights {
         let kernel = Kernel::detect();
-        let matrix = |(weight, m): (Weight, Words)| {
-            (weight, Matrix::new(table[weight].read, kernel, m.rows, m.cols, m.weight))
-        };
+        let matrix =
+            |(weight, m): (Weight, Words)| (weight, Matrix::new(table[weight].read, kernel, m.rows, m.cols, m.weight));
         DealerWeights { table: table.clone(), masks: masks.into_iter().map(matrix).collect() }
     }
 

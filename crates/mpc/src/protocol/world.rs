@@ -18,8 +18,8 @@ use super::ring::Ring;
 use super::truncate::Truncation;
 use crate::beaver::{Demand, FRAC, Online, Options, Plan, Planner, Shares, deal};
 use crate::dealt::{DealtReader, DealtWriter};
-use crate::trace::{Trace, Tracing};
 use crate::party::Party;
+use crate::trace::{Trace, Tracing};
 
 /// A protocol on some values, over any ring.
 pub(super) trait Protocol: Sync {

@@ -1,11 +1,11 @@
 //! SecFormer's engine on whole networks: beside floating point, beside its plan, and what each role sees.
 
+use crate::world::beaver::Deployment;
+use crate::world::{Network, config, sample, stream_keys};
 use model::{Functions, InputKind, Operation, Sample};
 use mpc::beaver::{Options, Plan, Sines, Truncation};
 use mpc::{DealtReader, MpcError, Party, Trace};
 use net::memory_pair;
-use crate::world::beaver::Deployment;
-use crate::world::{Network, config, sample, stream_keys};
 
 const SEED: u64 = 71;
 

@@ -2,15 +2,15 @@
 //! other randomness of the others. As in `coupling.rs`, the honest party's words are found by running the other world again
 //! and again; only the real code runs.
 
+use crate::world::beaver::{Deployment, Run};
+use crate::world::chosen::Words;
+use crate::world::{Network, config, difference, sample, shares, split, stream_keys};
 use model::{Functions, InputKind, Sample};
 use mpc::beaver::{Demand, Options, Plan, Shares, Truncation, deal};
 use mpc::{DealtWriter, Party, Purpose, Streams};
 use net::testing::Recorded;
 use net::{Frame, memory_pair};
 use ring64::{Kernel, Key, packed_len, shift_left_assign, sub_assign, unpack};
-use crate::world::beaver::{Deployment, Run};
-use crate::world::chosen::Words;
-use crate::world::{Network, config, difference, sample, shares, split, stream_keys};
 
 const SEED: u64 = 91;
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::world::{Network, config};
 use model::{InputKind, Operation, Shape, Spec, Texts};
 use mpc::beaver::{Options, Plan};
-use crate::world::{Network, config};
 
 /// The shape of BERT-base under the spec of a small network: the plan needs scales, and any will do.
 fn bert_base() -> Arc<Spec> {

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use model::{InputKind, Opening, Sample, Series, Spec, clear_certified};
-use mpc::Purpose;
 use crate::world::chosen::{Chosen, Words, edit};
 use crate::world::{Network, Run, World, config, key, sample, stream_keys};
+use model::{InputKind, Opening, Sample, Series, Spec, clear_certified};
+use mpc::Purpose;
 
 /// What is done to a spec.
 type Fault = Box<dyn Fn(&mut Spec)>;

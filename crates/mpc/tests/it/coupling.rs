@@ -5,16 +5,14 @@
 //! its opening (or the dealer's correction) differs from the one to be reproduced, the difference goes into the word that
 //! pads it. Earlier rounds settle first. Each word that is changed is uniform, so both worlds give that view equally often.
 
+use crate::world::chosen::{Chosen, Words, edit};
+use crate::world::{Network, Run, Schedule, World, config, difference, key, sample, shares, split, stream_keys, view};
 use model::{InputKind, Sample};
 use mpc::masked::{DealerWeights, Demand, PartyWeights, deal};
 use mpc::{DealtWriter, Party, Purpose, Run as Attempt, Streams, expand_input};
 use net::testing::Recorded;
 use net::{Frame, memory_pair};
 use ring64::{Kernel, low_bits, shift_left_assign, sub_assign};
-use crate::world::chosen::{Chosen, Words, edit};
-use crate::world::{
-    Network, Run, Schedule, World, config, difference, key, sample, shares, split, stream_keys, view,
-};
 
 const SEED: u64 = 41;
 

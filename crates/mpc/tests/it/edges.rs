@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::world::chosen::Chosen;
+use crate::world::replay::{Worst, replay};
+use crate::world::{Network, Run, Split, World, config, key, sample, split, view};
 use model::{BertWeight, InputKind, Quantised, Sample, gelu};
 use mpc::Party;
 use mpc::masked::{Demand, PartyWeights};
 use ring64::{low_bits, shift_left_assign};
-use crate::world::chosen::Chosen;
-use crate::world::replay::{Worst, replay};
-use crate::world::{Network, Run, Split, World, config, key, sample, split, view};
 
 const SEED: u64 = 55;
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::world::{Ends, Links, Network, World, config, sample, stream_keys};
 use model::InputKind;
 use mpc::{DEAL_CHUNK, DealtReader, MpcError, Outcome, deal_frames};
 use net::testing::{Fault, Faulty};
 use net::{Frame, Link, NetError, Wait, memory_pair};
-use crate::world::{Ends, Links, Network, World, config, sample, stream_keys};
 
 const SEED: u64 = 91;
 /// How long a role waits here. Only faults that leave somebody waiting take so long.

@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use model::{Engine, Input, Network, Operation, Output, Parameter, Read, Rhs, Rotation, Site, Table, Weight};
 
-pub const WIDTH: usize = 8;
-pub struct Gated(Arc<Table>, Site, Vec<([Weight; 3], [Site; 5])>, Weight);
+pub(crate) const WIDTH: usize = 8;
+pub(crate) struct Gated(Arc<Table>, Site, Vec<([Weight; 3], [Site; 5])>, Weight);
 
 impl Gated {
-    pub fn new() -> Gated {
+    pub(crate) fn new() -> Gated {
         let (mut table, mut layers) = (Table::default(), Vec::new());
         let mut at = table.site("input", Operation::Others);
         let (input, scaled) = (at, Read::Columns { centred: false });

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use crate::world::chosen::{Chosen, Words, edit};
+use crate::world::{Schedule, World, config, key, sample, split, stream_keys};
 use model::{Bert, Functions, InputKind, Network as _, Quantised, Sample, Spec, Texts};
 use mpc::beaver::{self, Options, Shares, Truncation};
 use mpc::masked::{DealerWeights, PartyWeights, deal, online, stream};
@@ -20,8 +22,6 @@ use net::testing::{Recorded, Recording};
 use net::{Frame, Link, memory_pair};
 use ring64::{Kernel, Key, Prg};
 use sha2::{Digest, Sha256};
-use crate::world::chosen::{Chosen, Words, edit};
-use crate::world::{Schedule, World, config, key, sample, split, stream_keys};
 
 const SEED: u64 = 14;
 
@@ -94,10 +94,10 @@ fn outputs(said: &mut Said, spec: &Spec, texts: &Texts, shares: [OutputShare; 2]
     for (party, output) in [Party::Zero, Party::One].into_iter().zip(shares) {
         let OutputShare { results: share, frac, certificates } = output;
         let kept = frac.min(spec.logits.frac);
-        let logits = OutputShape { count: share.len(), drop: (frac - kept) as u32, frac: kept };
+        let logits = OutputShape { count: share.len(), shift: (frac - kept) as u32, frac: kept };
         let certificate = |tokens: &usize| {
             let frac = spec.certificate_frac(*tokens);
-            OutputShape { count: 1, drop: (model::CERTIFICATE_FRAC - frac) as u32, frac }
+            OutputShape { count: 1, shift: (model::CERTIFICATE_FRAC - frac) as u32, frac }
         };
         let of_texts = certificates.iter().zip(texts.lengths()).map(|(word, n)| (vec![*word], certificate(n)));
         let parts = std::iter::once((share, logits)).chain(of_texts).collect();

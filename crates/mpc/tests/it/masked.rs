@@ -4,12 +4,12 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::world::{Links, Network, Schedule, World, config, sample, stream_keys};
 use model::{Config, InputKind, clear_logits};
 use mpc::masked::online;
 use mpc::{DealtReader, Trace};
 use net::HEADER_LEN;
 use ring64::Kernel;
-use crate::world::{Links, Network, Schedule, World, config, sample, stream_keys};
 
 /// Runs of these sizes restart in less than one attempt of a hundred: so many in a row are a fault.
 const ATTEMPTS: u64 = 6;

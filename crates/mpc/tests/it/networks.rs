@@ -58,7 +58,7 @@ fn words(input: &Array2<f32>) -> Vec<u64> {
 fn float(network: &Gated) -> Vec<f64> {
     let matrices = matrices(network);
     let mut engine = Float::new(network.table(), &matrices, (), Functions::Series);
-    let mut state = network.begin();
+    let mut state = network.begin::<Float<'_, ()>>();
     let runs = BATCHES.iter().zip(inputs());
     let outputs = runs.flat_map(|(rows, x)| network.run(&mut engine, rows, &mut state, &x).unwrap().results);
     outputs.map(f64::from).collect()
@@ -121,14 +121,19 @@ fn another_network_runs_on_every_interpreter_and_costs_what_was_planned() {
         let (mut dealer, assisted) = memory_pair("dealer", "party1");
         let (mut zero, mut assisted) = (Recorded::new(zero), Recorded::new(assisted));
         let (opened, dealt) = (zero.recording(), assisted.recording());
-        let shares: Vec<[Vec<u64>; 2]> = inputs().iter().zip(1..).map(|(x, n)| {
-            let zero = Prg::new(&key(SEED ^ n), 9).words(x.len());
-            let one = words(x).iter().zip(&zero).map(|(x, z)| x.wrapping_sub(*z)).collect();
-            [zero, one]
-        }).collect();
+        let shares: Vec<[Vec<u64>; 2]> = inputs()
+            .iter()
+            .zip(1..)
+            .map(|(x, n)| {
+                let zero = Prg::new(&key(SEED ^ n), 9).words(x.len());
+                let one = words(x).iter().zip(&zero).map(|(x, z)| x.wrapping_sub(*z)).collect();
+                [zero, one]
+            })
+            .collect();
         let role = |i: usize| Role { run, weights: &weights[i], inputs: shares.iter().map(|s| s[i].clone()).collect() };
         let (a, b) = thread::scope(|scope| {
-            scope.spawn(|| deal(&run, &dealer_weights, stream_keys(SEED), DealtWriter::new(&mut dealer, 1, 0)).unwrap());
+            scope
+                .spawn(|| deal(&run, &dealer_weights, stream_keys(SEED), DealtWriter::new(&mut dealer, 1, 0)).unwrap());
             let [zeros, ones] = stream_keys(SEED);
             let of_one = scope.spawn(|| {
                 let reader = DealtReader::new(&mut assisted, 1, 0, cost.dealt_bytes);

@@ -2,12 +2,12 @@
 
 use std::thread;
 
+use crate::world::chosen::{Chosen, Words, edit};
+use crate::world::{Links, Network, Run, World, config, sample, view};
 use model::{InputKind, Opening, Spec};
 use mpc::masked::{Demand, Plan, deal, online, stream};
 use mpc::{DealtReader, DealtWriter, Outcome, Purpose, Run as Attempt, Trace};
 use net::Link;
-use crate::world::chosen::{Chosen, Words, edit};
-use crate::world::{Links, Network, Run, World, config, sample, view};
 
 const SEED: u64 = 23;
 

@@ -1,10 +1,10 @@
 //! What belongs to the other party, or to another network, is refused before anything is sent.
 
+use crate::world::{Network, World, config, sample, split, stream_keys};
 use model::{BertWeight, InputKind, Quantised};
 use mpc::masked::{PartyWeights, online};
 use mpc::{DealtReader, MpcError, Outcome, OutputShare, Party, Trace};
 use net::{Link, memory_pair};
-use crate::world::{Network, World, config, sample, split, stream_keys};
 
 const SEED: u64 = 12;
 

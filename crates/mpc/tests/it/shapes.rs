@@ -3,11 +3,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use model::{
-    Config, InputKind, NormRanges, Ranges, Shape, Span, Spec, Texts, calibrate, choose, fold, synthetic,
-};
-use mpc::masked::{Demand, Plan};
 use crate::world::sample;
+use model::{Config, InputKind, NormRanges, Ranges, Shape, Span, Spec, Texts, calibrate, choose, fold, synthetic};
+use mpc::masked::{Demand, Plan};
 
 const SEED: u64 = 1;
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::world::chosen::Chosen;
+use crate::world::{Network, World, config, sample, stream_keys};
 use model::InputKind;
 use mpc::{Party, Purpose, Streams};
 use net::{Link, memory_pair};
 use ring64::Kernel;
-use crate::world::chosen::Chosen;
-use crate::world::{Network, World, config, sample, stream_keys};
 
 const SEED: u64 = 91;
 /// Words of each stream that are compared; a pad that is used twice begins with the same ones.

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::world::chosen::{Chosen, Words};
+use crate::world::{Network, World, config, key, sample, stream_keys, view};
 use model::{InputKind, Sample};
 use mpc::masked::{Demand, Plan};
 use mpc::{Agreement, Party, Purpose, Streams};
 use net::Frame;
 use ring64::{Kernel, Key, pack};
-use crate::world::chosen::{Chosen, Words};
-use crate::world::{Network, World, config, key, sample, stream_keys, view};
 
 const SEED: u64 = 77;
 

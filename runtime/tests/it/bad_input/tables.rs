@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{Case, World};
+use super::{Case, World};
 
 const ROWS: &str = "distill --teacher {root}/teacher --train-file {root}/rows.jsonl --validation-file {root}/rows.jsonl --max-seq-length 16 --output-dir {root}/out";
 const CSV: &str = "distill --teacher {root}/teacher --train-file {root}/rows.csv --validation-file {root}/rows.csv --max-seq-length 16 --output-dir {root}/out";

@@ -5,7 +5,7 @@ use std::fs;
 use ndarray::{ArrayD, IxDyn};
 use safetensors::Dtype;
 
-use super::{Case, NOTHING, TEACH, World, edit, folder, halve, task, teacher_with};
+use super::{Case, NOTHING, TEACH, World, edit, halve, task, teacher_with};
 
 pub(crate) fn cases() -> Vec<Case> {
     let case = |wrong, prepare: fn(&World), run, code, says| Case { wrong, prepare, run, code, says };

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bundle::{ClientBundle, DealerBundle, Embedding, PartyBundle, expected_tensors};
-use model::{InputKind, Plan, Sample, Spec, Texts};
-use mpc::{Agreement, DealerWeights, DealtWriter, Party, deal, plan_digest};
+use model::{Bert, Calibrated, InputKind, Network, Sample, Spec, Texts};
+use mpc::masked::{DealerWeights, Plan, deal};
+use mpc::{Agreement, DealtWriter, Party, Run};
 use net::{Link, Listener};
 use ring64::{Kernel, Key};
 use roles::handshake::{Identity, Known, Peer, answer_all, call, fresh, take};
@@ -86,23 +87,26 @@ impl Stage {
     }
 
     pub(crate) fn plan(&self, batch: &[Sample]) -> Plan {
-        Plan::new(&self.spec, &texts(&self.spec, batch), InputKind::Embedded).unwrap()
+        Plan::new(&self.calibrated(), &[texts(&self.spec, batch)]).unwrap()
+    }
+
+    fn calibrated(&self) -> Calibrated<Bert> {
+        self.spec.calibrated(InputKind::Embedded)
     }
 
     /// What all roles should hold to be agreed.
     pub(crate) fn agreement(&self, nonces: [[u8; 32]; 3], batch: &[Sample], request: u64, attempt: u32) -> Agreement {
-        self.identity(Role::Client).agreement(nonces, plan_digest(&self.plan(batch)), request, attempt)
+        self.identity(Role::Client).agreement(nonces, self.plan(batch).digest(), request, attempt)
     }
 
     /// What a dealer that the test plays sends to P1.
     pub(crate) fn deal(&self, batch: &[Sample], keys: [Key; 2], link: &mut dyn Link, request: u64) {
-        let bundle = self.dealer();
-        let tensors = expected_tensors(&bundle.spec, bundle.embedding);
-        let shapes: Vec<_> = tensors.iter().map(|t| (t.weight, t.rows, t.cols)).collect();
-        let weights = DealerWeights::expand(&shapes, &bundle.seeds, Kernel::detect());
-        let writer = DealtWriter::new(link, request, 0);
-        let texts = texts(&self.spec, batch);
-        deal(&self.spec, &weights, &texts, InputKind::Embedded, keys, Kernel::detect(), writer).unwrap();
+        let (bundle, calibrated, kernel) = (self.dealer(), self.calibrated(), Kernel::detect());
+        let held = expected_tensors(&bundle.spec, bundle.embedding).into_iter().map(|(weight, _)| weight);
+        let weights = DealerWeights::expand(calibrated.network.table(), held, &bundle.seeds, kernel);
+        let batches = [texts(&self.spec, batch)];
+        let run = Run { calibrated: &calibrated, batches: &batches, request, attempt: 0, kernel };
+        deal(&run, &weights, keys, DealtWriter::new(link, request, 0)).unwrap();
     }
 }
 

@@ -6,9 +6,12 @@ use std::slice;
 
 use model::{Bert, Calibrated, InputKind, Sample, Texts};
 use mpc::beaver::{Options, Plan, Shares, deal, online};
-use mpc::{DealtReader, DealtWriter, MpcError, OutputShare, Party, Run as Attempt, Streams, Trace, expand_input, share_input, unpack_input};
-use net::{Link, memory_pair};
+use mpc::{
+    DealtReader, DealtWriter, MpcError, OutputShare, Party, Run as Attempt, Streams, Trace, expand_input, share_input,
+    unpack_input,
+};
 use net::testing::{Recorded, Recording};
+use net::{Link, memory_pair};
 use ring64::{Kernel, add_assign};
 
 use super::{Network, key, split, stream_keys};

@@ -14,9 +14,7 @@ use model::{
     Bert, BertWeight, Calibrated, Config, Folded, InputKind, Network as _, Part, Quantised, Sample, Shape, Spec, Table,
     Texts, Weight, Words, calibrate, choose, fold, quantise, synthetic, weight_mask,
 };
-use mpc::masked::{
-    Correlations, DealerWeights, PartyWeights, Plan, deal, online, prepare, stream,
-};
+use mpc::masked::{Correlations, DealerWeights, PartyWeights, Plan, deal, online, prepare, stream};
 use mpc::{
     DealtReader, DealtWriter, MpcError, Outcome, OutputShare, Party, Run as Attempt, Streams, Trace, expand_input,
     share_input, unpack_input,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, Network as _, PhaseOpening, Place, Quantised, Rhs, Series, Spec, SpecError, Texts,
-    Weight, WireOpening, assemble, copy_block, join_columns, split_columns,
+    Arithmetic, Block, Curve, Fixed, InputKind, Network as _, PhaseOpening, Place, Quantised, Rhs, Series, Spec,
+    SpecError, Texts, Weight, WireOpening, assemble, copy_block, join_columns, split_columns,
 };
 use ring64::{Dims, Kernel, low_bits};
 

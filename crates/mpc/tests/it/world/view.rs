@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mpc::masked::{Demand, Plan};
 use mpc::Purpose;
+use mpc::masked::{Demand, Plan};
 use net::Frame;
 use net::testing::Recording;
 use ring64::{low_bits, packed_len, unpack};
