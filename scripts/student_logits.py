@@ -3,7 +3,7 @@
 
 It shares no code with them, nor with transformers: the equations of BERT (Devlin et al., 2018) and of 2Quad attention
 (Li et al., MPCFormer, 2022) are written down below once more, in 32-bit floating point, one text at a time, without padding.
-It does not tokenise: it takes token numbers. runtime/tests/independent.rs holds `Float` and a private run against it.
+It does not tokenise: it takes token numbers. runtime/tests/it/independent.rs holds `Float` and a private run against it.
 (distill/scripts/check_transformers.py is the other check: it swaps the softmax inside Hugging Face's own BERT, to show that
 the folder is one that transformers reads.)
 

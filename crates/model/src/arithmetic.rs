@@ -109,7 +109,7 @@ pub struct Place<'a> {
     pub phases: Operation,
 }
 
-/// Integers modulo 2^64, with shapes and scales already resolved. `_many` in one call means one round where a round is due.
+/// Integers modulo 2^64, with shapes and scales already resolved. What one call opens takes one round.
 pub trait Arithmetic {
     /// An opened matrix.
     type Wire;

@@ -19,7 +19,7 @@ pub struct Words {
     pub bias: Option<Vec<u64>>,
 }
 
-/// The weights of a network as ring words, by name.
+/// The weights of a network as ring words.
 pub type Quantised = BTreeMap<Weight, Words>;
 
 /// Why weights do not fit.

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::party::Party;
 
-/// One attempt at one request. Every key of the masked engine is bound to all of it.
+/// One attempt at one request. Every key of an attempt is bound to all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
     /// Random name of the bundle.

@@ -30,12 +30,12 @@ impl<'a> DealtWriter<'a> {
     }
 
     /// Sends words of so many bits.
-    pub(crate) fn words(&mut self, words: &[u64], drop: u32, bits: u32) -> Result<(), MpcError> {
-        if (drop, bits) == (0, 64) && cfg!(target_endian = "little") {
+    pub(crate) fn words(&mut self, words: &[u64], shift: u32, bits: u32) -> Result<(), MpcError> {
+        if (shift, bits) == (0, 64) && cfg!(target_endian = "little") {
             return self.write(bytemuck::must_cast_slice(words));
         }
         let mut bytes = Vec::with_capacity(packed_len(words.len(), bits));
-        pack(words, drop, bits, &mut bytes);
+        pack(words, shift, bits, &mut bytes);
         self.write(&bytes)
     }
 

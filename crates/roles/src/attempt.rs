@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use model::{Bert, Calibrated, Spec, Texts};
 use mpc::{
-    Agreement, Compute, DealtReader, MpcError, Outcome, OutputShare, Party, PartyEngine, Planned, Trace, expand_input,
-    mask_outputs, unpack_input,
+    Agreement, Compute, DealtReader, MpcError, Outcome, OutputShare, Party, PartyEngine, Planned, Run, Trace,
+    expand_input, mask_outputs, unpack_input,
 };
 use net::Link;
 use ring64::{Kernel, Key, packed_len};
@@ -20,7 +20,7 @@ use crate::output::output_shapes;
 use crate::schedule::Schedule;
 
 /// One request on its way, over all attempts: what is computed, with whom, and what it leaves.
-pub(crate) struct Run<'a> {
+pub(crate) struct Serving<'a> {
     pub(crate) party: Party,
     pub(crate) spec: &'a Spec,
     pub(crate) calibrated: &'a Calibrated<Bert>,
@@ -40,7 +40,7 @@ pub(crate) struct Run<'a> {
     pub(crate) report: Report,
 }
 
-impl Run<'_> {
+impl Serving<'_> {
     /// One attempt with fresh correlations: a key and, at P1, the dealt stream. The dealer gives them to parties only that
     /// agree with it, and so with each other.
     pub(crate) fn attempt(&mut self, dealer: &mut Peer, agreement: &Agreement) -> Result<Outcome> {
@@ -69,8 +69,8 @@ impl Run<'_> {
 
     /// Makes correlations, and computes.
     fn compute(&mut self, attempt: u32, key: Key, dealt: Option<DealtReader<'_>>, begin: Instant) -> Result<Outcome> {
-        let Run { calibrated, texts, request, weights, schedule, hold, .. } = *self;
-        let run = mpc::Run { calibrated, batches: slice::from_ref(texts), request, attempt, kernel: Kernel::detect() };
+        let Serving { calibrated, texts, request, weights, schedule, hold, .. } = *self;
+        let run = Run { calibrated, batches: slice::from_ref(texts), request, attempt, kernel: Kernel::detect() };
         let hold = (schedule == Schedule::Ahead).then_some(hold);
         let mut failed = None;
         let outcome = weights.attempt(&run, key, dealt, hold, &mut |compute| {
@@ -108,7 +108,7 @@ impl Run<'_> {
 
     /// Says that all is ready, and receives this party's share of the input.
     fn receive_input(&mut self) -> Result<Vec<u64>> {
-        let Run { party, spec, calibrated, texts, request, .. } = *self;
+        let Serving { party, spec, calibrated, texts, request, .. } = *self;
         send(self.client, kind::READY, request, 0, &())?;
         let (count, extra) = (calibrated.input_count(texts), spec.input_extra);
         match party {

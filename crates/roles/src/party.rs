@@ -12,7 +12,7 @@ use mpc::{MpcError, Outcome, Party, PartyEngine, Planned};
 use net::{Frame, Link, Listener};
 use ring64::{Kernel, Key};
 
-use crate::attempt::{Run, key};
+use crate::attempt::{Serving, key};
 use crate::exit::code_of;
 use crate::handshake::{Identity, Peer, answer_all, call, fresh, take};
 use crate::liveness::{probe_silent, recv_alive};
@@ -176,7 +176,7 @@ impl Server {
         let texts = Texts::new(&asked.lengths, &self.spec.shape).map_err(|e| unexpected(e.to_string()))?;
         let plan = self.settings.engine.plan(&self.calibrated, &texts).context("planning the request")?;
         self.admit(request, &texts, &*plan)?;
-        let mut run = Run {
+        let mut run = Serving {
             party: self.party,
             spec: &self.spec,
             calibrated: &self.calibrated,

@@ -1,4 +1,4 @@
-//! `--help` of every program, word by word. `SNAPSHOTS=overwrite cargo test -p runtime --test help` writes them anew.
+//! `--help` of every program, word by word. `SNAPSHOTS=overwrite cargo test -p runtime --test it help::` writes them anew.
 
 use crate::programs::{command, output};
 

@@ -2,7 +2,7 @@
 //!
 //! `pytorch.json` holds them for the texts of `sentences.txt`, a tab between the two of a pair. To make it anew, with a Python
 //! that has torch and safetensors:
-//! `PYTHON=python3 cargo test -p runtime --test independent -- --ignored`
+//! `PYTHON=python3 cargo test -p runtime --test it independent:: -- --ignored`
 
 use std::fs;
 use std::io::{Write, stderr};

@@ -77,7 +77,7 @@ fn a_kept_bundle_gives_its_logits_privately() {
     deployment.finish().unwrap();
 }
 
-/// Writes `kept`: cargo test --workspace --test kept -- --ignored
+/// Writes `kept`: cargo test -p runtime --test it kept:: -- --ignored
 #[test]
 #[ignore = "keeps what this commit writes, in place of what an earlier one wrote"]
 fn a_student_and_its_bundle_are_kept() {

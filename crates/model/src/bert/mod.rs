@@ -166,7 +166,7 @@ impl Network for Bert {
     ) -> Result<Output<E::Share>, E::Error> {
         engine.begin(0, Operation::Others)?;
         let mut checks = Checks::new(texts.len());
-        let mut run = Run { bert: self, engine, checks: &mut checks, texts };
+        let mut run = Pass { bert: self, engine, checks: &mut checks, texts };
         let mut x = match self.kind {
             InputKind::OneHot => run.embed(input)?,
             InputKind::Embedded => run.open(input, BertSite::Normal { norm: 0 })?,
@@ -180,14 +180,14 @@ impl Network for Bert {
 }
 
 /// One run over a batch.
-struct Run<'r, E: Engine> {
+struct Pass<'r, E: Engine> {
     bert: &'r Bert,
     engine: &'r mut E,
     checks: &'r mut Checks<E>,
     texts: &'r Texts,
 }
 
-impl<E: Engine> Run<'_, E> {
+impl<E: Engine> Pass<'_, E> {
     fn embed(&mut self, input: &E::Share) -> Result<E::Wire, E::Error> {
         let one_hot = self.open(input, BertSite::OneHot)?;
         let sum = self.linear(&one_hot, BertWeight::Embedding)?;

@@ -17,7 +17,7 @@ use crate::protocol::root::Root;
 use crate::protocol::{gelu, root, softmax};
 
 /// A network's interpreter.
-struct Beaver<'s, 'r, R> {
+struct Interpreter<'s, 'r, R> {
     scales: &'s Scales,
     options: Options,
     fixed: FixedPoint<'r, R>,
@@ -32,7 +32,7 @@ pub(super) fn run_on<N: Network, R: NetworkRing>(
     inputs: Vec<R::Share>,
 ) -> Result<Vec<(R::Share, i32)>, R::Error> {
     let fixed = FixedPoint { ring, frac: FRAC, truncation: options.truncation };
-    let mut engine = Beaver { scales: &calibrated.scales, options, fixed };
+    let mut engine = Interpreter { scales: &calibrated.scales, options, fixed };
     let mut state = calibrated.network.begin();
     let mut outputs = Vec::with_capacity(batches.len());
     for (batch, input) in batches.iter().zip(inputs) {
@@ -43,7 +43,7 @@ pub(super) fn run_on<N: Network, R: NetworkRing>(
     Ok(outputs)
 }
 
-impl<R: NetworkRing> Beaver<'_, '_, R> {
+impl<R: NetworkRing> Interpreter<'_, '_, R> {
     fn published(&self) -> bool {
         self.options.functions != Functions::Series
     }
@@ -109,7 +109,7 @@ impl<R: NetworkRing> Beaver<'_, '_, R> {
     }
 }
 
-impl<R: NetworkRing> Engine for Beaver<'_, '_, R> {
+impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
     type Wire = Tensor<R>;
     type Phase = Tensor<R>;
     type Share = Tensor<R>;

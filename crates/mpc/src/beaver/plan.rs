@@ -14,7 +14,7 @@ use crate::cost::Cost;
 use crate::party::Party;
 use crate::protocol::ring::{Ring, Wave};
 
-/// The demands of one batch in order; each is a round.
+/// The demands of one attempt, over all its batches in order; each is a round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// What the network declares.
@@ -38,7 +38,7 @@ impl Plan {
         Ok(Plan { table: calibrated.network.table().clone(), options, demands: planner.demands })
     }
 
-    /// What the batch costs; `restart_probability` is 0, since nothing restarts.
+    /// What the attempt costs; `restart_probability` is 0, since nothing restarts.
     pub fn cost(&self) -> Cost {
         Operation::ALL.iter().map(|o| self.cost_of(*o)).fold(Cost::default(), Cost::and)
     }

@@ -74,20 +74,20 @@ impl<'p> Exchange<'p> {
         }
     }
 
-    /// Adds an item: a share under its mask, `kept` bits from `drop` on. A wire is lifted to its range.
+    /// Adds an item: a share under its mask, `kept` bits from `shift` on. A wire is lifted to its range.
     pub(crate) fn offer(
         &mut self,
         share: &[u64],
         mask: Vec<u64>,
         offset: u64,
-        (drop, kept): (u32, u32),
+        (shift, kept): (u32, u32),
         lift: Option<u32>,
     ) -> Result<(), MpcError> {
         if share.len() != mask.len() {
             return Err(MpcError::Opening { expected: mask.len(), got: share.len() });
         }
         let mut words = mask;
-        self.kernel.open_send(share, offset, drop, kept, &mut words, &mut self.outgoing);
+        self.kernel.open_send(share, offset, shift, kept, &mut words, &mut self.outgoing);
         self.items.push(Item { words, kept, lift });
         if self.frames.get(self.sent).is_some_and(|length| self.outgoing.len() == *length) {
             self.send()?;

@@ -1,8 +1,9 @@
 //! The masked-wire engine: a network interpreted on masks (dealer), on mask shares (preparation) and on wires (online).
 //!
 //! The three interpretations meet the same demands in the same order, because they run the same [`model::Network`]; [`Plan`] is
-//! a fourth, which counts them. Each demand is a function in [`deal`] (what the dealer sends), [`prepare`](mod@prepare) (what a
-//! party makes of it before the input) and [`online`](mod@online) (what it computes with it, once).
+//! a fourth, which counts them, and the memory footprint a fifth. Each demand is a function in [`deal`] (what the dealer sends),
+//! [`prepare`](mod@prepare) (what a party makes of it before the input) and [`online`](mod@online) (what it computes with it,
+//! once).
 
 mod correlation;
 mod deal;

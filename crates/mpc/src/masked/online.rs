@@ -295,7 +295,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     }
 
     /// `x^ = top_K(z_0 + r_0 + offset) + top_K(z_1 + r_1) mod 2^K`. P0 adds the public offset: half the range, so that the sum is
-    /// positive, and `2^drop - 1`, so that dropping bits rounds without bias.
+    /// positive, and `2^shift - 1`, so that shifting rounds without bias.
     fn open(
         &mut self,
         place: &Place<'_>,

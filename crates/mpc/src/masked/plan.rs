@@ -13,7 +13,7 @@ use super::demand::Demand;
 use super::frames::opening_frames;
 use crate::cost::Cost;
 
-/// The demands of one batch, in order, with the round of each opening.
+/// The demands of one attempt, over all its batches in order, with the round of each opening.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     table: Arc<Table>,
@@ -55,7 +55,7 @@ impl Plan {
         Sha256::digest(bytes).into()
     }
 
-    /// What the batch costs.
+    /// What the attempt costs.
     pub fn cost(&self) -> Cost {
         let mut keep = 1.0;
         let mut cost = Cost { rounds: self.rounds.len(), frames: self.frames.iter().sum(), ..Cost::default() };

@@ -247,7 +247,7 @@ fn eight_worlds_say_word_for_word_what_was_recorded() {
     );
 }
 
-/// Writes `spec.json` and `weights.bin` of a random network (not the record): cargo test -p mpc --test golden -- --ignored
+/// Writes `spec.json` and `weights.bin` of a random network (not the record): cargo test -p mpc --test it golden:: -- --ignored
 #[test]
 #[ignore = "makes the fixture anew, on which the record depends"]
 fn the_fixture_is_made_of_a_random_network() {

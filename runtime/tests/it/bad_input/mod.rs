@@ -1,5 +1,5 @@
 //! What the programs say to bad input: message, exit code, no panic, no file left, no process left, no hang. The messages
-//! are kept in docs/errors.md; `SNAPSHOTS=overwrite cargo test -p runtime --test bad_input` writes them anew.
+//! are kept in docs/errors.md; `SNAPSHOTS=overwrite cargo test -p runtime --test it bad_input::` writes them anew.
 
 mod models;
 mod running;

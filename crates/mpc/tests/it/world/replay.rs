@@ -57,16 +57,16 @@ impl Replay<'_> {
         Exact { words, noise: 0.0 }
     }
 
-    /// The values of the next opening; the run's are `exact >> drop`, rounded, modulo `2^kept`.
-    fn unmask(&mut self, exact: &[u64], noise: f64, drop: u32, kept: u32, offset: u64) -> Vec<u64> {
+    /// The values of the next opening; the run's are `exact >> shift`, rounded, modulo `2^kept`.
+    fn unmask(&mut self, exact: &[u64], noise: f64, shift: u32, kept: u32, offset: u64) -> Vec<u64> {
         let (opened, masks) = (&self.opened[&self.demand], &self.masks[&self.demand]);
-        let unit = (1u64 << drop) as f64;
-        let spare = 64 - kept - drop;
+        let unit = (1u64 << shift) as f64;
+        let spare = 64 - kept - shift;
         let mut values = Vec::with_capacity(exact.len());
         for ((x, a), z) in opened.iter().zip(masks).zip(exact) {
             let value = x.wrapping_sub(*a).wrapping_sub(offset) & low_bits(kept);
-            // both modulo 2^(kept + drop)
-            let error = ((value << drop).wrapping_sub(*z) << spare) as i64 >> spare;
+            // both modulo 2^(kept + shift)
+            let error = ((value << shift).wrapping_sub(*z) << spare) as i64 >> spare;
             let error = error as f64 / unit;
             let allowed = 1.0 + noise / unit;
             assert!(error.abs() < allowed, "demand {}: {error} units off, {allowed} allowed", self.demand);
