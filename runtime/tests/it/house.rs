@@ -20,7 +20,7 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("local", &["bundle", "cli", "convert", "model", "mpc", "net", "roles"]),
     ("bench", &["bundle", "cli", "convert", "local", "model", "mpc", "ring64", "roles"]),
     ("distill", &["checkpoint", "cli", "datasets", "model", "net"]),
-    ("convert", &["checkpoint", "cli", "datasets", "model", "ring64", "bundle"]),
+    ("convert", &["bundle", "checkpoint", "cli", "datasets", "model", "mpc", "ring64"]),
     (
         "runtime",
         &[

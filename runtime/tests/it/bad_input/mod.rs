@@ -173,5 +173,5 @@ fn every_mistake_has_a_message_and_a_code_and_leaves_nothing() {
         eprintln!("{:.1} s: {}", begin.elapsed().as_secs_f64(), case.wrong);
     }
     assert_eq!(failed, 0, "of {} cases, see above", cases.len());
-    snapbox::assert_data_eq!(table, snapbox::file!["../../docs/errors.md"].raw());
+    snapbox::assert_data_eq!(table, snapbox::file!["../../../../docs/errors.md"].raw());
 }
