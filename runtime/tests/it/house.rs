@@ -394,3 +394,23 @@ fn no_module_is_called_after_nothing_in_particular() {
         assert!(!vague.contains(&stem.as_str()), "{}", path.display());
     }
 }
+
+/// What the README's test command leaves out, `.ci/run` runs by name: the name of each test after its `ignore`.
+#[test]
+fn every_long_test_is_named_in_the_gate() {
+    let mark = ["#[ignore = \"", "long: .ci/run runs it by name\"]\nfn "].concat();
+    let mut long = Vec::new();
+    for path in all_sources() {
+        let module = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let names = text.split(&mark).skip(1).map(|rest| rest.split('(').next().unwrap());
+        long.extend(names.map(|name| format!("{module}::{name}")));
+    }
+    let gate = fs::read_to_string(root().join(".ci/run")).unwrap();
+    let listed = gate.split("\nlong=(").nth(1).unwrap().split(')').next().unwrap();
+    let mut listed: Vec<_> = listed.split_whitespace().map(String::from).collect();
+    long.sort();
+    listed.sort();
+    assert_eq!(long, listed);
+    assert!(!long.is_empty());
+}

@@ -106,6 +106,7 @@ fn moments(rounds: u32) -> Vec<(&'static str, Moment)> {
 }
 
 #[test]
+#[ignore = "long: .ci/run runs it by name"]
 fn a_role_killed_at_any_frame_is_named_and_the_others_end() {
     let model = Model::new();
     let spec = ClientBundle::open(&model.bundle.join("client")).unwrap().spec;

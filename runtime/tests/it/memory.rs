@@ -87,6 +87,7 @@ fn judge(what: &str, need: u64, peak: u64, wrong: &mut Vec<String>) {
 }
 
 #[test]
+#[ignore = "long: .ci/run runs it by name"]
 fn the_estimate_is_never_below_what_is_taken_and_not_far_above() {
     let root = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();
