@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use bundle::{BundleId, Contents, Embedding, Table, WriteOptions};
+use bundle::{BundleId, Contents, Embedding, EmbeddingTable, WriteOptions};
 use model::{Folded, InputKind, ProblemType, Quantised, Ranges, Spec, choose, quantise};
 
 use crate::calibration::with_unusual;
@@ -53,7 +53,7 @@ pub fn write_bundle(
     options: WriteOptions<'_>,
 ) -> Result<BundleId, ConvertError> {
     check_output(&student.folder, folder)?;
-    let table = (embedding == Embedding::Client).then(|| Table::of(&converted.folded));
+    let table = (embedding == Embedding::Client).then(|| EmbeddingTable::of(&converted.folded));
     let contents = Contents {
         spec: &converted.spec,
         quantised: &converted.quantised,

@@ -13,7 +13,7 @@ use cli::exit::USAGE;
 use convert::Who;
 use datasets::{DataFlags, Length};
 use local::flags::{Running, after};
-use local::network::Network;
+use local::network::LinkSpeed;
 
 const PROGRAM: &str = "Examples:
   runtime infer --text \"a gorgeous, witty, seductive movie\"
@@ -225,7 +225,7 @@ pub struct Party {
     pub port: u16,
     /// What the link to the other party is slowed down to, at both ends.
     #[arg(long, hide = true, value_name = "LINK", default_value_t)]
-    pub link: Network,
+    pub link: LinkSpeed,
     /// How to run it.
     #[command(flatten)]
     pub child: Child,

@@ -13,7 +13,7 @@ use local::deployment::{Deployment, INSECURE_LOCAL, this_program};
 use local::settings::LocalSettings;
 use model::{Bert, Calibrated, ProblemType, Sample, Spec, Texts};
 use roles::client::Answer;
-use roles::engine::Engine;
+use roles::engine::EngineKind;
 use roles::memory::{Needs, hold};
 use roles::settings::Settings;
 
@@ -108,7 +108,7 @@ impl Session {
     }
 
     /// What evaluates the network.
-    pub fn engine(&self) -> Engine {
+    pub fn engine(&self) -> EngineKind {
         self.roles.settings.roles.engine
     }
 

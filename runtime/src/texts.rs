@@ -7,11 +7,9 @@ use anyhow::Result;
 use cli::coded;
 use cli::exit::{BAD_INPUT, USAGE};
 use convert::ConvertError;
+use datasets::Text;
 
 use crate::options::Infer;
-
-/// A text, or the two of a pair.
-pub type Text = (String, Option<String>);
 
 /// Texts from flags, from a file or from standard input.
 pub fn given(options: &Infer) -> Result<Vec<Text>> {

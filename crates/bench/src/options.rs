@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use cli::memory::Memory;
 use convert::Who;
 use local::flags::{Running, after};
-use local::network::Network;
+use local::network::LinkSpeed;
 use local::settings::LocalSettings;
 use roles::settings::Settings;
 
@@ -112,7 +112,7 @@ pub struct Model {
     /// each direction), wan (20 ms, 400 Mbit/s), or a link such as 10ms,1000mbit. Links to the dealer and the client are
     /// left as they are.
     #[arg(long, value_name = "LINK", default_value_t)]
-    pub link: Network,
+    pub link: LinkSpeed,
     /// How the roles are run.
     #[command(flatten)]
     pub running: Running,
@@ -159,7 +159,7 @@ pub struct Table3 {
     pub repeat: u32,
     /// What the link between the parties is slowed down to: none, lan, wan, or a link such as 10ms,1000mbit.
     #[arg(long, value_name = "LINK", default_value_t)]
-    pub link: Network,
+    pub link: LinkSpeed,
     /// Longest wait for another role, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub deadline: u64,

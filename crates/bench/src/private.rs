@@ -6,10 +6,10 @@ use anyhow::Result;
 use bundle::Embedding;
 use local::cores;
 use local::deployment::{Deployment, INSECURE_LOCAL};
-use local::network::Network;
+use local::network::LinkSpeed;
 use local::report::{say_engine, security};
 use local::settings::LocalSettings;
-use roles::engine::Engine;
+use roles::engine::EngineKind;
 use roles::memory::{Needs, hold};
 use roles::schedule::Schedule;
 use serde_json::{Map, Value, json};
@@ -31,7 +31,7 @@ struct Results<'a> {
     plain_seconds: f64,
     predicted_seconds: f64,
     pinned: bool,
-    engine: Engine,
+    engine: EngineKind,
 }
 
 /// Measures and prints.
@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Model, out: &mut dyn Write) -> Result<()> {
     let bar = cli::bar(job.quiet, "classifying", u64::from(undelayed + 1 + job.repeat));
     let predicted = match shape {
         Some(shape) => {
-            let settings = LocalSettings { link: Network::default(), ..settings };
+            let settings = LocalSettings { link: LinkSpeed::default(), ..settings };
             let compute = measure(&work, &bundle, &settings, undelayed - 1, &bar)?.online_seconds;
             Some(plan.seconds(shape.latency.as_secs_f64(), shape.bandwidth, compute))
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bundle::{Contents, Embedding, Table};
+use bundle::{Contents, Embedding, EmbeddingTable};
 use cli::memory::{Memory, with_margin};
 use local::cache;
 use model::{InputKind, Sample, Shape, calibrate, choose, fold, quantise, stretched_count, synthetic};
@@ -45,7 +45,7 @@ pub(crate) fn bundle(work: &Work, name: &str, embedding: Embedding, memory: Memo
         folded.permute_neurons(layer, order);
     }
     let quantised = quantise(folded.matrices(), &choice.spec.calibrated(InputKind::OneHot).scales)?;
-    let table = (embedding == Embedding::Client).then(|| Table::of(&folded));
+    let table = (embedding == Embedding::Client).then(|| EmbeddingTable::of(&folded));
     drop(folded);
     let tokenizer = tokenizer(work.shape.words).to_string();
     let contents = Contents {

@@ -28,5 +28,5 @@ pub use layout::{Embedding, MOST_WORDS, Role, expected_tensors};
 pub use manifest::{BundleId, FORMAT, FORMAT_VERSION, spec_digest};
 pub use open::{ClientBundle, DealerBundle, PartyBundle};
 pub use parts::check_parts;
-pub use table::Table;
+pub use table::EmbeddingTable;
 pub use write::{Contents, WriteOptions, check_folder, write};

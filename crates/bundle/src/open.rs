@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::error::{BundleError, COPY_AGAIN, OWN_PART};
 use crate::layout::{CONFIG, Embedding, Role, SEED, SEEDS, TABLE, TOKENIZER, WEIGHTS, bias_name, expected_tensors};
 use crate::manifest::{BundleId, digest, read_bounded, read_manifest, seed_check};
-use crate::table::Table;
+use crate::table::EmbeddingTable;
 use crate::tensors::{Tensor, TensorFile};
 use crate::write::{table_digest_name, weight_tensors};
 
@@ -118,14 +118,14 @@ pub struct ClientBundle {
     /// What the logits mean.
     pub problem: ProblemType,
     /// The table, where the client embeds.
-    pub table: Option<Table>,
+    pub table: Option<EmbeddingTable>,
 }
 
 impl ClientBundle {
     /// Reads the client's part from its folder (`BUNDLE/client`).
     pub fn open(folder: &Path) -> Result<ClientBundle, BundleError> {
         let manifest = read_manifest(folder, Role::Client)?;
-        let tensors = Table::tensors(&manifest.spec.shape);
+        let tensors = EmbeddingTable::tensors(&manifest.spec.shape);
         let mut names = vec![CONFIG.to_string(), TOKENIZER.to_string()];
         if manifest.embedding == Embedding::Client {
             names.extend(tensors.iter().map(|t| table_digest_name(&t.name)));
@@ -161,7 +161,11 @@ impl ClientBundle {
     }
 }
 
-fn read_table(path: &Path, tensors: &[Tensor; 2], digests: &BTreeMap<String, String>) -> Result<Table, BundleError> {
+fn read_table(
+    path: &Path,
+    tensors: &[Tensor; 2],
+    digests: &BTreeMap<String, String>,
+) -> Result<EmbeddingTable, BundleError> {
     let mut file = TensorFile::open::<f32>(path, tensors)?;
     let mut tables = [None, None];
     for number in std::mem::take(&mut file.order) {
@@ -170,7 +174,7 @@ fn read_table(path: &Path, tensors: &[Tensor; 2], digests: &BTreeMap<String, Str
         tables[number] = Array2::from_shape_vec((tensor.shape[0], tensor.shape[1]), values).ok();
     }
     match tables {
-        [Some(embedding), Some(position)] => Ok(Table { embedding, position }),
+        [Some(embedding), Some(position)] => Ok(EmbeddingTable { embedding, position }),
         _ => Err(BundleError::mismatch(path, "the table", "two tensors", "fewer", COPY_AGAIN)),
     }
 }

@@ -9,18 +9,18 @@ use crate::tensors::Tensor;
 
 /// The folded and centred tables in clear.
 #[derive(Clone, PartialEq)]
-pub struct Table {
+pub struct EmbeddingTable {
     /// One row a word, then one row a segment.
     pub embedding: Array2<f32>,
     /// One row a position.
     pub position: Array2<f32>,
 }
 
-impl Table {
+impl EmbeddingTable {
     /// The tables of a folded network.
-    pub fn of(folded: &Folded) -> Table {
+    pub fn of(folded: &Folded) -> EmbeddingTable {
         let table = |weight| folded.matrix(weight).weight.clone();
-        Table { embedding: table(BertWeight::Embedding), position: table(BertWeight::Position) }
+        EmbeddingTable { embedding: table(BertWeight::Embedding), position: table(BertWeight::Position) }
     }
 
     /// The rows that the client shares, one a token: see [`model::embed`].
@@ -37,9 +37,9 @@ impl Table {
     }
 }
 
-impl fmt::Debug for Table {
+impl fmt::Debug for EmbeddingTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (e, p) = (self.embedding.dim(), self.position.dim());
-        write!(f, "Table {{ embedding: {e:?} values, position: {p:?} values }}")
+        write!(f, "EmbeddingTable {{ embedding: {e:?} values, position: {p:?} values }}")
     }
 }

@@ -16,7 +16,7 @@ use crate::layout::{
     words,
 };
 use crate::manifest::{BundleId, FORMAT, FORMAT_VERSION, Manifest, digest, seed_check, spec_digest};
-use crate::table::Table;
+use crate::table::EmbeddingTable;
 use crate::tensors::{Tensor, write_elements, write_header};
 
 /// What a bundle is made of.
@@ -33,7 +33,7 @@ pub struct Contents<'a> {
     /// The student's `tokenizer.json`, as it stands.
     pub tokenizer_json: &'a [u8],
     /// The client's table; there when, and only when, the client embeds.
-    pub table: Option<&'a Table>,
+    pub table: Option<&'a EmbeddingTable>,
 }
 
 impl fmt::Debug for Contents<'_> {
@@ -145,7 +145,7 @@ fn check(contents: &Contents<'_>) -> Result<(), BundleError> {
         (None, Embedding::Private) => Ok(()),
         (Some(table), Embedding::Client) => {
             let dims = [table.embedding.dim(), table.position.dim()].map(|(rows, cols)| vec![rows, cols]);
-            let expected = Table::tensors(&spec.shape).map(|t| t.shape);
+            let expected = EmbeddingTable::tensors(&spec.shape).map(|t| t.shape);
             match dims == expected {
                 true => Ok(()),
                 false => Err(BundleError::contents("the client's table", format!("{expected:?}"), format!("{dims:?}"))),
@@ -216,8 +216,8 @@ pub(crate) fn weight_tensors(expected: &[(Weight, Parameter)]) -> Vec<Tensor> {
 }
 
 /// Writes the client's table, and returns the digest of each tensor under `table.safetensors/NAME`.
-fn write_table(path: &Path, shape: &Shape, table: &Table) -> Result<Vec<(String, String)>, BundleError> {
-    let tensors = Table::tensors(shape);
+fn write_table(path: &Path, shape: &Shape, table: &EmbeddingTable) -> Result<Vec<(String, String)>, BundleError> {
+    let tensors = EmbeddingTable::tensors(shape);
     write_file(path, |file| {
         let io = |e| BundleError::Write { path: path.to_path_buf(), source: e };
         write_header::<f32>(file, &tensors).map_err(io)?;

@@ -10,7 +10,7 @@ use cli::exit::USAGE;
 use cli::memory::Memory;
 use model::Functions;
 use mpc::beaver::{Options, Sines, Truncation};
-use roles::engine::{Engine, sines_name, truncation_name};
+use roles::engine::{EngineKind, sines_name, truncation_name};
 use roles::schedule::Schedule;
 use roles::settings::Settings;
 
@@ -108,7 +108,7 @@ fn sines() -> impl TypedValueParser<Value = Sines> {
 
 impl EngineFlags {
     /// The engine that the flags say.
-    pub fn chosen(&self) -> Result<Engine> {
+    pub fn chosen(&self) -> Result<EngineKind> {
         let EngineFlags { engine, functions, truncation, sines } = *self;
         if engine == EngineName::Beaver {
             let functions = functions.unwrap_or(Functions::SecFormer);
@@ -119,7 +119,7 @@ impl EngineFlags {
             // series keep masked wires' scales, which leave local truncation no room
             let safe = if functions == Functions::Series { Truncation::Dealt } else { Truncation::Local };
             let (truncation, sines) = (truncation.unwrap_or(safe), sines.unwrap_or_default());
-            return Ok(Engine::Beaver(Options { truncation, sines, ..published }));
+            return Ok(EngineKind::Beaver(Options { truncation, sines, ..published }));
         }
         if functions.is_some_and(|functions| functions != Functions::Series) {
             return Err(coded(USAGE, "the masked engine evaluates series only; add --engine beaver"));
@@ -129,14 +129,14 @@ impl EngineFlags {
                 return Err(coded(USAGE, format!("{flag} is beaver's; add --engine beaver, or leave it out")));
             }
         }
-        Ok(Engine::Masked)
+        Ok(EngineKind::Masked)
     }
 }
 
 /// The flags that say the same.
-pub(crate) fn spelt(engine: Engine) -> Vec<&'static str> {
+pub(crate) fn spelt(engine: EngineKind) -> Vec<&'static str> {
     let mut flags = vec!["--engine", engine.name(), "--functions", engine.functions().name()];
-    if let Engine::Beaver(options) = engine {
+    if let EngineKind::Beaver(options) = engine {
         flags.extend(["--truncation", truncation_name(options.truncation)]);
         if options.functions == Functions::SecFormer {
             flags.extend(["--sines", sines_name(options.sines)]);
@@ -155,8 +155,8 @@ mod tests {
     fn flags_say_what_they_were_made_from() {
         let chosen = |flags: EngineFlags| flags.chosen().map_err(|e| e.chain().find_map(code_in));
         let beaver = EngineFlags { engine: EngineName::Beaver, ..EngineFlags::default() };
-        assert_eq!(chosen(EngineFlags::default()), Ok(Engine::Masked));
-        assert_eq!(chosen(beaver), Ok(Engine::Beaver(Options::of(Functions::SecFormer))));
+        assert_eq!(chosen(EngineFlags::default()), Ok(EngineKind::Masked));
+        assert_eq!(chosen(beaver), Ok(EngineKind::Beaver(Options::of(Functions::SecFormer))));
         let masked = EngineFlags::default();
         for wrong in [
             EngineFlags { functions: Some(Functions::SecFormer), ..masked },
@@ -166,7 +166,7 @@ mod tests {
         ] {
             assert_eq!(chosen(wrong), Err(Some(USAGE)), "{wrong:?}");
         }
-        assert_eq!(chosen(EngineFlags { functions: Some(Functions::Series), ..masked }), Ok(Engine::Masked));
+        assert_eq!(chosen(EngineFlags { functions: Some(Functions::Series), ..masked }), Ok(EngineKind::Masked));
         let all = EngineFlags {
             functions: Some(Functions::SecFormer),
             truncation: Some(Truncation::Dealt),

@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use net::Shape;
+use net::LinkShape;
 
 /// How the link between the parties is slowed down, if it is: `none`, `lan`, `wan`, or latency and bandwidth such as
 /// `10ms,1000mbit`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Network(Option<Slow>);
+pub struct LinkSpeed(Option<Slow>);
 
 /// A latency one way in milliseconds, and a bandwidth in each direction in million bits a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,10 +27,10 @@ const MOST_LATENCY: f64 = 10_000.0;
 /// Smallest and largest bandwidth in million bits a second.
 const BANDWIDTHS: std::ops::RangeInclusive<f64> = 0.001..=1e6;
 
-impl Network {
+impl LinkSpeed {
     /// What a link is slowed down to.
-    pub fn shape(self) -> Option<Shape> {
-        self.0.map(|Slow { latency, bandwidth }| Shape {
+    pub fn shape(self) -> Option<LinkShape> {
+        self.0.map(|Slow { latency, bandwidth }| LinkShape {
             latency: Duration::from_secs_f64(latency / 1e3),
             bandwidth: bandwidth * 1e6 / 8.0,
         })
@@ -48,7 +48,7 @@ impl Network {
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for LinkSpeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             None => f.write_str("none"),
@@ -59,12 +59,12 @@ impl fmt::Display for Network {
     }
 }
 
-impl FromStr for Network {
+impl FromStr for LinkSpeed {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Network, String> {
+    fn from_str(text: &str) -> Result<LinkSpeed, String> {
         let slow = match text {
-            "none" => return Ok(Network(None)),
+            "none" => return Ok(LinkSpeed(None)),
             "lan" => LAN,
             "wan" => WAN,
             custom => custom_of(custom).ok_or(
@@ -75,7 +75,7 @@ impl FromStr for Network {
             let (least, most) = (BANDWIDTHS.start(), BANDWIDTHS.end());
             return Err(format!("a link has 0 to {MOST_LATENCY} ms and {least} to {most} mbit"));
         }
-        Ok(Network(Some(slow)))
+        Ok(LinkSpeed(Some(slow)))
     }
 }
 
@@ -99,19 +99,19 @@ mod tests {
     #[test]
     fn links_are_read_as_they_are_written() {
         for text in ["none", "lan", "wan", "10ms,1000mbit", "0.5ms,2.5mbit"] {
-            assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<LinkSpeed>().unwrap().to_string(), text);
         }
-        assert_eq!("20ms,400mbit".parse::<Network>(), "wan".parse());
-        assert_eq!("0.02s, 0.4 gbit".parse::<Network>(), "wan".parse());
-        let shape = "10ms,1000mbit".parse::<Network>().unwrap().shape().unwrap();
-        assert_eq!(shape, Shape { latency: Duration::from_millis(10), bandwidth: 1.25e8 });
-        assert_eq!(Network::default().shape(), None);
+        assert_eq!("20ms,400mbit".parse::<LinkSpeed>(), "wan".parse());
+        assert_eq!("0.02s, 0.4 gbit".parse::<LinkSpeed>(), "wan".parse());
+        let shape = "10ms,1000mbit".parse::<LinkSpeed>().unwrap().shape().unwrap();
+        assert_eq!(shape, LinkShape { latency: Duration::from_millis(10), bandwidth: 1.25e8 });
+        assert_eq!(LinkSpeed::default().shape(), None);
     }
 
     #[test]
     fn links_that_are_none_are_refused() {
         for text in ["", "dsl", "10ms", "10,1000", "10ms,", "-1ms,1mbit", "1ms,0mbit", "nanms,1mbit", "1ms,infmbit"] {
-            assert!(text.parse::<Network>().is_err(), "{text}");
+            assert!(text.parse::<LinkSpeed>().is_err(), "{text}");
         }
     }
 }

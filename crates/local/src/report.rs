@@ -1,6 +1,6 @@
 //! What reports of runs on one machine have in common.
 
-use roles::engine::Engine;
+use roles::engine::EngineKind;
 use roles::measured::Measured;
 use serde_json::{Value, json};
 
@@ -17,14 +17,14 @@ pub fn cost(measured: &Measured) -> Value {
 }
 
 /// Adds to a report which engine made it, and how.
-pub fn say_engine(report: &mut Value, engine: Engine) {
+pub fn say_engine(report: &mut Value, engine: EngineKind) {
     if let (Value::Object(report), Value::Object(said)) = (report, engine.describe()) {
         report.extend(said);
     }
 }
 
 /// The security model of the protocol, and what this deployment makes of it.
-pub fn security(engine: Engine) -> Value {
+pub fn security(engine: EngineKind) -> Value {
     json!({
         "deployment": "insecure-local",
         "protects": "nothing",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roles::settings::Settings;
 
-use crate::network::Network;
+use crate::network::LinkSpeed;
 
 /// How the roles of a deployment are run.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub struct LocalSettings {
     /// Threads of a role; 0 is one for each core that it may use.
     pub threads: u32,
     /// What the link between the parties is slowed down to.
-    pub link: Network,
+    pub link: LinkSpeed,
     /// Cores of the parties, by their number in the system, where each has one of its own.
     pub cores: Option<[usize; 2]>,
 }
@@ -27,6 +27,6 @@ impl LocalSettings {
 
     /// Roles that are run so, on all cores and over links as fast as they are.
     pub fn of(roles: Settings) -> LocalSettings {
-        LocalSettings { roles, threads: 0, link: Network::default(), cores: None }
+        LocalSettings { roles, threads: 0, link: LinkSpeed::default(), cores: None }
     }
 }

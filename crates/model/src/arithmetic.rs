@@ -120,6 +120,10 @@ pub trait Arithmetic {
     /// What can go wrong.
     type Error: From<SpecError>;
 
+    /// What follows is another run of the attempt than what was before; it begins in part 0.
+    fn begin_run(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
     /// What follows belongs to this part and operation ([`crate::Engine::begin`]).
     fn begin(&mut self, _part: usize, _operation: Operation) -> Result<(), Self::Error> {
         Ok(())

@@ -103,7 +103,7 @@ pub trait Engine {
     type Phase;
     /// A result that was not opened yet.
     type Share;
-    /// What can go wrong; `Infallible` for engines that send nothing.
+    /// What can go wrong; `Infallible` where nothing can.
     type Error;
 
     /// What follows belongs to this part of the network and to this operation, until this is called again; openings and smooth

@@ -38,14 +38,26 @@ impl<A: Arithmetic> Fixed<A> {
     }
 
     /// Runs a network over batches one after the other, each on its input, with one state.
+    ///
+    /// # Panics
+    ///
+    /// Where there are not as many inputs as batches.
     pub fn run<N: Network>(
         &mut self,
         network: &N,
         batches: &[N::Batch],
         inputs: &[Value<A::Share>],
     ) -> Result<Outputs<A>, A::Error> {
+        assert_eq!(inputs.len(), batches.len(), "one input a batch");
         let mut state = network.begin();
-        batches.iter().zip(inputs).map(|(batch, input)| network.run(self, batch, &mut state, input)).collect()
+        let mut outputs = Vec::with_capacity(batches.len());
+        for (batch, input) in batches.iter().zip(inputs) {
+            if !outputs.is_empty() {
+                self.arithmetic.begin_run()?;
+            }
+            outputs.push(network.run(self, batch, &mut state, input)?);
+        }
+        Ok(outputs)
     }
 
     fn wire_opening(&self, form: Form, site: Site) -> Result<(WireOpening, Form), A::Error> {

@@ -197,7 +197,7 @@ impl Spec {
         }
         within("number of layers", s.layers, Bert::MOST_LAYERS)?;
         within("width", s.width, Bert::MOST_WIDTH)?;
-        within("number of heads", s.heads, s.width)?;
+        within("number of heads", s.heads, Bert::MOST_HEADS.min(s.width))?;
         count("width modulo heads", s.width % s.heads, 0)?;
         within("inner width", s.inner, Bert::MOST_INNER)?;
         within("number of words", s.words, Bert::MOST_WORDS)?;

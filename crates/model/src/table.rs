@@ -160,7 +160,16 @@ impl Table {
     }
 
     /// Declares a parameter.
+    ///
+    /// # Panics
+    ///
+    /// Where its stream is another parameter's, or has one of the lowest eight bits: two parts of weights under one mask would show
+    /// their difference to both parties.
     pub fn parameter(&mut self, parameter: Parameter) -> Weight {
+        let Parameter { name, stream, .. } = &parameter;
+        assert_eq!(stream & 0xff, 0, "{name}: the lowest eight bits of a stream are left to its parts");
+        let other = self.parameters.iter().find(|other| other.stream == *stream);
+        assert!(other.is_none(), "{name} has the stream of {}", other.map_or("", |other| &other.name));
         self.parameters.push(parameter);
         Weight(self.parameters.len() as u32 - 1)
     }
@@ -202,5 +211,32 @@ impl Index<Function> for Table {
 
     fn index(&self, function: Function) -> &FunctionEntry {
         &self.functions[function.index()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declare(streams: &[u64]) {
+        let mut table = Table::default();
+        let input = table.site("input", Operation::Others);
+        for stream in streams {
+            let (name, read) = (format!("weight {stream}"), Read::Product);
+            table.parameter(Parameter { name, rows: 1, cols: 1, bias: true, read, input, stream: *stream });
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "weight 256 has the stream of weight 256")]
+    fn no_two_parameters_have_one_stream() {
+        declare(&[0, 256, 512]);
+        declare(&[0, 256, 256]);
+    }
+
+    #[test]
+    #[should_panic(expected = "are left to its parts")]
+    fn a_parameters_parts_have_streams_of_their_own() {
+        declare(&[256, 257]);
     }
 }

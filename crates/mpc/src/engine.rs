@@ -1,7 +1,7 @@
 //! What both private engines are to the roles that use them: plans, memory, the dealer's part, a party's part.
 //!
-//! [`crate::masked::Masked`] and [`crate::beaver::Beaver`] implement [`PrivateEngine`]; nothing else tells them apart outside this
-//! crate but their names and what they state of their security.
+//! [`crate::masked::Masked`] and [`crate::beaver::Beaver`] implement [`PrivateEngine`]; outside this crate nothing else
+//! tells them apart but their names, the scale of their results and what they state of their security.
 
 use std::fmt;
 use std::sync::Arc;

@@ -37,5 +37,5 @@ pub use link::{Counters, Limits, Link};
 pub use listener::{Listener, connect};
 pub use memory::{MemoryLink, memory_pair};
 pub use named::Named;
-pub use shaped::{Shape, Shaped};
+pub use shaped::{LinkShape, Shaped};
 pub use tcp::TcpLink;

@@ -8,7 +8,7 @@ use crate::{Counters, Frame, Link, NetError, Wait};
 
 /// How slow a network is, in each direction.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shape {
+pub struct LinkShape {
     /// The way from one end to the other (half a round trip).
     pub latency: Duration,
     /// Bytes a second.
@@ -31,7 +31,7 @@ const STAMP_LEN: usize = 8;
 #[derive(Debug)]
 pub struct Shaped<L> {
     inner: L,
-    shape: Option<Shape>,
+    shape: Option<LinkShape>,
     /// When the last byte sent so far leaves.
     free: Duration,
     /// A frame that came too late for the wait it belonged to, and when it arrives.
@@ -47,12 +47,12 @@ impl<L: Link> Shaped<L> {
     }
 
     /// `inner`, slowed down to `shape`.
-    pub fn new(inner: L, shape: Shape) -> Self {
+    pub fn new(inner: L, shape: LinkShape) -> Self {
         Self { shape: Some(shape), ..Self::unshaped(inner) }
     }
 
     /// Slows the link down from now on. Both ends do so between the same two frames.
-    pub fn set_shape(&mut self, shape: Shape) {
+    pub fn set_shape(&mut self, shape: LinkShape) {
         self.shape = Some(shape);
     }
 
@@ -82,7 +82,7 @@ fn now() -> Duration {
 
 impl<L: Link> Link for Shaped<L> {
     fn send(&mut self, mut frame: Frame) -> Result<(), NetError> {
-        if let Some(Shape { latency, bandwidth }) = self.shape {
+        if let Some(LinkShape { latency, bandwidth }) = self.shape {
             let transfer = Duration::try_from_secs_f64(frame.wire_len() as f64 / bandwidth).unwrap_or_default();
             self.free = self.free.max(now()).saturating_add(transfer);
             let due = self.free.saturating_add(latency);
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::{HEADER_LEN, Header, MemoryLink, memory_pair};
 
-    fn pair(shape: Shape) -> (Shaped<MemoryLink>, Shaped<MemoryLink>) {
+    fn pair(shape: LinkShape) -> (Shaped<MemoryLink>, Shaped<MemoryLink>) {
         let (a, b) = memory_pair("a", "b");
         (Shaped::new(a, shape), Shaped::new(b, shape))
     }
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn frames_pay_the_latency_once_and_the_bandwidth_each() {
-        let (mut a, mut b) = pair(Shape { latency: Duration::from_millis(30), bandwidth: 1e5 });
+        let (mut a, mut b) = pair(LinkShape { latency: Duration::from_millis(30), bandwidth: 1e5 });
         let start = Instant::now();
         for _ in 0..4 {
             a.send(frame(500 - HEADER_LEN)).unwrap();
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_frame_slower_than_the_deadline_times_out_and_comes_later() {
-        let (mut a, mut b) = pair(Shape { latency: Duration::from_secs(4), bandwidth: 1e9 });
+        let (mut a, mut b) = pair(LinkShape { latency: Duration::from_secs(4), bandwidth: 1e9 });
         a.send(frame(3)).unwrap();
         b.set_deadline(Duration::from_millis(5));
         assert!(matches!(b.recv(), Err(NetError::Timeout { .. })));
@@ -175,7 +175,7 @@ mod tests {
         a.send(frame(3)).unwrap();
         assert_eq!(b.recv().unwrap().payload, [7; 3]);
         assert_eq!((a.counters().bytes_sent, b.counters().bytes_received), (frame(3).wire_len(), frame(3).wire_len()));
-        let shape = Shape { latency: Duration::from_millis(20), bandwidth: 1e9 };
+        let shape = LinkShape { latency: Duration::from_millis(20), bandwidth: 1e9 };
         a.set_shape(shape);
         b.set_shape(shape);
         a.send(frame(5)).unwrap();
@@ -189,7 +189,7 @@ mod tests {
     fn a_peer_that_is_not_shaped_is_an_error() {
         let (mut a, b) = memory_pair("a", "b");
         a.send(frame(3)).unwrap();
-        let mut b = Shaped::new(b, Shape { latency: Duration::ZERO, bandwidth: 1e9 });
+        let mut b = Shaped::new(b, LinkShape { latency: Duration::ZERO, bandwidth: 1e9 });
         assert!(matches!(b.recv(), Err(NetError::WrongLength { got: 3, .. })));
     }
 }

@@ -15,7 +15,7 @@ use ring64::{Kernel, Key, packed_len};
 use zeroize::Zeroizing;
 
 use crate::handshake::{Peer, fresh};
-use crate::message::{ControlError, Demand, Report, Role, kind, send, send_bytes};
+use crate::message::{ControlError, DealRequest, Report, Role, kind, send, send_bytes};
 use crate::output::output_shapes;
 use crate::schedule::Schedule;
 
@@ -60,7 +60,7 @@ impl Serving<'_> {
     fn demand(&self, dealer: &mut Peer, agreement: &Agreement) -> Result<Key> {
         let (request, number) = (self.request, agreement.attempt);
         let (lengths, plan) = (self.texts.lengths().to_vec(), hex::encode(agreement.plan));
-        let demand = Demand { lengths, plan, agreement: hex::encode(agreement.digest()) };
+        let demand = DealRequest { lengths, plan, agreement: hex::encode(agreement.digest()) };
         send(dealer, kind::DEMAND, request, number, &demand)?;
         let secret = Zeroizing::new(fresh::<32>().context("no randomness from the operating system")?);
         send_bytes(dealer, kind::SECRET, request, number, secret.to_vec())?;

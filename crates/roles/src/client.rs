@@ -12,7 +12,7 @@ use mpc::{Party, join_outputs, share_input};
 use net::Link;
 use ring64::Key;
 
-use crate::engine::Engine;
+use crate::engine::EngineKind;
 use crate::handshake::{Identity, Peer, call_monitored, fresh};
 use crate::liveness::Liveness;
 use crate::measured::{Measured, measure};
@@ -55,7 +55,7 @@ impl fmt::Debug for Answer {
 pub struct Client {
     bundle: ClientBundle,
     calibrated: Calibrated<Bert>,
-    engine: Engine,
+    engine: EngineKind,
     parties: [Peer; 2],
     request: u64,
 }
@@ -64,7 +64,7 @@ impl Client {
     /// Calls both parties, and waits for them as long as they are alive.
     pub fn connect(
         bundle: ClientBundle,
-        engine: Engine,
+        engine: EngineKind,
         start: &Start,
         deadline: Duration,
         liveness: &Liveness,

@@ -16,7 +16,7 @@ use crate::attempt::key;
 use crate::handshake::{Identity, Peer, call, fresh};
 use crate::liveness::{probe, recv_alive};
 use crate::memory::Needs;
-use crate::message::{ControlError, Demand, Role, kind, parse, send_bytes};
+use crate::message::{ControlError, DealRequest, Role, kind, parse, send_bytes};
 use crate::settings::Settings;
 use crate::start::Start;
 
@@ -75,7 +75,7 @@ pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Se
 
 /// Both parties must hold the same to be agreed as the dealer. Without keys neither can open anything, so nothing is ever opened
 /// under two agreements.
-fn check_agreement(demands: &[Demand; 2], own: &[u8; 32]) -> Result<()> {
+fn check_agreement(demands: &[DealRequest; 2], own: &[u8; 32]) -> Result<()> {
     let own = hex::encode(own);
     for (role, demand) in [Role::Party0, Role::Party1].into_iter().zip(demands) {
         if demand.agreement != own {
@@ -95,7 +95,7 @@ struct Parties {
 
 impl Parties {
     /// The next demand of both parties, P0's first, which must ask for the same; none when they say goodbye.
-    fn next_demand(&mut self) -> Result<Option<(u64, u32, [Demand; 2])>> {
+    fn next_demand(&mut self) -> Result<Option<(u64, u32, [DealRequest; 2])>> {
         let Frame { header, payload } = self.next_of_zero()?;
         let early = self.early.take().map_or_else(|| self.one.recv(), Ok)?;
         let same = |h: &Header| (h.kind, h.request, h.attempt);
@@ -107,8 +107,8 @@ impl Parties {
             kind::BYE => return Ok(None),
             other => return Err(refuse(Role::Party0, format!("sent a frame of kind {other} where a demand is due"))),
         }
-        let zero: Demand = parse(Role::Party0.name(), "demand", &payload)?;
-        let one: Demand = parse(Role::Party1.name(), "demand", &early.payload)?;
+        let zero: DealRequest = parse(Role::Party0.name(), "demand", &payload)?;
+        let one: DealRequest = parse(Role::Party1.name(), "demand", &early.payload)?;
         if (&zero.lengths, &zero.plan) != (&one.lengths, &one.plan) {
             return Err(refuse(Role::Party1, "asks for correlations of another plan than party0".into()));
         }

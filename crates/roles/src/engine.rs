@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// How the network is evaluated. Public, and the same at all roles: it is part of the plan's digest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Engine {
+pub enum EngineKind {
     /// Masked wires: this repository's own.
     #[default]
     Masked,
@@ -21,27 +21,27 @@ pub enum Engine {
     Beaver(Options),
 }
 
-impl Engine {
+impl EngineKind {
     /// As on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Engine::Masked => "masked",
-            Engine::Beaver(_) => "beaver",
+            EngineKind::Masked => "masked",
+            EngineKind::Beaver(_) => "beaver",
         }
     }
 
     /// What it computes in place of softmax, GeLU and roots.
     pub fn functions(self) -> Functions {
         match self {
-            Engine::Masked => Functions::Series,
-            Engine::Beaver(options) => options.functions,
+            EngineKind::Masked => Functions::Series,
+            EngineKind::Beaver(options) => options.functions,
         }
     }
 
     /// What a report says of it.
     pub fn describe(self) -> Value {
         let mut said = json!({ "engine": self.name(), "functions": self.functions().name() });
-        if let Engine::Beaver(options) = self {
+        if let EngineKind::Beaver(options) = self {
             said["truncation"] = json!(truncation_name(options.truncation));
             if options.functions == Functions::SecFormer {
                 said["sines"] = json!(sines_name(options.sines));
@@ -53,8 +53,8 @@ impl Engine {
     /// What plans, deals and computes by it.
     pub fn private<N: Network<Batch: Sync> + Sync>(self) -> Box<dyn PrivateEngine<N>> {
         match self {
-            Engine::Masked => Box::new(Masked),
-            Engine::Beaver(options) => Box::new(Beaver(options)),
+            EngineKind::Masked => Box::new(Masked),
+            EngineKind::Beaver(options) => Box::new(Beaver(options)),
         }
     }
 
@@ -66,7 +66,7 @@ impl Engine {
     /// Fractional bits of the parties' shares of the logits.
     pub fn logits_frac(self, spec: &Spec) -> i32 {
         match self {
-            Engine::Beaver(options) if options.functions != Functions::Series => {
+            EngineKind::Beaver(options) if options.functions != Functions::Series => {
                 spec.logits_share_frac().max(FRAC + spec.weight_frac(BertWeight::Classifier))
             }
             _ => spec.logits_share_frac(),
@@ -93,20 +93,20 @@ impl Engine {
 
     /// Whether every answer comes with a certificate.
     pub fn certifies(self) -> bool {
-        self == Engine::Masked
+        self == EngineKind::Masked
     }
 
     /// The protocol and what it assumes, in a line.
     pub fn protocol(self) -> &'static str {
         match self {
-            Engine::Masked => {
+            EngineKind::Masked => {
                 "masked wires: semi-honest, at most one of the two parties and the dealer corrupted, no collusion"
             }
-            Engine::Beaver(Options { truncation: Truncation::Local, .. }) => {
+            EngineKind::Beaver(Options { truncation: Truncation::Local, .. }) => {
                 "additive shares and Beaver's correlations, as SecFormer was published: semi-honest, at most one of the two \
                  parties and the dealer corrupted, no collusion; local truncation, which spoils a value now and then"
             }
-            Engine::Beaver(_) => {
+            EngineKind::Beaver(_) => {
                 "additive shares and Beaver's correlations, after SecFormer: semi-honest, at most one of the two parties and \
                  the dealer corrupted, no collusion"
             }
@@ -117,7 +117,7 @@ impl Engine {
     pub fn public(self) -> Vec<&'static str> {
         let mut public = vec!["model shape", "scales and series", "tokens of each text"];
         // nothing restarts on shares
-        if self == Engine::Masked {
+        if self == EngineKind::Masked {
             public.push("restarts");
         }
         public.push("timing");
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn only_functions_that_were_taught_pass_without_force() {
         for functions in Functions::ALL {
-            let engine = Engine::Beaver(Options::of(functions));
+            let engine = EngineKind::Beaver(Options::of(functions));
             let code = engine.check_student(false).err().and_then(|e| e.chain().find_map(code_in));
             assert_eq!(code, (!functions.fit_two_quad()).then_some(BAD_INPUT), "{functions}");
             assert!(engine.check_student(true).is_ok());

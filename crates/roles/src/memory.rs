@@ -8,7 +8,7 @@ use model::{Bert, Calibrated, InputKind, Parameter, Read, Texts};
 use mpc::Planned;
 use ring64::packed_len;
 
-use crate::engine::Engine;
+use crate::engine::EngineKind;
 use crate::message::Role;
 use crate::schedule::Schedule;
 
@@ -21,7 +21,7 @@ const CURE: &str = "give shorter or fewer texts, --schedule stream, or more memo
 
 /// Bytes of correlations that a party keeps in memory; the rest waits in a file. A quarter of what there is beside the weights
 /// of all roles, so that there is room for them on one machine.
-pub fn hold(bert: &Bert, engine: Engine, memory: Memory) -> u64 {
+pub fn hold(bert: &Bert, engine: EngineKind, memory: Memory) -> u64 {
     let holds_weights = engine.private::<Bert>().dealer_holds_weights();
     let standing: u64 = standing(&Weights::of(bert), bert, holds_weights).iter().sum();
     memory.there().map_or(u64::MAX, |bytes| bytes.saturating_sub(standing) / 4)
@@ -43,7 +43,7 @@ impl Needs {
         calibrated: &Calibrated<Bert>,
         texts: &Texts,
         plan: &dyn Planned,
-        engine: Engine,
+        engine: EngineKind,
         schedule: Schedule,
         hold: u64,
     ) -> Result<Needs> {

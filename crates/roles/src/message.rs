@@ -35,7 +35,7 @@ pub mod kind {
 }
 
 /// Version of the control protocol.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// Longest control message in bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -71,7 +71,7 @@ pub struct Request {
 /// Correlations that a party wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Demand {
+pub struct DealRequest {
     /// Tokens of each text.
     pub lengths: Vec<usize>,
     /// Digest of the plan, in hexadecimal.

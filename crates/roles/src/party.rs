@@ -8,7 +8,7 @@ use bundle::PartyBundle;
 use cli::coded;
 use cli::exit::{GATE, LOST};
 use model::{Bert, Calibrated, Network, Spec, Texts};
-use mpc::{MpcError, Outcome, Party, PartyEngine, Planned};
+use mpc::{Outcome, Party, PartyEngine, Planned};
 use net::{Frame, Link, Listener};
 use ring64::{Kernel, Key};
 
@@ -197,7 +197,7 @@ impl Server {
             match run.attempt(&mut self.dealer, &agreement)? {
                 Outcome::Restart => run.report.restarts += 1,
                 Outcome::Outputs(outputs) => {
-                    let output = outputs.into_iter().next().ok_or(MpcError::Abandoned)?;
+                    let output = outputs.into_iter().next().context("the engine gave no output for the batch")?;
                     return run.answer(&agreement, output);
                 }
             }

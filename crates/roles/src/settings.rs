@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cli::memory::Memory;
 
-use crate::engine::Engine;
+use crate::engine::EngineKind;
 use crate::schedule::Schedule;
 
 /// How a role is run.
@@ -17,12 +17,12 @@ pub struct Settings {
     /// When correlations are made.
     pub schedule: Schedule,
     /// What evaluates the network.
-    pub engine: Engine,
+    pub engine: EngineKind,
 }
 
 impl Settings {
     /// Nothing but a longest wait.
     pub fn within(deadline: Duration) -> Settings {
-        Settings { deadline, memory: Memory::default(), schedule: Schedule::default(), engine: Engine::default() }
+        Settings { deadline, memory: Memory::default(), schedule: Schedule::default(), engine: EngineKind::default() }
     }
 }

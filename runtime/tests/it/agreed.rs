@@ -15,7 +15,7 @@ use mpc::{
 use net::{Link, memory_pair};
 use ring64::{Kernel, Key};
 use roles::handshake::{Identity, Peer, answer_all, take};
-use roles::message::{Demand, Report, Request, expect, kind, parse, send, send_bytes};
+use roles::message::{DealRequest, Report, Request, expect, kind, parse, send, send_bytes};
 use roles::output::output_shapes;
 use roles::{dealer, party};
 use runtime::exit::code_of;
@@ -35,11 +35,11 @@ impl Asking<'_> {
         self.stage.agreement(self.nonces, &self.batch, request, attempt)
     }
 
-    fn demand(&self, request: u64, attempt: u32) -> Demand {
+    fn demand(&self, request: u64, attempt: u32) -> DealRequest {
         demand(&self.agreement(request, attempt), &self.batch)
     }
 
-    fn ask(&mut self, demands: [&Demand; 2], place: (u64, u32)) {
+    fn ask(&mut self, demands: [&DealRequest; 2], place: (u64, u32)) {
         for (i, (link, demand)) in self.links.iter_mut().zip(demands).enumerate() {
             ask(link, demand, place, secret(i, place));
         }
@@ -220,10 +220,10 @@ impl<'s> Serving<'s> {
     }
 
     /// What both parties ask of the dealer, and the secrets that they tell it.
-    fn asked(&mut self, request: u64) -> [(Demand, [u8; 32]); 2] {
+    fn asked(&mut self, request: u64) -> [(DealRequest, [u8; 32]); 2] {
         [0, 1].map(|i: usize| {
             let link = &mut self.dealer[i];
-            let demand: Demand = expect(link, kind::DEMAND, request, 0, "demand").unwrap();
+            let demand: DealRequest = expect(link, kind::DEMAND, request, 0, "demand").unwrap();
             let secret = link.expect(kind::SECRET, request, 0, 0, Some(32)).unwrap();
             (demand, secret.try_into().unwrap())
         })
@@ -324,7 +324,7 @@ fn p0_masks_its_half_under_the_root_that_it_tells_p1_alone() {
 
             let lengths = vec![batch[0].ids.len()];
             send(&mut client.link, kind::REQUEST, 1, 0, &Request { lengths }).unwrap();
-            let asked: Demand = expect(&mut dealer.link, kind::DEMAND, 1, 0, "demand").unwrap();
+            let asked: DealRequest = expect(&mut dealer.link, kind::DEMAND, 1, 0, "demand").unwrap();
             assert_eq!(asked, demand(&agreement, &batch));
             let secret = dealer.link.expect(kind::SECRET, 1, 0, 0, Some(32)).unwrap();
             assert_ne!(secret, root, "the dealer must not have the root of the output's mask");

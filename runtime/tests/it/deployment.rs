@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::folder::Place;
-use bundle::{Contents, Embedding, Table, WriteOptions};
+use bundle::{Contents, Embedding, EmbeddingTable, WriteOptions};
 use cli::exit::{BAD_INPUT, LOST};
 use convert::{Converted, Student};
 use local::deployment::Deployment;
@@ -46,7 +46,7 @@ impl Tiny {
 
     fn bundle(&self, name: &str, embedding: Embedding) -> PathBuf {
         let folder = self.place.root.path().join(name);
-        let table = (embedding == Embedding::Client).then(|| Table::of(&self.converted.folded));
+        let table = (embedding == Embedding::Client).then(|| EmbeddingTable::of(&self.converted.folded));
         let contents = Contents {
             spec: &self.converted.spec,
             quantised: &self.converted.quantised,

@@ -17,7 +17,7 @@ use mpc::Planned;
 use mpc::beaver::{Options, Truncation};
 use net::HEADER_LEN;
 use roles::client::Answer;
-use roles::engine::Engine;
+use roles::engine::EngineKind;
 use roles::measured::Measured;
 use roles::schedule::Schedule;
 use roles::settings::Settings;
@@ -55,7 +55,7 @@ impl Tiny {
         answer.expect("eight restarts in a row")
     }
 
-    fn plan(&self, engine: Engine, batch: &[Sample]) -> Box<dyn Planned> {
+    fn plan(&self, engine: EngineKind, batch: &[Sample]) -> Box<dyn Planned> {
         let lengths: Vec<_> = batch.iter().map(|s| s.ids.len()).collect();
         engine.plan(&self.spec.calibrated(self.kind()), &Texts::new(&lengths, &self.spec.shape).unwrap()).unwrap()
     }
@@ -71,7 +71,7 @@ fn sample(tokens: usize, step: usize) -> Sample {
     Sample { ids: (0..tokens).map(|i| ((i * step + 4) % 29) as u32).collect(), segments: vec![0; tokens] }
 }
 
-fn settings(engine: Engine) -> Settings {
+fn settings(engine: EngineKind) -> Settings {
     Settings { engine, ..Settings::within(DEADLINE) }
 }
 
@@ -108,8 +108,8 @@ fn secformer_on_shares_answers_as_masked_wires_do_and_costs_what_was_planned() {
     for embedding in [Embedding::Private, Embedding::Client] {
         let tiny = Tiny::new(embedding);
         let batch = [sample(9, 5), sample(16, 3)];
-        let masked = tiny.classify(&settings(Engine::Masked), &batch);
-        assert_planned(&masked.measured, &*tiny.plan(Engine::Masked, &batch));
+        let masked = tiny.classify(&settings(EngineKind::Masked), &batch);
+        assert_planned(&masked.measured, &*tiny.plan(EngineKind::Masked, &batch));
         let published = Options::of(Functions::SecFormer);
         let dealt = Options { truncation: Truncation::Dealt, ..published };
         for (options, schedule) in [
@@ -118,7 +118,7 @@ fn secformer_on_shares_answers_as_masked_wires_do_and_costs_what_was_planned() {
             (dealt, Schedule::Ahead),
             (Options::of(Functions::Series), Schedule::Ahead),
         ] {
-            let engine = Engine::Beaver(options);
+            let engine = EngineKind::Beaver(options);
             let answer = tiny.classify(&Settings { schedule, ..settings(engine) }, &batch);
             assert_planned(&answer.measured, &*tiny.plan(engine, &batch));
             let difference = largest_difference(&answer, &masked);
@@ -189,7 +189,7 @@ fn engines_and_functions_that_do_not_go_together_are_refused() {
 #[test]
 fn a_role_that_runs_something_else_is_noticed() {
     let tiny = Tiny::new(Embedding::Client);
-    let settings = settings(Engine::Beaver(Options::of(Functions::SecFormer)));
+    let settings = settings(EngineKind::Beaver(Options::of(Functions::SecFormer)));
     for (victim, reason) in [("party1", "another plan than party0"), ("dealer", "another plan than this dealer's")] {
         let folder = tiny.place.root.path().join(victim);
         fs::create_dir(&folder).unwrap();

@@ -11,7 +11,7 @@ use mpc::mask_outputs;
 use net::Link;
 use ring64::Key;
 use roles::client::{Answer, Client};
-use roles::engine::Engine;
+use roles::engine::EngineKind;
 use roles::liveness::Liveness;
 use roles::message::{Report, kind, send, send_bytes};
 use roles::output::output_shapes;
@@ -29,11 +29,11 @@ struct Said {
 
 /// Both parties' words for these logits, with a certificate of nothing missing.
 fn said(stage: &Stage, logits: [f64; 2]) -> [Said; 2] {
-    said_by(Engine::default(), stage, logits, 0.0)
+    said_by(EngineKind::default(), stage, logits, 0.0)
 }
 
 /// Both parties' words for these logits and this certificate, where the engine has one.
-fn said_by(engine: Engine, stage: &Stage, logits: [f64; 2], certificate: f64) -> [Said; 2] {
+fn said_by(engine: EngineKind, stage: &Stage, logits: [f64; 2], certificate: f64) -> [Said; 2] {
     let spec = &stage.spec;
     let frac = engine.logits_frac(spec);
     let words = logits.map(|v| ring64::encode(v, frac).unwrap());
@@ -51,10 +51,10 @@ fn said_by(engine: Engine, stage: &Stage, logits: [f64; 2], certificate: f64) ->
 
 /// What the client makes of it.
 fn asked(stage: &Stage, said: [Said; 2]) -> anyhow::Result<Answer> {
-    asked_by(Engine::default(), stage, said)
+    asked_by(EngineKind::default(), stage, said)
 }
 
-fn asked_by(engine: Engine, stage: &Stage, said: [Said; 2]) -> anyhow::Result<Answer> {
+fn asked_by(engine: EngineKind, stage: &Stage, said: [Said; 2]) -> anyhow::Result<Answer> {
     thread::scope(|scope| {
         let client = scope.spawn(|| {
             let mut client = Client::connect(stage.client(), engine, &stage.start(), DEADLINE, &Liveness::unknown())?;
@@ -130,7 +130,7 @@ fn logits_beyond_the_specs_bits_are_no_answer() {
     for said in beyond.map(|logits| said(&stage, logits)).into_iter().chain([uniform]) {
         assert_eq!(certified(said), Some(false));
     }
-    let published = Engine::Beaver(Options::of(model::Functions::SecFormer));
+    let published = EngineKind::Beaver(Options::of(model::Functions::SecFormer));
     let answer = asked_by(published, &stage, said_by(published, &stage, within, 0.0)).unwrap();
     assert_eq!(answer.certified(&stage.spec, &[sample(3)], 0), None);
     for logits in beyond {
@@ -147,7 +147,7 @@ fn an_answer_is_certified_by_what_is_missing_to_its_promises() {
     let stage = Stage::new();
     let limit = stage.spec.certificate_limit(sample(3).ids.len());
     let certified = |total: f64| {
-        let answer = asked(&stage, said_by(Engine::default(), &stage, [0.5, -0.25], total)).unwrap();
+        let answer = asked(&stage, said_by(EngineKind::default(), &stage, [0.5, -0.25], total)).unwrap();
         answer.certified(&stage.spec, &[sample(3)], 0)
     };
     assert_eq!([0.0, limit / 4.0, limit].map(certified), [Some(true); 3]);

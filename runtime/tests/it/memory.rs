@@ -18,7 +18,7 @@ use local::deployment::Deployment;
 use local::settings::LocalSettings;
 use model::{InputKind, Sample, Spec, Texts};
 use mpc::masked::Plan;
-use roles::engine::Engine;
+use roles::engine::EngineKind;
 use roles::memory::Needs;
 use roles::message::Role;
 use roles::message::kind::REFUSE;
@@ -71,7 +71,7 @@ fn measured(bundle: &Path, tokens: usize) -> [(Role, u64); 4] {
 
 /// What a batch needs where there is memory enough for all correlations.
 fn needs(spec: &Spec, embedding: Embedding, texts: &Texts) -> Needs {
-    let (calibrated, engine) = (spec.calibrated(embedding.input_kind()), Engine::Masked);
+    let (calibrated, engine) = (spec.calibrated(embedding.input_kind()), EngineKind::Masked);
     let plan = engine.plan(&calibrated, texts).unwrap();
     Needs::of(&calibrated, texts, &*plan, engine, Schedule::Ahead, u64::MAX).unwrap()
 }

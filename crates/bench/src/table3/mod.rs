@@ -19,7 +19,7 @@ use model::{Functions, InputKind};
 use mpc::beaver::Options as Published;
 use published::{AsPublished, stretched};
 use results::{Length, Results};
-use roles::engine::Engine;
+use roles::engine::EngineKind;
 use run::Setup;
 
 use crate::options::{Job, Table3};
@@ -30,10 +30,10 @@ use crate::work::Work;
 const SHAPE_CHECK: u32 = 2;
 
 /// What is run on each length: the last two with functions that 2Quad students were not taught, for their cost.
-fn engines() -> [Engine; 4] {
+fn engines() -> [EngineKind; 4] {
     let [secformer, mpcformer, exact] =
-        [Functions::SecFormer, Functions::MpcFormer, Functions::Exact].map(|f| Engine::Beaver(Published::of(f)));
-    [Engine::Masked, secformer, mpcformer, exact]
+        [Functions::SecFormer, Functions::MpcFormer, Functions::Exact].map(|f| EngineKind::Beaver(Published::of(f)));
+    [EngineKind::Masked, secformer, mpcformer, exact]
 }
 
 /// Measures and prints.

@@ -9,7 +9,7 @@ use local::report::{say_engine, security};
 use local::settings::LocalSettings;
 use model::{InputKind, Operation, Spec};
 use mpc::{Cost, Planned};
-use roles::engine::Engine;
+use roles::engine::EngineKind;
 use roles::memory::{Needs, hold};
 use roles::message::PartReport;
 use roles::schedule::Schedule;
@@ -57,7 +57,7 @@ impl Row {
 
 /// A run that was measured.
 pub(super) struct Run {
-    pub(super) engine: Engine,
+    pub(super) engine: EngineKind,
     pub(super) schedule: Schedule,
     pub(super) costs: Costs,
     /// Estimates of memory.
@@ -80,7 +80,7 @@ pub(super) struct Setup<'a> {
 
 impl Setup<'_> {
     /// Measures an engine: with correlations made ahead where there is memory for them, streamed where there is not.
-    pub(super) fn run(&self, engine: Engine, bar: &ProgressBar) -> Result<Run> {
+    pub(super) fn run(&self, engine: EngineKind, bar: &ProgressBar) -> Result<Run> {
         let Setup { work, bundle, spec, kind, repeat, layers, .. } = *self;
         let calibrated = spec.calibrated(kind);
         let plan = engine.plan(&calibrated, &work.texts)?;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use bundle::{
-    BundleError, ClientBundle, Contents, DealerBundle, Embedding, PartyBundle, Role, Table, WriteOptions,
+    BundleError, ClientBundle, Contents, DealerBundle, Embedding, EmbeddingTable, PartyBundle, Role, WriteOptions,
     expected_tensors, spec_digest,
 };
 use model::{BertWeight, InputKind, Network, Part, SampleError, weight_mask};
@@ -91,7 +91,7 @@ fn a_client_that_embeds_gets_the_table_and_the_parties_do_not() {
     assert_eq!(client.embedding.input_kind(), InputKind::Embedded);
     assert_eq!(client.labels, ["NEGATIVE", "POSITIVE"]);
     let table = client.table.unwrap();
-    assert!(table == Table::of(&small.folded));
+    assert!(table == EmbeddingTable::of(&small.folded));
     let (ids, segments) = ([2, 30, 7], [0, 1, 0]);
     let shape = &small.spec.shape;
     assert_eq!(table.embed(shape, &ids, &segments).unwrap(), small.folded.embed(&ids, &segments).unwrap());
@@ -270,7 +270,7 @@ fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not() {
 #[test]
 fn contents_that_do_not_fit_together_are_refused() {
     let (root, small) = (tempfile::tempdir().unwrap(), Small::new(9));
-    let (folder, table) = (root.path().join("b"), Table::of(&small.folded));
+    let (folder, table) = (root.path().join("b"), EmbeddingTable::of(&small.folded));
     let refused = |contents: Contents<'_>| {
         let error = bundle::write(&folder, &contents, WriteOptions::default()).unwrap_err();
         assert!(matches!(error, BundleError::Contents { .. }), "{error}");
@@ -280,7 +280,7 @@ fn contents_that_do_not_fit_together_are_refused() {
     let good = small.contents(Embedding::Private);
     assert!(refused(Contents { table: Some(&table), ..good }).contains("table is there; expected absent"));
     assert!(refused(small.contents(Embedding::Client)).contains("table is absent; expected there"));
-    let narrow = Table { position: table.embedding.clone(), ..table.clone() };
+    let narrow = EmbeddingTable { position: table.embedding.clone(), ..table.clone() };
     assert!(refused(Contents { table: Some(&narrow), ..small.contents(Embedding::Client) }).contains("table"));
     let other = small.config_json.replace(r#""hidden_size":16"#, r#""hidden_size":32"#);
     assert!(refused(Contents { config_json: other.as_bytes(), ..good }).contains("config.json"));
@@ -306,7 +306,7 @@ fn nothing_secret_is_printed() {
     let printed = [
         format!("{party:?}"),
         format!("{:?}", DealerBundle::open(&folder.join("dealer")).unwrap()),
-        format!("{:?}", Table::of(&small.folded)),
+        format!("{:?}", EmbeddingTable::of(&small.folded)),
         format!("{:?}", small.contents(Embedding::Private)),
     ];
     let (seed, word) =

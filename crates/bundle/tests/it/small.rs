@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bundle::{BundleError, BundleId, Contents, Embedding, Table, WriteOptions};
+use bundle::{BundleError, BundleId, Contents, Embedding, EmbeddingTable, WriteOptions};
 use model::{Config, Folded, InputKind, Quantised, Sample, Shape, Spec, calibrate, choose, fold, quantise, synthetic};
 
 pub(crate) struct Small {
@@ -44,7 +44,7 @@ impl Small {
         embedding: Embedding,
         options: WriteOptions<'_>,
     ) -> Result<BundleId, BundleError> {
-        let table = Table::of(&self.folded);
+        let table = EmbeddingTable::of(&self.folded);
         let table = (embedding == Embedding::Client).then_some(&table);
         bundle::write(folder, &Contents { table, ..self.contents(embedding) }, options)
     }

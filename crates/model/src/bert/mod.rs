@@ -57,6 +57,8 @@ impl Bert {
     pub const MOST_WORDS: usize = 1 << 20;
     /// The most segments.
     pub const MOST_SEGMENTS: usize = 16;
+    /// The most heads of a layer: each is declared by itself.
+    pub const MOST_HEADS: usize = 256;
     /// The most classes.
     pub const MOST_LABELS: usize = 1 << 12;
 

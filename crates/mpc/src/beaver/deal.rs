@@ -13,7 +13,7 @@ use crate::error::MpcError;
 use crate::protocol::truncate::{high_part, top_bit};
 use crate::streams::{Purpose, Streams};
 
-/// Deals one batch: everything that P1 needs beyond its key goes to `writer`, in plan order.
+/// Deals one attempt: everything that P1 needs beyond its key goes to `writer`, in plan order.
 pub fn deal<S: Streams>(plan: &Plan, streams: [S; 2], kernel: Kernel, writer: DealtWriter<'_>) -> Result<(), MpcError> {
     let [zero, one] = streams;
     let mut dealing = Dealing { zero, one, kernel, number: 0, writer };

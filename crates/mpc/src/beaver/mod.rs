@@ -13,19 +13,19 @@
 mod deal;
 mod demand;
 mod engine;
+mod interpreter;
 mod network;
 mod online;
 mod options;
 mod plan;
-mod private;
 mod weights;
 
 pub use deal::deal;
 pub use demand::Demand;
+pub use engine::Beaver;
 pub use online::online;
 pub use options::{FRAC, Options, Sines};
 pub use plan::Plan;
-pub use private::Beaver;
 pub use weights::Shares;
 #[cfg(test)]
 pub(crate) use {online::Online, plan::Planner};

@@ -8,7 +8,7 @@ use ring64::{Dims, Harmonics, Kernel, Rhs, add_assign, low_bits, pack, packed_le
 
 use super::deal::{products, scale_parts, turn};
 use super::demand::FRAME;
-use super::engine::run_on;
+use super::interpreter::run_on;
 use super::network::NetworkRing;
 use super::options::Options;
 use super::weights::Shares;
@@ -42,6 +42,9 @@ pub fn online<N: Network, S: Streams>(
         (Party::Zero, Some(_)) => return Err(MpcError::Role { party, what: "a dealt stream, which is P1's" }),
         (Party::One, None) => return Err(MpcError::Role { party, what: "no dealt stream" }),
         _ => {}
+    }
+    if inputs.len() != batches.len() {
+        return Err(MpcError::Role { party, what: "not one input a batch" });
     }
     for (batch, input) in batches.iter().zip(&inputs) {
         let expected = calibrated.input_count(batch);

@@ -7,7 +7,7 @@ use ring64::{Dims, Rhs};
 use sha2::{Digest, Sha256};
 
 use super::demand::{Demand, FRAME};
-use super::engine::run_on;
+use super::interpreter::run_on;
 use super::network::NetworkRing;
 use super::options::Options;
 use crate::cost::Cost;

@@ -141,3 +141,71 @@ impl Demand {
         numbers.iter().for_each(|number| to.extend_from_slice(&number.to_le_bytes()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{Operation, Parameter, Read};
+
+    use super::*;
+
+    /// A table with two weights, whose streams are 0 and 256.
+    fn table() -> (Table, [Weight; 2]) {
+        let mut table = Table::default();
+        let input = table.site("input", Operation::Others);
+        let weights = [0, 256].map(|stream| {
+            let name = format!("weight {stream}");
+            table.parameter(Parameter { name, rows: 1, cols: 1, bias: false, read: Read::Product, input, stream })
+        });
+        (table, weights)
+    }
+
+    /// Two demands that differ in one integer, in one flag or in the weight have two encodings, and so have two kinds.
+    #[test]
+    fn every_part_of_a_demand_is_encoded() {
+        let (table, [weight, other]) = table();
+        let demands = [
+            Demand::Wire { count: 1, shift: 2, bits: 3 },
+            Demand::Wire { count: 9, shift: 2, bits: 3 },
+            Demand::Wire { count: 1, shift: 9, bits: 3 },
+            Demand::Wire { count: 1, shift: 2, bits: 9 },
+            Demand::Phase { count: 1, shift: 2, modulus_bits: 3 },
+            Demand::Phase { count: 9, shift: 2, modulus_bits: 3 },
+            Demand::Phase { count: 1, shift: 9, modulus_bits: 3 },
+            Demand::Phase { count: 1, shift: 2, modulus_bits: 9 },
+            Demand::Linear { weight, rows: 1, inner: 2, cols: 3 },
+            Demand::Linear { weight: other, rows: 1, inner: 2, cols: 3 },
+            Demand::Linear { weight, rows: 9, inner: 2, cols: 3 },
+            Demand::Linear { weight, rows: 1, inner: 9, cols: 3 },
+            Demand::Linear { weight, rows: 1, inner: 2, cols: 9 },
+            Demand::Residual { weight, rows: 1, cols: 2, centred: false },
+            Demand::Residual { weight: other, rows: 1, cols: 2, centred: false },
+            Demand::Residual { weight, rows: 9, cols: 2, centred: false },
+            Demand::Residual { weight, rows: 1, cols: 9, centred: false },
+            Demand::Residual { weight, rows: 1, cols: 2, centred: true },
+            Demand::Matmul { m: 1, k: 2, n: 3, transposed: false },
+            Demand::Matmul { m: 9, k: 2, n: 3, transposed: false },
+            Demand::Matmul { m: 1, k: 9, n: 3, transposed: false },
+            Demand::Matmul { m: 1, k: 2, n: 9, transposed: false },
+            Demand::Matmul { m: 1, k: 2, n: 3, transposed: true },
+            Demand::Square { count: 1 },
+            Demand::Square { count: 9 },
+            Demand::SquareSum { rows: 1, cols: 2 },
+            Demand::SquareSum { rows: 9, cols: 2 },
+            Demand::SquareSum { rows: 1, cols: 9 },
+            Demand::ScaleRows { rows: 1, cols: 2 },
+            Demand::ScaleRows { rows: 9, cols: 2 },
+            Demand::ScaleRows { rows: 1, cols: 9 },
+            Demand::Series { count: 1, harmonics: 2 },
+            Demand::Series { count: 9, harmonics: 2 },
+            Demand::Series { count: 1, harmonics: 9 },
+        ];
+        let encoded = |demand: &Demand| {
+            let mut bytes = Vec::new();
+            demand.encode(&table, &mut bytes);
+            bytes
+        };
+        let different: std::collections::BTreeSet<_> = demands.iter().map(encoded).collect();
+        assert_eq!(different.len(), demands.len());
+        assert!(different.iter().all(|bytes| bytes.len() == 33));
+    }
+}

@@ -109,7 +109,8 @@ impl<N: Network<Batch: Sync> + Sync> PartyEngine<N> for PartyWeights {
         let mut consume = |correlations| {
             let mut made = Some(correlations);
             consume(&mut |inputs, peer, trace| {
-                let correlations = made.take().ok_or(MpcError::Abandoned)?;
+                let correlations =
+                    made.take().ok_or(MpcError::Role { party: self.party, what: "correlations that were used" })?;
                 online(run, self, correlations, inputs, peer, trace)
             })
         };

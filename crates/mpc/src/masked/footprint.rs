@@ -138,6 +138,11 @@ struct Sizes {
 }
 
 impl Sizes {
+    fn begin_part(&mut self, part: usize) {
+        self.part = part;
+        self.parts.push(0);
+    }
+
     fn new(meter: &Meter, phase: Phase, hold: u64) -> Sizes {
         let (meter, queue, parts) = (meter.clone(), VecDeque::new(), vec![0]);
         Sizes { meter, phase, part: 0, queue, hold, queued: 0, parts }
@@ -201,10 +206,14 @@ impl Arithmetic for Sizes {
     type Share = Held;
     type Error = SpecError;
 
+    fn begin_run(&mut self) -> Result<(), SpecError> {
+        self.begin_part(0);
+        Ok(())
+    }
+
     fn begin(&mut self, part: usize, _: Operation) -> Result<(), SpecError> {
         if part != self.part {
-            self.part = part;
-            self.parts.push(0);
+            self.begin_part(part);
         }
         Ok(())
     }

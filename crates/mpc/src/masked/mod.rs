@@ -2,7 +2,7 @@
 //!
 //! The three interpretations meet the same demands in the same order, because they run the same [`model::Network`]; [`Plan`] is
 //! a fourth, which counts them, and the memory footprint a fifth. Each demand is a function in [`deal`] (what the dealer sends),
-//! [`prepare`](mod@prepare) (what a party makes of it before the input) and [`online`](mod@online) (what it computes with it,
+//! [`prepare`](fn@prepare) (what a party makes of it before the input) and [`online`](fn@online) (what it computes with it,
 //! once).
 
 mod correlation;

@@ -41,6 +41,9 @@ pub fn online<N: Network>(
     if correlations.attempt != (request, attempt) {
         return Err(MpcError::Role { party: weights.party, what: "correlations of another attempt" });
     }
+    if inputs.len() != batches.len() {
+        return Err(MpcError::Role { party: weights.party, what: "not one input a batch" });
+    }
     let (tracing, scope) = (Tracing::begin(trace), Scope::default());
     let arithmetic = Online { weights, correlations, peer, step: 0, kernel, tracing, scope };
     let mut engine = Fixed::new(calibrated.scales.clone(), arithmetic);
@@ -105,6 +108,13 @@ fn next(pieces: &mut IntoIter<Vec<u64>>) -> Vec<u64> {
 }
 
 impl Online<'_, '_, '_> {
+    /// Parts of all runs are counted through.
+    fn begin_part(&mut self, part: usize) {
+        (self.scope.part, self.scope.parts) = (part, self.scope.parts + 1);
+        self.tracing.begin_part(part);
+        self.correlations.begin_part(self.scope.parts);
+    }
+
     /// `i y - [b]`: what multiplies `x` in `[xy] = i x y - x [b] - [a] y + [ab]`.
     fn right(&self, minus_b: Vec<u64>, y: &[u64]) -> Vec<u64> {
         let mut right = minus_b;
@@ -121,11 +131,14 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     type Share = Share<'w>;
     type Error = Stop;
 
+    fn begin_run(&mut self) -> Result<(), Stop> {
+        self.begin_part(0);
+        Ok(())
+    }
+
     fn begin(&mut self, part: usize, operation: Operation) -> Result<(), Stop> {
         if part != self.scope.part {
-            (self.scope.part, self.scope.parts) = (part, self.scope.parts + 1);
-            self.tracing.begin_part(part);
-            self.correlations.begin_part(self.scope.parts);
+            self.begin_part(part);
         }
         self.scope.operation = operation;
         self.tracing.begin_operation(operation);

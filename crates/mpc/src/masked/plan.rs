@@ -19,7 +19,8 @@ pub struct Plan {
     table: Arc<Table>,
     /// In the order in which they are met.
     pub demands: Vec<Demand>,
-    /// What each of them belongs to: products to [`Operation::Others`], all else as [`Place`] says of the last opening.
+    /// What each of them belongs to: products to what the network says that it is at, openings to what [`Place`] says of them, and
+    /// series to what their phases belong to.
     pub operations: Vec<Operation>,
     /// Where each round opens, by name.
     pub rounds: Vec<String>,
@@ -45,8 +46,12 @@ impl Plan {
     /// Two roles that agree on it meet the same demands in the same order. Made of kinds, integers and the numbers of streams; of
     /// nothing that people read.
     pub fn digest(&self) -> [u8; 32] {
-        let mut bytes = Vec::with_capacity(33 * self.demands.len() + 16 * self.frames.len());
-        bytes.extend_from_slice(b"masked plan 1");
+        let mut bytes = Vec::with_capacity(33 * self.demands.len() + 16 * self.frames.len() + 32);
+        bytes.extend_from_slice(b"masked plan 2");
+        // how many follow of each, so that no two plans have one encoding
+        for count in [self.demands.len(), self.frames.len()] {
+            bytes.extend_from_slice(&(count as u64).to_le_bytes());
+        }
         self.demands.iter().for_each(|demand| demand.encode(&self.table, &mut bytes));
         for (opened, frames) in self.opened.iter().zip(&self.frames) {
             bytes.extend_from_slice(&(*opened as u64).to_le_bytes());

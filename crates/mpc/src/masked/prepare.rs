@@ -151,6 +151,11 @@ struct Preparing<'w, 'd, 's, S> {
 }
 
 impl<S: Streams> Preparing<'_, '_, '_, S> {
+    fn begin_part(&mut self, part: usize) -> Result<(), MpcError> {
+        (self.part, self.parts) = (part, self.parts + 1);
+        self.sink.begin_part(self.parts)
+    }
+
     fn put(&mut self, call: Call, pieces: Vec<Vec<u64>>) -> Result<(), MpcError> {
         self.sink.put(Correlation { call, pieces })
     }
@@ -177,12 +182,15 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
     type Share = ();
     type Error = MpcError;
 
+    fn begin_run(&mut self) -> Result<(), MpcError> {
+        self.begin_part(0)
+    }
+
     fn begin(&mut self, part: usize, _: Operation) -> Result<(), MpcError> {
-        if part != self.part {
-            (self.part, self.parts) = (part, self.parts + 1);
-            self.sink.begin_part(self.parts)?;
+        match part == self.part {
+            true => Ok(()),
+            false => self.begin_part(part),
         }
-        Ok(())
     }
 
     fn linear(&mut self, a: &Vec<u64>, weight: Weight, dims: Dims) -> Result<(), MpcError> {

@@ -8,7 +8,7 @@ use super::spool::Spool;
 use crate::error::MpcError;
 use crate::party::Party;
 
-/// Everything a party needs to evaluate one batch once: all of it, or as it is made.
+/// Everything a party needs to evaluate one attempt once: all of it, or as it is made.
 pub struct Correlations {
     pub(crate) party: Party,
     /// Request and attempt that they were made for.

@@ -253,6 +253,10 @@ fn eight_worlds_say_word_for_word_what_was_recorded() {
 fn the_fixture_is_made_of_a_random_network() {
     let network = crate::world::Network::random(&config(2, 16, 2, 32, 512), SEED);
     fs::write(place("spec.json"), serde_json::to_vec(&*network.spec).unwrap()).unwrap();
-    let words = network.quantised.values().flat_map(|w| w.weight.iter().chain(w.bias.iter().flatten()));
+    let bert = Bert::new(network.spec.shape.clone(), InputKind::OneHot);
+    // in the order in which they are read
+    let mut weights: Vec<_> = network.quantised.iter().collect();
+    weights.sort_by_key(|(weight, _)| bert.weight_of(**weight));
+    let words = weights.into_iter().flat_map(|(_, w)| w.weight.iter().chain(w.bias.iter().flatten()));
     fs::write(place("weights.bin"), words.flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
 }

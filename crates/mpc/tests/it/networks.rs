@@ -186,3 +186,22 @@ fn the_definition_of_another_network_takes_at_most_sixty_lines() {
     let lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with("//!") && !l.starts_with("use "));
     assert!(lines.count() <= 60);
 }
+
+/// A batch without its input would otherwise be left out of the answer without a word.
+#[test]
+fn a_run_without_an_input_for_each_batch_is_refused() {
+    let (calibrated, kernel) = (calibrated(), Kernel::detect());
+    let table = calibrated.network.table();
+    let quantised = quantise(&matrices(&calibrated.network), &calibrated.scales).unwrap();
+    let split = split(table, &quantised, SEED);
+    let weights = PartyWeights::expand(Party::Zero, table, split.masked.clone(), &split.seeds[0], kernel);
+    let run = Run { calibrated: &calibrated, batches: &BATCHES, request: 1, attempt: 0, kernel };
+    for given in [0, 2, 4] {
+        let [streams, _] = stream_keys(SEED);
+        let made = prepare(&run, &weights, streams, None, u64::MAX).unwrap();
+        let (mut peer, _other) = memory_pair("party0", "party1");
+        let mut inputs = vec![vec![0; WIDTH]; given];
+        let outcome = online(&run, &weights, made, &mut inputs, &mut peer, &mut Trace::default());
+        assert!(outcome.unwrap_err().to_string().contains("not one input a batch"));
+    }
+}

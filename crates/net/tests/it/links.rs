@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use net::testing::Recorded;
 use net::{
-    Counters, Frame, HEADER_LEN, Header, Limits, Link, Listener, Named, NetError, Shape, Shaped, TcpLink, Wait,
+    Counters, Frame, HEADER_LEN, Header, Limits, Link, LinkShape, Listener, Named, NetError, Shaped, TcpLink, Wait,
     connect, memory_pair,
 };
 
@@ -121,7 +121,7 @@ fn frames_and_counters_agree_over_tcp() {
 #[test]
 fn frames_and_counters_agree_under_decorators_and_boxes() {
     let (a, b) = memory_pair("a", "b");
-    let shape = Shape { latency: Duration::from_millis(1), bandwidth: 1e9 };
+    let shape = LinkShape { latency: Duration::from_millis(1), bandwidth: 1e9 };
     let (a, b) = (Shaped::new(Recorded::new(a), shape), Recorded::new(Shaped::new(b, shape)));
     let (a, b): (Box<dyn Link>, Box<dyn Link>) = (Box::new(a), Box::new(b));
     frames_and_counters_agree(a, b);

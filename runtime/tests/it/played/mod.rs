@@ -12,7 +12,7 @@ use mpc::{Agreement, DealtWriter, Party, Run};
 use net::{Link, Listener};
 use ring64::{Kernel, Key};
 use roles::handshake::{Identity, Known, Peer, answer_all, call, fresh, take};
-use roles::message::{Demand, Role, kind, send, send_bytes};
+use roles::message::{DealRequest, Role, kind, send, send_bytes};
 use roles::settings::Settings;
 use roles::start::Start;
 
@@ -119,13 +119,13 @@ pub(crate) fn sample(tokens: usize) -> Sample {
 }
 
 /// What a party asks of the dealer.
-pub(crate) fn demand(agreement: &Agreement, batch: &[Sample]) -> Demand {
+pub(crate) fn demand(agreement: &Agreement, batch: &[Sample]) -> DealRequest {
     let lengths = batch.iter().map(|s| s.ids.len()).collect();
-    Demand { lengths, plan: hex::encode(agreement.plan), agreement: hex::encode(agreement.digest()) }
+    DealRequest { lengths, plan: hex::encode(agreement.plan), agreement: hex::encode(agreement.digest()) }
 }
 
 /// Asks the dealer, with the secret that goes with it.
-pub(crate) fn ask(link: &mut Peer, demand: &Demand, place: (u64, u32), secret: [u8; 32]) {
+pub(crate) fn ask(link: &mut Peer, demand: &DealRequest, place: (u64, u32), secret: [u8; 32]) {
     send(link, kind::DEMAND, place.0, place.1, demand).unwrap();
     send_bytes(link, kind::SECRET, place.0, place.1, secret.to_vec()).unwrap();
 }
