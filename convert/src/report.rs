@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use model::{Curve, InputKind, Opening, Ranges, Segment, Spec, Texts, token_class};
+use mpc::Planned;
 use mpc::masked::Plan;
 use serde::Serialize;
 

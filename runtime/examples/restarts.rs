@@ -12,6 +12,7 @@ use datasets::Tokenizer;
 use indicatif::ProgressBar;
 use local::deployment::{Deployment, this_program};
 use model::{Sample, Texts};
+use mpc::Planned;
 use mpc::masked::Plan;
 use runtime::shipped::SHIPPED;
 use serde_json::json;

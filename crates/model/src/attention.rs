@@ -29,7 +29,7 @@ pub fn attend<E: Engine>(
 
 /// 2Quad attention of opened scores in four rounds; normalised after the mixing, so that the square matrices are opened twice
 /// and not three times.
-pub fn two_quad<E: Engine>(
+fn two_quad<E: Engine>(
     engine: &mut E,
     part: usize,
     scores: Vec<E::Wire>,

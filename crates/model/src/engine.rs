@@ -142,7 +142,7 @@ pub trait Engine {
     /// Copies a block.
     fn block(&mut self, x: &Self::Wire, block: Block) -> Self::Wire;
     /// Normalised attention weights of opened scores, opened, from an engine of published functions, which normalise before they
-    /// mix; from others the scores come back, for [`crate::two_quad`].
+    /// mix; from others the scores come back, for 2Quad ([`crate::attend`]).
     fn attention_weights(
         &mut self,
         scores: Vec<Self::Wire>,

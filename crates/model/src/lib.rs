@@ -52,7 +52,7 @@ mod table;
 
 pub use activation::{Activation, gelu, gelu_tanh};
 pub use arithmetic::{Arithmetic, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening};
-pub use attention::{attend, two_quad};
+pub use attention::attend;
 pub use bert::{
     Bert, BertFunction, BertSite, BertWeight, ClearError, InputKind, clear_certified, clear_logits, clear_trace,
 };

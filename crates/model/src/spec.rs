@@ -163,13 +163,12 @@ impl Spec {
         self.pooled.frac + self.weight_frac(BertWeight::Classifier)
     }
 
-    /// How the client's input is opened, and the fractional bits at which the client shares it.
-    pub fn input(&self, kind: InputKind) -> (Opening, i32) {
-        let opening = match kind {
+    /// How the client's input is opened.
+    pub fn input(&self, kind: InputKind) -> Opening {
+        match kind {
             InputKind::OneHot => self.one_hot,
             InputKind::Embedded => self.norms[0].normal,
-        };
-        (opening, opening.frac + self.input_extra as i32)
+        }
     }
 
     /// Checks all counts that the rest of the code relies on; scales are checked by planning.

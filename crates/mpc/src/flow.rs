@@ -1,6 +1,14 @@
-//! How far a party sends ahead.
+//! How far a party and the dealer send ahead.
+
+use crate::dealt::DEAL_CHUNK;
 
 /// Bytes sent beyond those received: with more on the way both parties could fill every queue between them, and wait.
 pub(crate) const MOST_AHEAD: usize = 16 << 20;
 /// Bytes that a link keeps of frames between itself and its caller, in each direction.
-pub(crate) const MOST_QUEUED: u64 = 64 << 20;
+const MOST_QUEUED: u64 = 64 << 20;
+
+/// Most bytes of a dealt stream of so many that wait at once on their way: those that the link keeps, a frame that arrives and one
+/// that is read.
+pub(crate) fn queued(dealt_bytes: usize) -> u64 {
+    (dealt_bytes as u64).min(MOST_QUEUED + 2 * DEAL_CHUNK as u64)
+}

@@ -162,7 +162,7 @@ impl Client {
                 Ok(one_hot(&spec.shape, &ids, &segments)?.iter().map(|v| *v as u64).collect())
             }
             (InputKind::Embedded, Some(table)) => {
-                let frac = spec.input(kind).0.frac;
+                let frac = spec.input(kind).frac;
                 let mut values = Vec::new();
                 for sample in batch {
                     let rows = table.embed(&spec.shape, &sample.ids, &sample.segments);

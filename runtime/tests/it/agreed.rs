@@ -7,6 +7,7 @@ use crate::played::{BOTH, DEADLINE, PARTIES, Stage, ask, demand, key, sample, te
 use bundle::Role;
 use cli::exit::REFUSED;
 use model::{InputKind, Network, Sample};
+use mpc::Planned;
 use mpc::masked::{PartyWeights, online, prepare};
 use mpc::{
     Agreement, DealtReader, Outcome, OutputShape, OutputShare, Party, Run, Trace, expand_input, join_outputs,
@@ -268,7 +269,7 @@ impl<'s> Serving<'s> {
 /// The client's seed, and what P1 gets.
 fn input(stage: &Stage, batch: &[Sample]) -> (Key, Vec<u8>) {
     let (seed, bundle) = (Key::from_bytes([41; 32]), stage.client());
-    let (table, frac) = (bundle.table.unwrap(), stage.spec.input(InputKind::Embedded).0.frac);
+    let (table, frac) = (bundle.table.unwrap(), stage.spec.input(InputKind::Embedded).frac);
     let rows = batch.iter().flat_map(|s| table.embed(&stage.spec.shape, &s.ids, &s.segments).unwrap());
     let values: Vec<u64> = rows.map(|v| ring64::encode(f64::from(v), frac).unwrap()).collect();
     let rest = share_input(&seed, &values, stage.spec.input_extra);

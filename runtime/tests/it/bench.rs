@@ -8,6 +8,7 @@ use std::process::Output;
 use crate::programs::{command, output};
 use bundle::ClientBundle;
 use model::Texts;
+use mpc::Planned;
 use mpc::deal_frames;
 use mpc::masked::Plan;
 use net::HEADER_LEN;

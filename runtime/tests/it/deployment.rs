@@ -13,6 +13,7 @@ use convert::{Converted, Student};
 use local::deployment::Deployment;
 use local::parent::Ready;
 use model::{InputKind, Sample, Texts};
+use mpc::Planned;
 use mpc::masked::Plan;
 use net::HEADER_LEN;
 use roles::handshake::{Identity, call, fresh};

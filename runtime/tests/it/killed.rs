@@ -15,6 +15,7 @@ use cli::exit::LOST;
 use local::deployment::Deployment;
 use model::{Sample, Texts};
 use mpc::DEAL_CHUNK;
+use mpc::Planned;
 use mpc::kind::{DEAL, OPEN};
 use mpc::masked::Plan;
 use roles::message::kind::{DEMAND, HELLO, INPUT, KEY, OUTPUT, OUTPUT_ROOT, READY, REPORT, REQUEST, SECRET};

@@ -10,6 +10,7 @@ use convert::{Converted, Student};
 use local::deployment::Deployment;
 use model::{Sample, Texts, clear_logits};
 use mpc::Cost;
+use mpc::Planned;
 use mpc::masked::Plan;
 use net::HEADER_LEN;
 use roles::client::Answer;

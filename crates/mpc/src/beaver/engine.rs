@@ -3,7 +3,7 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use model::{Calibrated, Network, Operation, Quantised, SpecError, Table, Weight};
+use model::{Calibrated, Network, Quantised, SpecError, Table, Weight};
 use ring64::{Kernel, Key};
 
 use super::demand::Demand;
@@ -11,11 +11,10 @@ use super::online::online;
 use super::options::Options;
 use super::plan::Plan;
 use super::weights::Shares;
-use crate::cost::Cost;
 use crate::dealt::{DEAL_CHUNK, DealtReader, DealtWriter};
 use crate::engine::{Consume, DealerEngine, Footprint, PartyEngine, Planned, PrivateEngine};
 use crate::error::MpcError;
-use crate::flow::MOST_QUEUED;
+use crate::flow::queued;
 use crate::party::Party;
 use crate::run::{Outcome, Run};
 
@@ -40,10 +39,10 @@ impl<N: Network> PrivateEngine<N> for Beaver {
         let plan = Plan::new(calibrated, batches, self.0)?;
         let input: usize = batches.iter().map(|batch| calibrated.input_count(batch)).sum();
         let words = WORD * input as u64 + sharing(&plan);
-        let (all, chunk) = (plan.cost().dealt_bytes as u64, DEAL_CHUNK as u64);
+        let all = plan.cost().dealt_bytes;
+        let queued = queued(all);
         // ahead of the input the whole stream waits as it came, beside a frame that arrives
-        let queued = all.min(MOST_QUEUED + 2 * chunk);
-        let dealt = if hold.is_some() { all + all.min(chunk) } else { queued };
+        let dealt = if hold.is_some() { (all + all.min(DEAL_CHUNK)) as u64 } else { queued };
         let dealer = sharing_out(&plan) + queued;
         Ok(Footprint { parties: [words; 2], dealt, input_beside_dealt: true, dealer })
     }
@@ -66,33 +65,6 @@ impl<N: Network> PrivateEngine<N> for Beaver {
 
     fn dealer_holds_weights(&self) -> bool {
         false
-    }
-}
-
-impl Planned for Plan {
-    fn cost(&self) -> Cost {
-        self.cost()
-    }
-
-    fn cost_of(&self, operation: Operation) -> Cost {
-        self.cost_of(operation)
-    }
-
-    fn digest(&self) -> [u8; 32] {
-        self.digest()
-    }
-
-    fn seconds(&self, latency: f64, bandwidth: f64, compute: f64) -> f64 {
-        let round = |(_, demand): &(Operation, Demand)| demand.opened_bytes() as f64 / bandwidth + latency;
-        compute + self.demands.iter().map(round).sum::<f64>()
-    }
-
-    fn bytes(&self) -> u64 {
-        (self.demands.len() * size_of::<(Operation, Demand)>()) as u64
-    }
-
-    fn published_bytes(&self, operation: Operation) -> Option<usize> {
-        Some(self.published_bytes(operation))
     }
 }
 

@@ -1,16 +1,13 @@
 //! What is run, and how.
 
-use model::Functions;
-use serde::Serialize;
-
 use crate::protocol::truncate::Truncation;
+use model::Functions;
 
 /// Fractional bits of values, as published.
 pub const FRAC: i32 = 16;
 
 /// Which sines stand for erf.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sines {
     /// SecFormer's coefficients and breakpoints.
     #[default]
@@ -20,7 +17,7 @@ pub enum Sines {
 }
 
 /// What is run, and how. Public, and the same at all roles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Which functions.
     pub functions: Functions,

@@ -11,6 +11,7 @@ use super::interpreter::run_on;
 use super::network::NetworkRing;
 use super::options::Options;
 use crate::cost::Cost;
+use crate::engine::Planned;
 use crate::party::Party;
 use crate::protocol::ring::{Ring, Wave};
 
@@ -38,13 +39,22 @@ impl Plan {
         Ok(Plan { table: calibrated.network.table().clone(), options, demands: planner.demands })
     }
 
-    /// What the attempt costs; `restart_probability` is 0, since nothing restarts.
-    pub fn cost(&self) -> Cost {
+    /// Bytes both ways of one operation as SecFormer counts them ([`Demand::published_bytes`]). The residual's product by
+    /// LayerNorm's scale is left out: their table does not count that scale.
+    pub fn published_bytes(&self, operation: Operation) -> usize {
+        let counted =
+            |(of, demand): &&(Operation, Demand)| *of == operation && !matches!(demand, Demand::Residual { .. });
+        self.demands.iter().filter(counted).map(|(_, demand)| demand.published_bytes()).sum()
+    }
+}
+
+impl Planned for Plan {
+    // nothing restarts
+    fn cost(&self) -> Cost {
         Operation::ALL.iter().map(|o| self.cost_of(*o)).fold(Cost::default(), Cost::and)
     }
 
-    /// What one operation costs.
-    pub fn cost_of(&self, operation: Operation) -> Cost {
+    fn cost_of(&self, operation: Operation) -> Cost {
         let mut cost = Cost::default();
         for (_, demand) in self.demands.iter().filter(|(of, _)| *of == operation) {
             let bytes = demand.opened_bytes();
@@ -56,21 +66,24 @@ impl Plan {
         cost
     }
 
-    /// Bytes both ways of one operation as SecFormer counts them ([`Demand::published_bytes`]). The residual's product by
-    /// LayerNorm's scale is left out: their table does not count that scale.
-    pub fn published_bytes(&self, operation: Operation) -> usize {
-        let counted =
-            |(of, demand): &&(Operation, Demand)| *of == operation && !matches!(demand, Demand::Residual { .. });
-        self.demands.iter().filter(counted).map(|(_, demand)| demand.published_bytes()).sum()
+    fn published_bytes(&self, operation: Operation) -> Option<usize> {
+        Some(self.published_bytes(operation))
     }
 
-    /// Two roles that agree on it meet the same demands in the same order. Made of kinds, integers and the numbers of streams; of
-    /// nothing that people read.
-    pub fn digest(&self) -> [u8; 32] {
+    fn digest(&self) -> [u8; 32] {
         let mut bytes = b"beaver plan 1".to_vec();
         self.options.encode(&mut bytes);
         self.demands.iter().for_each(|(_, demand)| demand.encode(&self.table, &mut bytes));
         Sha256::digest(bytes).into()
+    }
+
+    fn seconds(&self, latency: f64, bandwidth: f64, compute: f64) -> f64 {
+        let round = |(_, demand): &(Operation, Demand)| demand.opened_bytes() as f64 / bandwidth + latency;
+        compute + self.demands.iter().map(round).sum::<f64>()
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.demands.len() * size_of::<(Operation, Demand)>()) as u64
     }
 }
 

@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use model::{Calibrated, Network, Operation, Quantised, SpecError, Table, Weight};
+use model::{Calibrated, Network, Quantised, SpecError, Table, Weight};
 use ring64::{Kernel, Key};
 
-use super::demand::Demand;
 use super::footprint::{computing, dealing, streaming};
 use super::online::online;
 use super::plan::Plan;
 use super::prepare::{prepare, stream};
 use super::weights::{DealerWeights, PartyWeights};
-use crate::cost::Cost;
-use crate::dealt::{DEAL_CHUNK, DealtReader, DealtWriter};
+use crate::dealt::{DealtReader, DealtWriter};
 use crate::engine::{Consume, DealerEngine, Footprint, PartyEngine, Planned, PrivateEngine};
 use crate::error::MpcError;
-use crate::flow::MOST_QUEUED;
+use crate::flow::queued;
 use crate::party::Party;
 use crate::run::{Outcome, Run};
 
@@ -38,9 +36,7 @@ impl<N: Network<Batch: Sync> + Sync> PrivateEngine<N> for Masked {
             Some(hold) => computing(calibrated, batches, party, hold),
             None => streaming(calibrated, batches, party),
         };
-        // what was dealt and not yet used, a frame that arrives and one that is read
-        let dealt = Plan::new(calibrated, batches)?.cost().dealt_bytes as u64;
-        let dealt = dealt.min(MOST_QUEUED + 2 * DEAL_CHUNK as u64);
+        let dealt = queued(Plan::new(calibrated, batches)?.cost().dealt_bytes);
         Ok(Footprint {
             parties: [words(Party::Zero)?, words(Party::One)?],
             dealt,
@@ -72,28 +68,6 @@ impl<N: Network<Batch: Sync> + Sync> PrivateEngine<N> for Masked {
 
     fn dealer_holds_weights(&self) -> bool {
         true
-    }
-}
-
-impl Planned for Plan {
-    fn cost(&self) -> Cost {
-        self.cost()
-    }
-
-    fn cost_of(&self, operation: Operation) -> Cost {
-        self.cost_of(operation)
-    }
-
-    fn digest(&self) -> [u8; 32] {
-        self.digest()
-    }
-
-    fn seconds(&self, latency: f64, bandwidth: f64, compute: f64) -> f64 {
-        self.seconds(latency, bandwidth, compute)
-    }
-
-    fn bytes(&self) -> u64 {
-        (self.demands.len() * size_of::<Demand>()) as u64
     }
 }
 

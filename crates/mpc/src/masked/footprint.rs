@@ -271,14 +271,7 @@ impl Arithmetic for Sizes {
             curve.segments.iter().map(move |s| (rows * s.cols, 2 * s.series.harmonics.len())).collect::<Vec<_>>()
         };
         let all: Vec<_> = x.iter().flat_map(segments).collect();
-        for (count, waves) in &all {
-            match self.phase {
-                // all waves
-                Phase::Dealing => self.meter.moment(waves * count),
-                // as bytes and as words, then as words and as waves of their own
-                _ => self.dealt(waves * count),
-            }
-        }
+        all.iter().for_each(|(count, waves)| self.dealt(waves * count));
         let mut pieces = self.step(all.iter().map(|(count, waves)| waves * count)).into_iter();
         let result = |(_, rows, curve): &(&Held, usize, &Curve)| {
             if self.phase != Phase::Online {

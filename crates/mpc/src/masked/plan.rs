@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::demand::Demand;
 use super::frames::opening_frames;
 use crate::cost::Cost;
+use crate::engine::Planned;
 
 /// The demands of one attempt, over all its batches in order, with the round of each opening.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,10 +43,10 @@ impl Plan {
         let table = calibrated.network.table().clone();
         Ok(Plan { table, demands, operations, rounds, round_operations, opened, frames })
     }
+}
 
-    /// Two roles that agree on it meet the same demands in the same order. Made of kinds, integers and the numbers of streams; of
-    /// nothing that people read.
-    pub fn digest(&self) -> [u8; 32] {
+impl Planned for Plan {
+    fn digest(&self) -> [u8; 32] {
         let mut bytes = Vec::with_capacity(33 * self.demands.len() + 16 * self.frames.len() + 32);
         bytes.extend_from_slice(b"masked plan 2");
         // how many follow of each, so that no two plans have one encoding
@@ -60,8 +61,7 @@ impl Plan {
         Sha256::digest(bytes).into()
     }
 
-    /// What the attempt costs.
-    pub fn cost(&self) -> Cost {
+    fn cost(&self) -> Cost {
         let mut keep = 1.0;
         let mut cost = Cost { rounds: self.rounds.len(), frames: self.frames.iter().sum(), ..Cost::default() };
         for demand in &self.demands {
@@ -72,8 +72,7 @@ impl Plan {
         Cost { restart_probability: 1.0 - keep, ..cost }
     }
 
-    /// What one operation costs; its restart probability is left out.
-    pub fn cost_of(&self, operation: Operation) -> Cost {
+    fn cost_of(&self, operation: Operation) -> Cost {
         let mut cost = Cost::default();
         for (demand, _) in self.demands.iter().zip(&self.operations).filter(|(_, of)| **of == operation) {
             cost.opened_bytes += demand.opened_bytes();
@@ -86,11 +85,12 @@ impl Plan {
         cost
     }
 
-    /// Seconds online on a link of so many seconds one way (`latency`) and so many bytes a second in each direction
-    /// (`bandwidth`), where all but the waiting takes `compute` seconds. Both parties send at once, and neither goes on
-    /// before the other's opening has come whole: a round takes the latency and its bytes.
-    pub fn seconds(&self, latency: f64, bandwidth: f64, compute: f64) -> f64 {
+    fn seconds(&self, latency: f64, bandwidth: f64, compute: f64) -> f64 {
         compute + self.opened.iter().map(|bytes| latency + *bytes as f64 / bandwidth).sum::<f64>()
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.demands.len() * size_of::<Demand>()) as u64
     }
 }
 

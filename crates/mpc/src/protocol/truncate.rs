@@ -8,14 +8,11 @@
 //! `(c >> drop) - (r >> drop) + top(r) (1 - top(c)) 2^(64 - drop) - 2^(62 - drop)` is `z >> drop` plus the carry of the low bits
 //! of z and r: rounding is random, its error zero in the mean. c is uniform whatever z is.
 
-use serde::Serialize;
-
 use super::ring::Ring;
 use crate::party::Party;
 
 /// How products are brought back to their scale.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Truncation {
     /// Each party shifts its share: no message, and a value x of the product is garbage with a probability of about
     /// `|x| 2^-64` (SecureML, section 4.1). As published.

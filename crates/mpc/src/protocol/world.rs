@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 
+use crate::engine::Planned;
 use model::{
     Bert, Calibrated, Config, Form, Functions, InputKind, Operation, Sample, Shape, Value, calibrate, choose, fold,
     synthetic,

@@ -3,6 +3,7 @@
 use crate::world::beaver::Deployment;
 use crate::world::{Network, config, sample, stream_keys};
 use model::{Functions, InputKind, Operation, Sample};
+use mpc::Planned;
 use mpc::beaver::{Options, Plan, Sines, Truncation};
 use mpc::{DealtReader, MpcError, Party, Trace};
 use net::memory_pair;

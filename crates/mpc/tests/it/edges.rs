@@ -235,7 +235,7 @@ fn the_clients_input_opens_exactly() {
         let world = World::new(&network, &batch, kind, SEED);
         let spec = Arc::clone(&world.spec);
         let Unmasked { opened, masks, .. } = unmasked(&world, SEED);
-        let (opening, _) = spec.input(kind);
+        let opening = spec.input(kind);
         let offset = 1u64 << (opening.bits - 1);
         let values: Vec<u64> =
             opened[&0].iter().zip(&masks[&0]).map(|(x, a)| x.wrapping_sub(*a).wrapping_sub(offset)).collect();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::world::{Ends, Links, Network, World, config, sample, stream_keys};
 use model::InputKind;
+use mpc::Planned;
 use mpc::{DEAL_CHUNK, DealtReader, MpcError, Outcome, deal_frames};
 use net::testing::{Fault, Faulty};
 use net::{Frame, Link, NetError, Wait, memory_pair};

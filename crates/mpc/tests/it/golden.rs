@@ -12,6 +12,7 @@ use std::thread;
 use crate::world::chosen::{Chosen, Words, edit};
 use crate::world::{Schedule, World, config, key, sample, split, stream_keys};
 use model::{Bert, Functions, InputKind, Network as _, Quantised, Sample, Spec, Texts};
+use mpc::Planned;
 use mpc::beaver::{self, Options, Shares, Truncation};
 use mpc::masked::{DealerWeights, PartyWeights, deal, online, stream};
 use mpc::{
@@ -59,7 +60,7 @@ fn input(spec: &Spec, batch: &[Sample], kind: InputKind) -> Vec<u64> {
         }
         InputKind::Embedded => {
             let count = batch.iter().map(|s| s.ids.len()).sum::<usize>() * spec.shape.width;
-            let one = 1u64 << spec.input(kind).0.frac;
+            let one = 1u64 << spec.input(kind).frac;
             let signs = Prg::new(&key(SEED), 5).words(count);
             signs.iter().map(|sign| if sign & 1 == 0 { one } else { one.wrapping_neg() }).collect()
         }

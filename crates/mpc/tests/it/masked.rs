@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::world::{Links, Network, Schedule, World, config, sample, stream_keys};
 use model::{Config, InputKind, clear_logits};
+use mpc::Planned;
 use mpc::masked::online;
 use mpc::{DealtReader, Trace};
 use net::HEADER_LEN;

@@ -7,6 +7,7 @@ use std::thread;
 use model::{
     Calibrated, Clear, Curve, Float, Functions, Matrices, Matrix, Network, Opening, Quantised, Scales, quantise,
 };
+use mpc::Planned;
 use mpc::masked::{DealerWeights, PartyWeights, Plan, deal, online, prepare, stream};
 use mpc::{DealtReader, DealtWriter, Outcome, Party, Run, Trace, beaver};
 use ndarray::Array2;

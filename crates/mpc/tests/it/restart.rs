@@ -5,6 +5,7 @@ use std::thread;
 use crate::world::chosen::{Chosen, Words, edit};
 use crate::world::{Links, Network, Run, World, config, sample, view};
 use model::{InputKind, Opening, Spec};
+use mpc::Planned;
 use mpc::masked::{Demand, Plan, deal, online, stream};
 use mpc::{DealtReader, DealtWriter, Outcome, Purpose, Run as Attempt, Trace};
 use net::Link;

@@ -2,6 +2,7 @@
 
 use crate::world::{Network, World, config, sample, split, stream_keys};
 use model::{BertWeight, InputKind, Quantised};
+use mpc::Planned;
 use mpc::masked::{PartyWeights, online};
 use mpc::{DealtReader, MpcError, Outcome, OutputShare, Party, Trace};
 use net::{Link, memory_pair};

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::world::sample;
 use model::{Config, InputKind, NormRanges, Ranges, Shape, Span, Spec, Texts, calibrate, choose, fold, synthetic};
+use mpc::Planned;
 use mpc::masked::{Demand, Plan};
 
 const SEED: u64 = 1;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::world::chosen::{Chosen, Words};
 use crate::world::{Network, World, config, key, sample, stream_keys, view};
 use model::{InputKind, Sample};
+use mpc::Planned;
 use mpc::masked::{Demand, Plan};
 use mpc::{Agreement, Party, Purpose, Streams};
 use net::Frame;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bundle::{ClientBundle, DealerBundle, Embedding, PartyBundle, expected_tensors};
 use model::{Bert, Calibrated, InputKind, Network, Sample, Spec, Texts};
+use mpc::Planned;
 use mpc::masked::{DealerWeights, Plan, deal};
 use mpc::{Agreement, DealtWriter, Party, Run};
 use net::{Link, Listener};

@@ -5,6 +5,7 @@ use std::thread;
 use std::slice;
 
 use model::{Bert, Calibrated, InputKind, Sample, Texts};
+use mpc::Planned;
 use mpc::beaver::{Options, Plan, Shares, deal, online};
 use mpc::{
     DealtReader, DealtWriter, MpcError, OutputShare, Party, Run as Attempt, Streams, Trace, expand_input, share_input,

@@ -14,6 +14,7 @@ use model::{
     Bert, BertWeight, Calibrated, Config, Folded, InputKind, Network as _, Part, Quantised, Sample, Shape, Spec, Table,
     Texts, Weight, Words, calibrate, choose, fold, quantise, synthetic, weight_mask,
 };
+use mpc::Planned;
 use mpc::masked::{Correlations, DealerWeights, PartyWeights, Plan, deal, online, prepare, stream};
 use mpc::{
     DealtReader, DealtWriter, MpcError, Outcome, OutputShare, Party, Run as Attempt, Streams, Trace, expand_input,
@@ -114,7 +115,7 @@ impl Network {
                 model::one_hot(&self.spec.shape, &ids, &segments).unwrap().iter().map(|v| *v as u64).collect()
             }
             InputKind::Embedded => {
-                let frac = self.spec.input(kind).0.frac;
+                let frac = self.spec.input(kind).frac;
                 let rows = batch.iter().flat_map(|s| self.folded.embed(&s.ids, &s.segments).unwrap());
                 rows.map(|v| ring64::encode(f64::from(v), frac).unwrap()).collect()
             }
