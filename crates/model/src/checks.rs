@@ -104,3 +104,52 @@ impl<E: Engine> Checks<E> {
         Ok(certificates)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::arithmetic::{Form, Value};
+    use crate::clear::Clear;
+    use crate::opening::{Curve, DEFECT, Opening};
+    use crate::operation::Operation;
+    use crate::quantise::Quantised;
+    use crate::scales::Scales;
+    use crate::table::{Smooth, Table};
+
+    /// A network may end with a LayerNorm: what no later round opens is opened for the certificates, and not left out of them.
+    #[test]
+    fn defects_that_no_later_round_opens_are_in_the_certificates() {
+        let (mut table, operation) = (Table::default(), Operation::LayerNorm);
+        let smooth = Smooth::InverseRoot { width: 4.0, epsilon: 0.0 };
+        let norm = Norm {
+            input: table.site("input", operation),
+            inverse_root: table.function("inverse root", operation, smooth),
+            inverse_deviation: table.site("inverse deviation", operation),
+            normal: table.site("normal", operation),
+            defect: table.defect("defect", operation),
+        };
+        let opening = |site| if site == norm.defect { DEFECT } else { Opening { frac: 12, bits: 16 } };
+        let curve = Arc::new(Curve { frac: 0, segments: Vec::new() });
+        let scales = Scales::new(Arc::new(table), 0, opening, |_| (curve.clone(), 0), |_| 0);
+        let weights = Quantised::new();
+        let mut engine = Clear::new(Arc::new(scales), &weights);
+        let wire = |cols: usize, numbers: &[f64]| Value {
+            form: Form { rows: 2, cols, frac: 12 },
+            data: numbers.iter().map(|number| ring64::encode(*number, 12).unwrap()).collect(),
+        };
+        // squares of the first row sum to its width; those of the second, of another text, do not
+        let normal = wire(4, &[1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0078125]);
+        let inverse = wire(1, &[1.0, 1.0]);
+        let mut checks = Checks::new(2);
+        checks.norm(&mut engine, (&normal, &inverse), &norm, vec![1, 1]).unwrap();
+        let certificates = checks.certificates(&mut engine).unwrap();
+        let numbers: Vec<f64> = certificates.iter().map(|c| ring64::decode(c.data[0], c.form.frac)).collect();
+        let missing = (1.0078125f64.powi(2) - 1.0) / 4.0;
+        assert_eq!(numbers.len(), 2);
+        assert_eq!(numbers[0], 0.0);
+        // within the bits of an opened defect
+        assert!((numbers[1] - missing.powi(2)).abs() < 1e-7, "{numbers:?}");
+    }
+}

@@ -55,7 +55,8 @@ pub trait Planned: fmt::Debug + Send + Sync {
     fn cost(&self) -> Cost;
     /// What one operation costs; its restart probability is left out.
     fn cost_of(&self, operation: Operation) -> Cost;
-    /// Two roles that agree on it meet the same demands in the same order, of the same engine.
+    /// Two roles that agree on it meet the same demands in the same order, of the same engine. Made of kinds, integers and the numbers of
+    /// streams; of nothing that people read.
     fn digest(&self) -> [u8; 32];
     /// Seconds online on a link of so many seconds one way (`latency`) and so many bytes a second in each direction
     /// (`bandwidth`), where all but the waiting takes `compute` seconds. Both parties send at once, and neither goes on before
