@@ -25,6 +25,8 @@ pub const UNWRITABLE: i32 = 9;
 pub const TAKEN: i32 = 10;
 /// An answer is not certified, and was not given.
 pub const UNCERTIFIED: i32 = 11;
+/// A service has no room now, or is not complete; it says when to try again.
+pub const BUSY: i32 = 12;
 /// Stopped by Ctrl-C.
 pub const INTERRUPTED: i32 = 130;
 

@@ -23,4 +23,5 @@ pub use spelling::{dashed, with_texts};
 /// The exit codes, as every `--help` lists them.
 pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 other, 2 usage, 3 bad input (a file, a folder, a text), 4 a value out of range or \
 logits not close, 5 a peer refused, 6 a peer lost or too slow, 7 not enough memory, 8 the hub did not give what was asked for, \
-9 an output cannot be written, 10 an address is taken, 11 an answer is not certified, 130 stopped.";
+9 an output cannot be written, 10 an address is taken, 11 an answer is not certified, \
+12 a service has no room now, 130 stopped.";

@@ -16,7 +16,7 @@ use crate::engine::EngineKind;
 use crate::handshake::{Identity, Peer, call_monitored, fresh};
 use crate::liveness::Liveness;
 use crate::measured::{Measured, measure};
-use crate::message::{ControlError, Report, Request, Role, kind, parse, send, send_bytes};
+use crate::message::{ControlError, Refusal, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::output::output_shapes;
 use crate::start::Start;
 
@@ -75,8 +75,13 @@ impl Client {
             Ok::<_, anyhow::Error>(call_monitored(liveness, &identity, role, address, deadline)?.link)
         };
         let parties = [party(Role::Party0)?, party(Role::Party1)?];
+        Ok(Client::over(bundle, engine, parties))
+    }
+
+    /// A client of parties that it is connected to already.
+    pub fn over(bundle: ClientBundle, engine: EngineKind, parties: [Peer; 2]) -> Client {
         let calibrated = bundle.spec.calibrated(bundle.embedding.input_kind());
-        Ok(Client { bundle, calibrated, engine, parties, request: 0 })
+        Client { bundle, calibrated, engine, parties, request: 0 }
     }
 
     /// The client's part of the bundle.
@@ -138,6 +143,9 @@ impl Client {
         let link = &mut self.parties[party.index()];
         let frame = link.recv()?;
         let attempt = frame.header.attempt;
+        if frame.header.kind == kind::REFUSE && frame.header.request <= request {
+            return Err(refused(link.peer(), &frame.payload).into());
+        }
         if (frame.header.kind, frame.header.request) != (kind::REPORT, request) {
             let reason = format!("sent a frame of kind {} where a report is due", frame.header.kind);
             return Err(ControlError::Unexpected { peer: link.peer().to_string(), reason }.into());
@@ -186,12 +194,15 @@ fn await_ready(party: &mut Peer, request: u64) -> Result<(), ControlError> {
     let peer = party.peer().to_string();
     match (frame.header.kind, frame.header.request) {
         (kind::READY, of) if of == request => parse(&peer, "ready", &frame.payload),
-        (kind::REFUSE, of) if of == request => {
-            let reason = parse(&peer, "refusal", &frame.payload)?;
-            Err(ControlError::RefusedRequest { peer, reason })
-        }
+        // one that came before we asked is about the session
+        (kind::REFUSE, of) if of <= request => Err(refused(&peer, &frame.payload)),
         _ => Err(ControlError::Unexpected { peer, reason: format!("sent {} where it should be ready", frame.header) }),
     }
+}
+
+/// Why a party refuses, as an error.
+fn refused(peer: &str, payload: &[u8]) -> ControlError {
+    parse::<Refusal>(peer, "refusal", payload).map_or_else(|unreadable| unreadable, |refusal| refusal.error(peer))
 }
 
 /// What a party answers.
@@ -258,7 +269,7 @@ mod tests {
     fn tokens_and_answers_do_not_print() {
         let token = Key::from_bytes([0xab; 32]);
         let (session, bundle, spec, nonce) = ([1; 16], [2; 16], [3; 32], [4; 32]);
-        let identity = Identity { role: Role::Client, token, session, bundle, spec, nonce };
+        let identity = Identity { role: Role::Client, token: Some(token), session, bundle, spec, nonce };
         let start = Start { token: hex::encode([0xab; 32]), session: hex::encode(session), peers: BTreeMap::new() };
         let answer = Answer { logits: vec![vec![1234.5]], certificates: Vec::new(), measured: Measured::default() };
         for printed in [format!("{identity:?}"), format!("{start:?}"), format!("{answer:?}")] {

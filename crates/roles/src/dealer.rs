@@ -2,20 +2,23 @@
 //!
 //! It sees the plan (lengths), the weights' seeds and the number of restarts; never a text, a weight or an opened word.
 
+use std::fmt;
 use std::slice;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bundle::DealerBundle;
-use model::{Network, Texts};
-use mpc::{DealtWriter, Party, Run};
+use bundle::{BundleId, DealerBundle};
+use model::{Bert, Calibrated, Network, Spec, Texts};
+use mpc::{DealerEngine, DealtWriter, Party, Run};
 use net::{Frame, Header, Link, NetError};
 use ring64::{Kernel, Key};
 
 use crate::attempt::key;
-use crate::handshake::{Identity, Peer, call, fresh};
+use crate::engine::EngineKind;
+use crate::handshake::{Identity, Known, Peer, call, fresh};
 use crate::liveness::{probe, recv_alive};
-use crate::memory::Needs;
+use crate::memory::{Budget, Needs};
 use crate::message::{ControlError, DealRequest, Role, kind, parse, send_bytes};
 use crate::settings::Settings;
 use crate::start::Start;
@@ -23,27 +26,71 @@ use crate::start::Start;
 /// How often an idle dealer probes P1.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
+/// What the dealer holds of a model, for any number of sessions.
+pub struct DealerModel {
+    id: BundleId,
+    spec: Arc<Spec>,
+    calibrated: Calibrated<Bert>,
+    dealing: Box<dyn DealerEngine<Bert>>,
+    engine: EngineKind,
+}
+
+impl fmt::Debug for DealerModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DealerModel(redacted)")
+    }
+}
+
+impl DealerModel {
+    /// Makes of the dealer's part of a bundle what the engine deals from.
+    pub fn new(bundle: DealerBundle, engine: EngineKind) -> DealerModel {
+        let calibrated = bundle.spec.calibrated(bundle.embedding.input_kind());
+        let held: Vec<_> = calibrated.network.weights_of_parties().map(|(weight, _)| weight).collect();
+        let dealing = engine.private().dealer(calibrated.network.table(), &held, &bundle.seeds, Kernel::detect());
+        DealerModel { id: bundle.id, spec: bundle.spec, calibrated, dealing, engine }
+    }
+
+    /// The dealer in a session between peers whose keys are pinned.
+    pub fn identity(&self, session: [u8; 16]) -> Result<Identity> {
+        Identity::pinned(Role::Dealer, session, self.id, &self.spec)
+    }
+}
+
 /// Deals until the parties say goodbye.
 pub fn serve(bundle: DealerBundle, start: &Start, settings: &Settings) -> Result<()> {
-    // drawn here, never stored: what this session deals can never be dealt again
-    let root = Key::from_bytes(fresh().context("no randomness from the operating system")?);
-    serve_under(root, bundle, start, settings)
+    serve_under(draw_root()?, bundle, start, settings)
+}
+
+/// The root of all keys of a session's streams: drawn for it and never stored, so that what one session deals can never be dealt
+/// again.
+pub fn draw_root() -> Result<Key> {
+    Ok(Key::from_bytes(fresh().context("no randomness from the operating system")?))
 }
 
 /// As [`serve`], under a root that a test knows.
 pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Settings) -> Result<()> {
-    let Settings { deadline, memory, schedule, engine } = *settings;
-    let identity = Identity::new(Role::Dealer, start, bundle.id, &bundle.spec)?;
-    let (spec, kernel) = (bundle.spec, Kernel::detect());
-    let calibrated = spec.calibrated(bundle.embedding.input_kind());
-    let held: Vec<_> = calibrated.network.weights_of_parties().map(|(weight, _)| weight).collect();
-    let dealing = engine.private().dealer(calibrated.network.table(), &held, &bundle.seeds, kernel);
-    drop(bundle.seeds);
+    let model = DealerModel::new(bundle, settings.engine);
+    let identity = Identity::new(Role::Dealer, start, model.id, &model.spec)?;
+    let deadline = settings.deadline;
     let zero = call(&identity, Role::Party0, start.address(Role::Party0)?, deadline)?;
     let one = call(&identity, Role::Party1, start.address(Role::Party1)?, deadline)?;
+    deal(&model, &root, &identity, [zero, one], settings, &Budget::new(settings.memory))
+}
+
+/// Deals in one session, until the parties say goodbye.
+pub fn deal(
+    model: &DealerModel,
+    root: &Key,
+    identity: &Identity,
+    [zero, one]: [Known; 2],
+    settings: &Settings,
+    budget: &Budget,
+) -> Result<()> {
+    let DealerModel { spec, calibrated, dealing, engine, .. } = model;
+    let kernel = Kernel::detect();
     let nonces = [zero.nonce, one.nonce, identity.nonce];
     let mut parties = Parties { zero: zero.link, one: one.link, early: None };
-    let (mut last, mut admitted) = (None, 0);
+    let mut last = None;
     while let Some((request, attempt, demands)) = parties.next_demand()? {
         // burnt before use: nothing is ever dealt twice
         if last.is_some_and(|last| last >= (request, attempt)) {
@@ -53,9 +100,9 @@ pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Se
         last = Some((request, attempt));
         let demand = &demands[0];
         let texts = Texts::new(&demand.lengths, &spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
-        let plan = engine.plan(&calibrated, &texts).context("planning the request")?;
-        let needs = Needs::of(&calibrated, &texts, &*plan, engine, schedule, 0)?;
-        needs.check_role(Role::Dealer, memory, &mut admitted)?;
+        let plan = engine.plan(calibrated, &texts).context("planning the request")?;
+        let needs = Needs::of(calibrated, &texts, &*plan, *engine, settings.schedule, 0)?;
+        let _reserved = budget.reserve(&needs, Role::Dealer)?;
         if hex::encode(plan.digest()) != demand.plan {
             let reason = "asks for another plan than this dealer's bundle and engine make";
             return Err(refuse(Role::Party0, reason.into()));
@@ -63,11 +110,11 @@ pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Se
         let agreement = identity.agreement(nonces, plan.digest(), request, attempt);
         check_agreement(&demands, &agreement.digest())?;
         let secrets = parties.secrets(request, attempt)?;
-        let keys = [Party::Zero, Party::One].map(|party| agreement.stream_key(&root, &secrets[party.index()], party));
+        let keys = [Party::Zero, Party::One].map(|party| agreement.stream_key(root, &secrets[party.index()], party));
         send_bytes(&mut parties.zero, kind::KEY, request, attempt, keys[0].as_bytes().to_vec())?;
         send_bytes(&mut parties.one, kind::KEY, request, attempt, keys[1].as_bytes().to_vec())?;
         let writer = DealtWriter::new(&mut parties.one, request, attempt);
-        let (calibrated, batches) = (&calibrated, slice::from_ref(&texts));
+        let batches = slice::from_ref(&texts);
         dealing.deal(&Run { calibrated, batches, request, attempt, kernel }, keys, writer)?;
     }
     Ok(())

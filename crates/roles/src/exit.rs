@@ -2,7 +2,7 @@
 
 use std::io;
 
-use cli::exit::{BAD_INPUT, INTERRUPTED, LOST, OTHER, REFUSED, TAKEN, UNWRITABLE};
+use cli::exit::{BAD_INPUT, BUSY, INTERRUPTED, LOST, OTHER, REFUSED, TAKEN, UNWRITABLE};
 use net::NetError;
 
 use crate::message::ControlError;
@@ -23,6 +23,8 @@ pub fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
     if let Some(control) = cause.downcast_ref::<ControlError>() {
         return Some(match control {
             ControlError::Net(net) => of_net(net),
+            ControlError::Busy { .. } => BUSY,
+            ControlError::LostBehind { .. } => LOST,
             _ => REFUSED,
         });
     }

@@ -16,6 +16,8 @@ pub mod memory;
 pub mod message;
 pub mod output;
 pub mod party;
+pub mod party_model;
 pub mod schedule;
+pub mod session;
 pub mod settings;
 pub mod start;

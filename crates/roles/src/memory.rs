@@ -1,8 +1,11 @@
 //! How much memory each role needs for a batch, before it is asked for.
 
 use std::slice;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
+use cli::coded;
+use cli::exit::BUSY;
 use cli::memory::{Memory, with_margin};
 use model::{Bert, Calibrated, InputKind, Parameter, Read, Texts};
 use mpc::Planned;
@@ -85,18 +88,62 @@ impl Needs {
         let needs = Role::ALL.map(|role| (role.name(), self.role(role)));
         memory.check_processes(&needs, CURE)
     }
+}
 
-    /// Refuses what is more than there is for a role that has read its part of the bundle. What a role had before it can have
-    /// again: it keeps for a while what it freed, so `admitted` is the most that was ever found to be there.
-    pub fn check_role(&self, role: Role, memory: Memory, admitted: &mut u64) -> Result<()> {
-        let (all, standing) = (self.role(role), self.standing[role as usize]);
+/// Memory that the requests of a role take at the same time, over all its sessions.
+#[derive(Debug)]
+pub struct Budget {
+    memory: Memory,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    /// Bytes of requests that are running.
+    running: u64,
+    /// The most that was ever found to be there: a role keeps for a while what it freed, so that it can have it again.
+    found: u64,
+}
+
+/// What a running request holds of a [`Budget`]; it is given back with this value.
+#[derive(Debug)]
+pub struct Reserved<'b> {
+    budget: &'b Budget,
+    bytes: u64,
+}
+
+impl Budget {
+    /// What a role may take.
+    pub fn new(memory: Memory) -> Budget {
+        Budget { memory, taken: Mutex::default() }
+    }
+
+    /// Takes what a request needs beyond the weights that the role has read, or refuses it: for now ([`BUSY`]) where it is
+    /// others that are in its way.
+    pub fn reserve(&self, needs: &Needs, role: Role) -> Result<Reserved<'_>> {
+        let standing = needs.standing[role as usize];
+        let bytes = needs.role(role).saturating_sub(standing);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         // what is available now no longer has what this process holds already
-        let need = if memory.limit.is_some() { all } else { all.saturating_sub(standing) };
-        if need > *admitted {
-            memory.check(&[(role.name(), need)], CURE)?;
-            *admitted = need;
+        let held = if self.memory.limit.is_some() { standing } else { 0 };
+        let all = held.saturating_add(taken.running).saturating_add(bytes);
+        if all > taken.found {
+            match self.memory.check(&[(role.name(), all)], CURE) {
+                Ok(()) => taken.found = all,
+                Err(_) if taken.running > 0 => {
+                    return Err(coded(BUSY, "not enough memory beside the requests that are running"));
+                }
+                Err(refusal) => return Err(refusal),
+            }
         }
-        Ok(())
+        taken.running += bytes;
+        Ok(Reserved { budget: self, bytes })
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.budget.taken.lock().unwrap_or_else(PoisonError::into_inner).running -= self.bytes;
     }
 }
 

@@ -32,10 +32,20 @@ pub mod kind {
     pub const BYE: u8 = 26;
     /// Party to dealer: fresh bytes for the key of its streams. Never compared, printed, or shown to the other party.
     pub const SECRET: u8 = 27;
+    /// Party to caller, in place of an answer to its hello: it is in the queue.
+    pub const WAIT: u8 = 28;
+    /// Over control connections: still there. Each side says so once a second.
+    pub const BEAT: u8 = 29;
+    /// P0 to dealer, over its control connection: a session was opened, join it at both parties.
+    pub const OPENED: u8 = 30;
+    /// Party to caller, who only wants to know how it is.
+    pub const STATUS: u8 = 31;
+    /// Bytes there and back, to measure a link.
+    pub const PROBE: u8 = 32;
 }
 
 /// Version of the control protocol.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// Longest control message in bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -46,10 +56,14 @@ const MOST_BYTES: usize = 1 << 20;
 pub struct Hello {
     /// [`PROTOCOL`].
     pub protocol: u32,
-    /// Who speaks.
+    /// Who speaks. Where keys are pinned, the pin of the speaker's key must say the same.
     pub role: Role,
-    /// One-time token of a deployment on one machine, in hexadecimal.
-    pub token: String,
+    /// Whom the speaker takes the other side for.
+    pub recipient: Role,
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// One-time token of a deployment on one machine, in hexadecimal; none where keys are pinned.
+    pub token: Option<String>,
     /// Random name of the session, in hexadecimal.
     pub session: String,
     /// Random name of the bundle, in hexadecimal.
@@ -58,6 +72,65 @@ pub struct Hello {
     pub spec: String,
     /// Fresh nonce of the speaker, in hexadecimal.
     pub nonce: String,
+    /// P1 to P0: the pin of the client that opened the session. P0 holds it against the client that it knows the session from.
+    pub client: Option<String>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// A session.
+    Session,
+    /// To know that the peer is there, and to be told of sessions.
+    Control,
+    /// To find out how the peer is.
+    Status,
+}
+
+/// Why a caller or a request is turned away, and what that means to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// What is wrong, and what to do.
+    pub reason: String,
+    /// What kind of refusal it is.
+    pub cause: Cause,
+}
+
+/// What a refusal means to who is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// It will be refused again.
+    Refused,
+    /// It may come again after so many seconds.
+    Busy(u32),
+    /// Another role was lost.
+    Lost,
+}
+
+impl Refusal {
+    /// A refusal for good.
+    pub fn new(reason: impl Into<String>) -> Refusal {
+        Refusal { reason: reason.into(), cause: Cause::Refused }
+    }
+
+    /// There is no room now.
+    pub fn busy(reason: impl Into<String>, seconds: u32) -> Refusal {
+        Refusal { reason: reason.into(), cause: Cause::Busy(seconds) }
+    }
+
+    /// As an error of who was refused by `peer`.
+    pub fn error(self, peer: &str) -> ControlError {
+        let Refusal { reason, cause } = self;
+        let peer = peer.to_owned();
+        match cause {
+            Cause::Refused => ControlError::Refused { peer, reason },
+            Cause::Busy(seconds) => ControlError::Busy { peer, reason, seconds },
+            Cause::Lost => ControlError::LostBehind { peer, reason },
+        }
+    }
 }
 
 /// A batch that the client wants classified.
@@ -166,19 +239,29 @@ pub enum ControlError {
         why: String,
     },
     /// The peer turned us away.
-    #[error("{peer} refused this connection: {reason}")]
+    #[error("{peer} refused: {reason}")]
     Refused {
         /// Who.
         peer: String,
         /// Its reason.
         reason: String,
     },
-    /// The peer cannot serve this request.
-    #[error("{peer} refused the request: {reason}")]
-    RefusedRequest {
+    /// The peer has no room for us now.
+    #[error("{peer} is busy: {reason}; try again in {seconds} s")]
+    Busy {
         /// Who.
         peer: String,
         /// Its reason.
+        reason: String,
+        /// When it may have.
+        seconds: u32,
+    },
+    /// The peer lost a role that we need as well.
+    #[error("{peer} ended the session: {reason}")]
+    LostBehind {
+        /// Who.
+        peer: String,
+        /// What it lost.
         reason: String,
     },
     /// We turn the peer away.

@@ -393,7 +393,7 @@ fn a_role_of_another_session_or_bundle_is_turned_away_by_the_dealer() {
         (|me| me.session[15] ^= 1, "another session"),
         (|me| me.bundle[0] ^= 1, "another bundle"),
         (|me| me.spec[0] ^= 1, "another spec"),
-        (|me| me.token = Key::from_bytes([0; 32]), "this deployment's token"),
+        (|me| me.token = Some(Key::from_bytes([0; 32])), "this deployment's token"),
     ];
     for (change, reason) in changes {
         let stage = Stage::new();

@@ -234,7 +234,7 @@ fn a_caller_without_the_token_is_turned_away() {
     let bundle = bundle::ClientBundle::open(&folder.join("client")).unwrap();
     let identity = |token: [u8; 32]| Identity {
         role: Role::Client,
-        token: ring64::Key::from_bytes(token),
+        token: Some(ring64::Key::from_bytes(token)),
         session,
         bundle: *bundle.id.as_bytes(),
         spec: bundle::spec_digest(&bundle.spec),
