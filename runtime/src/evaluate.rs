@@ -11,7 +11,7 @@ use cli::exit::BAD_INPUT;
 use convert::{Converted, Student};
 use datasets::{Empty, Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, chosen, largest};
 use indicatif::ProgressBar;
-use local::report::{cost, say_engine, security};
+use local::report::{cost, say_engine};
 use model::{ProblemType, Sample, Spec, Texts, clear_logits};
 use roles::measured::Measured;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::options::{Evaluate, ModelSource};
 use crate::refused::Refused;
 use crate::results;
+use crate::services::check_client;
 use crate::session::Session;
 
 /// How often the metric so far is worked out again.
@@ -26,6 +27,9 @@ const NEWS: Duration = Duration::from_secs(1);
 
 /// Evaluates and prints.
 pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
+    if check_client(&options.source.services, out)? {
+        return Ok(());
+    }
     let begin = Instant::now();
     let source = texts(options)?;
     // what will be refused at the end is refused before the work
@@ -52,6 +56,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     let refused = classify(&mut session, &encoded.samples, reference.as_ref(), &mut tally, &options.source, &bar)?;
     bar.finish_and_clear();
     let engine = session.engine();
+    let security = session.security();
     session.finish()?;
     let mut report = tally.report();
     for (key, value) in [
@@ -61,7 +66,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         ("batch", json!(options.source.batch)),
         ("certified", json!(engine.certifies().then_some(refused.texts().is_empty()))),
         ("refused", json!(refused.texts())),
-        ("security", security(engine)),
+        ("security", security),
     ] {
         report[key] = value;
     }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::Result;
-use local::report::{cost, say_engine, security};
+use local::report::{cost, say_engine};
 use model::ProblemType;
 use roles::measured::Measured;
 use serde::Serialize;
@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::options::Infer;
 use crate::refused::Refused;
+use crate::services::check_client;
 use crate::session::Session;
 use crate::texts::{given, located};
 
@@ -28,6 +29,9 @@ pub struct Label {
 pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     let begin = Instant::now();
     let source = &options.source;
+    if check_client(&source.services, out)? {
+        return Ok(());
+    }
     let texts = given(options)?;
     let bar = cli::bar(source.quiet, "", texts.len() as u64);
     let mut session = Session::open(source, &bar)?;
@@ -72,6 +76,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
         }
     }
     bar.finish_and_clear();
+    let security = session.security();
     session.finish()?;
     if source.json {
         let mut object = json!({
@@ -83,7 +88,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
                 "online": measured.online_seconds,
                 "total": begin.elapsed().as_secs_f64(),
             },
-            "security": security(engine),
+            "security": security,
         });
         say_engine(&mut object, engine);
         writeln!(out, "{}", serde_json::to_string_pretty(&object)?)?;

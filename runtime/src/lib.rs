@@ -1,7 +1,8 @@
 //! The commands of `runtime`: private classification by two parties, a dealer and a client, each a process of its own.
 //!
-//! `infer` and `evaluate` start all roles on this machine and are the client themselves, which is for trying and measuring:
-//! it protects nothing, and says so. Security model of the protocol: semi-honest, at most one of the two parties and the
+//! `infer` and `evaluate` with `--config` are the client of services that others run, started by `party --config` and `dealer
+//! --config`. Without it they start all roles on this machine themselves, which is for trying and measuring: it protects nothing,
+//! and says so. Security model of the protocol: semi-honest, at most one of the two parties and the
 //! dealer corrupted; lengths of texts, the model's shape and the number of restarts are public.
 
 pub mod cached;
@@ -11,6 +12,7 @@ pub mod infer;
 pub mod options;
 mod refused;
 mod results;
+pub mod services;
 pub mod session;
 pub mod shipped;
 pub mod texts;

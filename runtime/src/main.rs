@@ -13,7 +13,7 @@ use roles::message::Role;
 use roles::{dealer, party};
 use runtime::exit::code_of;
 use runtime::options::{Command, Options};
-use runtime::{cached, evaluate, infer};
+use runtime::{cached, evaluate, infer, services};
 
 /// Gives large blocks out again without a way through the system, which would hand over each page anew: an online phase
 /// takes and frees hundreds of megabytes in half a second.
@@ -36,24 +36,42 @@ fn main() {
 }
 
 fn run(command: &Command) -> Result<()> {
+    let out = &mut Output::new(stdout().lock());
+    // services have signals and threads of their own
+    match command {
+        Command::Party(options) => {
+            if let Some(config) = options.service.read(&[Role::Party0, Role::Party1])? {
+                return services::party::run(&config, &options.service, out);
+            }
+        }
+        Command::Dealer(options) => {
+            if let Some(config) = options.service.read(&[Role::Dealer])? {
+                return services::dealer::run(&config, &options.service, out);
+            }
+        }
+        _ => {}
+    }
     let (core, threads) = command.cores();
     cores::settle(core, threads)?;
     ctrlc::set_handler(interrupt::interrupt).context("watching for Ctrl-C")?;
     match command {
-        Command::Infer(options) => infer::run(options, &mut Output::new(stdout().lock())),
-        Command::Evaluate(options) => evaluate::run(options, &mut Output::new(stdout().lock())),
+        Command::Infer(options) => infer::run(options, out),
+        Command::Evaluate(options) => evaluate::run(options, out),
         #[cfg(feature = "bench")]
-        Command::Bench(options) => bench::run(options, &mut Output::new(stdout().lock())),
-        Command::Cache(options) => cached::run(options, &mut Output::new(stdout().lock())),
+        Command::Bench(options) => bench::run(options, out),
+        Command::Cache(options) => cached::run(options, out),
+        Command::Keys(options) => services::keys::run(options, out),
+        Command::Doctor(options) => services::doctor::run(options, out),
         Command::Party(options) => {
-            let role = if options.index == 0 { Role::Party0 } else { Role::Party1 };
-            options.child.consented(role)?;
+            let index = options.index.unwrap_or_default();
+            let role = if index == 0 { Role::Party0 } else { Role::Party1 };
+            let part = options.child.consented(role)?;
             let settings = options.child.running.settings()?.roles;
             let parent = Parent::watch()?;
             // what can be wrong here is found before anybody waits for this role
             let listener = Listener::loopback(options.port)?;
-            let bundle = PartyBundle::open(&options.child.bundle, usize::from(options.index))?;
-            ready(role, listener.local_addr().port())?;
+            let bundle = PartyBundle::open(part, usize::from(index))?;
+            ready(role, listener.local_addr().port(), out)?;
             let start = parent.start(settings.deadline)?;
             party::serve_through(&listener, bundle, &start, &settings, |peer| match options.link.shape() {
                 Some(shape) => Box::new(Shaped::new(peer, shape)),
@@ -61,18 +79,17 @@ fn run(command: &Command) -> Result<()> {
             })
         }
         Command::Dealer(options) => {
-            options.child.consented(Role::Dealer)?;
+            let part = options.child.consented(Role::Dealer)?;
             let settings = options.child.running.settings()?.roles;
             let parent = Parent::watch()?;
-            let bundle = DealerBundle::open(&options.child.bundle)?;
-            ready(Role::Dealer, 0)?;
+            let bundle = DealerBundle::open(part)?;
+            ready(Role::Dealer, 0, out)?;
             dealer::serve(bundle, &parent.start(settings.deadline)?, &settings)
         }
     }
 }
 
-fn ready(role: Role, port: u16) -> Result<()> {
-    let mut out = Output::new(stdout().lock());
+fn ready(role: Role, port: u16, out: &mut impl Write) -> Result<()> {
     writeln!(out, "{}", serde_json::to_string(&Ready { ready: role, port })?)?;
     Ok(out.flush()?)
 }

@@ -7,7 +7,8 @@ use anyhow::Result;
 #[cfg(feature = "bench")]
 use bench::options::Bench;
 use bundle::{Role, check_alone};
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use cli::coded;
 use cli::exit::USAGE;
 use convert::Who;
@@ -15,9 +16,14 @@ use datasets::{DataFlags, Length};
 use local::flags::{Running, after};
 use local::network::LinkSpeed;
 
+use crate::services::doctor::Doctor;
+use crate::services::flags::{CONFIGURED, ConfigFlags};
+use crate::services::keys::Keys;
+
 const PROGRAM: &str = "Examples:
   runtime infer --text \"a gorgeous, witty, seductive movie\"
   runtime infer --bundle outputs/bundle --file texts.txt --json
+  runtime infer --config client.toml --file texts.txt
   runtime evaluate --model outputs/student --task sst2 --data-dir glue
 ";
 const INFER: &str = "Examples:
@@ -32,14 +38,27 @@ const EVALUATE: &str = "Examples:
   runtime evaluate --model outputs/student --validation-file dev.csv --text-column review --label-column stars
 ";
 const PARTY: &str = "Examples:
+  runtime party --config party0.toml
+  runtime party --config party0.toml --check-config
   runtime party --index 0 --bundle outputs/bundle/party0 --insecure-local
   runtime party --index 1 --bundle outputs/bundle/party1 --insecure-local --deadline 30
 ";
 const DEALER: &str = "Examples:
+  runtime dealer --config dealer.toml
   runtime dealer --bundle outputs/bundle/dealer --insecure-local
   runtime dealer --bundle outputs/bundle/dealer --insecure-local --deadline 30
 ";
 
+const KEYS: &str = "Examples:
+  runtime keys new keys/party0
+  runtime keys show keys/party0
+  runtime keys rotate keys/party0
+  runtime keys rotate keys/party0 --activate
+";
+const DOCTOR: &str = "Examples:
+  runtime doctor --config party0.toml
+  runtime doctor --config client.toml --json
+";
 const CACHE: &str = "Examples:
   runtime cache list
   runtime cache prune --older-than 30 --dry-run
@@ -72,16 +91,24 @@ pub enum Command {
     /// List or prune the bundles that were converted on first use.
     #[command(after_help = after(CACHE))]
     Cache(Cache),
-    /// Be one of the two computing parties (started by `infer` and `evaluate`).
+    /// Make, show or replace the key by which other roles know this one.
+    #[command(after_help = after(KEYS))]
+    Keys(Keys),
+    /// Say whether a role could do its work, and if not, the first thing that is in its way.
+    #[command(after_help = after(DOCTOR))]
+    Doctor(Doctor),
+    /// Be one of the two computing parties: a service with --config, or a child of `infer` and `evaluate`.
     ///
-    /// For `infer` and `evaluate`, which start it themselves; by hand only to watch it. It says on standard output, in one
+    /// With --config it serves any number of sessions until SIGTERM, and reads keys and pins again on SIGHUP. Without, it is
+    /// for `infer` and `evaluate`, which start it themselves; by hand only to watch it. It says on standard output, in one
     /// line of JSON, that it is ready, waits for one line on standard input (token, session, addresses), serves one client,
     /// and ends when that input ends.
     #[command(after_help = after(PARTY))]
     Party(Party),
-    /// Be the dealer of correlated randomness (started by `infer` and `evaluate`).
+    /// Be the dealer of correlated randomness: a service with --config, or a child of `infer` and `evaluate`.
     ///
-    /// For `infer` and `evaluate`, which start it themselves; by hand only to watch it. It says on standard output, in one
+    /// With --config it deals to any number of sessions until SIGTERM, and reads keys and pins again on SIGHUP. Without, it is
+    /// for `infer` and `evaluate`, which start it themselves; by hand only to watch it. It says on standard output, in one
     /// line of JSON, that it is ready, waits for one line on standard input (token, session, addresses), deals what both
     /// parties ask for, and ends when that input ends.
     #[command(after_help = after(DEALER))]
@@ -91,6 +118,9 @@ pub enum Command {
 /// Which model to run.
 #[derive(Args)]
 pub struct ModelSource {
+    /// Services of others to ask, in place of roles on this machine.
+    #[command(flatten)]
+    pub services: ConfigFlags,
     /// A bundle that `convert` made.
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub bundle: Option<PathBuf>,
@@ -217,9 +247,12 @@ pub struct Prune {
 /// `runtime party`.
 #[derive(Args)]
 pub struct Party {
+    /// As a service.
+    #[command(flatten)]
+    pub service: ConfigFlags,
     /// 0 or 1.
-    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=1))]
-    pub index: u8,
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=1), required_unless_present = "config")]
+    pub index: Option<u8>,
     /// Loopback port to listen on; 0 takes any free one and says which.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub port: u16,
@@ -234,6 +267,9 @@ pub struct Party {
 /// `runtime dealer`.
 #[derive(Args)]
 pub struct Dealer {
+    /// As a service.
+    #[command(flatten)]
+    pub service: ConfigFlags,
     /// How to run it.
     #[command(flatten)]
     pub child: Child,
@@ -243,10 +279,10 @@ pub struct Dealer {
 #[derive(Args)]
 pub struct Child {
     /// This role's part of the bundle.
-    #[arg(long, value_name = "DIR")]
-    pub bundle: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "config")]
+    pub bundle: Option<PathBuf>,
     /// Consent to run on loopback with a one-time token in place of certificates, beside other roles' parts of the bundle,
-    /// which protects nothing. Required until deployments between machines are built.
+    /// which protects nothing. Without it say --config.
     #[arg(long)]
     pub insecure_local: bool,
     /// The only core that this role is to use, by its number in the system.
@@ -258,15 +294,17 @@ pub struct Child {
 }
 
 impl Child {
-    /// Refuses to run without consent. Parts that lie together are named first: no deployment may have them so.
-    pub fn consented(&self, role: Role) -> Result<()> {
+    /// The part of the bundle, where there is consent to run on it so. Parts that lie together are named first: no deployment
+    /// may have them so.
+    pub fn consented(&self, role: Role) -> Result<&PathBuf> {
+        let Some(bundle) = &self.bundle else { return Err(coded(USAGE, "say --bundle, or --config")) };
         if self.insecure_local {
-            return Ok(());
+            return Ok(bundle);
         }
-        check_alone(&self.bundle, role)?;
+        check_alone(bundle, role)?;
         let message = format!(
-            "{role} runs on loopback only, with a one-time token in place of certificates, which protects nothing; say \
-             --insecure-local to run it so: deployments between machines are not built yet"
+            "{role} runs so on loopback only, with a one-time token in place of certificates, which protects nothing; say \
+             --insecure-local to run it so, or --config for a service between machines (docs/operating.md)"
         );
         Err(coded(USAGE, message))
     }
@@ -280,7 +318,7 @@ impl Command {
             Command::Evaluate(options) => (None, options.source.running.threads),
             #[cfg(feature = "bench")]
             Command::Bench(options) => options.cores(),
-            Command::Cache(_) => (None, 1),
+            Command::Cache(_) | Command::Keys(_) | Command::Doctor(_) => (None, 1),
             Command::Party(options) => (options.child.core, options.child.running.threads),
             Command::Dealer(options) => (options.child.core, options.child.running.threads),
         }
@@ -291,8 +329,30 @@ impl Options {
     /// Parses a command line, the program's name first. Flags may be spelt with `_` for `-`, and texts begin with `-`.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
         let texts = ["--text", "--text-pair", "--text_pair"];
-        Options::try_parse_from(cli::dashed(cli::with_texts(args, &texts)))
+        let mut matches = Options::command().try_get_matches_from(cli::dashed(cli::with_texts(args, &texts)))?;
+        if let Some((name, sub)) = matches.subcommand() {
+            beside_configuration(name, sub)?;
+        }
+        Options::from_arg_matches_mut(&mut matches)
     }
+}
+
+/// Refuses flags that a configuration has values for.
+fn beside_configuration(command: &str, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let given = |id: &str| matches!(matches.try_contains_id(id), Ok(true)) && matches.value_source(id) == Some(ValueSource::CommandLine);
+    if !given("config") {
+        return Ok(());
+    }
+    let Some(flag) = CONFIGURED.into_iter().find(|id| given(id)) else { return Ok(()) };
+    let flag = if flag == "limit" { "memory".into() } else { flag.replace('_', "-") };
+    let what = format!("--{flag} cannot be given beside --config, which says it; use --set to change a value of the file");
+    let mut options = Options::command();
+    options.build();
+    let command = options.find_subcommand_mut(command);
+    Err(match command {
+        Some(command) => command.error(clap::error::ErrorKind::ArgumentConflict, what),
+        None => options.error(clap::error::ErrorKind::ArgumentConflict, what),
+    })
 }
 
 #[cfg(test)]
@@ -315,7 +375,7 @@ mod tests {
             let args = ["runtime", "party", "--index", "0", "--bundle", &own].into_iter().chain(flags.iter().copied());
             match Options::from_args(args.map(OsString::from)).unwrap().command {
                 Command::Party(options) => {
-                    options.child.consented(Role::Party0).map_err(|e| (code_of(&e), e.to_string()))
+                    options.child.consented(Role::Party0).map(|_| ()).map_err(|e| (code_of(&e), e.to_string()))
                 }
                 _ => Ok(()),
             }

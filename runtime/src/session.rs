@@ -6,18 +6,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use bundle::ClientBundle;
+use bundle::{ClientBundle, Role};
+use config::Config;
 use datasets::Tokenizer;
 use indicatif::ProgressBar;
 use local::deployment::{Deployment, INSECURE_LOCAL, this_program};
 use local::settings::LocalSettings;
 use model::{Bert, Calibrated, ProblemType, Sample, Spec, Texts};
-use roles::client::Answer;
+use net::TlsIdentity;
+use roles::client::{Answer, Client};
 use roles::engine::EngineKind;
-use roles::memory::{Needs, hold};
+use roles::memory::{Budget, Needs, hold};
+use roles::service::client::open_session;
+use roles::service::dial::PeerAddress;
 use roles::settings::Settings;
+use serde_json::Value;
 
 use crate::options::ModelSource;
+use crate::services;
 use crate::shipped::choose;
 
 /// Most bytes that a client sends to P1 at once.
@@ -44,39 +50,69 @@ pub struct Session {
     most_texts: usize,
 }
 
-/// The roles of a session: nobody is started before it is known that there is memory enough.
+/// The roles of a session: nobody is started or called before it is known that there is memory enough.
 struct Roles {
-    bundle: PathBuf,
+    place: Place,
     settings: LocalSettings,
     bar: ProgressBar,
     state: State,
-    /// Keeps the bundle from being pruned.
-    _lock: Option<File>,
+}
+
+/// Where the other roles are.
+enum Place {
+    /// On this machine, on this bundle; the lock keeps it from being pruned.
+    Here(PathBuf, Option<File>),
+    /// Services of others.
+    Services(Box<Services>),
+}
+
+/// Services that this client knows.
+struct Services {
+    tls: TlsIdentity,
+    parties: [PeerAddress; 2],
 }
 
 enum State {
-    /// The client's part of the bundle, until the roles are started.
+    /// The client's part of the bundle, until the roles are started or called.
     Ready(Box<ClientBundle>),
     Running(Box<Deployment>),
-    /// They could not be started.
+    Connected(Box<Client>),
+    /// They could not be.
     Failed,
 }
 
 impl Roles {
-    /// The roles, started where they were not before.
-    fn running(&mut self) -> Result<&mut Deployment> {
-        let Roles { bundle, settings, bar, state, .. } = self;
-        if let State::Ready(_) = state
-            && let State::Ready(client) = replace(state, State::Failed)
+    /// Classifies a batch by the roles, which are started or called where they were not before.
+    fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
+        if let State::Ready(_) = self.state
+            && let State::Ready(client) = replace(&mut self.state, State::Failed)
         {
-            bar.set_message("starting the roles");
-            let started = Deployment::start_as(*client, &this_program()?, bundle, settings)?;
-            *state = State::Running(Box::new(started));
-            bar.set_message("classifying");
+            self.state = self.begin(*client)?;
+            self.bar.set_message("classifying");
         }
-        match state {
-            State::Running(deployment) => Ok(deployment),
+        match &mut self.state {
+            State::Running(deployment) => deployment.classify(batch),
+            State::Connected(client) => client.classify(batch, &mut || ()),
             State::Ready(_) | State::Failed => anyhow::bail!("the roles could not be started"),
+        }
+    }
+
+    fn begin(&self, client: ClientBundle) -> Result<State> {
+        let Roles { place, settings, bar, .. } = self;
+        match place {
+            Place::Here(bundle, _) => {
+                bar.set_message("starting the roles");
+                let started = Deployment::start_as(client, &this_program()?, bundle, settings)?;
+                Ok(State::Running(Box::new(started)))
+            }
+            Place::Services(services) => {
+                bar.set_message("calling the parties");
+                let Settings { deadline, engine, .. } = settings.roles;
+                let mut waiting = |said: &str| bar.suspend(|| cli::log(&format!("note: {said}")));
+                let Services { tls, parties } = &**services;
+                let client = open_session(client, engine, tls, parties, deadline, &mut waiting)?;
+                Ok(State::Connected(Box::new(client)))
+            }
         }
     }
 }
@@ -84,6 +120,9 @@ impl Roles {
 impl Session {
     /// Reads the client's part of the bundle that the command line asks for.
     pub fn open(source: &ModelSource, bar: &ProgressBar) -> Result<Session> {
+        if let Some(config) = source.services.read(&[Role::Client])? {
+            return Session::of_services(source, &config, bar);
+        }
         let settings = source.running.settings()?;
         settings.roles.engine.check_student(source.force)?;
         let chosen = choose(source)?;
@@ -92,19 +131,49 @@ impl Session {
             bar.suspend(|| cli::log(&format!("note: {INSECURE_LOCAL}")));
         }
         let bundle = Deployment::check(&chosen.bundle)?;
+        let place = Place::Here(chosen.bundle, chosen.lock);
+        Session::on(source, bundle, place, settings, chosen.student, bar)
+    }
+
+    /// The client of services.
+    fn of_services(source: &ModelSource, config: &Config, bar: &ProgressBar) -> Result<Session> {
+        let roles = services::flags::settings(config)?;
+        roles.engine.check_student(source.force)?;
+        let (tls, parties) = (TlsIdentity::read(&config.keys)?, services::flags::parties(config)?);
+        let bundle = ClientBundle::open(&config.bundle)?;
+        let settings = LocalSettings { threads: config.run.threads, ..LocalSettings::of(roles) };
+        let place = Place::Services(Box::new(Services { tls, parties }));
+        Session::on(source, bundle, place, settings, None, bar)
+    }
+
+    fn on(
+        source: &ModelSource,
+        bundle: ClientBundle,
+        place: Place,
+        settings: LocalSettings,
+        student: Option<PathBuf>,
+        bar: &ProgressBar,
+    ) -> Result<Session> {
         let (spec, labels, problem) = (bundle.spec.clone(), bundle.labels.clone(), bundle.problem);
         let pairs = bundle.config.text_pair();
         let tokenizer = Tokenizer::read(&bundle.tokenizer_path, spec.shape.positions)?;
-        let (student, most_texts) = (chosen.student, source.batch as usize);
         let calibrated = spec.calibrated(bundle.embedding.input_kind());
-        let state = State::Ready(Box::new(bundle));
-        let roles = Roles { bundle: chosen.bundle, settings, bar: bar.clone(), state, _lock: chosen.lock };
+        let roles = Roles { place, settings, bar: bar.clone(), state: State::Ready(Box::new(bundle)) };
+        let most_texts = source.batch as usize;
         Ok(Session { roles, spec, labels, problem, pairs, tokenizer, student, calibrated, most_texts })
     }
 
-    /// Classifies one of the [`batches`](Self::batches); the first time, all roles are started.
+    /// Classifies one of the [`batches`](Self::batches); the first time, all roles are started or called.
     pub fn classify(&mut self, batch: &[Sample]) -> Result<Answer> {
-        self.roles.running()?.classify(batch)
+        self.roles.classify(batch)
+    }
+
+    /// The security model of the protocol, and what this deployment makes of it.
+    pub fn security(&self) -> Value {
+        match &self.roles.place {
+            Place::Here(..) => local::report::security(self.engine()),
+            Place::Services(services) => services::security(self.engine(), &services.tls.pin(), &services.parties),
+        }
     }
 
     /// What evaluates the network.
@@ -112,10 +181,11 @@ impl Session {
         self.roles.settings.roles.engine
     }
 
-    /// Ends all roles and waits for them.
+    /// Ends the session; roles on this machine are waited for.
     pub fn finish(self) -> Result<()> {
         match self.roles.state {
             State::Running(deployment) => deployment.finish(),
+            State::Connected(client) => client.bye(),
             State::Ready(_) | State::Failed => Ok(()),
         }
     }
@@ -164,7 +234,12 @@ impl Session {
         let fits = Texts::new(&lengths, &self.spec.shape).map_err(Into::into).and_then(|texts| {
             let plan = engine.plan(&self.calibrated, &texts)?;
             let hold = hold(&self.calibrated.network, engine, memory);
-            Needs::of(&self.calibrated, &texts, &*plan, engine, schedule, hold)?.check(memory)
+            let needs = Needs::of(&self.calibrated, &texts, &*plan, engine, schedule, hold)?;
+            match self.roles.place {
+                Place::Here(..) => needs.check(memory),
+                // what the parties have they say themselves
+                Place::Services(_) => Budget::new(memory).reserve(&needs, Role::Client).map(drop),
+            }
         });
         match fits {
             Ok(()) => batches.push(batch),

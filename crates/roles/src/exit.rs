@@ -28,6 +28,9 @@ pub fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
             _ => REFUSED,
         });
     }
+    if cause.is::<net::IdentityError>() {
+        return Some(BAD_INPUT);
+    }
     match cause.downcast_ref::<mpc::MpcError>() {
         Some(mpc::MpcError::Net(net)) => return Some(of_net(net)),
         Some(mpc::MpcError::Spool(_)) => return Some(UNWRITABLE),

@@ -18,6 +18,7 @@ pub mod output;
 pub mod party;
 pub mod party_model;
 pub mod schedule;
+pub mod service;
 pub mod session;
 pub mod settings;
 pub mod start;

@@ -1,0 +1,80 @@
+//! Control connections of who dials: kept up for as long as the service runs, and what is amiss is said once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use net::{Link, TlsIdentity};
+use tracing::{info, warn};
+
+use crate::handshake::{HELLO_DEADLINE, Identity, Peer};
+use crate::message::{ControlError, Hello, Purpose, Refusal, kind, parse, send};
+use crate::service::dial::PeerAddress;
+
+/// Pauses between attempts grow from this one...
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// ... to this one.
+const LAST_PAUSE: Duration = Duration::from_secs(3);
+/// How often it is looked whether the service ends.
+const LOOK: Duration = Duration::from_millis(50);
+/// How often it is said that a role is still waited for.
+const SAY: Duration = Duration::from_secs(60);
+
+/// Keeps a control connection up until `stop` is set: without a deadline, for others may be started much later. Each connection
+/// is handed to `attend`, which returns when it ends. What prevents one is logged when it changes, and once a minute.
+pub(crate) fn keep_up(
+    reach: &dyn Fn() -> (PeerAddress, Arc<TlsIdentity>),
+    own: &dyn Fn() -> Result<Identity>,
+    stop: &AtomicBool,
+    attend: &mut dyn FnMut(&mut Peer) -> Result<(), ControlError>,
+) {
+    let (mut pause, mut said) = (FIRST_PAUSE, (String::new(), Instant::now()));
+    while !stop.load(Ordering::Relaxed) {
+        let (to, tls) = reach();
+        let role = to.role;
+        match connect(&to, &tls, own) {
+            Ok(mut link) => {
+                info!(%role, address = %to.address, "connected");
+                (pause, said.0) = (FIRST_PAUSE, String::new());
+                match attend(&mut link) {
+                    Ok(()) => return,
+                    Err(error) => warn!(%role, "{error}; connecting again"),
+                }
+            }
+            Err(error) => {
+                let why = cli::describe(&error);
+                if said.0 != why || said.1.elapsed() >= SAY {
+                    warn!(%role, address = %to.address, "waiting for {role}: {why}");
+                    said = (why, Instant::now());
+                }
+            }
+        }
+        let end = Instant::now() + pause;
+        while Instant::now() < end && !stop.load(Ordering::Relaxed) {
+            thread::sleep(LOOK);
+        }
+        pause = (2 * pause).min(LAST_PAUSE);
+    }
+}
+
+fn connect(to: &PeerAddress, tls: &TlsIdentity, own: &dyn Fn() -> Result<Identity>) -> Result<Peer> {
+    let me = own()?;
+    let mut link: Peer = Box::new(to.connect(tls, HELLO_DEADLINE)?);
+    send(&mut link, kind::HELLO, 0, 0, &me.hello(to.role, Purpose::Control))?;
+    let answer = link.recv()?;
+    match answer.header.kind {
+        kind::HELLO => {
+            let hello: Hello = parse(to.role.name(), "hello", &answer.payload)?;
+            let checked = me.check(&hello, &[to.role]);
+            checked.map_err(|reason| ControlError::Refusing { peer: to.role.to_string(), reason })?;
+            Ok(link)
+        }
+        kind::REFUSE => Err(parse::<Refusal>(to.role.name(), "refusal", &answer.payload)?.error(to.role.name()).into()),
+        other => {
+            let reason = format!("answered a hello with a frame of kind {other}");
+            Err(ControlError::Unexpected { peer: to.role.to_string(), reason }.into())
+        }
+    }
+}

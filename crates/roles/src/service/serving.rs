@@ -1,0 +1,200 @@
+//! A client's session at a party: admitted, joined by the other roles, run.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use net::{Link, Pin};
+use tracing::info;
+
+use crate::handshake::{Identity, Known, Peer, turn_away, welcome};
+use crate::liveness::probe_silent;
+use crate::message::{Cause, ControlError, Hello, Purpose, Refusal, Role, kind, send};
+use crate::service::dial::PeerAddress;
+use crate::service::party::{PartyService, short};
+use crate::service::table::{Open, SessionId};
+use crate::session::{AGAIN, PartyLinks, Surroundings, run};
+
+/// How often it is looked whether a client is there that waits for the other roles.
+const LOOK: Duration = Duration::from_millis(200);
+
+impl PartyService {
+    /// Serves a client that has proved who it is: the answer to its hello comes when there is room for its session.
+    pub(crate) fn serve_client(&self, mut link: Peer, pin: Pin, hello: &Hello) -> Result<()> {
+        let identity = match self.session_of(hello) {
+            Ok(identity) => identity,
+            Err(refusal) => return Err(turn_away(&mut link, refusal).into()),
+        };
+        let nonce = match identity.check(hello, &[Role::Client]) {
+            Ok(nonce) => nonce,
+            Err(reason) => return Err(turn_away(&mut link, Refusal::new(reason)).into()),
+        };
+        let missing = self.missing();
+        if !missing.is_empty() {
+            let names: Vec<&str> = missing.iter().map(|role| role.name()).collect();
+            let refusal = Refusal::busy(format!("not connected: {}", names.join(", ")), AGAIN);
+            return Err(turn_away(&mut link, refusal).into());
+        }
+        let slot = self.admission.enter(pin, |before| {
+            send(&mut link, kind::WAIT, 0, 0, &format!("{before} before us"))?;
+            Ok::<_, Turned>(probe_silent(&mut link)?)
+        });
+        let _slot = match slot {
+            Ok(slot) => slot,
+            Err(Turned::Away(refusal)) => return Err(turn_away(&mut link, refusal).into()),
+            Err(Turned::Gone(error)) => return Err(error.into()),
+        };
+        let open = match self.table.open(identity, pin) {
+            Ok(open) => open,
+            Err(refusal) => return Err(turn_away(&mut link, refusal).into()),
+        };
+        let session = hex::encode(&open.identity.session[..4]);
+        let begin = Instant::now();
+        let (links, identity) = match self.gather(link, nonce, pin, open) {
+            Ok(gathered) => gathered,
+            Err(error) => return Err(error.context(format!("session {session}"))),
+        };
+        info!(%session, client = %short(&pin), "session begins");
+        let surroundings = Surroundings {
+            settings: self.settings,
+            hold: self.hold,
+            budget: &self.budget,
+            idle: self.limits.idle,
+            stop: &self.ending,
+        };
+        let ended = run(&self.model, identity, links, surroundings);
+        let seconds = begin.elapsed().as_secs_f64();
+        match ended {
+            Ok(()) => {
+                info!(%session, seconds, "session ended");
+                Ok(())
+            }
+            Err(error) => Err(error.context(format!("session {session}"))),
+        }
+    }
+
+    /// This party in the session that a hello names.
+    fn session_of(&self, hello: &Hello) -> Result<Identity, Refusal> {
+        let mut session: SessionId = [0; 16];
+        hex::decode_to_slice(&hello.session, &mut session).map_err(|_| Refusal::new("the session is not 16 bytes"))?;
+        // `identity` asks the system for a nonce
+        self.model.identity(session).map_err(|_| Refusal::busy("no randomness from the operating system", AGAIN))
+    }
+
+    /// All links of a session: P1 dials P0, the dealer and P1 join.
+    fn gather(&self, link: Peer, nonce: [u8; 32], pin: Pin, open: Open<'_>) -> Result<(PartyLinks, Identity)> {
+        let mut own = None;
+        if let Some(address) = &self.party0 {
+            let dialled = self.dial_party0(address, &open.identity, pin);
+            let mut link = link;
+            match dialled {
+                Ok(known) => own = Some(known),
+                Err(error) => {
+                    let refusal = Refusal { reason: format!("party0 is not to be had: {error}"), cause: Cause::Lost };
+                    turn_away(&mut link, refusal);
+                    return Err(error.into());
+                }
+            }
+            return self.joined(link, nonce, own, open);
+        }
+        self.presence.tell(Role::Dealer, open.identity.session);
+        self.joined(link, nonce, own, open)
+    }
+
+    /// Welcomes the client and waits for the roles that are still missing.
+    fn joined(
+        &self,
+        link: Peer,
+        nonce: [u8; 32],
+        mut peer: Option<Known>,
+        open: Open<'_>,
+    ) -> Result<(PartyLinks, Identity)> {
+        let mut client = welcome(&open.identity, link, Role::Client, nonce, self.settings.deadline)?;
+        let (begin, mut dealer) = (Instant::now(), None);
+        loop {
+            match open.joined(LOOK) {
+                Some(Ok(known)) if known.role == Role::Dealer => dealer = Some(known),
+                Some(Ok(known)) => peer = Some(known),
+                Some(Err(refusal)) => return Err(dismiss(&mut client.link, refusal)),
+                None => probe_silent(&mut client.link)?,
+            }
+            if let (Some(_), Some(_)) = (&peer, &dealer) {
+                break;
+            }
+            if begin.elapsed() >= self.limits.join {
+                let missing = [(Role::Dealer, dealer.is_none()), (Role::Party1, peer.is_none())];
+                let names: Vec<&str> = missing.iter().filter(|(_, lacks)| *lacks).map(|(role, _)| role.name()).collect();
+                let (names, waited) = (names.join(", "), self.limits.join.as_secs());
+                let refusal =
+                    Refusal { reason: format!("{names} did not join the session within {waited} s"), cause: Cause::Lost };
+                return Err(dismiss(&mut client.link, refusal));
+            }
+        }
+        let identity = Identity { token: None, ..*open.identity };
+        match (peer, dealer) {
+            (Some(peer), Some(dealer)) => Ok((PartyLinks { peer, dealer, client }, identity)),
+            _ => anyhow::bail!("a session without all its roles"),
+        }
+    }
+
+    /// P1's link to P0 in a session.
+    fn dial_party0(&self, address: &str, identity: &Identity, client: Pin) -> Result<Known, ControlError> {
+        let pins = self.roster.get().pins(Role::Party0).to_vec();
+        let to = PeerAddress { role: Role::Party0, address: address.to_owned(), pins };
+        let link = to.connect(&self.tls.get(), self.limits.join)?;
+        let hello = Hello { client: Some(client.to_string()), ..identity.hello(Role::Party0, Purpose::Session) };
+        let mut known = to.greet(identity, link, &hello, self.limits.join, &mut |_| ())?;
+        known.link.set_deadline(self.settings.deadline);
+        Ok(known)
+    }
+
+    /// Seats another role in the session that it joins.
+    pub(crate) fn seat(&self, mut link: Peer, role: Role, hello: &Hello) -> Result<()> {
+        let joined = self.session_of(hello).and_then(|own| self.table.join(own.session, role, self.limits.join));
+        let seat = match joined {
+            Ok(seat) => seat,
+            Err(refusal) => return Err(turn_away(&mut link, refusal).into()),
+        };
+        let nonce = match seat.identity.check(hello, &[role]) {
+            Ok(nonce) => nonce,
+            Err(reason) => return Err(turn_away(&mut link, Refusal::new(reason)).into()),
+        };
+        // both parties must hold the same client to be the one whose text they compute on
+        if role == Role::Party1 && hello.client.as_deref() != Some(seat.client.to_string().as_str()) {
+            let reason = "party0 and party1 know this session from different clients";
+            seat.take(Err(Refusal::new(reason)));
+            return Err(turn_away(&mut link, Refusal::new(reason)).into());
+        }
+        let link = Box::new(net::Named::new(link, role.name()));
+        let known = welcome(&seat.identity, link, role, nonce, self.settings.deadline)?;
+        seat.take(Ok(known));
+        Ok(())
+    }
+}
+
+/// Why a client that waited is not admitted.
+enum Turned {
+    Away(Refusal),
+    Gone(ControlError),
+}
+
+impl From<Refusal> for Turned {
+    fn from(refusal: Refusal) -> Turned {
+        Turned::Away(refusal)
+    }
+}
+
+impl From<ControlError> for Turned {
+    fn from(error: ControlError) -> Turned {
+        Turned::Gone(error)
+    }
+}
+
+/// Ends a session that has not begun: the client asks for something as its first, and this is the answer.
+fn dismiss(client: &mut Peer, refusal: Refusal) -> anyhow::Error {
+    let refused = ControlError::Refusing { peer: client.peer().to_owned(), reason: refusal.reason.clone() };
+    let told = send(client, kind::REFUSE, 1, 0, &refusal).and_then(|()| Ok(client.flush()?));
+    match told {
+        Ok(()) => refused.into(),
+        Err(gone) => gone.into(),
+    }
+}
