@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::header::Header;
+use crate::pin::Pin;
 
 /// What can go wrong between two peers. Messages name the peer and the step; no message contains payload bytes.
 ///
@@ -147,6 +148,36 @@ pub enum NetError {
         /// The system's reason.
         source: Arc<io::Error>,
     },
+    /// The peer has another key than it should.
+    #[error(
+        "{peer}: {}, got {got}; if the peer's key was replaced, compare the new pin with its operator by another channel \
+         and put it under peers.{peer}.pins; otherwise something else is at that address, or in between",
+        expected_pins(.expected)
+    )]
+    WrongPin {
+        /// The peer wanted.
+        peer: String,
+        /// The pins of which it should have one.
+        expected: Vec<Pin>,
+        /// The pin it has.
+        got: Pin,
+    },
+    /// The peer's certificate cannot be believed.
+    #[error("{peer}: refused its certificate: {why}")]
+    Certificate {
+        /// The peer that showed it.
+        peer: String,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// The peer does not speak TLS as it should, or refuses us.
+    #[error("{peer}: no TLS: {why}")]
+    Tls {
+        /// The peer at the other end.
+        peer: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
 }
 
 impl NetError {
@@ -185,19 +216,33 @@ impl NetError {
             | Self::WrongLength { peer, .. }
             | Self::Unreachable { peer, .. }
             | Self::NobodyCame { peer, .. }
-            | Self::Setup { peer, .. } => name.clone_into(peer),
+            | Self::Setup { peer, .. }
+            | Self::WrongPin { peer, .. }
+            | Self::Certificate { peer, .. }
+            | Self::Tls { peer, .. } => name.clone_into(peer),
             Self::Listen { .. } => {}
         }
         self
     }
 
+    /// A connection that ended with `source`. A stream that knows more hands over the error to be reported inside it.
     pub(crate) fn lost(peer: &str, wait: Wait, source: io::Error) -> Self {
-        Self::Lost { peer: peer.to_owned(), wait, source: Arc::new(source) }
+        match source.downcast() {
+            Ok(known) => known,
+            Err(source) => Self::Lost { peer: peer.to_owned(), wait, source: Arc::new(source) },
+        }
     }
 
     pub(crate) fn setup(peer: &str, source: io::Error) -> Self {
         Self::Setup { peer: peer.to_owned(), source: Arc::new(source) }
     }
+}
+
+fn expected_pins(pins: &[Pin]) -> String {
+    if pins.is_empty() {
+        return "no pin of it is known".to_owned();
+    }
+    format!("expected pin {}", pins.iter().map(Pin::to_string).collect::<Vec<_>>().join(" or "))
 }
 
 /// What to do about an address that cannot be had.
@@ -221,6 +266,8 @@ pub enum Wait {
     Receive(Option<u32>),
     /// Waiting until all that was handed over is written.
     Flush,
+    /// Agreeing on keys.
+    Handshake,
 }
 
 impl Wait {
@@ -229,7 +276,7 @@ impl Wait {
         match self {
             Self::Send(step) => Some(step),
             Self::Receive(step) => step,
-            Self::Flush => None,
+            Self::Flush | Self::Handshake => None,
         }
     }
 }
@@ -241,6 +288,7 @@ impl fmt::Display for Wait {
             Self::Receive(Some(step)) => write!(f, "receiving step {step}"),
             Self::Receive(None) => write!(f, "receiving a frame"),
             Self::Flush => write!(f, "flushing what was sent"),
+            Self::Handshake => write!(f, "agreeing on keys (TLS)"),
         }
     }
 }

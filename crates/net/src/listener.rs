@@ -11,7 +11,8 @@ use crate::error::NetError;
 /// Between two looks for a connection.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Waits for connections. Links do not authenticate their peer yet, so what carries secrets listens on loopback only.
+/// Waits for connections. Whoever connects is a stranger until a [`TlsLink`](crate::TlsLink) has its pin; over a
+/// [`TcpLink`](crate::TcpLink) it stays one, so what carries secrets over that listens on loopback only.
 #[derive(Debug)]
 pub struct Listener {
     inner: TcpListener,
