@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use bundle::Role;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use cli::coded;
 use cli::exit::USAGE;
 use config::{Clients as ConfigClients, Config, EngineChoice, ScheduleChoice};
@@ -150,7 +150,7 @@ pub fn parties(config: &Config) -> Result<[PeerAddress; 2]> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, ValueEnum};
 
     use super::*;
 

@@ -47,7 +47,7 @@ pub fn run(
 
 fn notify(states: &[NotifyState<'_>]) {
     // where nobody asked to be told this does nothing
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = sd_notify::notify(false, states) {
         warn!(%error, "systemd was not told");
     }
 }

@@ -6,7 +6,7 @@ use net::{Frame, Header, Link};
 use serde::{Deserialize, Serialize};
 
 use crate::handshake::Peer;
-use crate::message::{ControlError, Role, kind, parse, send_bytes};
+use crate::message::{ControlError, Role, kind, send_bytes};
 
 /// Longest payload of a probe, either way.
 pub const MOST_PROBE: u32 = 4 << 20;

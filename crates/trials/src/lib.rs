@@ -1,0 +1,3 @@
+//! Trials of services: three operators and their clients as processes of one machine, under load and under faults.
+
+pub mod deployment;
