@@ -62,6 +62,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_peer_whose_key_or_certificate_is_refused_is_refused() {
+        let (peer, why) = ("party0".to_owned(), "expired".to_owned());
+        let wait = net::Wait::Handshake;
+        let got = format!("pb1-{}", "0".repeat(64)).parse().unwrap();
+        assert_eq!(of_net(&NetError::WrongPin { peer: peer.clone(), expected: vec![], got }), REFUSED);
+        assert_eq!(of_net(&NetError::Certificate { peer: peer.clone(), why: why.clone() }), REFUSED);
+        assert_eq!(of_net(&NetError::Tls { peer: peer.clone(), why }), REFUSED);
+        assert_eq!(of_net(&NetError::Timeout { peer, wait, waited: std::time::Duration::ZERO }), LOST);
+    }
+
+    #[test]
     fn a_code_is_found_below_any_context() {
         let listen = |kind: io::ErrorKind| {
             let error = NetError::Listen { address: "127.0.0.1:80".into(), source: Arc::new(kind.into()) };

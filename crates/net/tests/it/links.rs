@@ -1,4 +1,4 @@
-//! What every link does, in memory and over TCP, and what a TCP link does with a peer that does not.
+//! What every link does, in memory, over TCP and over TLS, and what a TCP link does with a peer that does not.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,34 +7,15 @@ use std::time::Duration;
 
 use net::testing::Recorded;
 use net::{
-    Counters, Frame, HEADER_LEN, Header, Limits, Link, LinkShape, Listener, Named, NetError, Shaped, TcpLink, Wait,
-    connect, memory_pair,
+    Counters, Frame, HEADER_LEN, Header, Limits, Link, LinkShape, Named, NetError, Shaped, TcpLink, Wait, memory_pair,
 };
 
-const LONG: Duration = Duration::from_secs(60);
-const SOON: Duration = Duration::from_millis(30);
-const MIB: usize = 1 << 20;
-
-/// Two connected sockets.
-fn sockets() -> (TcpStream, TcpStream) {
-    let listener = Listener::loopback(0).unwrap();
-    let there = connect("b", &listener.local_addr().to_string(), LONG).unwrap();
-    (listener.accept("a", LONG).unwrap(), there)
-}
-
-fn link(stream: TcpStream, peer: &str, limits: Limits) -> TcpLink {
-    TcpLink::from_stream(stream, peer, limits, LONG).unwrap()
-}
-
-fn tcp_pair(limits: Limits) -> (TcpLink, TcpLink) {
-    let (a, b) = sockets();
-    (link(a, "b", limits), link(b, "a", limits))
-}
+use crate::peers::{LONG, MIB, SOON, sockets, tcp_link, tcp_pair, tls_pair};
 
 /// A link and the bare socket of its peer.
 fn against_a_socket() -> (TcpLink, TcpStream) {
     let (a, b) = sockets();
-    (link(a, "b", Limits { max_frame: 8 * MIB as u64, queue: MIB as u64 }), b)
+    (tcp_link(a, "b", Limits { max_frame: 8 * MIB as u64, queue: MIB as u64 }), b)
 }
 
 fn frame(step: u32, payload: Vec<u8>) -> Frame {
@@ -119,6 +100,12 @@ fn frames_and_counters_agree_over_tcp() {
 }
 
 #[test]
+fn frames_and_counters_agree_over_tls() {
+    let (a, b) = tls_pair(Limits::default());
+    frames_and_counters_agree(a, b);
+}
+
+#[test]
 fn frames_and_counters_agree_under_decorators_and_boxes() {
     let (a, b) = memory_pair("a", "b");
     let shape = LinkShape { latency: Duration::from_millis(1), bandwidth: 1e9 };
@@ -139,10 +126,15 @@ fn errors_name_the_peer_and_the_step_over_tcp() {
     errors_name_the_peer_and_the_step(a, b);
 }
 
+#[test]
+fn errors_name_the_peer_and_the_step_over_tls() {
+    let (a, b) = tls_pair(Limits::default());
+    errors_name_the_peer_and_the_step(a, b);
+}
+
 /// Each side sends before it receives.
-fn both_send_first(limits: Limits, frames: u32, length: usize) {
-    let (mut a, mut b) = tcp_pair(limits);
-    let run = move |link: &mut TcpLink| {
+fn both_send_first<L: Link + 'static>((mut a, mut b): (L, L), frames: u32, length: usize) {
+    let run = move |link: &mut L| {
         (0..frames).for_each(|step| link.send(frame(step, vec![step as u8; length])).unwrap());
         (0..frames).for_each(|step| assert!(expect(link, step, length).unwrap() == vec![step as u8; length]));
     };
@@ -156,17 +148,24 @@ fn both_send_first(limits: Limits, frames: u32, length: usize) {
 
 #[test]
 fn both_sides_send_32_megabytes_before_they_receive() {
-    both_send_first(Limits::default(), 8, 4 * MIB);
+    both_send_first(tcp_pair(Limits::default()), 8, 4 * MIB);
+    both_send_first(tls_pair(Limits::default()), 8, 4 * MIB);
 }
 
 #[test]
 fn both_sides_send_one_frame_longer_than_their_queues_before_they_receive() {
-    both_send_first(Limits { queue: 1000, ..Limits::default() }, 1, 32 * MIB);
+    let limits = Limits { queue: 1000, ..Limits::default() };
+    both_send_first(tcp_pair(limits), 1, 32 * MIB);
+    both_send_first(tls_pair(limits), 1, 50 * MIB);
 }
 
 #[test]
 fn a_dropped_link_delivers_what_it_was_given() {
-    let (mut a, mut b) = tcp_pair(Limits::default());
+    dropped_after_sending(tcp_pair(Limits::default()));
+    dropped_after_sending(tls_pair(Limits::default()));
+}
+
+fn dropped_after_sending<L: Link + 'static>((mut a, mut b): (L, L)) {
     let sender = thread::spawn(move || (0..4).for_each(|step| a.send(frame(step, vec![1; 8 * MIB])).unwrap()));
     sender.join().unwrap();
     (0..4).for_each(|step| assert!(expect(&mut b, step, 8 * MIB).is_ok()));
@@ -299,8 +298,18 @@ fn frames_belong_to_their_session_over_tcp() {
 }
 
 #[test]
+fn frames_belong_to_their_session_over_tls() {
+    let (a, b) = tls_pair(Limits::default());
+    frames_belong_to_their_session(a, b);
+}
+
+#[test]
 fn a_peer_gets_more_once_it_is_known() {
-    let (mut a, mut b) = tcp_pair(Limits::STRANGER);
+    more_once_known(tcp_pair(Limits::STRANGER));
+    more_once_known(tls_pair(Limits::STRANGER));
+}
+
+fn more_once_known<L: Link>((mut a, mut b): (L, L)) {
     let most = Limits::STRANGER.max_frame as usize;
     a.send(frame(0, vec![1; most])).unwrap();
     assert!(matches!(a.send(frame(1, vec![1; most + 1])), Err(NetError::TooLong { wait: Wait::Send(1), .. })));
@@ -317,7 +326,7 @@ fn a_peer_gets_more_once_it_is_known() {
 #[test]
 fn a_stranger_who_announces_a_long_frame_is_refused() {
     let (a, mut socket) = sockets();
-    let mut link = link(a, "b", Limits::STRANGER);
+    let mut link = tcp_link(a, "b", Limits::STRANGER);
     socket.write_all(&wire(frame(0, vec![0; 65 << 10]))).unwrap();
     let error = link.recv().unwrap_err();
     assert!(matches!(error, NetError::TooLong { limit: 65536, wait: Wait::Receive(_), .. }), "{error}");
