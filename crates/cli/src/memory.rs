@@ -6,8 +6,7 @@ use clap::Args;
 use sysinfo::System;
 
 use crate::exit::{MEMORY, coded};
-pub use crate::size::human;
-use crate::size::size;
+pub use crate::size::{human, size};
 use crate::{address, groups};
 
 /// The flag that says how much memory may be used.

@@ -10,8 +10,8 @@ pub fn human(bytes: u64) -> String {
     }
 }
 
-/// Bytes as people write them, read.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
+/// Bytes as people write them, read; or what would be right.
+pub fn size(text: &str) -> Result<u64, String> {
     let wrong = || "expected a size such as 6G, 800M or 1.5GB".to_string();
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
