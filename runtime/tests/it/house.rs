@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::MetadataCommand;
 
 /// Which of our crates may use which, floor by floor (ARCHITECTURE.md).
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 16] = [
     ("cli", &[]),
     ("datasets", &["cli"]),
     ("ring64", &[]),
@@ -16,9 +16,11 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("mpc", &["ring64", "model", "net"]),
     ("bundle", &["ring64", "model"]),
     ("checkpoint", &["model"]),
+    ("config", &["bundle", "cli", "net"]),
     ("roles", &["bundle", "cli", "model", "mpc", "net", "ring64"]),
     ("local", &["bundle", "cli", "convert", "model", "mpc", "net", "roles"]),
     ("bench", &["bundle", "cli", "convert", "local", "model", "mpc", "ring64", "roles"]),
+    ("trials", &["bundle", "cli", "datasets", "model", "net", "roles"]),
     ("distill", &["checkpoint", "cli", "datasets", "model", "net"]),
     ("convert", &["bundle", "checkpoint", "cli", "datasets", "model", "mpc", "ring64"]),
     (
@@ -28,6 +30,7 @@ const EDGES: [(&str, &[&str]); 14] = [
             "bundle",
             "checkpoint",
             "cli",
+            "config",
             "convert",
             "datasets",
             "local",
@@ -36,6 +39,7 @@ const EDGES: [(&str, &[&str]); 14] = [
             "net",
             "ring64",
             "roles",
+            "trials",
         ],
     ),
 ];

@@ -42,9 +42,7 @@ fn a_pipe_is_refused_without_opening_it() {
 fn what_is_not_toml_is_refused_on_one_line_with_its_place() {
     assert_eq!(
         refusal("role = \"party0\"\nlisten = 0.0.0.0:7100\n"),
-        "role.toml:2:10: not TOML: invalid multi-digit number; write lines like `listen = \"0.0.0.0:7100\"`"
-            .replace("2:10", &place("role = \"party0\"\nlisten = 0.0.0.0:7100\n"))
-            .replace("invalid multi-digit number", &parser("role = \"party0\"\nlisten = 0.0.0.0:7100\n"))
+        "role.toml:2:13: not TOML: invalid float, expected nothing; write lines like `listen = \"0.0.0.0:7100\"`"
     );
     for text in
         ["role = \"a\"\nrole = \"b\"\n", "[run\n", "role", "= 1", "a = [1, ", "a = \"\\q\"", "\u{0}", "é = \"é\" é"]
@@ -52,16 +50,6 @@ fn what_is_not_toml_is_refused_on_one_line_with_its_place() {
         let words = refusal(text);
         assert!(words.starts_with("role.toml:") && words.contains("not TOML: "), "{text:?}: {words}");
     }
-}
-
-fn parser(text: &str) -> String {
-    toml::de::DeTable::parse(text).unwrap_err().message().replace('\n', ", ")
-}
-
-fn place(text: &str) -> String {
-    let at = toml::de::DeTable::parse(text).unwrap_err().span().unwrap().start;
-    let line = text[..at].matches('\n').count() + 1;
-    format!("{line}:{}", at - text[..at].rfind('\n').map_or(0, |end| end + 1) + 1)
 }
 
 /// Bytes from outside neither panic nor exhaust the stack.

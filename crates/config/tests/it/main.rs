@@ -1,5 +1,7 @@
 //! Tests of configurations: what is read, what is laid over it, and the words in which it is refused.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod deploy;
 mod examples;
 mod files;
 mod layers;
