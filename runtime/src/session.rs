@@ -61,7 +61,7 @@ struct Roles {
 /// Where the other roles are.
 enum Place {
     /// On this machine, on this bundle; the lock keeps it from being pruned.
-    Here(PathBuf, Option<File>),
+    Here { bundle: PathBuf, _lock: Option<File> },
     /// Services of others.
     Services(Box<Services>),
 }
@@ -100,7 +100,7 @@ impl Roles {
     fn begin(&self, client: ClientBundle) -> Result<State> {
         let Roles { place, settings, bar, .. } = self;
         match place {
-            Place::Here(bundle, _) => {
+            Place::Here { bundle, .. } => {
                 bar.set_message("starting the roles");
                 let started = Deployment::start_as(client, &this_program()?, bundle, settings)?;
                 Ok(State::Running(Box::new(started)))
@@ -131,7 +131,7 @@ impl Session {
             bar.suspend(|| cli::log(&format!("note: {INSECURE_LOCAL}")));
         }
         let bundle = Deployment::check(&chosen.bundle)?;
-        let place = Place::Here(chosen.bundle, chosen.lock);
+        let place = Place::Here { bundle: chosen.bundle, _lock: chosen.lock };
         Session::on(source, bundle, place, settings, chosen.student, bar)
     }
 
@@ -171,7 +171,7 @@ impl Session {
     /// The security model of the protocol, and what this deployment makes of it.
     pub fn security(&self) -> Value {
         match &self.roles.place {
-            Place::Here(..) => local::report::security(self.engine()),
+            Place::Here { .. } => local::report::security(self.engine()),
             Place::Services(services) => services::security(self.engine(), &services.tls.pin(), &services.parties),
         }
     }
@@ -236,7 +236,7 @@ impl Session {
             let hold = hold(&self.calibrated.network, engine, memory);
             let needs = Needs::of(&self.calibrated, &texts, &*plan, engine, schedule, hold)?;
             match self.roles.place {
-                Place::Here(..) => needs.check(memory),
+                Place::Here { .. } => needs.check(memory),
                 // what the parties have they say themselves
                 Place::Services(_) => Budget::new(memory).reserve(&needs, Role::Client).map(drop),
             }

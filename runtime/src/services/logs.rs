@@ -7,7 +7,7 @@ use config::{LogConfig, LogFormat, LogLevel};
 use tracing::Level;
 
 /// Logs as a configuration says, from now on.
-pub fn begin(log: &LogConfig) -> Result<()> {
+pub(super) fn begin(log: &LogConfig) -> Result<()> {
     let level = match log.level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 /// Runs `serve` in a thread of its own. On SIGHUP it calls `reload`, whose errors change nothing; on SIGTERM or Ctrl-C `end`, which
 /// waits for what is running and gives how much was cut off. Systemd, where it started this process, is told of each.
-pub fn run(
+pub(super) fn run(
     serve: impl FnOnce() -> Result<()> + Send + 'static,
     reload: impl Fn() -> Result<()>,
     end: impl FnOnce() -> usize,
