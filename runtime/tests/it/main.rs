@@ -18,6 +18,7 @@ mod cache;
 mod damaged;
 mod deployment;
 mod engines;
+mod fuzzed;
 mod halves;
 mod help;
 mod house;

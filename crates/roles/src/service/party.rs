@@ -50,7 +50,7 @@ pub struct PartyService {
     pub(crate) party0: Option<String>,
     pub(crate) table: Table,
     pub(crate) admission: Admission,
-    pub(crate) presence: Presence,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) budget: Budget,
     /// Bytes of correlations that one session keeps in memory.
     pub(crate) hold: u64,
@@ -87,7 +87,7 @@ impl PartyService {
             party0,
             table: Table::default(),
             admission: Admission::new(limits.bounds),
-            presence: Presence::default(),
+            presence: Arc::default(),
             budget: Budget::new(settings.memory),
             hold,
             door: Arc::new(Door::new(limits.handshakes, limits.handshakes_per_address)),

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use net::{Link, NetError};
 
 use crate::handshake::Peer;
+use crate::liveness::Liveness;
 use crate::message::{ControlError, Role, kind, send, send_bytes};
 use crate::service::table::SessionId;
 
@@ -61,6 +62,14 @@ impl Presence {
     pub fn missing(&self, roles: &[Role]) -> Vec<Role> {
         let state = self.lock();
         roles.iter().copied().filter(|role| !state.here.contains_key(role)).collect()
+    }
+
+    /// Whether a role that is there now has been there ever since: it is not alive once its control connection is lost, whatever
+    /// its other connections still look like.
+    pub fn watch(self: &Arc<Self>, role: Role) -> Liveness {
+        let now = self.lock().here.get(&role).map(|here| here.number);
+        let presence = Arc::clone(self);
+        Liveness::monitored(move || now.is_some() && presence.lock().here.get(&role).map(|here| here.number) == now)
     }
 
     /// Tells a role, if it is there, of a session.
@@ -185,6 +194,19 @@ mod tests {
         far.send(Frame::new(Header::new(kind::OPENED, 0, 0, 0), vec![0; 15])).unwrap();
         let short = keep(&mut near, None, &stop, &mut |_| Ok(()));
         assert!(matches!(short, Err(ControlError::Unexpected { .. })), "{short:?}");
+    }
+
+    #[test]
+    fn a_role_whose_control_connection_is_lost_is_not_alive_even_if_it_comes_again() {
+        let presence = Arc::new(Presence::default());
+        assert!(!presence.watch(Role::Dealer).is_alive(), "it was never there");
+        let first = presence.enter(Role::Dealer);
+        let session = presence.watch(Role::Dealer);
+        assert!(session.is_alive());
+        drop(first);
+        assert!(!session.is_alive());
+        let _second = presence.enter(Role::Dealer);
+        assert!(!session.is_alive() && presence.watch(Role::Dealer).is_alive());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use net::{Link, Pin};
 use tracing::info;
 
 use crate::handshake::{Identity, Known, Peer, turn_away, welcome};
-use crate::liveness::probe_silent;
+use crate::liveness::{Monitored, probe_silent};
 use crate::message::{Cause, ControlError, Hello, Purpose, Refusal, Role, kind, send};
 use crate::service::dial::PeerAddress;
 use crate::service::party::{PartyService, short};
@@ -131,9 +131,18 @@ impl PartyService {
         }
         let identity = Identity { token: None, ..*open.identity };
         match (peer, dealer) {
-            (Some(peer), Some(dealer)) => Ok((PartyLinks { peer, dealer, client }, identity)),
+            (Some(peer), Some(dealer)) => {
+                let links = PartyLinks { peer: self.watched(peer), dealer: self.watched(dealer), client };
+                Ok((links, identity))
+            }
             _ => anyhow::bail!("a session without all its roles"),
         }
+    }
+
+    /// A link whose waits end when the role's control connection is lost: a machine that is gone says nothing over any.
+    fn watched(&self, known: Known) -> Known {
+        let Known { role, nonce, link } = known;
+        Known { role, nonce, link: Box::new(Monitored::new(link, self.presence.watch(role))) }
     }
 
     /// P1's link to P0 in a session.
