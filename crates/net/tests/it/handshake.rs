@@ -24,10 +24,10 @@ fn any_pin() -> Pin {
 fn answered(bare: Bare) -> (NetError, Result<(), String>) {
     let ours = identity("a");
     let (here, there) = meet(|stream| accept(stream, &ours), |stream| bare.dial(stream));
-    let (mut stream, shaken) = there;
+    let ((mut stream, shaken), error) = (there, here.unwrap_err());
     // in TLS 1.3 the side that dials hears of a refusal when it reads
     let heard = shaken.and_then(|()| stream.read(&mut [0]).map(drop));
-    (here.unwrap_err(), heard.map_err(|e| e.to_string()))
+    (error, heard.map_err(|e| e.to_string()))
 }
 
 /// What our dialling side makes of a peer that answers it.

@@ -221,6 +221,20 @@ fn an_interrupted_activation_is_finished_by_the_next() {
 }
 
 #[test]
+fn an_activation_that_fails_in_the_middle_leaves_a_key_in_place() {
+    let folder = folder();
+    let old = keys::create(folder.path(), "a", YEAR).unwrap().pin();
+    let next = keys::prepare(folder.path(), "a", YEAR).unwrap();
+    // its second step cannot be done
+    fs::create_dir(folder.path().join("old-cert.pem")).unwrap();
+    let error = keys::activate(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("old-cert.pem"), "{error}");
+    assert_eq!(TlsIdentity::read(folder.path()).unwrap().pin(), old);
+    fs::remove_dir(folder.path().join("old-cert.pem")).unwrap();
+    assert_eq!(keys::activate(folder.path()).unwrap(), (old, next));
+}
+
+#[test]
 fn a_next_key_that_cannot_be_used_is_not_put_in_place() {
     let folder = folder();
     keys::create(folder.path(), "a", YEAR).unwrap();
