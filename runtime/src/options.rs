@@ -339,13 +339,16 @@ impl Options {
 
 /// Refuses flags that a configuration has values for.
 fn beside_configuration(command: &str, matches: &ArgMatches) -> Result<(), clap::Error> {
-    let given = |id: &str| matches!(matches.try_contains_id(id), Ok(true)) && matches.value_source(id) == Some(ValueSource::CommandLine);
+    let given = |id: &str| {
+        matches!(matches.try_contains_id(id), Ok(true)) && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
     if !given("config") {
         return Ok(());
     }
     let Some(flag) = CONFIGURED.into_iter().find(|id| given(id)) else { return Ok(()) };
     let flag = if flag == "limit" { "memory".into() } else { flag.replace('_', "-") };
-    let what = format!("--{flag} cannot be given beside --config, which says it; use --set to change a value of the file");
+    let what =
+        format!("--{flag} cannot be given beside --config, which says it; use --set to change a value of the file");
     let mut options = Options::command();
     options.build();
     let command = options.find_subcommand_mut(command);

@@ -170,7 +170,11 @@ impl Deployment {
     /// Waits until a service has ended by itself.
     pub fn ended(&mut self, role: Role, within: Duration) -> Result<ExitStatus> {
         let end = Instant::now() + within;
-        let at = self.running.iter().position(|(other, _)| *other == role).with_context(|| format!("{role} is not started"))?;
+        let at = self
+            .running
+            .iter()
+            .position(|(other, _)| *other == role)
+            .with_context(|| format!("{role} is not started"))?;
         loop {
             if let Some(status) = self.running[at].1.try_wait()? {
                 self.running.swap_remove(at);

@@ -191,7 +191,11 @@ fn machine(config: &Config, found: &mut Examination) {
             Some(limit) => (State::Ok, limit.to_string()),
             None => (State::Ok, "any number".into()),
         };
-        found.say("descriptors", state, format!("{there} may be open, about {need} are needed (LimitNOFILE, ulimit -n)"));
+        found.say(
+            "descriptors",
+            state,
+            format!("{there} may be open, about {need} are needed (LimitNOFILE, ulimit -n)"),
+        );
         let folder = std::env::temp_dir();
         match rustix::fs::statvfs(&folder) {
             Ok(disk) => {

@@ -6,9 +6,20 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use local::flags::after;
 use net::keys::{self, Shown};
 use net::{Pin, Validity};
 
+const NEW: &str = "Examples:
+  runtime keys new keys/party0
+";
+const SHOW: &str = "Examples:
+  runtime keys show keys/party0
+";
+const ROTATE: &str = "Examples:
+  runtime keys rotate keys/party0
+  runtime keys rotate keys/party0 --activate
+";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `runtime keys`.
@@ -23,12 +34,15 @@ pub struct Keys {
 #[derive(Subcommand)]
 pub enum KeysCommand {
     /// Make a key and its certificate, and print its pin.
+    #[command(after_help = after(NEW))]
     New(New),
     /// Print the pin, and until when its certificate holds.
+    #[command(after_help = after(SHOW))]
     Show(Folder),
     /// Replace a key without a pause: makes the next one, and with --activate puts it in the place of the first.
     ///
     /// In between, the other operators put the new pin beside the old one and reload; afterwards they take the old one out.
+    #[command(after_help = after(ROTATE))]
     Rotate(Rotate),
 }
 

@@ -100,14 +100,8 @@ fn write_the_corpus() {
         }
         write("config", role, text.as_bytes());
     }
-    let me = Identity {
-        role: Role::Client,
-        token: None,
-        session: [1; 16],
-        bundle: [2; 16],
-        spec: [3; 32],
-        nonce: [4; 32],
-    };
+    let me =
+        Identity { role: Role::Client, token: None, session: [1; 16], bundle: [2; 16], spec: [3; 32], nonce: [4; 32] };
     let messages = [
         ("hello", serde_json::to_vec(&me.hello(Role::Party0, Purpose::Session)).unwrap()),
         ("refusal", serde_json::to_vec(&Refusal { reason: "no".into(), cause: Cause::Busy(3) }).unwrap()),

@@ -49,6 +49,15 @@ fn help_of_the_cache() {
 }
 
 #[test]
+fn help_of_keys_and_doctor() {
+    snapbox::assert_data_eq!(help("runtime", &["keys", "--help"]), snapbox::file!["snapshots/keys.txt"].raw());
+    let of = |command: &str| help("runtime", &["keys", command, "--help"]);
+    snapbox::assert_data_eq!(of("new"), snapbox::file!["snapshots/keys-new.txt"].raw());
+    snapbox::assert_data_eq!(of("rotate"), snapbox::file!["snapshots/keys-rotate.txt"].raw());
+    snapbox::assert_data_eq!(help("runtime", &["doctor", "--help"]), snapbox::file!["snapshots/doctor.txt"].raw());
+}
+
+#[test]
 fn help_of_the_roles() {
     snapbox::assert_data_eq!(help("runtime", &["party", "--help"]), snapbox::file!["snapshots/party.txt"].raw());
     snapbox::assert_data_eq!(help("runtime", &["dealer", "--help"]), snapbox::file!["snapshots/dealer.txt"].raw());

@@ -29,7 +29,7 @@ fn each_role_is_read_with_its_defaults() {
         assert_eq!((run.schedule, run.engine), (ScheduleChoice::Ahead, EngineChoice::Masked));
         assert_eq!((run.functions, run.truncation, run.sines), (None, None, None));
         assert_eq!((limits.sessions, limits.waiting, limits.sessions_per_client), (4, 8, 2));
-        assert_eq!((limits.handshakes, limits.handshakes_per_address), (64, 8));
+        assert_eq!((limits.handshakes, limits.handshakes_per_address), (128, 32));
         assert_eq!([limits.idle, limits.join, limits.drain], [300, 30, 60].map(Duration::from_secs));
         assert_eq!((log.format, log.level), (LogFormat::Text, LogLevel::Info));
     }

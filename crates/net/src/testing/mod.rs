@@ -7,7 +7,11 @@ pub use faulty::{Fault, Faulty};
 pub use recorded::{Direction, Record, Recorded, Recording};
 
 /// Reads the frame that must be number `sequence`, as a link does that takes payloads of so many bytes.
-pub fn read_frame_of(stream: &mut impl std::io::Read, most: u64, sequence: u64) -> Result<crate::Frame, crate::NetError> {
+pub fn read_frame_of(
+    stream: &mut impl std::io::Read,
+    most: u64,
+    sequence: u64,
+) -> Result<crate::Frame, crate::NetError> {
     crate::frame::read_frame(stream, "peer", || most, sequence)
 }
 

@@ -1,14 +1,18 @@
 //! Calls to other roles whose keys are pinned.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use net::{Limits, NetError, Pin, TlsIdentity, TlsLink, connect};
+use net::{Limits, NetError, Pin, TlsIdentity, TlsLink, Wait, connect};
 
 use crate::handshake::{HELLO_DEADLINE, Identity, Known, Peer, greet};
 use crate::message::{ControlError, Hello, Role};
 
 /// How long one attempt at a connection may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// How often a connection is tried again that was closed before anything was said, after pauses of which the first is this.
+const AGAIN: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a role is, and how it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +26,21 @@ pub struct PeerAddress {
 }
 
 impl PeerAddress {
-    /// A link to that role, which has proved its key and knows ours.
+    /// A link to that role, which has proved its key.
     pub fn connect(&self, tls: &TlsIdentity, within: Duration) -> Result<TlsLink, NetError> {
         let name = self.role.name();
-        let stream = connect(name, &self.address, within.min(ATTEMPT))?;
-        TlsLink::connect(stream, tls, &self.pins, name, Limits::STRANGER, HELLO_DEADLINE)
+        let mut tries = 0;
+        loop {
+            let stream = connect(name, &self.address, within.min(ATTEMPT))?;
+            match TlsLink::connect(stream, tls, &self.pins, name, Limits::STRANGER, HELLO_DEADLINE) {
+                // so a service sends callers away of whom too many stand before it
+                Err(NetError::Lost { wait: Wait::Handshake, .. }) if tries < AGAIN => {
+                    tries += 1;
+                    thread::sleep(PAUSE * tries);
+                }
+                other => return other,
+            }
+        }
     }
 
     /// As [`connect`](Self::connect), for a role that may not have been started yet: tries again as long as nobody listens

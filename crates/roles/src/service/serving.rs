@@ -122,10 +122,13 @@ impl PartyService {
             }
             if begin.elapsed() >= self.limits.join {
                 let missing = [(Role::Dealer, dealer.is_none()), (Role::Party1, peer.is_none())];
-                let names: Vec<&str> = missing.iter().filter(|(_, lacks)| *lacks).map(|(role, _)| role.name()).collect();
+                let names: Vec<&str> =
+                    missing.iter().filter(|(_, lacks)| *lacks).map(|(role, _)| role.name()).collect();
                 let (names, waited) = (names.join(", "), self.limits.join.as_secs());
-                let refusal =
-                    Refusal { reason: format!("{names} did not join the session within {waited} s"), cause: Cause::Lost };
+                let refusal = Refusal {
+                    reason: format!("{names} did not join the session within {waited} s"),
+                    cause: Cause::Lost,
+                };
                 return Err(dismiss(&mut client.link, refusal));
             }
         }
