@@ -35,10 +35,9 @@ pub struct ConfigFlags {
 }
 
 /// Flags that a configuration has values for: beside one they are refused.
-pub const CONFIGURED: [&str; 16] = [
+pub const CONFIGURED: [&str; 15] = [
     "index",
     "port",
-    "link",
     "core",
     "bundle",
     "model",
@@ -94,7 +93,9 @@ fn engine(config: &Config) -> Result<EngineKind> {
         truncation: named(config, "run.truncation", run.truncation.as_deref(), &truncations)?,
         sines: named(config, "run.sines", run.sines.as_deref(), &sines)?,
     };
-    flags.chosen().map_err(|error| config.fault("run.engine", &format!("does not go with what stands beside it: {error}")))
+    flags
+        .chosen()
+        .map_err(|error| config.fault("run.engine", &format!("does not go with what stands beside it: {error}")))
 }
 
 fn named<T: Copy>(config: &Config, key: &str, given: Option<&str>, known: &[(&str, T)]) -> Result<Option<T>> {
@@ -110,11 +111,7 @@ fn named<T: Copy>(config: &Config, key: &str, given: Option<&str>, known: &[(&st
 pub fn limits(config: &Config) -> ServiceLimits {
     let limits = &config.limits;
     ServiceLimits {
-        bounds: Bounds {
-            sessions: limits.sessions,
-            waiting: limits.waiting,
-            per_client: limits.sessions_per_client,
-        },
+        bounds: Bounds { sessions: limits.sessions, waiting: limits.waiting, per_client: limits.sessions_per_client },
         handshakes: limits.handshakes,
         handshakes_per_address: limits.handshakes_per_address,
         idle: limits.idle,

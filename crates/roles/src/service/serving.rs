@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use net::{Link, Pin};
+use net::{Link, Pin, Shaped};
 use tracing::info;
 
 use crate::handshake::{Identity, Known, Peer, turn_away, welcome};
@@ -50,7 +50,7 @@ impl PartyService {
         let session = hex::encode(&open.identity.session[..4]);
         let begin = Instant::now();
         let (links, identity) = match self.gather(link, nonce, pin, open) {
-            Ok(gathered) => gathered,
+            Ok((links, identity)) => (self.shaped(links), identity),
             Err(error) => return Err(error.context(format!("session {session}"))),
         };
         info!(%session, client = %short(&pin), "session begins");
@@ -122,10 +122,13 @@ impl PartyService {
             }
             if begin.elapsed() >= self.limits.join {
                 let missing = [(Role::Dealer, dealer.is_none()), (Role::Party1, peer.is_none())];
-                let names: Vec<&str> = missing.iter().filter(|(_, lacks)| *lacks).map(|(role, _)| role.name()).collect();
+                let names: Vec<&str> =
+                    missing.iter().filter(|(_, lacks)| *lacks).map(|(role, _)| role.name()).collect();
                 let (names, waited) = (names.join(", "), self.limits.join.as_secs());
-                let refusal =
-                    Refusal { reason: format!("{names} did not join the session within {waited} s"), cause: Cause::Lost };
+                let refusal = Refusal {
+                    reason: format!("{names} did not join the session within {waited} s"),
+                    cause: Cause::Lost,
+                };
                 return Err(dismiss(&mut client.link, refusal));
             }
         }
@@ -134,6 +137,13 @@ impl PartyService {
             (Some(peer), Some(dealer)) => Ok((PartyLinks { peer, dealer, client }, identity)),
             _ => anyhow::bail!("a session without all its roles"),
         }
+    }
+
+    /// For measuring: with the link to the other party slowed down, where that was asked for.
+    fn shaped(&self, links: PartyLinks) -> PartyLinks {
+        let Some(shape) = self.shape else { return links };
+        let Known { role, nonce, link } = links.peer;
+        PartyLinks { peer: Known { role, nonce, link: Box::new(Shaped::new(link, shape)) }, ..links }
     }
 
     /// P1's link to P0 in a session.
