@@ -41,7 +41,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Party(options) => {
             if let Some(config) = options.service.read(&[Role::Party0, Role::Party1])? {
-                return services::party::run(&config, &options.service, out);
+                return services::party::run(&config, &options.service, options.link, out);
             }
         }
         Command::Dealer(options) => {

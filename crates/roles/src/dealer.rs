@@ -13,6 +13,7 @@ use model::{Bert, Calibrated, Network, Spec, Texts};
 use mpc::{DealerEngine, DealtWriter, Party, Run};
 use net::{Frame, Header, Link, NetError};
 use ring64::{Kernel, Key};
+use tracing::info;
 
 use crate::attempt::key;
 use crate::engine::EngineKind;
@@ -25,6 +26,9 @@ use crate::start::Start;
 
 /// How often an idle dealer probes P1.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Bytes of an agreement's digest in the log: enough to tell it from all others.
+const SHOWN: usize = 8;
 
 /// What the dealer holds of a model, for any number of sessions.
 pub struct DealerModel {
@@ -110,6 +114,9 @@ pub fn deal(
         let agreement = identity.agreement(nonces, plan.digest(), request, attempt);
         check_agreement(&demands, &agreement.digest())?;
         let secrets = parties.secrets(request, attempt)?;
+        // said before a key leaves: whoever reads the log sees that nothing is dealt twice, whenever this process ends
+        let (session, digest) = (hex::encode(identity.session), hex::encode(&agreement.digest()[..SHOWN]));
+        info!(%session, request, attempt, agreement = %digest, "dealing");
         let keys = [Party::Zero, Party::One].map(|party| agreement.stream_key(root, &secrets[party.index()], party));
         send_bytes(&mut parties.zero, kind::KEY, request, attempt, keys[0].as_bytes().to_vec())?;
         send_bytes(&mut parties.one, kind::KEY, request, attempt, keys[1].as_bytes().to_vec())?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bundle::ClientBundle;
@@ -11,7 +11,6 @@ use model::Sample;
 use net::TlsIdentity;
 use roles::client::Client;
 use roles::engine::EngineKind;
-use roles::exit::code_of;
 use roles::service::client::open_session;
 use roles::service::dial::PeerAddress;
 
@@ -26,15 +25,6 @@ pub struct Asker {
     deadline: Duration,
 }
 
-/// How a request ended.
-#[derive(Clone, Debug)]
-pub enum Ended {
-    /// With logits, a row a text, after so many seconds.
-    Answered(Vec<Vec<f64>>, f64),
-    /// With an error of this code.
-    Failed(i32, String),
-}
-
 impl Asker {
     /// A client of a deployment, by its number.
     pub fn new(deployment: &Deployment, client: usize, deadline: Duration) -> Result<Asker> {
@@ -46,27 +36,18 @@ impl Asker {
 
     /// Opens a session.
     pub fn open(&self) -> Result<Client> {
-        let bundle = ClientBundle::open(&self.folder)?;
-        open_session(bundle, EngineKind::default(), &self.tls, &self.parties, self.deadline, &mut |_| ())
+        self.open_waiting(&mut |_| ())
     }
 
-    /// Asks for one text in a session of its own.
-    pub fn ask(&self, sample: &Sample) -> Ended {
-        let begin = Instant::now();
-        let asked = || -> Result<Vec<Vec<f64>>> {
-            let mut client = self.open()?;
-            let spec = client.bundle().spec.clone();
-            let batch = std::slice::from_ref(sample);
-            let answer = client.classify(batch, &mut || ())?;
-            ensure!(answer.certified(&spec, batch, 0) == Some(true), "the answer is not certified");
-            // the answer is there: a goodbye that is not heard takes nothing from it
-            let _ = client.bye();
-            Ok(answer.logits)
-        };
-        match asked() {
-            Ok(logits) => Ended::Answered(logits, begin.elapsed().as_secs_f64()),
-            Err(error) => Ended::Failed(code_of(&error), cli::describe(&error)),
-        }
+    /// The client's part of the bundle.
+    pub fn bundle(&self) -> Result<ClientBundle> {
+        Ok(ClientBundle::open(&self.folder)?)
+    }
+
+    /// Opens a session; `waiting` is told what keeps us waiting.
+    pub fn open_waiting(&self, waiting: &mut dyn FnMut(&str)) -> Result<Client> {
+        let bundle = self.bundle()?;
+        open_session(bundle, EngineKind::default(), &self.tls, &self.parties, self.deadline, waiting)
     }
 }
 
@@ -82,14 +63,20 @@ pub fn samples(bundle: &Path, texts: &[impl AsRef<str>]) -> Result<Vec<Sample>> 
     texts.iter().map(|text| sample(text.as_ref())).collect()
 }
 
+/// A text of so many tokens, made of others: what stands before and behind each of them is there once.
+pub fn long(samples: &[Sample], tokens: usize) -> Result<Sample> {
+    let inner = samples.iter().filter_map(|sample| sample.ids.get(1..sample.ids.len() - 1)).flatten();
+    let first = samples.first().and_then(|sample| Some((*sample.ids.first()?, *sample.ids.last()?)));
+    let (first, last) = first.context("no texts to make a long one of")?;
+    let mut ids = vec![first];
+    ids.extend(inner.cycle().take(tokens.saturating_sub(2)));
+    ids.push(last);
+    ensure!(ids.len() == tokens, "no text of {tokens} tokens can be made of these");
+    Ok(Sample { segments: vec![0; ids.len()], ids })
+}
+
 /// The lines of a file.
 pub fn lines(path: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect())
-}
-
-/// The largest difference of two answers.
-pub fn difference(one: &[Vec<f64>], other: &[Vec<f64>]) -> f64 {
-    let pairs = one.iter().flatten().zip(other.iter().flatten());
-    pairs.map(|(one, other)| (one - other).abs()).fold(0.0, f64::max)
 }

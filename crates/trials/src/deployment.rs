@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -21,6 +22,8 @@ use roles::service::status::Status;
 pub const SERVICES: [Role; 3] = [Role::Party0, Role::Party1, Role::Dealer];
 /// What a certificate of a trial holds for.
 const VALID: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Ports that a system does not draw from for connections of its own.
+const GIVEN: Range<u16> = 20_000..32_000;
 /// Between two looks at a service.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -42,12 +45,20 @@ pub struct Plan {
 impl Plan {
     /// On free ports of loopback, nothing in between.
     pub fn loopback(clients: usize) -> Result<Plan> {
-        let free = || -> Result<SocketAddr> {
-            Ok(std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr())?)
-        };
-        let listen = [free()?, free()?];
+        let listen = free()?;
         Ok(Plan { listen, dial: listen, clients, all: String::new(), parties: String::new() })
     }
+}
+
+/// Two free ports of loopback that the system gives to no one who asks for any: they are still free when a service that was
+/// killed comes back to them.
+fn free() -> Result<[SocketAddr; 2]> {
+    let drawn = u16::from_le_bytes(fresh::<2>()?);
+    let count = GIVEN.len() as u16;
+    let ports = (0..count).map(|at| GIVEN.start + (drawn % count + at) % count);
+    let addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let mut free = addresses.filter(|address| TcpListener::bind(address).is_ok());
+    free.next().zip(free.next()).map(|(one, other)| [one, other]).context("no free ports on loopback")
 }
 
 /// Services of a trial. They are killed when this goes.
@@ -60,6 +71,8 @@ pub struct Deployment {
     running: Vec<(Role, Child)>,
     /// Put before the program of a role, such as `ip netns exec NAME`.
     pub wrap: fn(Role) -> Vec<String>,
+    /// Flags of the parties beside their configuration.
+    pub flags: Vec<String>,
 }
 
 impl Deployment {
@@ -83,6 +96,7 @@ impl Deployment {
             pins,
             running: Vec::new(),
             wrap: |_| Vec::new(),
+            flags: Vec::new(),
         };
         for name in &names {
             fs::write(deployment.config(name), deployment.text(name)?)?;
@@ -137,6 +151,9 @@ impl Deployment {
         words.extend([self.program.display().to_string(), command.into(), "--config".into()]);
         let mut process = Command::new(&words[0]);
         process.args(&words[1..]).arg(self.config(role.name()));
+        if role != Role::Dealer {
+            process.args(&self.flags);
+        }
         process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.running.push((role, process.spawn().with_context(|| format!("starting {role}"))?));
         Ok(())
@@ -155,6 +172,12 @@ impl Deployment {
     /// The process of a service.
     pub fn process(&self, role: Role) -> Option<u32> {
         self.running.iter().find(|(other, _)| *other == role).map(|(_, child)| child.id())
+    }
+
+    /// Services that were started and have ended by themselves.
+    pub fn fallen(&mut self) -> Vec<Role> {
+        let ended = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
+        self.running.iter_mut().filter_map(|(role, child)| ended(child).then_some(*role)).collect()
     }
 
     /// Kills a service (SIGKILL).

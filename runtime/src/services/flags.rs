@@ -35,10 +35,9 @@ pub struct ConfigFlags {
 }
 
 /// Flags that a configuration has values for: beside one they are refused.
-pub const CONFIGURED: [&str; 16] = [
+pub const CONFIGURED: [&str; 15] = [
     "index",
     "port",
-    "link",
     "core",
     "bundle",
     "model",

@@ -7,6 +7,7 @@ use anyhow::Result;
 use bundle::{PartyBundle, Role, check_alone};
 use config::Config;
 use local::cores;
+use local::network::LinkSpeed;
 use net::{Listener, TlsIdentity};
 use roles::party_model::PartyModel;
 use roles::service::party::PartyService;
@@ -15,8 +16,9 @@ use tracing::{info, warn};
 use super::flags::{ConfigFlags, address, limits, roster, settings};
 use super::{logs, signals};
 
-/// Serves as a configuration says, until a signal ends it.
-pub fn run(config: &Config, flags: &ConfigFlags, out: &mut dyn Write) -> Result<()> {
+/// Serves as a configuration says, until a signal ends it. For trials the links to the other party are slowed down to `link`, which
+/// no configuration says: both parties must be given the same.
+pub fn run(config: &Config, flags: &ConfigFlags, link: LinkSpeed, out: &mut dyn Write) -> Result<()> {
     let role = config.role;
     let settings = settings(config)?;
     let party0 = (role == Role::Party1).then(|| address(config, Role::Party0)).transpose()?.map(|to| to.address);
@@ -34,7 +36,10 @@ pub fn run(config: &Config, flags: &ConfigFlags, out: &mut dyn Write) -> Result<
     let (pin, local) = (tls.pin(), listener.local_addr());
     let model = PartyModel::new(bundle, settings.engine);
     let service = PartyService::new(model, settings, limits(config), tls, roster(config), party0);
-    let service = Arc::new(service);
+    let service = Arc::new(service.slowed(link.shape()));
+    if link.shape().is_some() {
+        warn!("for measuring: {}", link.describe());
+    }
     info!(%role, %pin, address = %local, "listening");
     let serving = Arc::clone(&service);
     let reload = || {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use net::{Limits, Link, Listener, Pin, TlsIdentity, TlsLink};
+use net::{Limits, Link, LinkShape, Listener, Pin, TlsIdentity, TlsLink};
 use tracing::{info, warn};
 
 use crate::handshake::{HELLO_DEADLINE, Peer, caller, read_hello, turn_away};
@@ -54,6 +54,8 @@ pub struct PartyService {
     pub(crate) budget: Budget,
     /// Bytes of correlations that one session keeps in memory.
     pub(crate) hold: u64,
+    /// What links to the other party are slowed down to, for measuring.
+    pub(crate) shape: Option<LinkShape>,
     door: Arc<Door>,
     /// No new caller is heard.
     stop: AtomicBool,
@@ -90,10 +92,16 @@ impl PartyService {
             presence: Arc::default(),
             budget: Budget::new(settings.memory),
             hold,
+            shape: None,
             door: Arc::new(Door::new(limits.handshakes, limits.handshakes_per_address)),
             stop: AtomicBool::new(false),
             ending: AtomicBool::new(false),
         }
+    }
+
+    /// For measuring: links to the other party are slowed down, at both parties alike.
+    pub fn slowed(self, shape: Option<LinkShape>) -> PartyService {
+        PartyService { shape, ..self }
     }
 
     /// Serves until [`end`](Self::end); sessions go on in threads of their own.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use net::{Link, Pin};
+use net::{Link, Pin, Shaped};
 use tracing::info;
 
 use crate::handshake::{Identity, Known, Peer, turn_away, welcome};
@@ -50,7 +50,7 @@ impl PartyService {
         let session = hex::encode(&open.identity.session[..4]);
         let begin = Instant::now();
         let (links, identity) = match self.gather(link, nonce, pin, open) {
-            Ok(gathered) => gathered,
+            Ok((links, identity)) => (self.shaped(links), identity),
             Err(error) => return Err(error.context(format!("session {session}"))),
         };
         info!(%session, client = %short(&pin), "session begins");
@@ -146,6 +146,13 @@ impl PartyService {
     fn watched(&self, known: Known) -> Known {
         let Known { role, nonce, link } = known;
         Known { role, nonce, link: Box::new(Monitored::new(link, self.presence.watch(role))) }
+    }
+
+    /// For measuring: with the link to the other party slowed down, where that was asked for.
+    fn shaped(&self, links: PartyLinks) -> PartyLinks {
+        let Some(shape) = self.shape else { return links };
+        let Known { role, nonce, link } = links.peer;
+        PartyLinks { peer: Known { role, nonce, link: Box::new(Shaped::new(link, shape)) }, ..links }
     }
 
     /// P1's link to P0 in a session.

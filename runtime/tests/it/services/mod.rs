@@ -1,0 +1,3 @@
+//! Roles as services of different operators.
+
+mod chaos;
