@@ -28,6 +28,7 @@ mod lengths;
 mod memory;
 mod outputs;
 mod program;
+mod services;
 mod shipped;
 mod signals;
 mod uncertified;
