@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use net::{Limits, NetError, Pin, TlsIdentity, TlsLink, connect};
+use net::{Limits, NetError, Pin, TlsIdentity, TlsLink, connect, connect_now};
 
 use crate::handshake::{HELLO_DEADLINE, Identity, Known, Peer, greet};
 use crate::message::{ControlError, Hello, Role};
@@ -26,6 +26,13 @@ impl PeerAddress {
     pub fn connect(&self, tls: &TlsIdentity, within: Duration) -> Result<TlsLink, NetError> {
         let name = self.role.name();
         let stream = connect(name, &self.address, within.min(ATTEMPT))?;
+        TlsLink::connect(stream, tls, &self.pins, name, Limits::STRANGER, HELLO_DEADLINE)
+    }
+
+    /// As [`connect`](Self::connect), but whoever is not there now is not tried again.
+    pub fn connect_now(&self, tls: &TlsIdentity, within: Duration) -> Result<TlsLink, NetError> {
+        let name = self.role.name();
+        let stream = connect_now(name, &self.address, within.min(ATTEMPT))?;
         TlsLink::connect(stream, tls, &self.pins, name, Limits::STRANGER, HELLO_DEADLINE)
     }
 
