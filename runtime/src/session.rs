@@ -108,7 +108,14 @@ impl Roles {
             Place::Services(services) => {
                 bar.set_message("calling the parties");
                 let Settings { deadline, engine, .. } = settings.roles;
-                let mut waiting = |said: &str| bar.suspend(|| cli::log(&format!("note: {said}")));
+                let mut last = String::new();
+                // once, however long it lasts
+                let mut waiting = |said: &str| {
+                    if said != last {
+                        bar.suspend(|| cli::log(&format!("note: {said}")));
+                        last = said.to_owned();
+                    }
+                };
                 let Services { tls, parties } = &**services;
                 let client = open_session(client, engine, tls, parties, deadline, &mut waiting)?;
                 Ok(State::Connected(Box::new(client)))

@@ -68,7 +68,8 @@ pub enum BundleError {
     /// A role can read what another one must not share with it.
     #[error(
         "{}: {own} can read {} too, of {other}'s part; two parts in one hand undo the masks: keep each part on a \
-         machine of its own, or at least readable by its own user only, or say --insecure-local, which protects nothing",
+         machine of its own, or at least readable by its own user only; without --config, --insecure-local runs it all the \
+         same, which protects nothing",
         .folder.display(), .found.display()
     )]
     NotAlone {

@@ -41,7 +41,7 @@ pub(crate) enum Fault {
     #[error("the certificate is not for an Ed25519 key; make one with `runtime keys new`")]
     OtherAlgorithm,
     #[error(
-        "the certificate expired on {}, and this machine's clock says {}; make a new one with `runtime keys`, or set the \
+        "the certificate expired on {}, and this machine's clock says {}; make a new one with `runtime keys rotate`, or set the \
          clock that is off", day(.until), day(.now)
     )]
     Expired { until: SystemTime, now: SystemTime },

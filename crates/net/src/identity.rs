@@ -94,7 +94,7 @@ pub enum IdentityError {
         cure: &'static str,
     },
     /// No next key was prepared.
-    #[error("{}: there is no next key here; `runtime keys prepare` makes one", .folder.display())]
+    #[error("{}: there is no next key here; `runtime keys rotate` makes one", .folder.display())]
     NoNext {
         /// The folder of the key.
         folder: PathBuf,

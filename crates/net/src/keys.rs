@@ -47,7 +47,7 @@ pub struct Shown {
 /// `cert.pem`, which says `name` and is valid for `valid`. A key that is there is never overwritten.
 pub fn create(folder: &Path, name: &str, valid: Duration) -> Result<TlsIdentity, IdentityError> {
     make_folder(folder)?;
-    write_pair(folder, (KEY, CERTIFICATE), name, valid, "`runtime keys prepare` makes the key that is to replace it")?;
+    write_pair(folder, (KEY, CERTIFICATE), name, valid, "`runtime keys rotate` makes the key that is to replace it")?;
     TlsIdentity::read(folder)
 }
 
@@ -55,7 +55,7 @@ pub fn create(folder: &Path, name: &str, valid: Duration) -> Result<TlsIdentity,
 /// yet; give the pin to the operators of all peers.
 pub fn prepare(folder: &Path, name: &str, valid: Duration) -> Result<Pin, IdentityError> {
     describe_file(&folder.join(CERTIFICATE))?;
-    let cure = "`runtime keys activate` puts it in place; take both next files away to prepare another";
+    let cure = "`runtime keys rotate --activate` puts it in place; take both next files away to make another";
     write_pair(folder, (NEXT_KEY, NEXT_CERTIFICATE), name, valid, cure)?;
     Ok(describe_file(&folder.join(NEXT_CERTIFICATE))?.pin)
 }

@@ -42,7 +42,7 @@ pub use frame::{Frame, HEADER_LEN, VERSION};
 pub use header::Header;
 pub use identity::{IdentityError, TlsIdentity};
 pub use link::{Counters, Limits, Link};
-pub use listener::{Listener, connect};
+pub use listener::{Listener, connect, connect_now};
 pub use memory::{MemoryLink, memory_pair};
 pub use named::Named;
 pub use pin::{Pin, PinError};

@@ -85,6 +85,15 @@ pub fn connect(peer: &str, address: &str, deadline: Duration) -> Result<TcpStrea
     }
 }
 
+/// Connects to `peer` at `address` within `deadline`, where somebody listens there now.
+pub fn connect_now(peer: &str, address: &str, deadline: Duration) -> Result<TcpStream, NetError> {
+    let start = Instant::now();
+    attempt(address, deadline.max(PAUSE)).map_err(|source| {
+        let (peer, address) = (peer.to_owned(), address.to_owned());
+        NetError::Unreachable { peer, address, waited: start.elapsed(), source: Arc::new(source) }
+    })
+}
+
 /// One attempt at each address that the name stands for.
 fn attempt(address: &str, left: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name stands for no address");
@@ -156,6 +165,8 @@ mod tests {
         assert!(matches!(error, NetError::Unreachable { waited, .. } if waited >= SOON), "{error}");
         let message = error.to_string();
         assert!(message.contains("party1") && message.contains(address), "{message}");
+        let error = connect_now("party1", address, LONG).unwrap_err();
+        assert!(matches!(error, NetError::Unreachable { waited, .. } if waited < LONG), "{error}");
     }
 
     #[test]

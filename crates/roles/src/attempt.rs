@@ -10,7 +10,7 @@ use mpc::{
     Agreement, Compute, DealtReader, MpcError, Outcome, OutputShare, Party, PartyEngine, Planned, Run, Trace,
     expand_input, mask_outputs, unpack_input,
 };
-use net::Link;
+use net::{Limits, Link};
 use ring64::{Kernel, Key, packed_len};
 use zeroize::Zeroizing;
 
@@ -18,6 +18,9 @@ use crate::handshake::{Peer, fresh};
 use crate::message::{ControlError, DealRequest, Report, Role, kind, send, send_bytes};
 use crate::output::output_shapes;
 use crate::schedule::Schedule;
+
+/// What a client may send but for its input: a request, which is as small as any control message.
+pub(crate) const CLIENT: Limits = Limits { max_frame: 1 << 20, queue: 64 << 20 };
 
 /// One request on its way, over all attempts: what is computed, with whom, and what it leaves.
 pub(crate) struct Serving<'a> {
@@ -108,8 +111,20 @@ impl Serving<'_> {
 
     /// Says that all is ready, and receives this party's share of the input.
     fn receive_input(&mut self) -> Result<Vec<u64>> {
-        let Serving { party, spec, calibrated, texts, request, .. } = *self;
+        let Serving { spec, calibrated, texts, request, .. } = *self;
+        let (count, extra) = (calibrated.input_count(texts), spec.input_extra);
+        let length = packed_len(count, 64 - extra);
+        // what is asked for may come, and no more, and only now
+        let most = Limits { max_frame: CLIENT.max_frame.max(length as u64), ..CLIENT };
+        self.client.set_limits(most);
         send(self.client, kind::READY, request, 0, &())?;
+        let received = self.client_input(length);
+        self.client.set_limits(CLIENT);
+        received
+    }
+
+    fn client_input(&mut self, length: usize) -> Result<Vec<u64>> {
+        let Serving { party, spec, calibrated, texts, request, .. } = *self;
         let (count, extra) = (calibrated.input_count(texts), spec.input_extra);
         match party {
             Party::Zero => {
@@ -117,7 +132,6 @@ impl Serving<'_> {
                 Ok(expand_input(&seed, count, extra))
             }
             Party::One => {
-                let length = packed_len(count, 64 - extra);
                 let packed = self.client.expect(kind::INPUT, request, 0, 0, Some(length))?;
                 let malformed = |e| ControlError::Unexpected {
                     peer: Role::Client.to_string(),

@@ -12,7 +12,7 @@ use mpc::{Outcome, Party, Planned};
 use net::{Frame, Link, NetError};
 use ring64::Key;
 
-use crate::attempt::{Serving, key};
+use crate::attempt::{CLIENT, Serving, key};
 use crate::exit::code_of;
 use crate::handshake::{Identity, Known, Peer, fresh};
 use crate::liveness::{probe_silent, recv_alive};
@@ -64,6 +64,8 @@ pub fn run(model: &PartyModel, identity: Identity, links: PartyLinks, surroundin
         Party::Zero => [identity.nonce, peer.nonce, dealer.nonce],
         Party::One => [peer.nonce, identity.nonce, dealer.nonce],
     };
+    let mut client = client.link;
+    client.set_limits(CLIENT);
     let mut server = Server {
         model,
         surroundings,
@@ -72,7 +74,7 @@ pub fn run(model: &PartyModel, identity: Identity, links: PartyLinks, surroundin
         output_root,
         peer: peer.link,
         dealer: dealer.link,
-        client: client.link,
+        client,
         last_request: 0,
     };
     server.run()

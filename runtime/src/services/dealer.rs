@@ -27,7 +27,7 @@ pub fn run(config: &Config, flags: &ConfigFlags, out: &mut dyn Write) -> Result<
         writeln!(out, "dealer: the configuration is right; key {}, bundle {}", tls.pin(), bundle.id)?;
         return Ok(out.flush()?);
     }
-    logs::begin(&config.log)?;
+    logs::begin(&config.log, Role::Dealer)?;
     cores::settle(None, config.run.threads)?;
     info!(role = "dealer", pin = %tls.pin(), "dealing");
     let model = DealerModel::new(bundle, settings.engine);
@@ -38,5 +38,5 @@ pub fn run(config: &Config, flags: &ConfigFlags, out: &mut dyn Write) -> Result<
         service.replace(TlsIdentity::read(&again.keys)?, parties(&again)?);
         Ok(())
     };
-    signals::run(move || serving.serve(), reload, || service.end(config.limits.drain))
+    signals::run(Role::Dealer, move || serving.serve(), reload, || service.end(config.limits.drain))
 }

@@ -29,7 +29,7 @@ pub fn run(config: &Config, flags: &ConfigFlags, link: LinkSpeed, out: &mut dyn 
         writeln!(out, "{role}: the configuration is right; key {}, bundle {}", tls.pin(), bundle.id)?;
         return Ok(out.flush()?);
     }
-    logs::begin(&config.log)?;
+    logs::begin(&config.log, role)?;
     cores::settle(None, config.run.threads)?;
     let Some(listen) = config.listen else { return Err(config.fault("listen", "is missing")) };
     let listener = Listener::on(listen)?;
@@ -47,7 +47,7 @@ pub fn run(config: &Config, flags: &ConfigFlags, link: LinkSpeed, out: &mut dyn 
         service.replace(TlsIdentity::read(&again.keys)?, roster(&again));
         Ok(())
     };
-    signals::run(move || serving.serve(&listener), reload, || service.end(config.limits.drain))
+    signals::run(role, move || serving.serve(&listener), reload, || service.end(config.limits.drain))
 }
 
 /// The configuration as it stands now. Keys and pins count from then on; what else has changed is said, and waits for a restart.
@@ -61,7 +61,7 @@ pub(super) fn again(config: &Config, flags: &ConfigFlags) -> Result<Config> {
         ("log", again.log == config.log),
     ];
     for (what, _) in same.iter().filter(|(_, same)| !same) {
-        warn!("`{what}` has changed, which needs a restart of the service");
+        warn!(role = %config.role, "`{what}` has changed, which needs a restart of the service");
     }
     Ok(again)
 }

@@ -3,14 +3,16 @@
 use std::thread;
 
 use anyhow::{Context, Result};
+use bundle::Role;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
-/// Runs `serve` in a thread of its own. On SIGHUP it calls `reload`, whose errors change nothing; on SIGTERM or Ctrl-C `end`, which
+/// Runs `serve` of a role in a thread of its own. On SIGHUP it calls `reload`, whose errors change nothing; on SIGTERM or Ctrl-C `end`, which
 /// waits for what is running and gives how much was cut off. Systemd, where it started this process, is told of each.
 pub(super) fn run(
+    role: Role,
     serve: impl FnOnce() -> Result<()> + Send + 'static,
     reload: impl Fn() -> Result<()>,
     end: impl FnOnce() -> usize,
@@ -28,17 +30,17 @@ pub(super) fn run(
         if signal == SIGHUP {
             notify(&[NotifyState::Reloading]);
             match reload() {
-                Ok(()) => info!("the configuration was read again"),
-                Err(fault) => error!("nothing was changed: {}", cli::describe(&fault)),
+                Ok(()) => info!(%role, "the configuration was read again"),
+                Err(fault) => error!(%role, "nothing was changed: {}", cli::describe(&fault)),
             }
             notify(&[NotifyState::Ready]);
             continue;
         }
         notify(&[NotifyState::Stopping]);
-        info!("ending: no new session; waiting for those that run");
+        info!(%role, "ending: no new session; waiting for those that run");
         let cut = end();
         if cut > 0 {
-            warn!(sessions = cut, "cut off: they ran longer than limits.drain allows");
+            warn!(%role, sessions = cut, "cut off: they ran longer than limits.drain allows");
         }
         break;
     }

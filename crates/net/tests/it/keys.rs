@@ -66,7 +66,10 @@ fn a_key_is_made_for_its_owner_only_and_never_overwritten() {
     let before = contents(&folder);
     let error = keys::create(&folder, "party0", YEAR).unwrap_err();
     assert!(matches!(error, IdentityError::Exists { pin: Some(pin), .. } if pin == made.pin()), "{error}");
-    assert!(error.to_string().contains(&made.pin().to_string()) && error.to_string().contains("prepare"), "{error}");
+    assert!(
+        error.to_string().contains(&made.pin().to_string()) && error.to_string().contains("keys rotate"),
+        "{error}"
+    );
     fs::remove_file(folder.join("cert.pem")).unwrap();
     let error = keys::create(&folder, "party0", YEAR).unwrap_err();
     assert!(matches!(error, IdentityError::Exists { pin: None, .. }), "{error}");

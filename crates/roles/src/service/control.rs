@@ -10,7 +10,7 @@ use net::{Link, TlsIdentity};
 use tracing::{info, warn};
 
 use crate::handshake::{HELLO_DEADLINE, Identity, Peer};
-use crate::message::{ControlError, Hello, Purpose, Refusal, kind, parse, send};
+use crate::message::{ControlError, Hello, Purpose, Refusal, Role, kind, parse, send};
 use crate::service::dial::PeerAddress;
 
 /// Pauses between attempts grow from this one...
@@ -23,8 +23,9 @@ const LOOK: Duration = Duration::from_millis(50);
 const SAY: Duration = Duration::from_secs(60);
 
 /// Keeps a control connection up until `stop` is set: without a deadline, for others may be started much later. Each connection
-/// is handed to `attend`, which returns when it ends. What prevents one is logged when it changes, and once a minute.
+/// is handed to `attend`, which returns when it ends. What prevents one is logged by `role` when it changes, and once a minute.
 pub(crate) fn keep_up(
+    role: Role,
     reach: &dyn Fn() -> (PeerAddress, Arc<TlsIdentity>),
     own: &dyn Fn() -> Result<Identity>,
     stop: &AtomicBool,
@@ -33,20 +34,20 @@ pub(crate) fn keep_up(
     let (mut pause, mut said) = (FIRST_PAUSE, (String::new(), Instant::now()));
     while !stop.load(Ordering::Relaxed) {
         let (to, tls) = reach();
-        let role = to.role;
+        let peer = to.role;
         match connect(&to, &tls, own) {
             Ok(mut link) => {
-                info!(%role, address = %to.address, "connected");
+                info!(%role, %peer, address = %to.address, "connected");
                 (pause, said.0) = (FIRST_PAUSE, String::new());
                 match attend(&mut link) {
                     Ok(()) => return,
-                    Err(error) => warn!(%role, "{error}; connecting again"),
+                    Err(error) => warn!(%role, %peer, "{error}; connecting again"),
                 }
             }
             Err(error) => {
                 let why = cli::describe(&error);
                 if said.0 != why || said.1.elapsed() >= SAY {
-                    warn!(%role, address = %to.address, "waiting for {role}: {why}");
+                    warn!(%role, %peer, address = %to.address, "waiting for {peer}: {why}");
                     said = (why, Instant::now());
                 }
             }

@@ -16,6 +16,7 @@ use crate::memory::Budget;
 use crate::message::{Purpose, Role};
 use crate::service::control::keep_up;
 use crate::service::dial::PeerAddress;
+use crate::service::failed::session_failed;
 use crate::service::presence::keep;
 use crate::service::roster::Current;
 use crate::service::table::SessionId;
@@ -97,7 +98,7 @@ impl DealerService {
     fn keep_to(self: &Arc<Self>, index: usize) {
         let reach = || (self.parties.get()[index].clone(), self.tls.get());
         let own = || self.model.identity([0; 16]);
-        keep_up(&reach, &own, &self.stop, &mut |link| {
+        keep_up(Role::Dealer, &reach, &own, &self.stop, &mut |link| {
             keep(link, None, &self.stop, &mut |session| {
                 if index == 0 {
                     self.begin(session);
@@ -111,7 +112,7 @@ impl DealerService {
         let name = hex::encode(&session[..4]);
         if self.running.fetch_add(1, Ordering::AcqRel) >= MOST_SESSIONS {
             drop(Running(&self.running));
-            warn!(session = %name, "not joined: {MOST_SESSIONS} sessions run");
+            warn!(role = %Role::Dealer, session = %name, "not joined: {MOST_SESSIONS} sessions run");
             return;
         }
         let service = Arc::clone(self);
@@ -119,13 +120,16 @@ impl DealerService {
             let _running = Running(&service.running);
             let begin = Instant::now();
             match service.deal(session) {
-                Ok(()) => info!(session = %name, seconds = begin.elapsed().as_secs_f64(), "session ended"),
-                Err(error) => warn!(session = %name, "{}", cli::describe(&error)),
+                Ok(()) => {
+                    let seconds = begin.elapsed().as_secs_f64();
+                    info!(role = %Role::Dealer, session = %name, seconds, "session ended");
+                }
+                Err(error) => session_failed(Role::Dealer, &name, &error),
             }
         };
         if let Err(error) = thread::Builder::new().name("session".into()).spawn(dealing) {
             drop(Running(&self.running));
-            warn!(%error, "no thread for a session");
+            warn!(role = %Role::Dealer, %error, "no thread for a session");
         }
     }
 
@@ -140,7 +144,7 @@ impl DealerService {
         };
         let known = [join(&parties[0])?, join(&parties[1])?];
         debug_assert_eq!(known.each_ref().map(|known| known.role), [Role::Party0, Role::Party1]);
-        info!(session = %hex::encode(&session[..4]), "session begins");
+        info!(role = %Role::Dealer, session = %hex::encode(&session[..4]), "session begins");
         deal(&self.model, &draw_root()?, &identity, known, &self.settings, &self.budget)
     }
 }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use net::{Limits, NetError, Pin, TlsIdentity, TlsLink, Wait, connect};
+use net::{Limits, NetError, Pin, TlsIdentity, TlsLink, Wait, connect, connect_now};
 
 use crate::handshake::{HELLO_DEADLINE, Identity, Known, Peer, greet};
 use crate::message::{ControlError, Hello, Role};
@@ -41,6 +41,13 @@ impl PeerAddress {
                 other => return other,
             }
         }
+    }
+
+    /// As [`connect`](Self::connect), but whoever is not there now is not tried again.
+    pub fn connect_now(&self, tls: &TlsIdentity, within: Duration) -> Result<TlsLink, NetError> {
+        let name = self.role.name();
+        let stream = connect_now(name, &self.address, within.min(ATTEMPT))?;
+        TlsLink::connect(stream, tls, &self.pins, name, Limits::STRANGER, HELLO_DEADLINE)
     }
 
     /// As [`connect`](Self::connect), for a role that may not have been started yet: tries again as long as nobody listens

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use net::{Listener, NetError};
 use tracing::warn;
 
+use crate::message::Role;
+
 /// How often it is looked whether the service ends.
 const LOOK: Duration = Duration::from_millis(100);
 /// Pause after the system refused a connection or a thread.
@@ -21,6 +23,8 @@ const SAY: Duration = Duration::from_secs(10);
 /// Callers that have not proved who they are: how many there are from each address.
 #[derive(Debug)]
 pub struct Door {
+    /// Whose door this is, in logs.
+    role: Role,
     most: usize,
     most_per_address: usize,
     state: Mutex<State>,
@@ -42,9 +46,9 @@ pub struct Caller {
 }
 
 impl Door {
-    /// A door before which so many may stand, and so many from one address.
-    pub fn new(most: usize, most_per_address: usize) -> Door {
-        Door { most, most_per_address, state: Mutex::default() }
+    /// The door of `role`, before which so many may stand, and so many from one address.
+    pub fn new(role: Role, most: usize, most_per_address: usize) -> Door {
+        Door { role, most, most_per_address, state: Mutex::default() }
     }
 
     /// Notes a caller, where there is room for it.
@@ -54,7 +58,8 @@ impl Door {
         if state.all >= self.most || here >= self.most_per_address {
             state.sent_away += 1;
             if state.said.is_none_or(|said| said.elapsed() >= SAY) {
-                warn!(callers = state.sent_away, %address, "sent away unheard: too many connections have not said who they are");
+                let (role, callers) = (self.role, state.sent_away);
+                warn!(%role, callers, %address, "sent away unheard: too many connections have not said who they are");
                 (state.sent_away, state.said) = (0, Some(Instant::now()));
             }
             return None;
@@ -83,7 +88,8 @@ impl Drop for Caller {
     }
 }
 
-/// Hands each connection to a thread of its own, until `stop` is set. Nothing that a caller does ends this.
+/// Hands each connection to a thread of its own, until `stop` is set. Nothing that a caller does ends this, nor a panic of one of
+/// those threads.
 pub fn accept(
     listener: &Listener,
     door: &Arc<Door>,
@@ -95,7 +101,7 @@ pub fn accept(
             Ok(stream) => stream,
             Err(NetError::NobodyCame { .. }) => continue,
             Err(error) => {
-                warn!(%error, "a connection was not taken");
+                warn!(role = %door.role, %error, "a connection was not taken");
                 thread::sleep(BREATH);
                 continue;
             }
@@ -106,7 +112,7 @@ pub fn accept(
         let started: io::Result<_> =
             thread::Builder::new().name("a caller".into()).spawn(move || greet(stream, caller));
         if let Err(error) = started {
-            warn!(%error, "no thread for a caller");
+            warn!(role = %door.role, %error, "no thread for a caller");
             thread::sleep(BREATH);
         }
     }
@@ -114,11 +120,13 @@ pub fn accept(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
 
     #[test]
     fn one_address_does_not_fill_the_door_and_room_is_given_back() {
-        let door = Arc::new(Door::new(3, 2));
+        let door = Arc::new(Door::new(Role::Party0, 3, 2));
         let [near, far] = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])];
         let two = [door.enter(near).unwrap(), door.enter(near).unwrap()];
         assert!(door.enter(near).is_none());
@@ -128,5 +136,31 @@ mod tests {
         assert!(door.enter(near).is_some());
         drop(other);
         assert!(door.lock().by_address.is_empty() && door.lock().all == 0);
+    }
+
+    #[test]
+    fn a_panic_over_one_caller_ends_neither_the_service_nor_keeps_its_place() {
+        let (door, stop) = (Arc::new(Door::new(Role::Party0, 1, 1)), Arc::new(AtomicBool::new(false)));
+        let listener = Listener::loopback(0).unwrap();
+        let address = listener.local_addr();
+        let (sender, served) = channel();
+        let greet = move |_: TcpStream, _: Caller| {
+            sender.send(()).unwrap();
+            panic!("as a test");
+        };
+        thread::scope(|scope| {
+            let accepting = scope.spawn(|| accept(&listener, &door, &stop, &greet));
+            for _ in 0..3 {
+                let _caller = TcpStream::connect(address).unwrap();
+                served.recv_timeout(Duration::from_secs(60)).unwrap();
+                let end = Instant::now() + Duration::from_secs(60);
+                while door.lock().all > 0 && Instant::now() < end {
+                    thread::sleep(LOOK);
+                }
+                assert_eq!(door.lock().all, 0);
+            }
+            stop.store(true, Ordering::Relaxed);
+            accepting.join().unwrap();
+        });
     }
 }

@@ -35,7 +35,7 @@ pub struct Examined {
 
 /// Examines a party, which must know our key.
 pub fn examine(tls: &TlsIdentity, me: &Identity, to: &PeerAddress, within: Duration) -> Result<Examined, ControlError> {
-    let link = to.connect(tls, within)?;
+    let link = to.connect_now(tls, within)?;
     let (pin, validity) = (link.peer_pin(), link.peer_validity());
     let mut link: Peer = Box::new(link);
     link.set_deadline(DEADLINE);

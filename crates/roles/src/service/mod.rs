@@ -17,6 +17,7 @@ pub mod dealer;
 pub mod dial;
 pub mod door;
 pub mod examine;
+mod failed;
 pub mod party;
 pub mod presence;
 pub mod roster;

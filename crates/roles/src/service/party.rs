@@ -20,7 +20,7 @@ use crate::service::dial::PeerAddress;
 use crate::service::door::{Caller, Door, accept};
 use crate::service::presence::Presence;
 use crate::service::roster::{Current, Roster};
-use crate::service::status::{Status, answer_probes, clock};
+use crate::service::status::{MOST_PROBE, Status, answer_probes, clock};
 use crate::service::table::Table;
 use crate::settings::Settings;
 
@@ -79,6 +79,7 @@ impl PartyService {
         roster: Roster,
         party0: Option<String>,
     ) -> PartyService {
+        let role = model.role();
         let hold = model.hold(&settings, limits.bounds.sessions as u64);
         PartyService {
             model,
@@ -93,7 +94,7 @@ impl PartyService {
             budget: Budget::new(settings.memory),
             hold,
             shape: None,
-            door: Arc::new(Door::new(limits.handshakes, limits.handshakes_per_address)),
+            door: Arc::new(Door::new(role, limits.handshakes, limits.handshakes_per_address)),
             stop: AtomicBool::new(false),
             ending: AtomicBool::new(false),
         }
@@ -143,7 +144,7 @@ impl PartyService {
         let from = caller(&stream);
         match self.recognise(stream, &from, caller_place) {
             Ok(()) => {}
-            Err(error) => warn!(caller = %from, "{}", cli::describe(&error)),
+            Err(error) => warn!(role = %self.model.role(), caller = %from, "{}", cli::describe(&error)),
         }
     }
 
@@ -162,14 +163,17 @@ impl PartyService {
                     "{own} does not know the key {pin}; its operator has to put this pin under [clients] or the peer's pins, \
                      and reload"
                 );
+                // what a stranger says is not read; but it has come, or closing the connection could take our answer back
+                let _ = link.recv();
                 return Err(turn_away(&mut link, Refusal::new(reason)).into());
             }
         };
-        let hello = read_hello(&mut link)?;
+        let hello = self.hello(&mut link)?;
         if let Err(reason) = self.check(&hello, role) {
             return Err(turn_away(&mut link, Refusal::new(reason)).into());
         }
-        drop(unproved);
+        // whoever only asks how we are stays among those at the door, whose number is bounded; sessions have bounds of their own
+        let _asking = (hello.purpose == Purpose::Status).then_some(unproved);
         match (hello.purpose, role) {
             (Purpose::Session, Role::Client) => self.serve_client(link, pin, &hello),
             (Purpose::Session, role) if role != own => self.seat(link, role, &hello),
@@ -180,6 +184,20 @@ impl PartyService {
                 Err(turn_away(&mut link, Refusal::new(reason)).into())
             }
         }
+    }
+
+    /// What a caller says first. One that says something else is told so: its release may be another.
+    fn hello(&self, link: &mut Peer) -> Result<Hello, ControlError> {
+        let read = read_hello(link);
+        if let Err(ControlError::Unreadable { .. } | ControlError::Unexpected { .. }) = &read {
+            let reason = format!(
+                "{} speaks protocol {PROTOCOL} and cannot read your hello; run one release everywhere",
+                self.model.role()
+            );
+            // it is turned away all the same where it does not hear why
+            let _ = turn_away(link, Refusal::new(reason));
+        }
+        read
     }
 
     /// What holds for every hello: the release, and that key and words say the same.
@@ -206,7 +224,7 @@ impl PartyService {
         }
         send(&mut link, kind::HELLO, 0, 0, &own.hello(role, Purpose::Control))?;
         let present = self.presence.enter(role);
-        info!(%role, "connected");
+        info!(role = %self.model.role(), peer = %role, "connected");
         let kept = present.keep(&mut link, &self.stop);
         drop(present);
         Ok(kept.map_err(|error| lost(role, error))?)
@@ -231,7 +249,9 @@ impl PartyService {
             missing: self.missing(),
             ending: self.ending.load(Ordering::Relaxed),
         };
-        link.set_limits(Limits::default());
+        // a probe, and no more
+        let most = u64::from(MOST_PROBE);
+        link.set_limits(Limits { max_frame: most, queue: 2 * most });
         send(&mut link, kind::STATUS, 0, 0, &status)?;
         answer_probes(&mut link)
     }
@@ -244,7 +264,7 @@ impl PartyService {
             (to, self.tls.get())
         };
         let own = || self.model.identity([0; 16]);
-        super::control::keep_up(&reach, &own, &self.stop, &mut |link| {
+        super::control::keep_up(self.model.role(), &reach, &own, &self.stop, &mut |link| {
             let present = self.presence.enter(Role::Party0);
             present.keep(link, &self.stop)
         });

@@ -150,12 +150,12 @@ pub fn keep(
 mod tests {
     use std::thread;
 
-    use net::{Frame, Header, Limits, memory_pair};
+    use net::{Frame, Header, memory_pair};
 
     use super::*;
 
     fn pair() -> [Peer; 2] {
-        let [one, two] = memory_pair("one", "two", Limits::STRANGER, Duration::from_secs(60));
+        let (one, two) = memory_pair("one", "two");
         [Box::new(one), Box::new(two)]
     }
 

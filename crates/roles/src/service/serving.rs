@@ -1,25 +1,32 @@
 //! A client's session at a party: admitted, joined by the other roles, run.
 
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use net::{Link, Pin, Shaped};
 use tracing::info;
 
+use crate::attempt::CLIENT;
 use crate::handshake::{Identity, Known, Peer, turn_away, welcome};
 use crate::liveness::{Monitored, probe_silent};
 use crate::message::{Cause, ControlError, Hello, Purpose, Refusal, Role, kind, send};
 use crate::service::dial::PeerAddress;
+use crate::service::failed::session_failed;
 use crate::service::party::{PartyService, short};
 use crate::service::table::{Open, SessionId};
 use crate::session::{AGAIN, PartyLinks, Surroundings, run};
 
 /// How often it is looked whether a client is there that waits for the other roles.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often a client is told whom it waits for.
+const SAY: Duration = Duration::from_secs(1);
 
 impl PartyService {
     /// Serves a client that has proved who it is: the answer to its hello comes when there is room for its session.
-    pub(crate) fn serve_client(&self, mut link: Peer, pin: Pin, hello: &Hello) -> Result<()> {
+    pub(crate) fn serve_client(&self, link: Peer, pin: Pin, hello: &Hello) -> Result<()> {
+        let mut link: Peer = Box::new(net::Named::new(link, Role::Client.name()));
         let identity = match self.session_of(hello) {
             Ok(identity) => identity,
             Err(refusal) => return Err(turn_away(&mut link, refusal).into()),
@@ -28,17 +35,12 @@ impl PartyService {
             Ok(nonce) => nonce,
             Err(reason) => return Err(turn_away(&mut link, Refusal::new(reason)).into()),
         };
-        let missing = self.missing();
-        if !missing.is_empty() {
-            let names: Vec<&str> = missing.iter().map(|role| role.name()).collect();
-            let refusal = Refusal::busy(format!("not connected: {}", names.join(", ")), AGAIN);
-            return Err(turn_away(&mut link, refusal).into());
-        }
         let slot = self.admission.enter(pin, |before| {
             send(&mut link, kind::WAIT, 0, 0, &format!("{before} before us"))?;
             Ok::<_, Turned>(probe_silent(&mut link)?)
         });
-        let _slot = match slot {
+        let admitted = slot.and_then(|slot| self.await_roles(&mut link).map(|()| slot));
+        let _slot = match admitted {
             Ok(slot) => slot,
             Err(Turned::Away(refusal)) => return Err(turn_away(&mut link, refusal).into()),
             Err(Turned::Gone(error)) => return Err(error.into()),
@@ -47,13 +49,17 @@ impl PartyService {
             Ok(open) => open,
             Err(refusal) => return Err(turn_away(&mut link, refusal).into()),
         };
+        let role = self.model.role();
         let session = hex::encode(&open.identity.session[..4]);
         let begin = Instant::now();
-        let (links, identity) = match self.gather(link, nonce, pin, open) {
+        let (links, identity) = match self.gather(link, nonce, pin, &open) {
             Ok((links, identity)) => (self.shaped(links), identity),
-            Err(error) => return Err(error.context(format!("session {session}"))),
+            Err(error) => {
+                session_failed(role, &session, &error);
+                return Ok(());
+            }
         };
-        info!(%session, client = %short(&pin), "session begins");
+        info!(%role, %session, client = %short(&pin), "session begins");
         let surroundings = Surroundings {
             settings: self.settings,
             hold: self.hold,
@@ -61,14 +67,39 @@ impl PartyService {
             idle: self.limits.idle,
             stop: &self.ending,
         };
+        // `open` stays in the table until the end: whoever calls for a role of this session again is told that it is there
         let ended = run(&self.model, identity, links, surroundings);
+        drop(open);
         let seconds = begin.elapsed().as_secs_f64();
         match ended {
-            Ok(()) => {
-                info!(%session, seconds, "session ended");
-                Ok(())
+            Ok(()) => info!(%role, %session, seconds, "session ended"),
+            Err(error) => session_failed(role, &session, &error),
+        }
+        Ok(())
+    }
+
+    /// Waits for the roles without which there is no session, which may still be starting; the client is told whom it waits for.
+    fn await_roles(&self, client: &mut Peer) -> Result<(), Turned> {
+        let (begin, mut said) = (Instant::now(), None::<Instant>);
+        loop {
+            let missing = self.missing();
+            if missing.is_empty() {
+                return Ok(());
             }
-            Err(error) => Err(error.context(format!("session {session}"))),
+            if self.ending.load(Ordering::Relaxed) {
+                return Err(Refusal::busy("this service is ending", AGAIN).into());
+            }
+            let names: Vec<&str> = missing.iter().map(|role| role.name()).collect();
+            let names = names.join(", ");
+            if begin.elapsed() >= self.limits.join {
+                return Err(Refusal::busy(format!("not connected: {names}"), AGAIN).into());
+            }
+            if said.is_none_or(|said| said.elapsed() >= SAY) {
+                send(client, kind::WAIT, 0, 0, &format!("not connected yet: {names}"))?;
+                said = Some(Instant::now());
+            }
+            probe_silent(client)?;
+            thread::sleep(LOOK);
         }
     }
 
@@ -81,7 +112,7 @@ impl PartyService {
     }
 
     /// All links of a session: P1 dials P0, the dealer and P1 join.
-    fn gather(&self, link: Peer, nonce: [u8; 32], pin: Pin, open: Open<'_>) -> Result<(PartyLinks, Identity)> {
+    fn gather(&self, link: Peer, nonce: [u8; 32], pin: Pin, open: &Open<'_>) -> Result<(PartyLinks, Identity)> {
         let mut own = None;
         if let Some(address) = &self.party0 {
             let dialled = self.dial_party0(address, &open.identity, pin);
@@ -106,9 +137,10 @@ impl PartyService {
         link: Peer,
         nonce: [u8; 32],
         mut peer: Option<Known>,
-        open: Open<'_>,
+        open: &Open<'_>,
     ) -> Result<(PartyLinks, Identity)> {
         let mut client = welcome(&open.identity, link, Role::Client, nonce, self.settings.deadline)?;
+        client.link.set_limits(CLIENT);
         let (begin, mut dealer) = (Instant::now(), None);
         loop {
             match open.joined(LOOK) {

@@ -3,6 +3,7 @@
 
 mod models;
 mod running;
+mod services;
 mod tables;
 mod teaching;
 mod tokenizers;
@@ -108,7 +109,8 @@ const TEACH: &str =
     "distill --teacher {root}/teacher --task sst2 --data-dir {root}/glue --max-seq-length 16 --output-dir {root}/out";
 
 fn cases() -> Vec<Case> {
-    let all = [teaching::cases(), models::cases(), tables::cases(), tokenizers::cases(), running::cases()];
+    let all =
+        [teaching::cases(), models::cases(), tables::cases(), tokenizers::cases(), running::cases(), services::cases()];
     all.into_iter().flatten().collect()
 }
 
@@ -143,10 +145,15 @@ fn row(case: &Case, world: World) -> String {
     let message = stderr.lines().filter(|line| !line.starts_with("note:") && !line.starts_with("warning:"));
     let message = message.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let message = message.replace(&root, "…").replace('|', "\\|");
-    // a bundle's id is drawn anew in each conversion
-    let is_id = |word: &str| word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    let message: Vec<&str> =
-        message.split(' ').map(|word| if is_id(word.trim_end_matches(';')) { "ID" } else { word }).collect();
+    // a bundle's id is drawn anew in each conversion, and a key each time
+    let is_hex = |word: &str, length| word.len() == length && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_pin = |word: &str| word.strip_prefix("pb1-").is_some_and(|digits| is_hex(digits, 64));
+    let name = |word: &str| match word.trim_end_matches([';', ',']) {
+        id if is_hex(id, 32) => "ID".to_owned(),
+        pin if is_pin(pin) => word.replace(pin, "PIN"),
+        _ => word.to_owned(),
+    };
+    let message: Vec<String> = message.split(' ').map(name).collect();
     let message = message.join(" ");
     let command = case.run.replace("{root}/", "").replace('+', " ");
     format!("| {wrong} | `{command}` | {} | {message} |\n", case.code)
