@@ -1,3 +1,4 @@
 //! Roles as services of different operators.
 
 mod chaos;
+mod joining;
