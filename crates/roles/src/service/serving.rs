@@ -5,12 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use net::{Link, Pin, Shaped};
+use net::{Link, Named, Pin, Shaped};
 use tracing::info;
 
 use crate::attempt::CLIENT;
 use crate::handshake::{Identity, Known, Peer, turn_away, welcome};
-use crate::liveness::{Monitored, probe_silent};
+use crate::liveness::{Monitored, probe, probe_silent};
 use crate::message::{Cause, ControlError, Hello, Purpose, Refusal, Role, kind, send};
 use crate::service::dial::PeerAddress;
 use crate::service::failed::session_failed;
@@ -139,14 +139,17 @@ impl PartyService {
         mut peer: Option<Known>,
         open: &Open<'_>,
     ) -> Result<(PartyLinks, Identity)> {
+        let link = Box::new(Named::new(link, Role::Client.name()));
         let mut client = welcome(&open.identity, link, Role::Client, nonce, self.settings.deadline)?;
         client.link.set_limits(CLIENT);
-        let (begin, mut dealer) = (Instant::now(), None);
+        let (begin, mut dealer, mut early) = (Instant::now(), None, None);
         loop {
             match open.joined(LOOK) {
                 Some(Ok(known)) if known.role == Role::Dealer => dealer = Some(known),
                 Some(Ok(known)) => peer = Some(known),
                 Some(Err(refusal)) => return Err(dismiss(&mut client.link, refusal)),
+                // a client that both parties have welcomed asks at once, and waits for what it asked for
+                None if early.is_none() => early = probe(&mut client.link)?,
                 None => probe_silent(&mut client.link)?,
             }
             if let (Some(_), Some(_)) = (&peer, &dealer) {
@@ -167,7 +170,7 @@ impl PartyService {
         let identity = Identity { token: None, ..*open.identity };
         match (peer, dealer) {
             (Some(peer), Some(dealer)) => {
-                let links = PartyLinks { peer: self.watched(peer), dealer: self.watched(dealer), client };
+                let links = PartyLinks { peer: self.watched(peer), dealer: self.watched(dealer), client, early };
                 Ok((links, identity))
             }
             _ => anyhow::bail!("a session without all its roles"),
@@ -215,7 +218,7 @@ impl PartyService {
             seat.take(Err(Refusal::new(reason)));
             return Err(turn_away(&mut link, Refusal::new(reason)).into());
         }
-        let link = Box::new(net::Named::new(link, role.name()));
+        let link = Box::new(Named::new(link, role.name()));
         let known = welcome(&seat.identity, link, role, nonce, self.settings.deadline)?;
         seat.take(Ok(known));
         Ok(())

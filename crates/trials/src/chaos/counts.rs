@@ -27,6 +27,8 @@ pub(super) struct Counts {
     /// Texts whose label no error within the tolerance changes.
     settled: usize,
     answers: usize,
+    /// Of them those after all was calm again.
+    calm: usize,
     sessions: usize,
     largest_difference: f64,
     codes: BTreeMap<i32, usize>,
@@ -47,6 +49,7 @@ impl Counts {
             texts: texts.len(),
             settled,
             answers: 0,
+            calm: 0,
             sessions: 0,
             largest_difference: 0.0,
             codes: BTreeMap::new(),
@@ -92,6 +95,15 @@ impl Counts {
         }
     }
 
+    /// A session after all is calm again.
+    pub(super) fn add_calm(&mut self, session: &Session) {
+        if let Some(failure) = &session.failure {
+            self.violation(format!("a failure though nothing disturbs: {}", failure.message));
+        }
+        self.calm += session.answers.len();
+        self.add(session);
+    }
+
     pub(super) fn disturbances(&mut self, done: Disturbances) {
         for role in &done.fallen {
             self.violation(format!("{role} ended by itself"));
@@ -128,7 +140,8 @@ impl Counts {
             "texts_whose_label_is_settled": self.settled,
             "tolerance": self.chaos.tolerance,
             "deadline_seconds": self.chaos.deadline.as_secs(),
-            "answers": self.answers,
+            "answers": self.answers - self.calm,
+            "answers_once_calm": self.calm,
             "largest_difference": rounded(self.largest_difference),
             "sessions": self.sessions,
             "failures": {
@@ -165,14 +178,24 @@ fn label(logits: &[f64]) -> Option<usize> {
     (0..logits.len()).max_by(|one, other| logits[*one].total_cmp(&logits[*other]))
 }
 
-/// A message without its addresses and numbers.
+/// A message without its addresses, names of sessions and numbers.
 fn kind_of(message: &str) -> String {
     let blank = |word: &str| {
+        if SERVICES.iter().any(|role| word.contains(role.name())) {
+            return word.to_owned();
+        }
         if word.contains("127.0.0.1") {
             return "ADDRESS".to_owned();
         }
-        let party = SERVICES.iter().any(|role| word.contains(role.name()));
-        if party || !word.contains(|c: char| c.is_ascii_digit()) { word.to_owned() } else { "N".to_owned() }
+        let parts = word.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+        let number = |part: &str| part.contains(|c: char| c.is_ascii_digit());
+        let end = |part: &str| part.chars().next_back().filter(|c| !c.is_ascii_alphanumeric());
+        let part = |part: &str| match (number(part), end(part)) {
+            (true, Some(end)) => format!("N{end}"),
+            (true, None) => "N".to_owned(),
+            (false, _) => part.to_owned(),
+        };
+        parts.map(part).collect::<String>().replace("N.N", "N")
     };
     message.split(' ').map(blank).collect::<Vec<_>>().join(" ")
 }
@@ -183,8 +206,8 @@ mod tests {
 
     #[test]
     fn messages_that_differ_in_numbers_are_of_one_kind() {
-        let kind = kind_of("party0: lost after 12.3 s at 127.0.0.1:4711 (os error 104)");
-        assert_eq!(kind, "party0: lost after N s at ADDRESS (os error N");
+        let kind = kind_of("party0: session 0ab1 lost after 12.3 s at 127.0.0.1:4711 (os error 104); look");
+        assert_eq!(kind, "party0: session N lost after N s at ADDRESS (os error N); look");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod chaos;
 mod doctor;
 mod hosts;
+mod joining;
 mod lifecycle;
 mod raw;
 mod secrets;
