@@ -28,7 +28,7 @@ use crate::start::Start;
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// Bytes of an agreement's digest in the log: enough to tell it from all others.
-const SHOWN: usize = 8;
+const SHOWN: usize = 7;
 
 /// What the dealer holds of a model, for any number of sessions.
 pub struct DealerModel {
@@ -115,8 +115,8 @@ pub fn deal(
         check_agreement(&demands, &agreement.digest())?;
         let secrets = parties.secrets(request, attempt)?;
         // said before a key leaves: whoever reads the log sees that nothing is dealt twice, whenever this process ends
-        let (session, digest) = (hex::encode(identity.session), hex::encode(&agreement.digest()[..SHOWN]));
-        info!(%session, request, attempt, agreement = %digest, "dealing");
+        let (session, digest) = (hex::encode(&identity.session[..4]), hex::encode(&agreement.digest()[..SHOWN]));
+        info!(role = %Role::Dealer, %session, request, attempt, agreement = %digest, "dealing");
         let keys = [Party::Zero, Party::One].map(|party| agreement.stream_key(root, &secrets[party.index()], party));
         send_bytes(&mut parties.zero, kind::KEY, request, attempt, keys[0].as_bytes().to_vec())?;
         send_bytes(&mut parties.one, kind::KEY, request, attempt, keys[1].as_bytes().to_vec())?;

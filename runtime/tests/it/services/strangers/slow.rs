@@ -19,7 +19,7 @@ use crate::sessions::PATIENCE;
 /// Connections of the crowd.
 const CROWD: usize = 1000;
 /// How many of them are heard at once (`limits.handshakes_per_address`).
-const HEARD: usize = 8;
+const HEARD: usize = 32;
 
 /// How TLS begins; what follows never comes.
 const BEGINNING: [u8; 11] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
