@@ -2,6 +2,7 @@
 //! themselves (`fuzz/`, docs/testing.md) look long.
 
 #[path = "../../../fuzz/src/lib.rs"]
+#[allow(unreachable_pub, reason = "a library for the fuzzers")]
 mod targets;
 
 use std::fs;

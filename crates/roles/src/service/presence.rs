@@ -164,8 +164,8 @@ mod tests {
         let (presence, stop) = (Presence::default(), AtomicBool::new(false));
         let [mut near, mut far] = pair();
         assert_eq!(presence.missing(&[Role::Dealer]), [Role::Dealer]);
+        let (sender, told) = channel();
         thread::scope(|scope| {
-            let (sender, told) = channel();
             let present = presence.enter(Role::Dealer);
             let own = scope.spawn(move || present.keep(&mut near, &AtomicBool::new(false)));
             let dealer = scope.spawn(|| {
