@@ -54,5 +54,5 @@ pub fn serve_through(
         idle: Duration::MAX,
         stop: &AtomicBool::new(false),
     };
-    run(&model, identity, PartyLinks { peer, dealer, client }, surroundings)
+    run(&model, identity, PartyLinks { peer, dealer, client, early: None }, surroundings)
 }

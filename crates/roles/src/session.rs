@@ -39,6 +39,8 @@ pub struct PartyLinks {
     pub dealer: Known,
     /// The client.
     pub client: Known,
+    /// What the client sent before all others were there.
+    pub early: Option<Frame>,
 }
 
 /// What a session runs in.
@@ -58,7 +60,7 @@ pub struct Surroundings<'a> {
 
 /// Serves requests until the client says goodbye.
 pub fn run(model: &PartyModel, identity: Identity, links: PartyLinks, surroundings: Surroundings<'_>) -> Result<()> {
-    let PartyLinks { mut peer, dealer, client } = links;
+    let PartyLinks { mut peer, dealer, client, early } = links;
     let output_root = share_output_root(model.party, &mut peer.link)?;
     let nonces = match model.party {
         Party::Zero => [identity.nonce, peer.nonce, dealer.nonce],
@@ -75,6 +77,7 @@ pub fn run(model: &PartyModel, identity: Identity, links: PartyLinks, surroundin
         peer: peer.link,
         dealer: dealer.link,
         client,
+        early,
         last_request: 0,
     };
     server.run()
@@ -101,6 +104,7 @@ struct Server<'a> {
     peer: Peer,
     dealer: Peer,
     client: Peer,
+    early: Option<Frame>,
     last_request: u64,
 }
 
@@ -159,6 +163,9 @@ impl<'a> Server<'a> {
 
     /// Waits for the client as long as it may take, but not past the loss of another role nor the end of the service.
     fn next_request(&mut self) -> Result<Frame> {
+        if let Some(early) = self.early.take() {
+            return Ok(early);
+        }
         let Server { client, peer, dealer, surroundings, .. } = self;
         let received = recv_alive(client, HEARTBEAT, surroundings.idle, |_| {
             probe_silent(peer)?;

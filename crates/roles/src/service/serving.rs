@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::attempt::CLIENT;
 use crate::handshake::{Identity, Known, Peer, turn_away, welcome};
-use crate::liveness::probe_silent;
+use crate::liveness::{probe, probe_silent};
 use crate::message::{Cause, ControlError, Hello, Purpose, Refusal, Role, kind, send};
 use crate::service::dial::PeerAddress;
 use crate::service::failed::session_failed;
@@ -141,13 +141,15 @@ impl PartyService {
     ) -> Result<(PartyLinks, Identity)> {
         let mut client = welcome(&open.identity, link, Role::Client, nonce, self.settings.deadline)?;
         client.link.set_limits(CLIENT);
-        let (begin, mut dealer) = (Instant::now(), None);
+        let (begin, mut dealer, mut early) = (Instant::now(), None, None);
         loop {
             match open.joined(LOOK) {
                 Some(Ok(known)) if known.role == Role::Dealer => dealer = Some(known),
                 Some(Ok(known)) => peer = Some(known),
                 Some(Err(refusal)) => return Err(dismiss(&mut client.link, refusal)),
-                None => probe_silent(&mut client.link)?,
+                // a client that was welcomed may ask before the others are there; more than that waits in its link
+                None if early.is_none() => early = probe(&mut client.link)?,
+                None => {}
             }
             if let (Some(_), Some(_)) = (&peer, &dealer) {
                 break;
@@ -166,7 +168,7 @@ impl PartyService {
         }
         let identity = Identity { token: None, ..*open.identity };
         match (peer, dealer) {
-            (Some(peer), Some(dealer)) => Ok((PartyLinks { peer, dealer, client }, identity)),
+            (Some(peer), Some(dealer)) => Ok((PartyLinks { peer, dealer, client, early }, identity)),
             _ => anyhow::bail!("a session without all its roles"),
         }
     }
