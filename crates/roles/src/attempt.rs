@@ -19,6 +19,8 @@ use crate::message::{ControlError, DealRequest, Report, Role, kind, send, send_b
 use crate::output::output_shapes;
 use crate::schedule::Schedule;
 
+/// Bytes of the seed from which P0 expands its share of the input.
+const SEED: usize = 32;
 /// What a client may send but for its input: a request, which is as small as any control message.
 pub(crate) const CLIENT: Limits = Limits { max_frame: 1 << 20, queue: 64 << 20 };
 
@@ -111,9 +113,11 @@ impl Serving<'_> {
 
     /// Says that all is ready, and receives this party's share of the input.
     fn receive_input(&mut self) -> Result<Vec<u64>> {
-        let Serving { spec, calibrated, texts, request, .. } = *self;
-        let (count, extra) = (calibrated.input_count(texts), spec.input_extra);
-        let length = packed_len(count, 64 - extra);
+        let Serving { party, spec, calibrated, texts, request, .. } = *self;
+        let length = match party {
+            Party::Zero => SEED,
+            Party::One => packed_len(calibrated.input_count(texts), 64 - spec.input_extra),
+        };
         // what is asked for may come, and no more, and only now
         let most = Limits { max_frame: CLIENT.max_frame.max(length as u64), ..CLIENT };
         self.client.set_limits(most);
@@ -126,18 +130,18 @@ impl Serving<'_> {
     fn client_input(&mut self, length: usize) -> Result<Vec<u64>> {
         let Serving { party, spec, calibrated, texts, request, .. } = *self;
         let (count, extra) = (calibrated.input_count(texts), spec.input_extra);
+        let input = self.client.expect(kind::INPUT, request, 0, 0, Some(length))?;
         match party {
             Party::Zero => {
-                let seed = key(self.client.expect(kind::INPUT, request, 0, 0, Some(32))?)?;
+                let seed = key(input)?;
                 Ok(expand_input(&seed, count, extra))
             }
             Party::One => {
-                let packed = self.client.expect(kind::INPUT, request, 0, 0, Some(length))?;
                 let malformed = |e| ControlError::Unexpected {
                     peer: Role::Client.to_string(),
                     reason: format!("sent a malformed input: {e}"),
                 };
-                Ok(unpack_input(&packed, count, extra).map_err(malformed)?)
+                Ok(unpack_input(&input, count, extra).map_err(malformed)?)
             }
         }
     }

@@ -169,7 +169,10 @@ mod tests {
             let present = presence.enter(Role::Dealer);
             let own = scope.spawn(move || present.keep(&mut near, &AtomicBool::new(false)));
             let dealer = scope.spawn(|| {
-                let mut opened = |session| Ok(sender.send(session).unwrap());
+                let mut opened = |session| {
+                    sender.send(session).unwrap();
+                    Ok(())
+                };
                 keep(&mut far, None, &stop, &mut opened).unwrap();
                 drop(far);
             });

@@ -234,8 +234,30 @@ fn each_role_dies_and_comes_again_while_the_others_stay() {
 }
 
 #[test]
+fn a_request_that_comes_before_the_dealer_has_joined_is_answered() {
+    let world = World::started(1, "", LONG);
+    let dealer = world.services.process(Role::Dealer).unwrap();
+    signal("STOP", dealer);
+    let mut held = world.hold(0);
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| held.ask());
+        // longer than a party looks for something else
+        thread::sleep(Duration::from_secs(2));
+        signal("CONT", dealer);
+        asking.join().unwrap().unwrap();
+    });
+    let mark = world.mark(Role::Party1);
+    signal("STOP", dealer);
+    world.hold(0).client.bye().unwrap();
+    thread::sleep(Duration::from_secs(1));
+    signal("CONT", dealer);
+    mark.wait("session ended", 1);
+    assert_eq!(mark.warnings(), Vec::<String>::new());
+}
+
+#[test]
 fn a_client_of_parties_that_miss_a_role_is_told_which_and_when_to_come_again() {
-    let mut world = World::new(1, "[limits]\njoin = 2\n", LONG);
+    let mut world = World::new(1, "[limits]\njoin = 8\n", LONG);
     for role in [Role::Party0, Role::Party1] {
         world.services.start(role).unwrap();
     }

@@ -28,7 +28,7 @@ const LIST: usize = 4;
 /// A run with all that may happen in it, under one form of the log. Gives what was said by whom.
 fn run(format: &str) -> (World, Vec<(String, String)>, Vec<f64>) {
     let all = format!("[run]\ndeadline = 60\n[log]\nlevel = \"debug\"\nformat = \"{format}\"\n");
-    let mut world = World::started(2, "[limits]\njoin = 2\n", &all);
+    let mut world = World::started(2, "", &all);
     let mut said = Vec::new();
     let text = WORDS.join(" ");
     let answered = world.configured(&["infer", "--text", &text], "client0", &[]);

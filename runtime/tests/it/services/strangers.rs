@@ -35,7 +35,7 @@ struct Ground {
 impl Ground {
     fn new() -> Ground {
         let mut world =
-            World::new(6, "[limits]\nsessions = 12\njoin = 2\n", "[run]\ndeadline = 60\n[log]\nlevel = \"debug\"\n");
+            World::new(6, "[limits]\nsessions = 12\njoin = 15\n", "[run]\ndeadline = 60\n[log]\nlevel = \"debug\"\n");
         let now = SystemTime::now();
         raw::keys(&world.path("expired"), now - 30 * DAY, now - DAY);
         // made today, on a machine whose clock is ahead
