@@ -21,8 +21,8 @@ const WORDS: [&str; 3] = ["quarterly", "numbers", "publication"];
 /// What is sent in clear at the end, to see that a capture would have it.
 const CONTROL: &str = "in clear as a control";
 /// Where a helper writes what it sees, or whom it sends the control to.
-const CAPTURE: &str = "PRIVATE_BERT_TEST_CAPTURE";
-const SAY: &str = "PRIVATE_BERT_TEST_SAY";
+const CAPTURE: &str = "HOSTS_TEST_CAPTURE";
+const SAY: &str = "HOSTS_TEST_SAY";
 const HELPER: &str = "services::hosts::helper";
 
 fn host(name: &str) -> String {
