@@ -1,8 +1,13 @@
 //! A link over TLS 1.3, between peers that know one another's keys.
 
 mod handshake;
+mod opener;
+mod record;
 mod refusal;
+mod sealer;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 use std::fmt;
@@ -11,13 +16,13 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ServerConfig};
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::certificate::{Described, Validity};
@@ -27,7 +32,7 @@ use crate::forward::forward_link;
 use crate::identity::TlsIdentity;
 use crate::link::{Limits, Link};
 use crate::pin::Pin;
-use handshake::{Failure, shake};
+use handshake::{Failure, Side, shake};
 use verifier::{PeerVerifier, Refused};
 
 /// The protocol within TLS that both sides must name.
@@ -45,8 +50,8 @@ const ANY_NAME: &str = "private-bert";
 /// The side that dials is done with its handshake before the other side has judged its certificate: a refusal comes out
 /// of its first [`recv`](Link::recv), as [`NetError::Tls`].
 ///
-/// What a peer can make TLS hold is bounded: 64 KiB of an unfinished handshake message, one record and one answer to its
-/// key updates, of which it may ask for 32 in a row.
+/// What a peer can make TLS hold is bounded: about 80 KiB of an unfinished handshake, then a fixed buffer each way. TLS
+/// itself shakes hands; records are sealed and opened by our own halves, one each way.
 pub struct TlsLink {
     duplex: Duplex,
     peer: Described,
@@ -68,7 +73,7 @@ impl TlsLink {
         let config = client_config(identity, Arc::clone(&verifier), provider);
         let start = || {
             let name = ServerName::try_from(ANY_NAME).map_err(|e| rustls::Error::General(e.to_string()))?;
-            Ok(Connection::Client(ClientConnection::new(Arc::new(config?), name)?))
+            UnbufferedClientConnection::new(Arc::new(config?), name)
         };
         let link = Opening { stream, ours: identity.pin(), expected, peer, verifier: &verifier };
         link.open(start(), deadline, limits, deadline)
@@ -87,7 +92,7 @@ impl TlsLink {
         let provider = provider();
         let verifier = PeerVerifier::new(None, &provider);
         let config = server_config(identity, Arc::clone(&verifier), provider);
-        let start = || Ok(Connection::Server(ServerConnection::new(Arc::new(config?))?));
+        let start = || UnbufferedServerConnection::new(Arc::new(config?));
         let link = Opening { stream, ours: identity.pin(), expected: &[], peer, verifier: &verifier };
         link.open(start(), handshake, limits, deadline)
     }
@@ -121,6 +126,7 @@ fn client_config(
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     config.enable_early_data = false;
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 
@@ -137,6 +143,7 @@ fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 
@@ -152,19 +159,19 @@ struct Opening<'a> {
 impl Opening<'_> {
     fn open(
         self,
-        connection: Result<Connection, rustls::Error>,
+        side: Result<impl Side, rustls::Error>,
         handshake: Duration,
         limits: Limits,
         deadline: Duration,
     ) -> Result<TlsLink, NetError> {
         let peer = self.peer;
-        let mut connection = connection.map_err(|e| NetError::setup(peer, io::Error::other(e)))?;
+        let side = side.map_err(|e| NetError::setup(peer, io::Error::other(e)))?;
         prepare(&self.stream).map_err(|e| NetError::setup(peer, e))?;
-        shake(&mut connection, &self.stream, PROTOCOL, handshake).map_err(|failure| self.refused(failure))?;
+        let halves = shake(side, &self.stream, PROTOCOL, handshake).map_err(|failure| self.refused(failure))?;
         let Some(Ok(described)) = self.verifier.found().cloned() else {
             return Err(self.refused(Failure::Tls(rustls::Error::NoCertificatesPresented)));
         };
-        let split = stream::split(connection, self.stream, peer, self.ours);
+        let split = stream::split(halves, self.stream, peer, self.ours);
         let (shared, read, write) = split.map_err(|e| NetError::setup(peer, e))?;
         let duplex = Duplex::start(read, write, move || shared.hang_up(), peer, limits, deadline)?;
         Ok(TlsLink { duplex, peer: described })

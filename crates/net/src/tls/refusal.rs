@@ -2,6 +2,7 @@
 
 use rustls::{AlertDescription, Error, PeerIncompatible};
 
+use super::record::Broken;
 use crate::pin::Pin;
 
 /// What to look at when TLS broke. `ours` is the pin that the peer knows us by.
@@ -24,6 +25,14 @@ pub(crate) fn why(error: &Error, ours: Pin) -> String {
         }
         Error::InvalidCertificate(error) => format!("its certificate does not prove its key ({error})"),
         error => format!("it broke TLS ({error}); is it a program of this project?"),
+    }
+}
+
+/// What to look at when a connection broke after its handshake.
+pub(crate) fn why_broken(broken: &Broken, ours: Pin) -> String {
+    match broken {
+        Broken::Tls(error) => why(error, ours),
+        Broken::Refused(what, _) => format!("it broke TLS (it sent {what}); is it a program of this project?"),
     }
 }
 
