@@ -26,7 +26,7 @@ const SAY: Duration = Duration::from_secs(1);
 impl PartyService {
     /// Serves a client that has proved who it is: the answer to its hello comes when there is room for its session.
     pub(crate) fn serve_client(&self, link: Peer, pin: Pin, hello: &Hello) -> Result<()> {
-        let mut link: Peer = Box::new(net::Named::new(link, Role::Client.name()));
+        let mut link: Peer = Box::new(Named::new(link, Role::Client.name()));
         let identity = match self.session_of(hello) {
             Ok(identity) => identity,
             Err(refusal) => return Err(turn_away(&mut link, refusal).into()),
@@ -139,7 +139,6 @@ impl PartyService {
         mut peer: Option<Known>,
         open: &Open<'_>,
     ) -> Result<(PartyLinks, Identity)> {
-        let link = Box::new(Named::new(link, Role::Client.name()));
         let mut client = welcome(&open.identity, link, Role::Client, nonce, self.settings.deadline)?;
         client.link.set_limits(CLIENT);
         let (begin, mut dealer, mut early) = (Instant::now(), None, None);
@@ -148,9 +147,9 @@ impl PartyService {
                 Some(Ok(known)) if known.role == Role::Dealer => dealer = Some(known),
                 Some(Ok(known)) => peer = Some(known),
                 Some(Err(refusal)) => return Err(dismiss(&mut client.link, refusal)),
-                // a client that both parties have welcomed asks at once, and waits for what it asked for
+                // a client that was welcomed may ask, or take its leave, before the others are there
                 None if early.is_none() => early = probe(&mut client.link)?,
-                None => probe_silent(&mut client.link)?,
+                None => {}
             }
             if let (Some(_), Some(_)) = (&peer, &dealer) {
                 break;
