@@ -159,9 +159,10 @@ mod tests {
             let (sender, told) = channel();
             let present = presence.enter(Role::Dealer);
             let own = scope.spawn(move || present.keep(&mut near, &AtomicBool::new(false)));
-            let dealer = scope.spawn(|| {
+            let ending = &stop;
+            let dealer = scope.spawn(move || {
                 let mut opened = |session| Ok(sender.send(session).unwrap());
-                keep(&mut far, None, &stop, &mut opened).unwrap();
+                keep(&mut far, None, ending, &mut opened).unwrap();
                 drop(far);
             });
             presence.tell(Role::Dealer, [7; 16]);
