@@ -218,9 +218,10 @@ impl<S: Side> Shaking<'_, S> {
         not_tls(&self.timed.first).map_or(Ok(()), |kind| Err(Failure::NotTls(kind)))
     }
 
-    /// Tells the peer that is refused why, which TLS has to say after its error.
+    /// Tells the peer that is refused why, which TLS has to say after its error. Asked once: what came is still there, and TLS
+    /// would judge it, and refuse it, a second time.
     fn say_why(&mut self) {
-        while let Ok(Next::More) = self.step() {}
+        let _ = self.step();
         self.timed.say_farewell(&self.outgoing);
     }
 }
