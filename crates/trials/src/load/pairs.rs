@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use local::deployment::Deployment as Local;
-use model::Sample;
 use serde_json::json;
 
 use crate::asking::{Asker, long, samples};
@@ -45,22 +44,24 @@ impl Pairs {
         let text = vec![long(&samples, self.tokens)?];
         let mut services = Asker::new(&deployment, 0, DEADLINE)?.open()?;
         let mut local = Local::start(&absolute(&self.program)?, &self.bundle, DEADLINE)?;
-        let mut over_services =
-            || online(self.repeat, || Ok(services.classify(&text, &mut || ())?.measured.online_seconds));
-        let mut on_this_machine =
-            || online(self.repeat, || Ok(local.classify(&text as &[Sample])?.measured.online_seconds));
+        let mut over_services = || anyhow::Ok(services.classify(&text, &mut || ())?.measured.online_seconds);
+        let mut on_this_machine = || anyhow::Ok(local.classify(&text)?.measured.online_seconds);
         over_services()?;
         on_this_machine()?;
         let mut runs = Vec::new();
         for pair in 0..self.pairs {
-            // whoever is first in one pair is second in the next
-            let run = if pair % 2 == 0 {
-                let first = over_services()?;
-                [first, on_this_machine()?]
-            } else {
-                let first = on_this_machine()?;
-                [over_services()?, first]
-            };
+            let mut run = [Vec::new(), Vec::new()];
+            // what else the machine does changes from minute to minute: requests take turns, and who is first as well
+            for request in 0..self.repeat.max(1) {
+                if (pair + request) % 2 == 0 {
+                    run[0].push(over_services()?);
+                    run[1].push(on_this_machine()?);
+                } else {
+                    run[1].push(on_this_machine()?);
+                    run[0].push(over_services()?);
+                }
+            }
+            let run = run.map(median);
             cli::log(&format!("pair {}: {:.4} s over services, {:.4} s on this machine", pair + 1, run[0], run[1]));
             runs.push(run);
         }
@@ -68,7 +69,7 @@ impl Pairs {
         local.finish()?;
         ensure!(!runs.is_empty(), "no pairs");
         let ratio = median(runs.iter().map(|[services, local]| services / local).collect());
-        let violations = if ratio > self.most {
+        let violations = if ratio.is_nan() || ratio > self.most {
             vec![format!(
                 "online over services took {ratio:.3} times as long as on this machine; at most {}",
                 self.most
@@ -86,12 +87,6 @@ impl Pairs {
         });
         Ok(Outcome { report, violations })
     }
-}
-
-/// The median of so many requests.
-fn online(repeat: usize, mut request: impl FnMut() -> Result<f64>) -> Result<f64> {
-    let seconds = (0..repeat.max(1)).map(|_| request()).collect::<Result<Vec<_>>>()?;
-    Ok(median(seconds))
 }
 
 fn absolute(program: &Path) -> Result<PathBuf> {
