@@ -19,8 +19,8 @@ const READ_AHEAD: usize = 32 << 10;
 
 /// Frames over two byte streams, each owned by one thread.
 ///
-/// This is all of a link but the kind of connection: TCP gives two handles of one socket, TLS two that share what they
-/// encrypt with.
+/// This is all of a link but the kind of connection: TCP gives two handles of one socket, TLS two that seal and open what
+/// passes.
 pub(crate) struct Duplex {
     peer: String,
     limits: Limits,

@@ -298,6 +298,20 @@ fn a_byte_now_and_then_does_not_extend_the_deadline() {
 }
 
 #[test]
+fn a_message_that_never_ends_is_refused_before_much_of_it_is_kept() {
+    let ours = identity("a");
+    // it announces 60,000 bytes, and each of them comes in a record of its own
+    let mut records = vec![22, 3, 1, 0, 4, 1, 0, 0xea, 0x60];
+    records.extend([22, 3, 1, 0, 1, 0].repeat(50_000));
+    let flood = |mut stream: TcpStream| {
+        let _ = stream.write_all(&records);
+        let _ = stream.read_to_end(&mut Vec::new());
+    };
+    let (here, ()) = meet(|stream| accept(stream, &ours), flood);
+    is_tls(&here.unwrap_err(), "HandshakePayloadTooLarge");
+}
+
+#[test]
 fn a_link_is_made_however_slowly_bytes_come_within_the_deadline() {
     let (ours, theirs) = (identity("a"), identity("b"));
     let ((answering, mut to_answering), (mut to_dialling, dialling)) = (sockets(), sockets());

@@ -185,6 +185,7 @@ fn a_peer_whose_record_was_damaged_hears_of_it_and_no_more_is_sent() {
     thread::scope(|scope| {
         let here = scope.spawn(|| ours(our_server(server), a));
         let mut client = rustls::StreamOwned::new(ClientConnection::new(Arc::new(client), name()).unwrap(), b);
+        client.sock.set_read_timeout(Some(LONG)).unwrap();
         client.write_all(b"good").unwrap();
         let (_shared, mut reader, mut writer) = here.join().unwrap();
         let mut got = [0; 4];
