@@ -163,7 +163,7 @@ fn calm(deployment: &mut Deployment, asker: &Asker, texts: &[Text], counts: &mut
         thread::sleep(Duration::from_millis(200));
     }
     for text in texts {
-        counts.add_calm(&clients::session(asker, &[text.clone()]));
+        counts.add_calm(&clients::session(asker, std::slice::from_ref(text)));
     }
     Ok(())
 }
