@@ -172,7 +172,8 @@ pub fn call_monitored(
     greet(me, Box::new(link), peer, &me.hello(peer, Purpose::Session), &mut |_| ())
 }
 
-/// Says hello over a link and waits for the answer; `waiting` is told what the peer says while it lets us wait.
+/// Says hello over a link and waits for the answer; `waiting` is told what the peer says while it lets us wait. From here on the
+/// link may hold more.
 pub fn greet(
     me: &Identity,
     mut link: Peer,
@@ -180,7 +181,21 @@ pub fn greet(
     hello: &Hello,
     waiting: &mut dyn FnMut(&str),
 ) -> Result<Known, ControlError> {
-    send(&mut link, kind::HELLO, 0, 0, hello)?;
+    let nonce = exchange_hellos(me, &mut link, peer, hello, waiting)?;
+    link.set_limits(Limits::default());
+    link.set_session(me.tag());
+    Ok(Known { role: peer, nonce, link })
+}
+
+/// Says hello and checks the answer, which brings the peer's nonce; the link holds no more than before.
+pub(crate) fn exchange_hellos(
+    me: &Identity,
+    link: &mut Peer,
+    peer: Role,
+    hello: &Hello,
+    waiting: &mut dyn FnMut(&str),
+) -> Result<[u8; 32], ControlError> {
+    send(link, kind::HELLO, 0, 0, hello)?;
     let hello: Hello = loop {
         let answer = link.recv()?;
         match answer.header.kind {
@@ -193,11 +208,7 @@ pub fn greet(
             }
         }
     };
-    let refusing = |reason| ControlError::Refusing { peer: peer.to_string(), reason };
-    let nonce = me.check(&hello, &[peer]).map_err(refusing)?;
-    link.set_limits(Limits::default());
-    link.set_session(me.tag());
-    Ok(Known { role: peer, nonce, link })
+    me.check(&hello, &[peer]).map_err(|reason| ControlError::Refusing { peer: peer.to_string(), reason })
 }
 
 /// Connects, trying again while the peer is alive and does not listen yet.

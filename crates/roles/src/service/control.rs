@@ -6,11 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use net::{Link, TlsIdentity};
+use net::TlsIdentity;
 use tracing::{info, warn};
 
-use crate::handshake::{HELLO_DEADLINE, Identity, Peer};
-use crate::message::{ControlError, Hello, Purpose, Refusal, Role, kind, parse, send};
+use crate::handshake::{HELLO_DEADLINE, Identity, Peer, exchange_hellos};
+use crate::message::{ControlError, Purpose, Role};
 use crate::service::dial::PeerAddress;
 
 /// Pauses between attempts grow from this one...
@@ -63,19 +63,6 @@ pub(crate) fn keep_up(
 fn connect(to: &PeerAddress, tls: &TlsIdentity, own: &dyn Fn() -> Result<Identity>) -> Result<Peer> {
     let me = own()?;
     let mut link: Peer = Box::new(to.connect(tls, HELLO_DEADLINE)?);
-    send(&mut link, kind::HELLO, 0, 0, &me.hello(to.role, Purpose::Control))?;
-    let answer = link.recv()?;
-    match answer.header.kind {
-        kind::HELLO => {
-            let hello: Hello = parse(to.role.name(), "hello", &answer.payload)?;
-            let checked = me.check(&hello, &[to.role]);
-            checked.map_err(|reason| ControlError::Refusing { peer: to.role.to_string(), reason })?;
-            Ok(link)
-        }
-        kind::REFUSE => Err(parse::<Refusal>(to.role.name(), "refusal", &answer.payload)?.error(to.role.name()).into()),
-        other => {
-            let reason = format!("answered a hello with a frame of kind {other}");
-            Err(ControlError::Unexpected { peer: to.role.to_string(), reason }.into())
-        }
-    }
+    exchange_hellos(&me, &mut link, to.role, &me.hello(to.role, Purpose::Control), &mut |_| ())?;
+    Ok(link)
 }

@@ -7,11 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use net::{Link, TlsIdentity};
+use net::TlsIdentity;
 use tracing::{info, warn};
 
 use crate::dealer::{DealerModel, deal, draw_root};
-use crate::handshake::Known;
 use crate::memory::Budget;
 use crate::message::{Purpose, Role};
 use crate::service::control::keep_up;
@@ -135,13 +134,8 @@ impl DealerService {
 
     fn deal(&self, session: SessionId) -> Result<()> {
         let (identity, tls, parties) = (self.model.identity(session)?, self.tls.get(), self.parties.get());
-        let join = |to: &PeerAddress| -> Result<Known> {
-            let link = to.connect(&tls, self.join)?;
-            let hello = identity.hello(to.role, Purpose::Session);
-            let mut known = to.greet(&identity, link, &hello, self.join, &mut |_| ())?;
-            known.link.set_deadline(self.settings.deadline);
-            Ok(known)
-        };
+        let waits = (self.join, self.settings.deadline);
+        let join = |to: &PeerAddress| to.join(&tls, &identity, &identity.hello(to.role, Purpose::Session), waits);
         let known = [join(&parties[0])?, join(&parties[1])?];
         debug_assert_eq!(known.each_ref().map(|known| known.role), [Role::Party0, Role::Party1]);
         info!(role = %Role::Dealer, session = %hex::encode(&session[..4]), "session begins");

@@ -88,4 +88,18 @@ impl PeerAddress {
         link.set_deadline(deadline);
         greet(me, link, self.role, hello, waiting)
     }
+
+    /// Joins a session at that role, which may take `join` to seat us; waits on the link are `deadline` at most.
+    pub(crate) fn join(
+        &self,
+        tls: &TlsIdentity,
+        me: &Identity,
+        hello: &Hello,
+        (join, deadline): (Duration, Duration),
+    ) -> Result<Known, ControlError> {
+        let link = self.connect(tls, join)?;
+        let mut known = self.greet(me, link, hello, join, &mut |_| ())?;
+        known.link.set_deadline(deadline);
+        Ok(known)
+    }
 }

@@ -112,23 +112,19 @@ impl PartyService {
     }
 
     /// All links of a session: P1 dials P0, the dealer and P1 join.
-    fn gather(&self, link: Peer, nonce: [u8; 32], pin: Pin, open: &Open<'_>) -> Result<(PartyLinks, Identity)> {
-        let mut own = None;
-        if let Some(address) = &self.party0 {
-            let dialled = self.dial_party0(address, &open.identity, pin);
-            let mut link = link;
-            match dialled {
-                Ok(known) => own = Some(known),
-                Err(error) => {
-                    let refusal = Refusal { reason: format!("party0 is not to be had: {error}"), cause: Cause::Lost };
-                    turn_away(&mut link, refusal);
-                    return Err(error.into());
-                }
+    fn gather(&self, mut link: Peer, nonce: [u8; 32], pin: Pin, open: &Open<'_>) -> Result<(PartyLinks, Identity)> {
+        let Some(address) = &self.party0 else {
+            self.presence.tell(Role::Dealer, open.identity.session);
+            return self.joined(link, nonce, None, open);
+        };
+        match self.dial_party0(address, &open.identity, pin) {
+            Ok(party0) => self.joined(link, nonce, Some(party0), open),
+            Err(error) => {
+                let refusal = Refusal { reason: format!("party0 is not to be had: {error}"), cause: Cause::Lost };
+                turn_away(&mut link, refusal);
+                Err(error.into())
             }
-            return self.joined(link, nonce, own, open);
         }
-        self.presence.tell(Role::Dealer, open.identity.session);
-        self.joined(link, nonce, own, open)
     }
 
     /// Welcomes the client and waits for the roles that are still missing.
@@ -193,11 +189,8 @@ impl PartyService {
     fn dial_party0(&self, address: &str, identity: &Identity, client: Pin) -> Result<Known, ControlError> {
         let pins = self.roster.get().pins(Role::Party0).to_vec();
         let to = PeerAddress { role: Role::Party0, address: address.to_owned(), pins };
-        let link = to.connect(&self.tls.get(), self.limits.join)?;
         let hello = Hello { client: Some(client.to_string()), ..identity.hello(Role::Party0, Purpose::Session) };
-        let mut known = to.greet(identity, link, &hello, self.limits.join, &mut |_| ())?;
-        known.link.set_deadline(self.settings.deadline);
-        Ok(known)
+        to.join(&self.tls.get(), identity, &hello, (self.limits.join, self.settings.deadline))
     }
 
     /// Seats another role in the session that it joins.
