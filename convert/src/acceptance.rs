@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{CERTIFICATE_FRACS, ORDINARY};
+use model::{CERTIFICATE_FRACS, ORDINARY, SHORTEST_CLASS};
 
 use crate::comparison::Comparison;
 use crate::conversion::Converted;
@@ -14,13 +14,21 @@ impl Converted {
     pub fn accept(&mut self, comparison: &Comparison) -> Result<(), ConvertError> {
         let spec = Arc::make_mut(&mut self.spec);
         for (class, largest) in comparison.certificates.iter().enumerate() {
-            let tokens = 1 << class;
-            while ORDINARY * largest > spec.certificate_limit(tokens) {
-                if spec.certificates[class] == *CERTIFICATE_FRACS.start() {
-                    let limit = spec.certificate_limit(tokens) / ORDINARY;
-                    return Err(ConvertError::Certificate { tokens, largest: *largest, limit });
+            while ORDINARY * largest > spec.certificate_limit(class) {
+                let coarsest = spec.certificate_frac(class) == *CERTIFICATE_FRACS.start();
+                match &mut spec.padded {
+                    // texts may still have their exact lengths
+                    Some(_) if class == SHORTEST_CLASS && coarsest => spec.give_up_padding(),
+                    Some(padded) if class == SHORTEST_CLASS => padded.certificate -= 1,
+                    _ if coarsest => {
+                        let (tokens, limit) = (1 << class, spec.certificate_limit(class) / ORDINARY);
+                        return Err(ConvertError::Certificate { tokens, largest: *largest, limit });
+                    }
+                    _ => spec.certificates[class] -= 1,
                 }
-                spec.certificates[class] -= 1;
+                if class == SHORTEST_CLASS && spec.padded.is_none() {
+                    break;
+                }
             }
         }
         Ok(())

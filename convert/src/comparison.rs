@@ -4,8 +4,8 @@ use std::fmt;
 
 use datasets::largest;
 use model::{
-    FloatTrace, Functions, Network, ProblemType, Sample, TOKEN_CLASSES, Texts, clear_certified, clear_trace,
-    token_class,
+    FloatTrace, Functions, Lengths, Network, ProblemType, SHORTEST_CLASS, Sample, Texts, batch_rows, clear_certified,
+    clear_trace, token_class,
 };
 use serde::Serialize;
 
@@ -85,17 +85,26 @@ pub fn compare(converted: &Converted, samples: &[Sample], step: &dyn Fn()) -> Re
     let shape = &converted.spec.shape;
     let (mut squares, mut count, mut same_label) = (0.0, 0usize, 0);
     let mut worst = (0, 0.0f64);
-    let mut certificates = vec![0.0f64; TOKEN_CLASSES];
-    for (number, Sample { ids, segments }) in samples.iter().enumerate() {
+    let mut certificates = vec![0.0f64; SHORTEST_CLASS + 1];
+    let mut see = |class: usize, totals: &[f64]| {
+        // one that wrapped is as large as any
+        let largest = &mut certificates[class];
+        totals.iter().for_each(|total| *largest = largest.max(if *total < 0.0 { f64::MAX } else { *total }));
+    };
+    for (number, sample) in samples.iter().enumerate() {
+        let Sample { ids, segments } = sample;
         let texts = Texts::new(&[ids.len()], shape)?;
         let float = converted.folded.logits(&texts, ids, segments)?;
         let float: Vec<f64> = float.iter().map(|v| f64::from(*v)).collect();
         let clear = clear_certified(&converted.spec, &converted.quantised, &texts, ids, segments)?;
         let (clear, totals): (Vec<_>, Vec<f64>) = clear.into_iter().unzip();
-        let (clear, largest) = (clear.concat(), &mut certificates[token_class(ids.len())]);
-        // one that wrapped is as large as any
-        totals.iter().for_each(|total| *largest = largest.max(if *total < 0.0 { f64::MAX } else { *total }));
-        let differences: Vec<f64> = float.iter().zip(&clear).map(|(f, c)| (f - c).abs()).collect();
+        see(token_class(ids.len()), &totals);
+        let clear = clear.concat();
+        let mut differences: Vec<f64> = float.iter().zip(&clear).map(|(f, c)| (f - c).abs()).collect();
+        if let Some((padded, totals)) = shortest_padded(converted, sample)? {
+            see(SHORTEST_CLASS, &totals);
+            differences.extend(float.iter().zip(&padded).map(|(f, c)| (f - c).abs()));
+        }
         squares += differences.iter().map(|d| d * d).sum::<f64>();
         count += differences.len();
         same_label += usize::from(same_labels(converted.problem, &float, &clear));
@@ -118,6 +127,20 @@ pub fn compare(converted: &Converted, samples: &[Sample], step: &dyn Fn()) -> Re
         comparison.suspect = suspect(converted, samples, worst.0)?;
     }
     Ok(comparison)
+}
+
+/// Logits and certificates of a text of the shortest padded class, whose series are its own. Padding changes nothing else.
+fn shortest_padded(converted: &Converted, sample: &Sample) -> Result<Option<(Vec<f64>, Vec<f64>)>, ConvertError> {
+    let spec = &converted.spec;
+    let tokens = sample.ids.len();
+    let Ok(texts) = spec.texts(&[tokens], Lengths::Padded) else { return Ok(None) };
+    if texts.class(texts.rows(), &spec.shape) != SHORTEST_CLASS {
+        return Ok(None);
+    }
+    let (ids, segments) = batch_rows(&texts, std::slice::from_ref(sample))?;
+    let clear = clear_certified(spec, &converted.quantised, &texts, &ids, &segments)?;
+    let (logits, totals): (Vec<_>, Vec<f64>) = clear.into_iter().unzip();
+    Ok(Some((logits.concat(), totals)))
 }
 
 fn same_labels(problem: ProblemType, a: &[f64], b: &[f64]) -> bool {

@@ -91,8 +91,8 @@ fn run(options: &Options) -> Result<()> {
             let line = json!({
                 "kind": lines[at + place].kind,
                 "tokens": sample.ids.len(),
-                "certified": answer.certified(&spec, batch, place),
-                "total": answer.certificates.get(place),
+                "certified": answer.certified(&spec, place),
+                "total": answer.certificates.get(place).map(|certificate| certificate.total),
                 "float": float.iter().collect::<Vec<_>>(),
                 "private": answer.logits[place],
             });

@@ -106,7 +106,7 @@ fn classify(
         let answer = session.classify(batch)?;
         tally.measured.add(&answer.measured);
         for (at, sample) in batch.iter().enumerate() {
-            let certified = answer.certified(&session.spec, batch, at);
+            let certified = answer.certified(&session.spec, at);
             if !refused.gives(certified, flags.uncertified) {
                 continue;
             }
@@ -189,7 +189,13 @@ impl Reference {
         }
         let converted = student.stored_ranges().and_then(|ranges| convert::convert(&student, &ranges)).map(|mut c| {
             // what is accepted was worked out on the texts of that conversion, and changes no logit
-            Arc::make_mut(&mut c.spec).certificates = spec.certificates.clone();
+            let own = Arc::make_mut(&mut c.spec);
+            own.certificates = spec.certificates.clone();
+            match (&mut own.padded, spec.padded) {
+                (Some(own), Some(of_bundle)) => own.certificate = of_bundle.certificate,
+                (Some(_), None) => own.give_up_padding(),
+                (None, _) => {}
+            }
             c
         });
         // a bundle that was calibrated on other texts has other scales: there is nothing to hold it against in fixed point

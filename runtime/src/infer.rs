@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use local::report::{cost, say_engine};
 use model::ProblemType;
+use roles::client::Certificate;
 use roles::measured::Measured;
 use serde::Serialize;
 use serde_json::json;
@@ -52,14 +53,16 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
         bar.inc(batch.len() as u64);
         measured.add(&answer.measured);
         for (at, (sample, logits)) in batch.iter().zip(&answer.logits).enumerate() {
-            let certified = answer.certified(&session.spec, batch, at);
+            let certified = answer.certified(&session.spec, at);
             let given = refused.gives(certified, source.uncertified);
             let ranked = if given { rank(&labels, logits, problem) } else { Vec::new() };
             if source.json {
                 let mut result = json!({ "tokens": sample.ids.len(), "certified": certified });
-                if let Some(certificate) = answer.certificates.get(at) {
-                    let limit = session.spec.certificate_limit(sample.ids.len());
-                    result["certificate"] = json!({ "total": certificate, "limit": limit });
+                if answer.texts.is_padded() {
+                    result["padded"] = json!(answer.texts.lengths()[at]);
+                }
+                if let Some(Certificate { total, limit }) = answer.certificates.get(at) {
+                    result["certificate"] = json!({ "total": total, "limit": limit });
                 }
                 if let Some(best) = ranked.first() {
                     result["label"] = json!(best.label);

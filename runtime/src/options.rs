@@ -15,6 +15,8 @@ use convert::Who;
 use datasets::{DataFlags, Length};
 use local::flags::{Running, after};
 use local::network::LinkSpeed;
+use model::Lengths;
+use roles::engine::EngineKind;
 
 use crate::services::doctor::Doctor;
 use crate::services::flags::{CONFIGURED, ConfigFlags};
@@ -141,6 +143,10 @@ pub struct ModelSource {
     /// wrong.
     #[arg(long)]
     pub uncertified: bool,
+    /// Say how many tokens each text has, in place of padding it privately to 16, 32, 64, 128, 256 or 512: cheaper, and public
+    /// to all roles. The engine beaver always does.
+    #[arg(long)]
+    pub exact_lengths: bool,
     /// Most texts that share their rounds; fewer where memory or restarts would grow too large.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch: u32,
@@ -150,6 +156,13 @@ pub struct ModelSource {
     /// No progress.
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+impl ModelSource {
+    /// What of the lengths of texts is public: of published engines, which know no padding, all.
+    pub fn lengths(&self, engine: EngineKind) -> Lengths {
+        if self.exact_lengths || !engine.pads() { Lengths::Exact } else { Lengths::Padded }
+    }
 }
 
 /// `runtime infer`.

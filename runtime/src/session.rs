@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::mem::replace;
 use std::path::PathBuf;
+use std::slice;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,7 +13,7 @@ use datasets::Tokenizer;
 use indicatif::ProgressBar;
 use local::deployment::{Deployment, INSECURE_LOCAL, this_program};
 use local::settings::LocalSettings;
-use model::{Bert, Calibrated, ProblemType, Sample, Spec, Texts};
+use model::{Bert, Calibrated, Lengths, ProblemType, Sample, Spec, Texts};
 use net::TlsIdentity;
 use roles::client::{Answer, Client};
 use roles::engine::EngineKind;
@@ -107,7 +108,7 @@ impl Roles {
             }
             Place::Services(services) => {
                 bar.set_message("calling the parties");
-                let Settings { deadline, engine, .. } = settings.roles;
+                let Settings { deadline, engine, lengths, .. } = settings.roles;
                 let mut last = String::new();
                 // once, however long it lasts
                 let mut waiting = |said: &str| {
@@ -117,7 +118,7 @@ impl Roles {
                     }
                 };
                 let Services { tls, parties } = &**services;
-                let client = open_session(client, engine, tls, parties, deadline, &mut waiting)?;
+                let client = open_session(client, (engine, lengths), tls, parties, deadline, &mut waiting)?;
                 Ok(State::Connected(Box::new(client)))
             }
         }
@@ -130,7 +131,8 @@ impl Session {
         if let Some(config) = source.services.read(&[Role::Client])? {
             return Session::of_services(source, &config, bar);
         }
-        let settings = source.running.settings()?;
+        let mut settings = source.running.settings()?;
+        settings.roles.lengths = source.lengths(settings.roles.engine);
         settings.roles.engine.check_student(source.force)?;
         let chosen = choose(source)?;
         // --json says it in its own output
@@ -144,7 +146,8 @@ impl Session {
 
     /// The client of services.
     fn of_services(source: &ModelSource, config: &Config, bar: &ProgressBar) -> Result<Session> {
-        let roles = services::flags::settings(config)?;
+        let mut roles = services::flags::settings(config)?;
+        roles.lengths = source.lengths(roles.engine);
         roles.engine.check_student(source.force)?;
         let (tls, parties) = (TlsIdentity::read(&config.keys)?, services::flags::parties(config)?);
         let bundle = ClientBundle::open(&config.bundle)?;
@@ -178,14 +181,21 @@ impl Session {
     /// The security model of the protocol, and what this deployment makes of it.
     pub fn security(&self) -> Value {
         match &self.roles.place {
-            Place::Here { .. } => local::report::security(self.engine()),
-            Place::Services(services) => services::security(self.engine(), &services.tls.pin(), &services.parties),
+            Place::Here { .. } => local::report::security(self.engine(), self.lengths()),
+            Place::Services(services) => {
+                services::security((self.engine(), self.lengths()), &services.tls.pin(), &services.parties)
+            }
         }
     }
 
     /// What evaluates the network.
     pub fn engine(&self) -> EngineKind {
         self.roles.settings.roles.engine
+    }
+
+    /// What of the lengths of texts is public.
+    pub fn lengths(&self) -> Lengths {
+        self.roles.settings.roles.lengths
     }
 
     /// Ends the session; roles on this machine are waited for.
@@ -217,7 +227,7 @@ impl Session {
         let mut batches = Vec::new();
         let (mut start, mut bytes, mut restarts) = (0, 0, 0.0);
         for (at, sample) in samples.iter().enumerate() {
-            let texts = Texts::new(&[sample.ids.len()], &self.spec.shape)?;
+            let texts = self.texts(slice::from_ref(sample))?;
             let risk = self.engine().plan(&self.calibrated, &texts)?.cost().restart_probability;
             let size = 8 * self.calibrated.input_count(&texts);
             let full =
@@ -234,11 +244,16 @@ impl Session {
         Ok(batches)
     }
 
+    /// What is public of a batch.
+    fn texts(&self, batch: &[Sample]) -> Result<Texts> {
+        let tokens: Vec<usize> = batch.iter().map(|sample| sample.ids.len()).collect();
+        Ok(self.spec.texts(&tokens, self.lengths())?)
+    }
+
     /// A batch as it is, or halved until there is memory enough for each piece.
     fn fitting<'a>(&self, batch: &'a [Sample], batches: &mut Vec<&'a [Sample]>) -> Result<()> {
-        let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
         let Settings { memory, schedule, engine, .. } = self.roles.settings.roles;
-        let fits = Texts::new(&lengths, &self.spec.shape).map_err(Into::into).and_then(|texts| {
+        let fits = self.texts(batch).and_then(|texts| {
             let plan = engine.plan(&self.calibrated, &texts)?;
             let hold = hold(&self.calibrated.network, engine, memory);
             let needs = Needs::of(&self.calibrated, &texts, &*plan, engine, schedule, hold)?;
@@ -255,7 +270,10 @@ impl Session {
                 self.fitting(first, batches)?;
                 self.fitting(second, batches)?;
             }
-            Err(refusal) => return Err(refusal.context(format!("a text of {} tokens", lengths[0]))),
+            Err(refusal) => {
+                let tokens = batch.first().map_or(0, |sample| sample.ids.len());
+                return Err(refusal.context(format!("a text of {tokens} tokens")));
+            }
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use local::deployment::{Deployment, INSECURE_LOCAL};
 use local::network::LinkSpeed;
 use local::report::{say_engine, security};
 use local::settings::LocalSettings;
+use model::Lengths;
 use roles::engine::EngineKind;
 use roles::memory::{Needs, hold};
 use roles::schedule::Schedule;
@@ -107,7 +108,7 @@ impl Results<'_> {
             "peak_rss_bytes": peaks.collect::<Map<_, _>>(),
             "planned_memory_bytes": planned.collect::<Map<_, _>>(),
             "layers": costs.layers,
-            "security": security(self.engine),
+            "security": security(self.engine, Lengths::Exact),
         });
         say_engine(&mut object, self.engine);
         object

@@ -76,7 +76,7 @@ impl Children {
             _ => None,
         };
         let LocalSettings { roles, threads, link, cores } = self.settings;
-        let Settings { deadline, memory, schedule, engine } = roles;
+        let Settings { deadline, memory, schedule, engine, .. } = roles;
         match index {
             Some(index) => command.args(["party", "--index", &index.to_string(), "--link", &link.to_string()]),
             None => command.arg("dealer"),

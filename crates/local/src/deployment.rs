@@ -103,7 +103,7 @@ impl Deployment {
 
 /// Starts the roles and connects to both parties.
 fn run(children: &Children, client: ClientBundle, settings: &LocalSettings) -> Result<Client> {
-    let Settings { deadline, engine, .. } = settings.roles;
+    let Settings { deadline, engine, lengths, .. } = settings.roles;
     let roles = [Role::Party0, Role::Party1, Role::Dealer];
     let start = |role| children.start(role);
     // all start before any is waited for
@@ -120,7 +120,7 @@ fn run(children: &Children, client: ClientBundle, settings: &LocalSettings) -> R
     let mut line = serde_json::to_string(&start)?;
     line.push('\n');
     children.tell(&line)?;
-    Client::connect(client, engine, &start, deadline, &children.liveness())
+    Client::connect(client, (engine, lengths), &start, deadline, &children.liveness())
 }
 
 /// The file of this program, to start the other roles from.

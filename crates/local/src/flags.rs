@@ -46,7 +46,8 @@ impl Running {
     pub fn settings(&self) -> Result<LocalSettings> {
         let Running { deadline, memory, schedule, threads, engine } = *self;
         let engine = engine.chosen()?;
-        let roles = Settings { deadline: Duration::from_secs(deadline), memory, schedule, engine };
+        let deadline = Duration::from_secs(deadline);
+        let roles = Settings { memory, schedule, engine, ..Settings::within(deadline) };
         Ok(LocalSettings { threads, ..LocalSettings::of(roles) })
     }
 }

@@ -1,5 +1,6 @@
 //! What reports of runs on one machine have in common.
 
+use model::Lengths;
 use roles::engine::EngineKind;
 use roles::measured::Measured;
 use serde_json::{Value, json};
@@ -24,12 +25,12 @@ pub fn say_engine(report: &mut Value, engine: EngineKind) {
 }
 
 /// The security model of the protocol, and what this deployment makes of it.
-pub fn security(engine: EngineKind) -> Value {
+pub fn security(engine: EngineKind, lengths: Lengths) -> Value {
     json!({
         "deployment": "insecure-local",
         "protects": "nothing",
         "why": INSECURE_LOCAL,
         "protocol": engine.protocol(),
-        "public": engine.public(),
+        "public": engine.public(lengths),
     })
 }

@@ -98,6 +98,19 @@ impl PhaseOpening {
     }
 }
 
+/// Phases of so many rows at which a series is evaluated, and the gate that its rows are multiplied with, if there is one.
+#[derive(Debug)]
+pub struct Evaluation<'a, P, W> {
+    /// The phases.
+    pub phase: &'a P,
+    /// Their rows.
+    pub rows: usize,
+    /// The series.
+    pub curve: &'a Curve,
+    /// One number a row.
+    pub gate: Option<&'a W>,
+}
+
 /// Where the network opens something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
@@ -128,8 +141,14 @@ pub trait Arithmetic {
     fn begin(&mut self, _part: usize, _operation: Operation) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// `x W + b`.
-    fn linear(&mut self, x: &Self::Wire, weight: Weight, dims: Dims) -> Result<Self::Share, Self::Error>;
+    /// `x W + b`, or `x W + g b` with a gate `g` of one number a row, for weights that have a bias.
+    fn linear(
+        &mut self,
+        x: &Self::Wire,
+        weight: Weight,
+        dims: Dims,
+        gate: Option<&Self::Wire>,
+    ) -> Result<Self::Share, Self::Error>;
     /// Adds row `rows[i]` of a weight with `cols` columns to row `i`.
     fn add_rows(
         &mut self,
@@ -164,7 +183,7 @@ pub trait Arithmetic {
         dims: &[(usize, usize)],
     ) -> Result<Vec<Self::Share>, Self::Error>;
     /// Series, by segments of columns.
-    fn evaluate(&mut self, x: &[(&Self::Phase, usize, &Curve)]) -> Result<Vec<Self::Share>, Self::Error>;
+    fn evaluate(&mut self, x: &[Evaluation<'_, Self::Phase, Self::Wire>]) -> Result<Vec<Self::Share>, Self::Error>;
     /// `a 2^i + b 2^j`; both shifts are below 64.
     fn add(&mut self, a: (Self::Share, u32), b: (Self::Share, u32)) -> Self::Share;
     /// Sum of each row.
@@ -177,6 +196,10 @@ pub trait Arithmetic {
     fn affine(&mut self, x: Self::Share, plus: u64, times: u64) -> Self::Share;
     /// Adds a public integer.
     fn offset(&mut self, x: Self::Wire, by: u64) -> Self::Wire;
+    /// Adds a public integer times a gate to each row: number `j` of the gate to column `j`.
+    fn gated_offset(&mut self, x: Self::Wire, by: u64, gate: &Self::Wire) -> Self::Wire;
+    /// An opened matrix as a share.
+    fn shared(&mut self, x: &Self::Wire) -> Result<Self::Share, Self::Error>;
     /// Copies a block out of a matrix with `cols` columns.
     fn block(&mut self, x: &Self::Wire, cols: usize, block: Block) -> Self::Wire;
     /// Puts blocks together; each comes with its rows and columns.

@@ -6,19 +6,32 @@ use crate::checks::Checks;
 use crate::engine::{Attending, Engine, Head};
 use crate::operation::Operation;
 
-/// Attention of each head and text, opened, in this part of the network.
+/// The gates of each text's rows, where texts are padded.
+#[derive(Debug)]
+pub struct Gates<'g, W> {
+    /// Of the rows that are attended to.
+    pub attended: &'g [W],
+    /// Of the rows that attend; none where all of them are tokens.
+    pub attending: Option<&'g [W]>,
+}
+
+/// Attention of each head and text, opened, in this part of the network. Rows of padding are not attended to.
+///
+/// # Panics
+///
+/// With gates, on an engine that normalises weights before they mix.
 pub fn attend<E: Engine>(
     engine: &mut E,
     part: usize,
-    scores: Vec<E::Wire>,
-    values: Vec<E::Wire>,
-    heads: &[Head],
+    (scores, values): (Vec<E::Wire>, Vec<E::Wire>),
+    (heads, gates): (&[Head], Option<Gates<'_, E::Wire>>),
     checks: &mut Checks<E>,
 ) -> Result<Vec<E::Wire>, E::Error> {
     engine.begin(part, Operation::Softmax)?;
     match engine.attention_weights(scores, heads)? {
-        Attending::Scores(scores) => two_quad(engine, part, scores, values, heads, checks),
+        Attending::Scores(scores) => two_quad(engine, part, (scores, values), (heads, gates), checks),
         Attending::Weights(weights) => {
+            assert!(gates.is_none(), "published functions know no padding");
             engine.begin(part, Operation::Others)?;
             let pairs: Vec<_> = weights.into_iter().zip(values).collect();
             let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
@@ -32,12 +45,16 @@ pub fn attend<E: Engine>(
 fn two_quad<E: Engine>(
     engine: &mut E,
     part: usize,
-    scores: Vec<E::Wire>,
-    values: Vec<E::Wire>,
-    heads: &[Head],
+    (scores, values): (Vec<E::Wire>, Vec<E::Wire>),
+    (heads, gates): (&[Head], Option<Gates<'_, E::Wire>>),
     checks: &mut Checks<E>,
 ) -> Result<Vec<E::Wire>, E::Error> {
-    let shifted: Vec<_> = scores.into_iter().zip(heads).map(|(s, head)| engine.offset(s, head.shift)).collect();
+    // keys of padding are zero: without a shift so are its scores, whoever attends
+    let shift = |(scores, head): (E::Wire, &Head)| match &gates {
+        None => engine.offset(scores, head.shift),
+        Some(gates) => engine.gated_offset(scores, head.shift, &gates.attended[head.text]),
+    };
+    let shifted: Vec<_> = scores.into_iter().zip(heads).map(shift).collect();
     let squares = engine.square(&shifted)?;
     drop(shifted);
     let sums: Vec<_> = squares.iter().map(|s| engine.row_sums(s)).collect();
@@ -51,13 +68,21 @@ fn two_quad<E: Engine>(
     let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
     drop(pairs);
     engine.begin(part, Operation::Softmax)?;
-    let sums: Vec<_> = sums.into_iter().zip(heads).map(|(s, head)| (s, head.reciprocal)).collect();
-    let reciprocals = engine.evaluate(&sums)?;
+    let attending = gates.as_ref().and_then(|gates| gates.attending);
+    let sums = sums.into_iter().zip(heads);
+    let reciprocals = match attending {
+        None => engine.evaluate(&sums.map(|(s, head)| (s, head.reciprocal)).collect::<Vec<_>>())?,
+        Some(gates) => {
+            let gated: Vec<_> = sums.map(|(s, head)| (s, head.reciprocal, &gates[head.text])).collect();
+            engine.gated_evaluate(&gated)?
+        }
+    };
     let mut asked = with(&mixed, |i| heads[i].mixed);
     asked.extend(with(&reciprocals, |i| heads[i].reciprocal_out));
     let (mut mixed, _) = checks.open(engine, &asked, &[])?;
     let reciprocals = mixed.split_off(heads.len());
-    let held: Vec<_> = weights.iter().zip(&reciprocals).collect();
+    let gate = |head: &Head| attending.map(|gates| &gates[head.text]);
+    let held: Vec<_> = weights.iter().zip(&reciprocals).zip(heads).map(|((d, r), head)| (d, r, gate(head))).collect();
     checks.reciprocals(engine, &held, heads)?;
 
     let pairs: Vec<_> = mixed.iter().zip(&reciprocals).collect();

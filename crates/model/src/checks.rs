@@ -6,7 +6,7 @@
 //! (of each attention). It is opened beside what the network opens anyway, and the squares of all defects of a text add up to
 //! its *certificate*, which the client alone learns, with the logits. See `docs/masked-wires.md`.
 
-use crate::engine::{Block, Engine, Head, Norm, Opened};
+use crate::engine::{Block, Engine, Head, Norm, Opened, Reciprocal};
 use crate::table::{Function, Site};
 
 /// To which rows of which texts a column of defects belongs.
@@ -31,15 +31,15 @@ impl<E: Engine> Checks<E> {
         Checks { pending: Vec::new(), opened: (0..texts).map(|_| Vec::new()).collect() }
     }
 
-    /// Holds the rows that a LayerNorm made to what it promises; so many rows of each text.
+    /// Holds the rows that a LayerNorm made to what it promises; so many rows of each text, of which a gate may leave out some.
     pub fn norm(
         &mut self,
         engine: &mut E,
         (normal, inverse): (&E::Wire, &E::Wire),
         norm: &Norm,
-        rows: Vec<usize>,
+        (rows, gate): (Vec<usize>, Option<&E::Wire>),
     ) -> Result<(), E::Error> {
-        let defect = engine.norm_defect(normal, inverse, norm)?;
+        let defect = engine.norm_defect(normal, inverse, norm, gate)?;
         self.pending.extend(defect.map(|share| (share, norm.defect, Rows::OfAll(rows))));
         Ok(())
     }
@@ -48,7 +48,7 @@ impl<E: Engine> Checks<E> {
     pub fn reciprocals(
         &mut self,
         engine: &mut E,
-        pairs: &[(&E::Wire, &E::Wire)],
+        pairs: &[Reciprocal<'_, E::Wire>],
         heads: &[Head],
     ) -> Result<(), E::Error> {
         let defects = engine.reciprocal_defects(pairs)?.into_iter().zip(heads);
@@ -143,7 +143,7 @@ mod tests {
         let normal = wire(4, &[1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0078125]);
         let inverse = wire(1, &[1.0, 1.0]);
         let mut checks = Checks::new(2);
-        checks.norm(&mut engine, (&normal, &inverse), &norm, vec![1, 1]).unwrap();
+        checks.norm(&mut engine, (&normal, &inverse), &norm, (vec![1, 1], None)).unwrap();
         let certificates = checks.certificates(&mut engine).unwrap();
         let numbers: Vec<f64> = certificates.iter().map(|c| ring64::decode(c.data[0], c.form.frac)).collect();
         let missing = (1.0078125f64.powi(2) - 1.0) / 4.0;

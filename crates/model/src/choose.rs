@@ -2,29 +2,25 @@
 
 use crate::activation::Activation;
 use crate::bert::{InputKind, norm_name};
-use crate::calibrate::{HeadRanges, LayerRanges, NormRanges, Ranges, Span};
+use crate::calibrate::{LayerRanges, NormRanges, Ranges, Span};
 use crate::certificate::certificate_fracs;
 use crate::choose_error::ChooseError;
 use crate::fit::{Problem, Terms};
+use crate::heads::{HEADROOM, WIRE_FRAC, head, signed_bits};
 use crate::opening::{Curve, Opening, Segment};
+use crate::padding::padding;
 use crate::positive::{Fitted, Positive, log2_floor};
 use crate::ranges::check;
 use crate::restarts::restart_probability;
 use crate::shape::{Shape, TOKEN_CLASSES, Texts};
-use crate::spec::{HeadSpec, LayerSpec, NormSpec, ONE_HOT, SPEC_VERSION, Spec};
+use crate::spec::{LayerSpec, NormSpec, ONE_HOT, SPEC_VERSION, Spec};
 
 /// Fractional bits of matrices.
 const WEIGHT_FRAC: i32 = 16;
-/// Fractional bits of wires of ordinary size.
-const WIRE_FRAC: i32 = 12;
-/// Largest value expected over the largest seen.
-const HEADROOM: f64 = 2.0;
 /// Widening of a neuron's range before its class is chosen.
 const NEURON_HEADROOM: f64 = 1.4;
 /// Widening of the range that unusual texts were seen to need.
 const UNUSUAL_HEADROOM: f64 = 1.1;
-/// Bits between a large tensor's range and its modulus: one restart in 2^26 elements.
-const SPARE_BITS: i32 = 26;
 /// Domain and period (power of two) of the column classes of GeLU.
 const GELU_CLASSES: [(f64, u32); 5] = [(4.0, 4), (12.0, 5), (28.0, 6), (60.0, 7), (124.0, 8)];
 /// Error of GeLU's series, rounding noise included, aimed at.
@@ -55,13 +51,14 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     let unusual = ranges.unusual.as_deref();
     unusual.map_or(Ok(()), |unusual| check(shape, unusual))?;
     // mean squares of all defects of a row
-    let mut defects = 0.0;
+    let mut of_norms = 0.0;
     let mut norms = Vec::new();
     for (n, r) in ranges.norms.iter().enumerate() {
         let (norm, defect) = norm(shape, n, r, unusual.map(|u| &u.norms[n]))?;
         norms.push(norm);
-        defects += defect;
+        of_norms += defect;
     }
+    let mut defects = of_norms;
     let mut layers = Vec::new();
     let mut orders = Vec::new();
     for (l, r) in ranges.layers.iter().enumerate() {
@@ -74,7 +71,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     }
     let most = reach(ranges.pooler, unusual.map(|u| u.pooler)) + 0.5;
     let logits = bits(f64::from(ranges.logits), WIRE_FRAC);
-    let spec = Spec {
+    let mut spec = Spec {
         version: SPEC_VERSION,
         shape: shape.clone(),
         weight_frac: WEIGHT_FRAC,
@@ -85,9 +82,11 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         pooled: Opening { frac: WIRE_FRAC, bits: WIRE_FRAC as u32 + 2 },
         logits: Opening { frac: WIRE_FRAC, bits: logits + 2 },
         certificates: certificate_fracs(defects)?,
+        padded: None,
         norms,
         layers,
     };
+    padding(&mut spec, ranges, of_norms);
     spec.check()?;
     let calibrated = spec.calibrated(InputKind::OneHot);
     for tokens in (0..TOKEN_CLASSES).map(|c| shape.positions.min(1 << c)) {
@@ -157,33 +156,6 @@ fn layer(
         activation: wire(r.activation),
     };
     Ok((spec, defects.iter().sum()))
-}
-
-fn head(l: usize, h: usize, r: &HeadRanges, unusual: Option<&HeadRanges>) -> Result<(HeadSpec, f64), ChooseError> {
-    // a sum is read in units of the token class, hence between half and all of its mean
-    let of = |r: &HeadRanges| (f64::from(r.sum.lo) / 2.0, f64::from(r.sum.hi));
-    let positive = Positive {
-        place: format!("layer {l} head {h} attention sums"),
-        function: &|v| 1.0 / v,
-        seen: of(r),
-        unusual: unusual.map(|u| of(u).0),
-        from: 2 * WIRE_FRAC,
-    };
-    let Fitted { curve: reciprocal, out: reciprocal_out, mean_square } = positive.curve()?;
-    let squares_most = f64::from(r.squares) * HEADROOM;
-    // a head whose values are all zero: one unit of an ordinary wire has a logarithm
-    let mixed_most = (f64::from(r.mixed) * HEADROOM).max(f64::powi(2.0, -WIRE_FRAC));
-    let (mut squares, mut mixed) = (Vec::new(), Vec::new());
-    for class in 0..TOKEN_CLASSES as i32 {
-        // K - bits of the mixed values is 63 - log2(most 2^class) - frac - WIRE_FRAC, whatever their own scale
-        let most_frac = 62 - SPARE_BITS - WIRE_FRAC - (log2_floor(mixed_most) + 1) - class;
-        let frac = most_frac.clamp(4, 10);
-        squares.push(Opening { frac, bits: signed_bits(squares_most, frac) });
-        // a unit of the mixed values, over the smallest sum, is a unit of the attention output
-        let unit = (WIRE_FRAC + 1 - log2_floor(positive.least().0)).clamp(0, WIRE_FRAC + frac);
-        mixed.push(Opening { frac: unit - class, bits: signed_bits(mixed_most, unit) });
-    }
-    Ok((HeadSpec { squares, reciprocal, reciprocal_out, mixed }, mean_square))
 }
 
 fn gelu_curve(
@@ -263,11 +235,6 @@ fn accept(place: &str, error: f64, limit: f64) -> Result<(), ChooseError> {
 /// Bits of a signed range with head-room.
 fn bits(most: f64, frac: i32) -> u32 {
     signed_bits(most * HEADROOM, frac)
-}
-
-fn signed_bits(most: f64, frac: i32) -> u32 {
-    let units = most * f64::powi(2.0, frac) + 1.0;
-    (units.log2().ceil() as u32 + 1).max(2)
 }
 
 fn ends(span: Span) -> (f64, f64) {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use ring64::{Dims, Kernel, Rhs};
 
-use crate::arithmetic::{Arithmetic, Form, PhaseOpening, Place, WireOpening};
+use crate::arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, Place, WireOpening};
 use crate::engine::Block;
 use crate::fixed::Fixed;
-use crate::layout::{assemble, copy_block, join_columns, rotate, split_columns};
-use crate::opening::Curve;
+use crate::layout::{
+    add_to_columns, assemble, copy_block, join_columns, outer_product, rotate, scale_rows, split_columns,
+};
 use crate::quantise::Quantised;
 use crate::scales::Scales;
 use crate::spec_error::SpecError;
@@ -45,11 +46,18 @@ impl Arithmetic for Clear<'_> {
     type Share = Vec<u64>;
     type Error = SpecError;
 
-    fn linear(&mut self, x: &Vec<u64>, weight: Weight, dims: Dims) -> Result<Vec<u64>, SpecError> {
+    fn linear(
+        &mut self,
+        x: &Vec<u64>,
+        weight: Weight,
+        dims: Dims,
+        gate: Option<&Vec<u64>>,
+    ) -> Result<Vec<u64>, SpecError> {
         let w = &self.weights[&weight];
-        let mut y = match &w.bias {
-            Some(bias) => bias.repeat(dims.m),
-            None => vec![0; dims.m * dims.n],
+        let mut y = match (&w.bias, gate) {
+            (Some(bias), None) => bias.repeat(dims.m),
+            (Some(bias), Some(gate)) => outer_product(gate, bias),
+            (None, _) => vec![0; dims.m * dims.n],
         };
         self.kernel.gemm(dims, x, &w.weight, Rhs::AsIs, &mut y);
         Ok(y)
@@ -124,11 +132,15 @@ impl Arithmetic for Clear<'_> {
         Ok(scaled)
     }
 
-    fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<Vec<u64>>, SpecError> {
-        let one = |(phases, rows, curve): &(&Vec<Vec<u64>>, usize, &Curve)| {
-            let parts: Vec<_> =
-                phases.iter().zip(&curve.segments).map(|(p, s)| (s.series.evaluate(p), s.cols)).collect();
-            join_columns(&parts, *rows)
+    fn evaluate(&mut self, x: &[Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>]) -> Result<Vec<Vec<u64>>, SpecError> {
+        let one = |asked: &Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>| {
+            let segments = asked.phase.iter().zip(&asked.curve.segments);
+            let parts: Vec<_> = segments.map(|(p, s)| (s.series.evaluate(p), s.cols)).collect();
+            let mut values = join_columns(&parts, asked.rows);
+            if let Some(gate) = asked.gate {
+                scale_rows(&mut values, gate);
+            }
+            values
         };
         Ok(x.iter().map(one).collect())
     }
@@ -157,6 +169,14 @@ impl Arithmetic for Clear<'_> {
     fn offset(&mut self, mut x: Vec<u64>, by: u64) -> Vec<u64> {
         x.iter_mut().for_each(|v| *v = v.wrapping_add(by));
         x
+    }
+
+    fn gated_offset(&mut self, x: Vec<u64>, by: u64, gate: &Vec<u64>) -> Vec<u64> {
+        add_to_columns(x, by, gate)
+    }
+
+    fn shared(&mut self, x: &Vec<u64>) -> Result<Vec<u64>, SpecError> {
+        Ok(x.clone())
     }
 
     fn block(&mut self, x: &Vec<u64>, cols: usize, block: Block) -> Vec<u64> {

@@ -30,13 +30,13 @@ fn norm_defect_frac(scales: &Scales, of: &Norm, normal_frac: i32) -> (i32, Optio
     (usual.max(2 * normal_frac + WIDTH_FRAC), epsilon)
 }
 
-/// `sum(normal^2) / width + epsilon r^2 - 1` of each row.
+/// `sum(normal^2) / width + epsilon r^2 - 1` of each row, or `- g` with a gate `g` of the rows.
 pub(crate) fn norm_defect<A: Arithmetic>(
     arithmetic: &mut A,
     scales: &Scales,
-    normal: &Value<A::Wire>,
-    inverse: &Value<A::Wire>,
+    (normal, inverse): (&Value<A::Wire>, &Value<A::Wire>),
     of: &Norm,
+    gate: Option<&A::Wire>,
 ) -> Result<Value<A::Share>, A::Error> {
     let Form { rows, cols, frac } = normal.form;
     let (to, epsilon) = norm_defect_frac(scales, of, frac);
@@ -44,7 +44,7 @@ pub(crate) fn norm_defect<A: Arithmetic>(
     let sum = arithmetic.square_sum(&normal.data, rows, cols)?;
     let minus_width = (cols as u64).wrapping_shl((2 * frac) as u32).wrapping_neg();
     let over_width = (power(to - 2 * frac) / cols as f64).round() as u64;
-    let mut data = arithmetic.affine(sum, minus_width, over_width);
+    let mut data = minus_promised(arithmetic, sum, (minus_width, over_width), gate)?;
     let times_epsilon = epsilon.map_or(0, |epsilon| (epsilon * power(to - 2 * inverse.form.frac)).round() as u64);
     if times_epsilon > 0 {
         let squares = arithmetic.square(&[(&inverse.data, rows)])?;
@@ -56,12 +56,31 @@ pub(crate) fn norm_defect<A: Arithmetic>(
     Ok(Value { form: Form { rows, cols: 1, frac: to }, data })
 }
 
-/// `D r - 1` of each row, from the product of an opened sum and its opened reciprocal.
-pub(crate) fn reciprocal_defect<A: Arithmetic>(arithmetic: &mut A, product: Value<A::Share>) -> Value<A::Share> {
+/// `(x - promised) times`, where a row promises the same in clear or, with a gate, the gate's multiple of it.
+fn minus_promised<A: Arithmetic>(
+    arithmetic: &mut A,
+    x: A::Share,
+    (minus_promised, times): (u64, u64),
+    gate: Option<&A::Wire>,
+) -> Result<A::Share, A::Error> {
+    let Some(gate) = gate else { return Ok(arithmetic.affine(x, minus_promised, times)) };
+    let gate = arithmetic.shared(gate)?;
+    let promised = arithmetic.affine(gate, 0, minus_promised.wrapping_mul(times));
+    let x = arithmetic.affine(x, 0, times);
+    Ok(arithmetic.add((x, 0), (promised, 0)))
+}
+
+/// `D r - 1` of each row, or `D r - g` with a gate `g`, from the product of an opened sum and its opened reciprocal.
+pub(crate) fn reciprocal_defect<A: Arithmetic>(
+    arithmetic: &mut A,
+    product: Value<A::Share>,
+    gate: Option<&A::Wire>,
+) -> Result<Value<A::Share>, A::Error> {
     let Value { form, data } = product;
     let to = form.frac.max(SHARE_FRAC);
     // a scale beyond the ring's is refused where the defect is opened
     let minus_one = 1u64.checked_shl(form.frac.max(0) as u32).unwrap_or(0).wrapping_neg();
     let up = 1u64.checked_shl((to - form.frac) as u32).unwrap_or(0);
-    Value { form: Form { frac: to, ..form }, data: arithmetic.affine(data, minus_one, up) }
+    let data = minus_promised(arithmetic, data, (minus_one, up), gate)?;
+    Ok(Value { form: Form { frac: to, ..form }, data })
 }

@@ -91,11 +91,17 @@ pub enum Attending<W> {
     Weights(Vec<W>),
 }
 
+/// Opened sums `D`, opened reciprocals `r` of them, and the gate of their rows.
+pub type Reciprocal<'w, W> = (&'w W, &'w W, Option<&'w W>);
+
 /// The openings of one round, in the order in which they were asked for.
 pub type Opened<E> = (Vec<<E as Engine>::Wire>, Vec<<E as Engine>::Phase>);
 
 /// A machine that evaluates a network. Matrices are row-major; a batch of texts is the rows of one matrix in the linear
 /// parts and a block per text and head inside attention, so that ragged texts share every round.
+///
+/// A *gate* is a wire of one column: one in the rows of tokens, zero in those of padding. What is padding is as private as
+/// what is in the text.
 pub trait Engine {
     /// An opened value.
     type Wire;
@@ -113,6 +119,8 @@ pub trait Engine {
     }
     /// `x W + b`, or `x W` for weights without a bias.
     fn linear(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error>;
+    /// `x W + g b`: the bias only in the rows that the gate `g` lets through.
+    fn gated_linear(&mut self, x: &Self::Wire, weight: Weight, gate: &Self::Wire) -> Result<Self::Share, Self::Error>;
     /// Adds row `rows[i]` of a weight to row `i`.
     fn add_rows(&mut self, x: Self::Share, weight: Weight, rows: &[usize]) -> Result<Self::Share, Self::Error>;
     /// `x * g` by columns, minus its mean over each row where the weight is declared centred.
@@ -127,6 +135,8 @@ pub trait Engine {
     fn scale_rows(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
     /// The function that the phase was opened for.
     fn evaluate(&mut self, x: &[(Self::Phase, Function)]) -> Result<Vec<Self::Share>, Self::Error>;
+    /// The same in the rows that a gate lets through, exactly zero in all others whatever was opened there.
+    fn gated_evaluate(&mut self, x: &[(Self::Phase, Function, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
     /// Elementwise products.
     fn mul(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
     /// Pairs of columns rotated by public angles: see [`Rotation`].
@@ -139,6 +149,10 @@ pub trait Engine {
     fn row_sums(&mut self, x: &Self::Share) -> Self::Share;
     /// Adds a public number.
     fn offset(&mut self, x: Self::Wire, by: f32) -> Self::Wire;
+    /// Adds a public number to the columns that a gate, one row a column, lets through.
+    fn gated_offset(&mut self, x: Self::Wire, by: f32, gate: &Self::Wire) -> Self::Wire;
+    /// The gate that columns of integers add up to. Whatever the scale of the site where they were opened, a unit of them is one.
+    fn gate(&mut self, columns: Self::Wire) -> Self::Wire;
     /// Copies a block.
     fn block(&mut self, x: &Self::Wire, block: Block) -> Self::Wire;
     /// Normalised attention weights of opened scores, opened, from an engine of published functions, which normalise before they
@@ -150,13 +164,14 @@ pub trait Engine {
     ) -> Result<Attending<Self::Wire>, Self::Error> {
         Ok(Attending::Scores(scores))
     }
-    /// What is missing to `sum(normal^2) / width + epsilon r^2 = 1` in each row that a LayerNorm made with `r`; nothing from an
-    /// engine that does not check itself.
+    /// What is missing to `sum(normal^2) / width + epsilon r^2 = 1` in each row that a LayerNorm made with `r`, or to `= g` where
+    /// a gate was; nothing from an engine that does not check itself.
     fn norm_defect(
         &mut self,
         _normal: &Self::Wire,
         _inverse: &Self::Wire,
         _of: &Norm,
+        _gate: Option<&Self::Wire>,
     ) -> Result<Option<Self::Share>, Self::Error> {
         Ok(None)
     }
@@ -164,8 +179,8 @@ pub trait Engine {
     fn opened_row_sums(&mut self, _x: &Self::Wire) -> Option<Self::Wire> {
         None
     }
-    /// `D r - 1` of each row, of pairs of opened sums and opened reciprocals.
-    fn reciprocal_defects(&mut self, _pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error> {
+    /// `D r - 1` of each row, of pairs of opened sums and opened reciprocals; `D r - g` of those that were gated.
+    fn reciprocal_defects(&mut self, _pairs: &[Reciprocal<'_, Self::Wire>]) -> Result<Vec<Self::Share>, Self::Error> {
         Ok(Vec::new())
     }
     /// Sum of the squares of all elements of a column.

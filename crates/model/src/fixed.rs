@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use ring64::Dims;
 
-use crate::arithmetic::{Arithmetic, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening};
+use crate::arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening};
 use crate::defect::{norm_defect, reciprocal_defect};
-use crate::engine::{Block, Engine, Norm, Opened, Rhs, Rotation};
+use crate::engine::{Block, Engine, Norm, Opened, Reciprocal, Rhs, Rotation};
 use crate::network::{Calibrated, Input, Network, Output};
 use crate::opening::{Curve, Segment};
 use crate::operation::Operation;
@@ -88,6 +88,43 @@ impl<A: Arithmetic> Fixed<A> {
     }
 }
 
+/// A phase, what is evaluated at it, and the gate of its rows.
+type Asked<'a, A> = (&'a Value<<A as Arithmetic>::Phase>, Function, Option<&'a Value<<A as Arithmetic>::Wire>>);
+
+impl<A: Arithmetic> Fixed<A> {
+    fn product(
+        &mut self,
+        x: &Value<A::Wire>,
+        weight: Weight,
+        gate: Option<&Value<A::Wire>>,
+    ) -> Result<Value<A::Share>, A::Error> {
+        let parameter = &self.scales.table()[weight];
+        let (cols, bias) = (parameter.cols, parameter.bias);
+        let form = Form { cols, frac: x.form.frac + self.scales.weight_frac(weight), ..x.form };
+        let dims = Dims { m: x.form.rows, k: x.form.cols, n: cols };
+        let gate = gate.filter(|_| bias).map(|gate| column(gate, x.form.rows));
+        Ok(Value { form, data: self.arithmetic.linear(&x.data, weight, dims, gate)? })
+    }
+
+    fn series(&mut self, x: &[Asked<'_, A>]) -> Result<Vec<Value<A::Share>>, A::Error> {
+        let curves: Vec<_> = x.iter().map(|(_, function, _)| self.scales.curve(*function)).collect();
+        let mut asked = Vec::with_capacity(x.len());
+        for ((phase, _, gate), (curve, _)) in x.iter().zip(&curves) {
+            let (rows, phase) = (phase.form.rows, &phase.data);
+            asked.push(Evaluation { phase, rows, curve, gate: gate.map(|gate| column(gate, rows)) });
+        }
+        let results = self.arithmetic.evaluate(&asked)?;
+        let frac = |(c, shift): &(&Curve, i32)| c.segments[0].series.out_frac() + shift;
+        Ok(attach(x.iter().zip(&curves).map(|((p, ..), c)| Form { frac: frac(c), ..p.form }), results))
+    }
+}
+
+/// The numbers of a gate of so many rows.
+fn column<T>(gate: &Value<T>, rows: usize) -> &T {
+    assert_eq!(gate.form, Form { rows, cols: 1, frac: 0 }, "a gate has one integer a row");
+    &gate.data
+}
+
 impl<N: Network> Calibrated<N> {
     /// The client's input for a batch, as an engine on scaled integers reads it.
     pub fn input<T>(&self, batch: &N::Batch, data: T) -> Value<T> {
@@ -118,10 +155,11 @@ impl<A: Arithmetic> Engine for Fixed<A> {
     }
 
     fn linear(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error> {
-        let cols = self.scales.table()[weight].cols;
-        let form = Form { cols, frac: x.form.frac + self.scales.weight_frac(weight), ..x.form };
-        let dims = Dims { m: x.form.rows, k: x.form.cols, n: cols };
-        Ok(Value { form, data: self.arithmetic.linear(&x.data, weight, dims)? })
+        self.product(x, weight, None)
+    }
+
+    fn gated_linear(&mut self, x: &Self::Wire, weight: Weight, gate: &Self::Wire) -> Result<Self::Share, Self::Error> {
+        self.product(x, weight, Some(gate))
     }
 
     fn add_rows(&mut self, x: Self::Share, weight: Weight, rows: &[usize]) -> Result<Self::Share, Self::Error> {
@@ -174,11 +212,11 @@ impl<A: Arithmetic> Engine for Fixed<A> {
     }
 
     fn evaluate(&mut self, x: &[(Self::Phase, Function)]) -> Result<Vec<Self::Share>, Self::Error> {
-        let curves: Vec<_> = x.iter().map(|(_, function)| self.scales.curve(*function)).collect();
-        let asked: Vec<_> = x.iter().zip(&curves).map(|((p, _), (c, _))| (&p.data, p.form.rows, *c)).collect();
-        let results = self.arithmetic.evaluate(&asked)?;
-        let frac = |(c, shift): &(&Curve, i32)| c.segments[0].series.out_frac() + shift;
-        Ok(attach(x.iter().zip(&curves).map(|((p, _), c)| Form { frac: frac(c), ..p.form }), results))
+        self.series(&x.iter().map(|(phase, function)| (phase, *function, None)).collect::<Vec<_>>())
+    }
+
+    fn gated_evaluate(&mut self, x: &[(Self::Phase, Function, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error> {
+        self.series(&x.iter().map(|(phase, function, gate)| (phase, *function, Some(*gate))).collect::<Vec<_>>())
     }
 
     fn add(&mut self, a: Self::Share, b: Self::Share) -> Result<Self::Share, Self::Error> {
@@ -223,8 +261,10 @@ impl<A: Arithmetic> Engine for Fixed<A> {
         normal: &Self::Wire,
         inverse: &Self::Wire,
         of: &Norm,
+        gate: Option<&Self::Wire>,
     ) -> Result<Option<Self::Share>, Self::Error> {
-        norm_defect(&mut self.arithmetic, &self.scales, normal, inverse, of).map(Some)
+        let gate = gate.map(|gate| column(gate, normal.form.rows));
+        norm_defect(&mut self.arithmetic, &self.scales, (normal, inverse), of, gate).map(Some)
     }
 
     fn opened_row_sums(&mut self, x: &Self::Wire) -> Option<Self::Wire> {
@@ -232,9 +272,13 @@ impl<A: Arithmetic> Engine for Fixed<A> {
         Some(Value { form: Form { cols: 1, ..x.form }, data })
     }
 
-    fn reciprocal_defects(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error> {
-        let products = self.scale_rows(pairs)?;
-        Ok(products.into_iter().map(|product| reciprocal_defect(&mut self.arithmetic, product)).collect())
+    fn reciprocal_defects(&mut self, pairs: &[Reciprocal<'_, Self::Wire>]) -> Result<Vec<Self::Share>, Self::Error> {
+        let products = self.scale_rows(&pairs.iter().map(|(sum, inverse, _)| (*sum, *inverse)).collect::<Vec<_>>())?;
+        let defect = |(product, (.., gate)): (Self::Share, &Reciprocal<'_, Self::Wire>)| {
+            let gate = gate.map(|gate| column(gate, product.form.rows));
+            reciprocal_defect(&mut self.arithmetic, product, gate)
+        };
+        products.into_iter().zip(pairs).map(defect).collect()
     }
 
     fn square_total(&mut self, x: &Self::Wire) -> Result<Option<Self::Share>, Self::Error> {
@@ -245,6 +289,17 @@ impl<A: Arithmetic> Engine for Fixed<A> {
     fn offset(&mut self, x: Self::Wire, by: f32) -> Self::Wire {
         let by = (f64::from(by) * f64::powi(2.0, x.form.frac)).round() as i64 as u64;
         Value { form: x.form, data: self.arithmetic.offset(x.data, by) }
+    }
+
+    fn gated_offset(&mut self, x: Self::Wire, by: f32, gate: &Self::Wire) -> Self::Wire {
+        let by = (f64::from(by) * f64::powi(2.0, x.form.frac)).round() as i64 as u64;
+        Value { form: x.form, data: self.arithmetic.gated_offset(x.data, by, column(gate, x.form.cols)) }
+    }
+
+    fn gate(&mut self, columns: Self::Wire) -> Self::Wire {
+        let Form { rows, cols, .. } = columns.form;
+        let data = self.arithmetic.opened_row_sums(&columns.data, rows, cols);
+        Value { form: Form { rows, cols: 1, frac: 0 }, data }
     }
 
     fn block(&mut self, x: &Self::Wire, block: Block) -> Self::Wire {

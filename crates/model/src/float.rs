@@ -66,6 +66,17 @@ impl<'a, O: Observer> Float<'a, O> {
     }
 }
 
+impl<O> Float<'_, O> {
+    fn value(&self, function: Function, v: f32) -> f32 {
+        let v = f64::from(v);
+        let value = match self.table[function].smooth {
+            Smooth::EvenPart(_) if self.functions == Functions::MpcFormer => 0.125 * v * v - 0.25 * v + 0.5,
+            smooth => smooth.value(v),
+        };
+        value as f32
+    }
+}
+
 impl<O: Observer> Engine for Float<'_, O> {
     type Wire = Array2<f32>;
     type Phase = Array2<f32>;
@@ -80,6 +91,15 @@ impl<O: Observer> Engine for Float<'_, O> {
         };
         if let Some(bias) = &matrix.bias {
             y += bias;
+        }
+        Ok(y)
+    }
+
+    fn gated_linear(&mut self, x: &Array2<f32>, weight: Weight, gate: &Array2<f32>) -> Result<Array2<f32>, Infallible> {
+        let matrix = &self.matrices[&weight];
+        let mut y = x.dot(&matrix.weight);
+        if let Some(bias) = &matrix.bias {
+            y += &(gate * bias);
         }
         Ok(y)
     }
@@ -119,11 +139,19 @@ impl<O: Observer> Engine for Float<'_, O> {
     }
 
     fn evaluate(&mut self, x: &[(Array2<f32>, Function)]) -> Result<Vec<Array2<f32>>, Infallible> {
-        let value = |function: &Function, v: f64| match self.table[*function].smooth {
-            Smooth::EvenPart(_) if self.functions == Functions::MpcFormer => 0.125 * v * v - 0.25 * v + 0.5,
-            smooth => smooth.value(v),
+        Ok(x.iter().map(|(x, function)| x.mapv(|v| self.value(*function, v))).collect())
+    }
+
+    fn gated_evaluate(&mut self, x: &[(Array2<f32>, Function, &Array2<f32>)]) -> Result<Vec<Array2<f32>>, Infallible> {
+        let one = |(x, function, gate): &(Array2<f32>, Function, &Array2<f32>)| {
+            let mut y = x.clone();
+            for (mut row, gate) in y.rows_mut().into_iter().zip(gate.iter()) {
+                // no number that padding may give is looked at: it may be none
+                row.mapv_inplace(|v| if *gate == 0.0 { 0.0 } else { gate * self.value(*function, v) });
+            }
+            y
         };
-        Ok(x.iter().map(|(x, function)| x.mapv(|v| value(function, f64::from(v)) as f32)).collect())
+        Ok(x.iter().map(one).collect())
     }
 
     fn mul(&mut self, pairs: &[(&Array2<f32>, &Array2<f32>)]) -> Result<Vec<Array2<f32>>, Infallible> {
@@ -156,6 +184,14 @@ impl<O: Observer> Engine for Float<'_, O> {
 
     fn offset(&mut self, x: Array2<f32>, by: f32) -> Array2<f32> {
         x + by
+    }
+
+    fn gated_offset(&mut self, x: Array2<f32>, by: f32, gate: &Array2<f32>) -> Array2<f32> {
+        x + &(gate.t().to_owned() * by)
+    }
+
+    fn gate(&mut self, columns: Array2<f32>) -> Array2<f32> {
+        self.row_sums(&columns)
     }
 
     fn block(&mut self, x: &Array2<f32>, b: Block) -> Array2<f32> {

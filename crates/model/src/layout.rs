@@ -56,3 +56,23 @@ pub fn rotate(x: &[u64], cols: usize, cos: &[u64], sin: &[u64]) -> Vec<u64> {
     }
     turned
 }
+
+/// Adds to column `j` of each row a public multiple of number `j` of a gate.
+pub fn add_to_columns(mut x: Vec<u64>, by: u64, gate: &[u64]) -> Vec<u64> {
+    let added: Vec<u64> = gate.iter().map(|g| g.wrapping_mul(by)).collect();
+    x.chunks_mut(gate.len()).for_each(|row| ring64::add_assign(row, &added));
+    x
+}
+
+/// The product of a column and a row.
+pub fn outer_product(column: &[u64], row: &[u64]) -> Vec<u64> {
+    column.iter().flat_map(|c| row.iter().map(move |r| c.wrapping_mul(*r))).collect()
+}
+
+/// Multiplies each row of a matrix with as many rows as the gate has numbers.
+pub fn scale_rows(x: &mut [u64], gate: &[u64]) {
+    let cols = x.len() / gate.len();
+    for (row, gate) in x.chunks_mut(cols).zip(gate) {
+        row.iter_mut().for_each(|v| *v = v.wrapping_mul(*gate));
+    }
+}

@@ -27,6 +27,7 @@ mod fixed;
 mod float;
 mod fold;
 mod functions;
+mod heads;
 mod keys;
 mod labels;
 mod layout;
@@ -35,6 +36,7 @@ mod network;
 mod norm;
 mod opening;
 mod operation;
+mod padding;
 mod positive;
 mod quantise;
 mod ranges;
@@ -51,8 +53,8 @@ mod synthetic;
 mod table;
 
 pub use activation::{Activation, gelu, gelu_tanh};
-pub use arithmetic::{Arithmetic, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening};
-pub use attention::attend;
+pub use arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening};
+pub use attention::{Gates, attend};
 pub use bert::{
     Bert, BertFunction, BertSite, BertWeight, ClearError, InputKind, clear_certified, clear_logits, clear_trace,
 };
@@ -69,14 +71,16 @@ pub use config::{
     AttentionKind, AttentionShift, Config, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR, TWO_RELU_EPSILON,
 };
 pub use config_error::ConfigError;
-pub use engine::{Attending, Block, Engine, Head, Norm, Opened, Rhs, Rotation};
+pub use engine::{Attending, Block, Engine, Head, Norm, Opened, Reciprocal, Rhs, Rotation};
 pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Fixed, Outputs};
 pub use float::{Float, FloatTrace, Observer};
 pub use fold::{FoldError, Folded, Tensors, fold};
 pub use functions::Functions;
 pub use labels::{MOST_LABELS, unnamed};
-pub use layout::{assemble, copy_block, join_columns, rotate, split_columns};
+pub use layout::{
+    add_to_columns, assemble, copy_block, join_columns, outer_product, rotate, scale_rows, split_columns,
+};
 pub use matrix::{Matrices, Matrix};
 pub use network::{Calibrated, Input, Network, Output};
 pub use norm::{apply, normalise, open};
@@ -85,11 +89,14 @@ pub use operation::Operation;
 pub use quantise::{QuantiseError, Quantised, Words, quantise};
 pub use ranges::check as check_ranges;
 pub use restarts::restart_probability;
-pub use sample::{Sample, SampleError, embed, one_hot};
+pub use sample::{PADDING, Sample, SampleError, batch_rows, embed, one_hot};
 pub use scales::{Scaled, Scales};
 pub use series::Series;
-pub use shape::{MOST_ROWS, MOST_TEXTS, Shape, TOKEN_CLASSES, Texts, TextsError, token_class};
-pub use spec::{HeadSpec, LayerSpec, NormSpec, SPEC_VERSION, Spec};
+pub use shape::{
+    Lengths, MOST_ROWS, MOST_TEXTS, SHORTEST_CLASS, SHORTEST_PADDED, Shape, TOKEN_CLASSES, Texts, TextsError,
+    token_class,
+};
+pub use spec::{HeadSpec, LayerSpec, NormSpec, PaddedHead, PaddedSpec, SPEC_VERSION, Spec};
 pub use spec_error::{LEAST_HEADROOM, SpecError};
 pub use split::{Part, weight_mask};
 pub use synthetic::synthetic;

@@ -2,11 +2,10 @@
 
 use ring64::{Dims, Rhs};
 
-use crate::arithmetic::{Arithmetic, PhaseOpening, Place, WireOpening};
+use crate::arithmetic::{Arithmetic, Evaluation, PhaseOpening, Place, WireOpening};
 use crate::engine::Block;
 use crate::fixed::Fixed;
 use crate::network::{Calibrated, Network};
-use crate::opening::Curve;
 use crate::spec_error::SpecError;
 use crate::table::Weight;
 
@@ -29,7 +28,7 @@ impl Arithmetic for Openings {
     type Share = ();
     type Error = SpecError;
 
-    fn linear(&mut self, _: &(), _: Weight, _: Dims) -> Result<(), SpecError> {
+    fn linear(&mut self, _: &(), _: Weight, _: Dims, _: Option<&()>) -> Result<(), SpecError> {
         Ok(())
     }
     fn add_rows(&mut self, _: (), _: Weight, _: &[usize], _: usize) -> Result<(), SpecError> {
@@ -50,7 +49,7 @@ impl Arithmetic for Openings {
     fn scale_rows(&mut self, _: &[(&(), &())], dims: &[(usize, usize)]) -> Result<Vec<()>, SpecError> {
         Ok(vec![(); dims.len()])
     }
-    fn evaluate(&mut self, x: &[(&(), usize, &Curve)]) -> Result<Vec<()>, SpecError> {
+    fn evaluate(&mut self, x: &[Evaluation<'_, (), ()>]) -> Result<Vec<()>, SpecError> {
         Ok(vec![(); x.len()])
     }
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
@@ -59,6 +58,10 @@ impl Arithmetic for Openings {
     fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
     fn affine(&mut self, _: (), _: u64, _: u64) {}
     fn offset(&mut self, _: (), _: u64) {}
+    fn gated_offset(&mut self, _: (), _: u64, _: &()) {}
+    fn shared(&mut self, _: &()) -> Result<(), SpecError> {
+        Ok(())
+    }
     fn block(&mut self, _: &(), _: usize, _: Block) {}
     fn assemble(&mut self, _: &[Vec<(&(), usize, usize)>]) {}
     fn open(

@@ -15,6 +15,9 @@ pub struct Sample {
     pub segments: Vec<u32>,
 }
 
+/// Stands among the words of a batch where a padded text has none; no model has a word of this number.
+pub const PADDING: u32 = u32::MAX;
+
 /// Why tokens are not a text of a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -66,6 +69,14 @@ pub enum SampleError {
         /// Tokens of all texts.
         expected: usize,
     },
+    /// More tokens than the class that a text is padded to, or not as many as it has where it is not padded.
+    #[error("a text of {got} tokens does not fill {rows} rows")]
+    Fill {
+        /// Its tokens.
+        got: usize,
+        /// Rows of the text in its batch.
+        rows: usize,
+    },
     /// An embedding table of another model.
     #[error("a table of {got:?} rows and columns; this model's has {expected:?}")]
     Table {
@@ -103,6 +114,28 @@ impl fmt::Debug for Sample {
     }
 }
 
+/// The words of a batch row by row, with their segments: after those of each text, [`PADDING`] where it is padded.
+pub fn batch_rows(texts: &Texts, samples: &[Sample]) -> Result<(Vec<u32>, Vec<u32>), SampleError> {
+    if samples.len() != texts.len() {
+        return Err(SampleError::Rows { got: samples.len(), expected: texts.len() });
+    }
+    let (mut ids, mut segments) = (Vec::with_capacity(texts.rows()), Vec::with_capacity(texts.rows()));
+    for (sample, rows) in samples.iter().zip(texts.lengths()) {
+        let got = sample.ids.len();
+        match got {
+            0 => return Err(SampleError::Empty),
+            _ if got == *rows || (got < *rows && texts.is_padded()) => {}
+            _ => return Err(SampleError::Fill { got, rows: *rows }),
+        }
+        if sample.segments.len() != got {
+            return Err(SampleError::Uneven { tokens: got, segments: sample.segments.len() });
+        }
+        ids.extend(sample.ids.iter().copied().chain(std::iter::repeat_n(PADDING, rows - got)));
+        segments.extend(sample.segments.iter().copied().chain(std::iter::repeat_n(0, rows - got)));
+    }
+    Ok((ids, segments))
+}
+
 /// A segment each, all of them in the tables.
 fn check_tokens(shape: &Shape, ids: &[u32], segments: &[u32]) -> Result<(), SampleError> {
     if ids.len() != segments.len() {
@@ -126,14 +159,26 @@ pub(crate) fn check_batch(shape: &Shape, texts: &Texts, ids: &[u32], segments: &
     if ids.len() != texts.rows() {
         return Err(SampleError::Rows { got: ids.len(), expected: texts.rows() });
     }
-    check_tokens(shape, ids, segments)
+    if !texts.is_padded() {
+        return check_tokens(shape, ids, segments);
+    }
+    let (ids, segments) = without_padding(ids, segments);
+    check_tokens(shape, &ids, &segments)
 }
 
-/// One-hot rows of tokens and segments.
+fn without_padding(ids: &[u32], segments: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    ids.iter().zip(segments).filter(|(id, _)| **id != PADDING).unzip()
+}
+
+/// One-hot rows of tokens and segments; rows of [`PADDING`] are zero.
 pub fn one_hot(shape: &Shape, ids: &[u32], segments: &[u32]) -> Result<Array2<f32>, SampleError> {
-    check_tokens(shape, ids, segments)?;
+    if ids.len() != segments.len() {
+        return Err(SampleError::Uneven { tokens: ids.len(), segments: segments.len() });
+    }
+    let (words, of_words) = without_padding(ids, segments);
+    check_tokens(shape, &words, &of_words)?;
     let mut rows = Array2::zeros((ids.len(), shape.one_hot()));
-    for (i, (id, segment)) in ids.iter().zip(segments).enumerate() {
+    for (i, (id, segment)) in ids.iter().zip(segments).enumerate().filter(|(_, (id, _))| **id != PADDING) {
         rows[(i, *id as usize)] = 1.0;
         rows[(i, shape.words + *segment as usize)] = 1.0;
     }

@@ -64,6 +64,16 @@ impl Shape {
         1 + 2 * self.layers
     }
 
+    /// Rows to which a text of so many tokens is padded: a power of two from [`SHORTEST_PADDED`] on, or all positions.
+    pub fn padded_length(&self, tokens: usize) -> usize {
+        tokens.max(SHORTEST_PADDED).next_power_of_two().min(self.positions)
+    }
+
+    /// The power of two whose units the attention sums of a class are read in.
+    pub fn class_exponent(&self, class: usize) -> i32 {
+        if class == SHORTEST_CLASS { token_class(self.padded_length(1)) as i32 } else { class as i32 }
+    }
+
     /// Columns of a one-hot row.
     pub fn one_hot(&self) -> usize {
         self.words + self.segments
@@ -71,10 +81,26 @@ impl Shape {
 }
 
 /// The public lengths of a batch, in tokens. Rows of all texts stand below one another.
+///
+/// The lengths are those of the texts, or those of their classes ([`Shape::padded_length`]), to which rows of padding fill them:
+/// then how many rows are tokens is as private as the tokens are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Texts {
     lengths: Vec<usize>,
+    padded: bool,
 }
+
+/// What of the lengths of texts is public.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lengths {
+    /// The class that a text is padded to.
+    Padded,
+    /// How many tokens it has.
+    Exact,
+}
+
+/// Rows to which the shortest texts are padded.
+pub const SHORTEST_PADDED: usize = 16;
 
 /// Texts in the largest batch. Lengths come from a client, and memory is proportional to what they add up to.
 pub const MOST_TEXTS: usize = 256;
@@ -96,6 +122,31 @@ pub enum TextsError {
         got: usize,
         /// The model's positions.
         most: usize,
+    },
+    /// No class of lengths ends with so many tokens.
+    #[error("a padded text has {got} rows; this model pads to {least}, {} to {most}", 2 * least)]
+    Class {
+        /// Its rows.
+        got: usize,
+        /// Rows of the smallest class.
+        least: usize,
+        /// Rows of the largest.
+        most: usize,
+    },
+    /// A spec that was chosen before texts could be padded, or for a model that no class of padded texts fits.
+    #[error(
+        "this bundle has no scales for padded texts: convert the model again, or add --exact-lengths, which makes the number of tokens public"
+    )]
+    Unpadded,
+    /// A text too short to be padded.
+    #[error(
+        "a text has {got} tokens; this model pads texts of {fewest} or more: add --exact-lengths, which makes the number of tokens public"
+    )]
+    Short {
+        /// Its tokens.
+        got: usize,
+        /// Tokens of the shortest text that is padded.
+        fewest: usize,
     },
     /// More texts than a batch holds.
     #[error("a batch of {got} texts; at most {most} go together")]
@@ -130,8 +181,31 @@ impl Texts {
         let rows = lengths.iter().fold(0usize, |sum, n| sum.saturating_add(*n));
         match rows > MOST_ROWS {
             true => Err(TextsError::Rows { got: rows, most: MOST_ROWS }),
-            false => Ok(Texts { lengths: lengths.to_vec() }),
+            false => Ok(Texts { lengths: lengths.to_vec(), padded: false }),
         }
+    }
+
+    /// A batch of texts that are padded to these classes of lengths.
+    pub fn padded(classes: &[usize], shape: &Shape) -> Result<Texts, TextsError> {
+        let texts = Texts::new(classes, shape)?;
+        let (least, most) = (shape.padded_length(1), shape.positions);
+        match classes.iter().find(|class| shape.padded_length(**class) != **class) {
+            Some(got) => Err(TextsError::Class { got: *got, least, most }),
+            None => Ok(Texts { padded: true, ..texts }),
+        }
+    }
+
+    /// The batch of texts of so many rows, of whose lengths this is public.
+    pub fn of(rows: &[usize], lengths: Lengths, shape: &Shape) -> Result<Texts, TextsError> {
+        match lengths {
+            Lengths::Padded => Texts::padded(rows, shape),
+            Lengths::Exact => Texts::new(rows, shape),
+        }
+    }
+
+    /// Whether rows may be padding.
+    pub fn is_padded(&self) -> bool {
+        self.padded
     }
 
     /// Number of texts.
@@ -140,7 +214,12 @@ impl Texts {
         self.lengths.len()
     }
 
-    /// Tokens of each text.
+    /// The class of a text of so many rows, which decides on its scales.
+    pub fn class(&self, rows: usize, shape: &Shape) -> usize {
+        if self.padded && rows == shape.padded_length(1) { SHORTEST_CLASS } else { token_class(rows) }
+    }
+
+    /// Rows of each text: its tokens, and what it is padded with.
     pub fn lengths(&self) -> &[usize] {
         &self.lengths
     }
@@ -173,6 +252,10 @@ pub fn token_class(tokens: usize) -> usize {
 
 /// Classes for 1 to 512 tokens.
 pub const TOKEN_CLASSES: usize = 10;
+
+/// The class of texts that are padded to [`Shape::padded_length`] of one token. Their attention sums are those of all shorter
+/// texts; those of longer classes are of at least half of their rows, padded or not.
+pub const SHORTEST_CLASS: usize = TOKEN_CLASSES;
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use crate::config::{MOST_EPS, MOST_SHIFT, shift_is_sound};
 use crate::network::{Calibrated, Network};
 use crate::opening::{CERTIFICATE_FRACS, Curve, DEFECT, Opening};
 use crate::scales::{Scaled, Scales};
-use crate::shape::{Shape, TOKEN_CLASSES};
+use crate::shape::{SHORTEST_CLASS, Shape, TOKEN_CLASSES};
 use crate::spec_error::SpecError;
 
 /// The format that this program reads and writes.
@@ -30,6 +30,29 @@ pub struct HeadSpec {
     pub reciprocal_out: Opening,
     /// Squares times values, by token class.
     pub mixed: Vec<Opening>,
+    /// What differs in the shortest padded texts, where a spec has padding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub padded: Option<PaddedHead>,
+}
+
+/// Openings of an attention head in the shortest padded texts ([`SHORTEST_CLASS`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaddedHead {
+    /// `1 / sum`, of sums that span those of all shorter texts.
+    pub reciprocal: Curve,
+    /// The opened reciprocal.
+    pub reciprocal_out: Opening,
+    /// Squares times values.
+    pub mixed: Opening,
+}
+
+/// What texts that are padded need beyond what texts of any length do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaddedSpec {
+    /// Tokens of the shortest text that may be padded: attention sums of shorter ones are below the domain of a series.
+    pub fewest: usize,
+    /// Fractional bits of certificates of the shortest class.
+    pub certificate: i32,
 }
 
 /// Openings of an encoder layer.
@@ -93,6 +116,9 @@ pub struct Spec {
     pub logits: Opening,
     /// Fractional bits of certificates as the client reads them, by token class: a unit is a quarter of the most that is accepted.
     pub certificates: Vec<i32>,
+    /// Where texts may be padded; specs that were chosen before they could be keep their digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub padded: Option<PaddedSpec>,
 }
 
 /// How one-hot rows are opened, whatever the model: they hold zeros and ones.
@@ -125,11 +151,19 @@ impl Spec {
             BertSite::Key { layer } => self.layers[layer].key,
             BertSite::Value { layer } => self.layers[layer].value,
             BertSite::Scores { layer } => self.layers[layer].scores,
-            BertSite::Squares { layer, head: h, class } => head(layer, h).squares[class],
-            BertSite::Mixed { layer, head: h, class } => head(layer, h).mixed[class],
+            BertSite::Squares { layer, head: h, class } => {
+                head(layer, h).squares[self.shape.class_exponent(class) as usize]
+            }
+            BertSite::Mixed { layer, head: h, class } => {
+                let of = head(layer, h);
+                let padded = of.padded.as_ref().filter(|_| class == SHORTEST_CLASS);
+                padded.map_or_else(|| of.mixed[self.shape.class_exponent(class) as usize], |padded| padded.mixed)
+            }
             BertSite::Reciprocal { layer, head: h, class } => {
-                let out = head(layer, h).reciprocal_out;
-                Opening { frac: out.frac + class as i32, ..out }
+                let of = head(layer, h);
+                let padded = of.padded.as_ref().filter(|_| class == SHORTEST_CLASS);
+                let out = padded.map_or(of.reciprocal_out, |padded| padded.reciprocal_out);
+                Opening { frac: out.frac + self.shape.class_exponent(class), ..out }
             }
             BertSite::Attention { layer } | BertSite::Weighted { layer } => self.layers[layer].attention,
             BertSite::Activation { layer } => self.layers[layer].activation,
@@ -141,8 +175,14 @@ impl Spec {
     /// All curves, to be shared by the functions that read them.
     fn curves(&self) -> Curves {
         let shared = |curve: &Curve| Arc::new(curve.clone());
-        let heads = |layer: &LayerSpec| layer.heads.iter().map(|head| shared(&head.reciprocal)).collect();
+        let head = |head: &HeadSpec| {
+            let reciprocal = shared(&head.reciprocal);
+            let padded = head.padded.as_ref().map_or_else(|| reciprocal.clone(), |padded| shared(&padded.reciprocal));
+            [reciprocal, padded]
+        };
+        let heads = |layer: &LayerSpec| layer.heads.iter().map(head).collect();
         Curves {
+            shortest: self.shape.class_exponent(SHORTEST_CLASS),
             roots: self.norms.iter().map(|norm| shared(&norm.inverse_root)).collect(),
             reciprocals: self.layers.iter().map(heads).collect(),
             gelus: self.layers.iter().map(|layer| shared(&layer.gelu)).collect(),
@@ -215,6 +255,10 @@ impl Spec {
             return Err(SpecError::Shape { what: "attention shift".into(), got: shift.to_string(), expected });
         }
         within("extra fractional bits of the input", self.input_extra as usize, 32)?;
+        let padding = usize::from(self.padded.is_some());
+        if let Some(padded) = self.padded {
+            within("tokens of the shortest padded text", padded.fewest, s.padded_length(1))?;
+        }
         for (l, layer) in self.layers.iter().enumerate() {
             count(&format!("layer {l}: shifts"), s.shifts[l].len(), s.heads)?;
             count(&format!("layer {l}: heads"), layer.heads.len(), s.heads)?;
@@ -222,6 +266,11 @@ impl Spec {
                 count(&format!("layer {l} head {h}: token classes of squares"), head.squares.len(), TOKEN_CLASSES)?;
                 count(&format!("layer {l} head {h}: token classes of mixed"), head.mixed.len(), TOKEN_CLASSES)?;
                 self.check_curve(&format!("layer {l} head {h}: reciprocal"), &head.reciprocal, 1)?;
+                let padded = head.padded.as_ref().map(|padded| &padded.reciprocal);
+                count(&format!("layer {l} head {h}: openings of padded texts"), padded.iter().count(), padding)?;
+                padded.map_or(Ok(()), |curve| {
+                    self.check_curve(&format!("layer {l} head {h}: reciprocal of padded texts"), curve, 1)
+                })?;
             }
             self.check_curve(&format!("layer {l}: gelu"), &layer.gelu, s.inner)?;
         }
@@ -230,7 +279,8 @@ impl Spec {
         }
         self.check_curve("pooler", &self.tanh, s.width)?;
         count("number of token classes with a certificate", self.certificates.len(), TOKEN_CLASSES)?;
-        if let Some(got) = self.certificates.iter().find(|frac| !CERTIFICATE_FRACS.contains(frac)) {
+        let certificates = self.certificates.iter().copied().chain(self.padded.map(|padded| padded.certificate));
+        if let Some(got) = certificates.into_iter().find(|frac| !CERTIFICATE_FRACS.contains(frac)) {
             let (least, most) = (CERTIFICATE_FRACS.start(), CERTIFICATE_FRACS.end());
             let expected = format!("{least} to {most}");
             return Err(SpecError::Shape {
@@ -256,8 +306,10 @@ impl Spec {
             fracs.push(("GeLU", layer.gelu.frac));
             for head in &layer.heads {
                 let by_tokens = head.squares.iter().chain(&head.mixed).copied();
-                openings.extend(by_tokens.chain([head.reciprocal_out]).map(|o| ("a head", o)));
-                fracs.push(("a reciprocal", head.reciprocal.frac));
+                let padded = head.padded.iter().flat_map(|padded| [padded.mixed, padded.reciprocal_out]);
+                openings.extend(by_tokens.chain([head.reciprocal_out]).chain(padded).map(|o| ("a head", o)));
+                let curves = [&head.reciprocal].into_iter().chain(head.padded.iter().map(|padded| &padded.reciprocal));
+                fracs.extend(curves.map(|curve| ("a reciprocal", curve.frac)));
             }
         }
         fracs.extend(openings.iter().map(|(place, o)| (*place, o.frac)));
@@ -311,9 +363,11 @@ impl Spec {
 
 /// A spec's curves.
 struct Curves {
+    /// Exponent of the class of the shortest padded texts.
+    shortest: i32,
     roots: Vec<Arc<Curve>>,
-    /// By layer and head.
-    reciprocals: Vec<Vec<Arc<Curve>>>,
+    /// By layer and head, and for the shortest padded texts.
+    reciprocals: Vec<Vec<[Arc<Curve>; 2]>>,
     gelus: Vec<Arc<Curve>>,
     tanh: Arc<Curve>,
 }
@@ -323,7 +377,10 @@ impl Curves {
     fn scaled(&self, function: BertFunction) -> Scaled {
         match function {
             BertFunction::InverseRoot { norm } => (self.roots[norm].clone(), 0),
-            BertFunction::Reciprocal { layer, head, class } => (self.reciprocals[layer][head].clone(), class as i32),
+            BertFunction::Reciprocal { layer, head, class: SHORTEST_CLASS } => {
+                (self.reciprocals[layer][head][1].clone(), self.shortest)
+            }
+            BertFunction::Reciprocal { layer, head, class } => (self.reciprocals[layer][head][0].clone(), class as i32),
             BertFunction::Gelu { layer } => (self.gelus[layer].clone(), 0),
             BertFunction::Tanh => (self.tanh.clone(), 0),
         }

@@ -44,6 +44,9 @@ pub enum SpecError {
         /// The least `K - bits`.
         least: i64,
     },
+    /// An engine of published functions was given padded texts.
+    #[error("published functions run texts of their exact lengths only, not padded ones: add --exact-lengths")]
+    Padding,
     /// Two scales are too far apart to be added.
     #[error("a sum of values with {one} and with {other} fractional bits; they may be at most 63 apart; convert again")]
     Sum {

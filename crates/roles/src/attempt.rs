@@ -15,7 +15,7 @@ use ring64::{Kernel, Key, packed_len};
 use zeroize::Zeroizing;
 
 use crate::handshake::{Peer, fresh};
-use crate::message::{ControlError, DealRequest, Report, Role, kind, send, send_bytes};
+use crate::message::{ControlError, DealRequest, PublicTexts, Report, Role, kind, send, send_bytes};
 use crate::output::output_shapes;
 use crate::schedule::Schedule;
 
@@ -64,8 +64,8 @@ impl Serving<'_> {
     /// Asks the dealer for correlations, and gives the key of its streams.
     fn demand(&self, dealer: &mut Peer, agreement: &Agreement) -> Result<Key> {
         let (request, number) = (self.request, agreement.attempt);
-        let (lengths, plan) = (self.texts.lengths().to_vec(), hex::encode(agreement.plan));
-        let demand = DealRequest { lengths, plan, agreement: hex::encode(agreement.digest()) };
+        let (texts, plan) = (PublicTexts::of(self.texts), hex::encode(agreement.plan));
+        let demand = DealRequest { texts, plan, agreement: hex::encode(agreement.digest()) };
         send(dealer, kind::DEMAND, request, number, &demand)?;
         let secret = Zeroizing::new(fresh::<32>().context("no randomness from the operating system")?);
         send_bytes(dealer, kind::SECRET, request, number, secret.to_vec())?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use bundle::ClientBundle;
 use cli::coded;
 use cli::exit::GATE;
-use model::{Bert, Calibrated, InputKind, Opening, Sample, Spec, Texts, one_hot};
+use model::{Bert, Calibrated, InputKind, Lengths, Opening, Sample, Spec, Texts, batch_rows, one_hot};
 use mpc::{Party, join_outputs, share_input};
 use net::Link;
 use ring64::Key;
@@ -16,7 +16,7 @@ use crate::engine::EngineKind;
 use crate::handshake::{Identity, Peer, call_monitored, fresh};
 use crate::liveness::Liveness;
 use crate::measured::{Measured, measure};
-use crate::message::{ControlError, Refusal, Report, Request, Role, kind, parse, send, send_bytes};
+use crate::message::{ControlError, PublicTexts, Refusal, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::output::output_shapes;
 use crate::start::Start;
 
@@ -27,21 +27,39 @@ const DIGEST: usize = 32;
 pub struct Answer {
     /// One row a text.
     pub logits: Vec<Vec<f64>>,
-    /// How far each text's run was from its own promises; empty from an engine that does not check itself.
-    pub certificates: Vec<f64>,
+    /// Of each text; empty from an engine that does not check itself.
+    pub certificates: Vec<Certificate>,
+    /// What was public of the texts.
+    pub texts: Texts,
     /// Cost.
     pub measured: Measured,
+}
+
+/// How far a text's run was from its own promises, and how far that of a right answer to a text of its class is at most.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Certificate {
+    /// Sum of the squares of all that was missing.
+    pub total: f64,
+    /// The largest total that is accepted.
+    pub limit: f64,
+}
+
+impl Certificate {
+    /// Whether it is one of a right answer. A sum of squares that wrapped is negative, or too large.
+    pub fn holds(self) -> bool {
+        (0.0..=self.limit).contains(&self.total)
+    }
 }
 
 impl Answer {
     /// Whether the answer to one text of the batch is one of a run that kept its promises; nothing where it cannot be known.
     /// Logits beyond the spec's range are no answer either.
-    pub fn certified(&self, spec: &Spec, batch: &[Sample], at: usize) -> Option<bool> {
+    pub fn certified(&self, spec: &Spec, at: usize) -> Option<bool> {
         let certificate = *self.certificates.get(at)?;
         let Opening { frac, bits } = spec.logits;
         let most = f64::powi(2.0, bits as i32 - 1 - frac);
         let within = self.logits[at].iter().all(|logit| logit.abs() < most);
-        Some(within && spec.certifies(batch[at].ids.len(), certificate))
+        Some(within && certificate.holds())
     }
 }
 
@@ -56,6 +74,7 @@ pub struct Client {
     bundle: ClientBundle,
     calibrated: Calibrated<Bert>,
     engine: EngineKind,
+    lengths: Lengths,
     parties: [Peer; 2],
     request: u64,
 }
@@ -64,7 +83,7 @@ impl Client {
     /// Calls both parties, and waits for them as long as they are alive.
     pub fn connect(
         bundle: ClientBundle,
-        engine: EngineKind,
+        (engine, lengths): (EngineKind, Lengths),
         start: &Start,
         deadline: Duration,
         liveness: &Liveness,
@@ -75,13 +94,13 @@ impl Client {
             Ok::<_, anyhow::Error>(call_monitored(liveness, &identity, role, address, deadline)?.link)
         };
         let parties = [party(Role::Party0)?, party(Role::Party1)?];
-        Ok(Client::over(bundle, engine, parties))
+        Ok(Client::over(bundle, (engine, lengths), parties))
     }
 
     /// A client of parties that it is connected to already.
-    pub fn over(bundle: ClientBundle, engine: EngineKind, parties: [Peer; 2]) -> Client {
+    pub fn over(bundle: ClientBundle, (engine, lengths): (EngineKind, Lengths), parties: [Peer; 2]) -> Client {
         let calibrated = bundle.spec.calibrated(bundle.embedding.input_kind());
-        Client { bundle, calibrated, engine, parties, request: 0 }
+        Client { bundle, calibrated, engine, lengths, parties, request: 0 }
     }
 
     /// The client's part of the bundle.
@@ -93,16 +112,16 @@ impl Client {
     pub fn classify(&mut self, batch: &[Sample], ready: &mut dyn FnMut()) -> Result<Answer> {
         let begin = Instant::now();
         let spec = self.bundle.spec.clone();
-        let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
-        let texts = Texts::new(&lengths, &spec.shape)?;
+        let tokens: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
+        let texts = spec.texts(&tokens, self.lengths)?;
         let plan = self.engine.plan(&self.calibrated, &texts)?;
         // all that can be wrong with the input is found before anybody is asked for anything
         let seed = Key::from_bytes(fresh().context("no randomness from the operating system")?);
-        let rest = share_input(&seed, &self.input(batch)?, spec.input_extra);
+        let rest = share_input(&seed, &self.input(&texts, batch)?, spec.input_extra);
         self.request += 1;
         let request = self.request;
         for party in &mut self.parties {
-            send(party, kind::REQUEST, request, 0, &Request { lengths: lengths.clone() })?;
+            send(party, kind::REQUEST, request, 0, &Request { texts: PublicTexts::of(&texts) })?;
         }
         for party in &mut self.parties {
             await_ready(party, request)?;
@@ -127,7 +146,10 @@ impl Client {
         }
         let reports = (&first.report, &second.report);
         let measured = measure(&plan.cost(), spec.shape.layers + 2, reports, (ready - begin, ready.elapsed()))?;
-        Ok(Answer { logits, certificates: certificates.concat(), measured })
+        let limit = |rows: &usize| spec.certificate_limit(texts.class(*rows, &spec.shape));
+        let certificates = certificates.concat().into_iter().zip(texts.lengths().iter().map(limit));
+        let certificates = certificates.map(|(total, limit)| Certificate { total, limit }).collect();
+        Ok(Answer { logits, certificates, texts, measured })
     }
 
     /// Says goodbye, so that all roles end.
@@ -160,26 +182,32 @@ impl Client {
     }
 
     /// The input's values at the scale of its wire.
-    fn input(&self, batch: &[Sample]) -> Result<Vec<u64>> {
+    fn input(&self, texts: &Texts, batch: &[Sample]) -> Result<Vec<u64>> {
         let spec = &self.bundle.spec;
         let kind = self.calibrated.network.kind;
         match (kind, &self.bundle.table) {
             (InputKind::OneHot, _) => {
-                let ids: Vec<u32> = batch.iter().flat_map(|s| s.ids.iter().copied()).collect();
-                let segments: Vec<u32> = batch.iter().flat_map(|s| s.segments.iter().copied()).collect();
+                let (ids, segments) = batch_rows(texts, batch)?;
                 Ok(one_hot(&spec.shape, &ids, &segments)?.iter().map(|v| *v as u64).collect())
             }
             (InputKind::Embedded, Some(table)) => {
                 let frac = spec.input(kind).frac;
                 let mut values = Vec::new();
-                for sample in batch {
+                for (sample, all) in batch.iter().zip(texts.lengths()) {
                     let rows = table.embed(&spec.shape, &sample.ids, &sample.segments);
                     let rows =
                         rows.context("a token is outside the model's vocabulary; use the bundle's own tokenizer")?;
-                    for v in &rows {
-                        let word = ring64::encode(f64::from(*v), frac);
-                        values.push(word.context("an embedding is not finite; convert the model again")?);
+                    let cols = spec.shape.width + usize::from(texts.is_padded());
+                    let end = values.len() + all * cols;
+                    for row in rows.rows() {
+                        for v in row {
+                            let word = ring64::encode(f64::from(*v), frac);
+                            values.push(word.context("an embedding is not finite; convert the model again")?);
+                        }
+                        // one token
+                        values.extend(texts.is_padded().then_some(1));
                     }
+                    values.resize(end, 0);
                 }
                 Ok(values)
             }
@@ -271,7 +299,11 @@ mod tests {
         let (session, bundle, spec, nonce) = ([1; 16], [2; 16], [3; 32], [4; 32]);
         let identity = Identity { role: Role::Client, token: Some(token), session, bundle, spec, nonce };
         let start = Start { token: hex::encode([0xab; 32]), session: hex::encode(session), peers: BTreeMap::new() };
-        let answer = Answer { logits: vec![vec![1234.5]], certificates: Vec::new(), measured: Measured::default() };
+        let config =
+            r#"{"vocab_size":9,"hidden_size":4,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8}"#;
+        let shape = model::Shape::of(&model::Config::from_json(config).unwrap());
+        let (texts, measured) = (Texts::new(&[3], &shape).unwrap(), Measured::default());
+        let answer = Answer { logits: vec![vec![1234.5]], certificates: Vec::new(), texts, measured };
         for printed in [format!("{identity:?}"), format!("{start:?}"), format!("{answer:?}")] {
             let secrets = ["abab", "171, 171", "ABAB", "1234"];
             assert!(printed.contains("redacted") && secrets.iter().all(|s| !printed.contains(s)), "{printed}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bundle::{BundleId, DealerBundle};
-use model::{Bert, Calibrated, Network, Spec, Texts};
+use model::{Bert, Calibrated, Network, Spec};
 use mpc::{DealerEngine, DealtWriter, Party, Run};
 use net::{Frame, Header, Link, NetError};
 use ring64::{Kernel, Key};
@@ -103,7 +103,7 @@ pub fn deal(
         }
         last = Some((request, attempt));
         let demand = &demands[0];
-        let texts = Texts::new(&demand.lengths, &spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
+        let texts = demand.texts.texts(&spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
         let plan = engine.plan(calibrated, &texts).context("planning the request")?;
         let needs = Needs::of(calibrated, &texts, &*plan, *engine, settings.schedule, 0)?;
         let _reserved = budget.reserve(&needs, Role::Dealer)?;
@@ -163,7 +163,7 @@ impl Parties {
         }
         let zero: DealRequest = parse(Role::Party0.name(), "demand", &payload)?;
         let one: DealRequest = parse(Role::Party1.name(), "demand", &early.payload)?;
-        if (&zero.lengths, &zero.plan) != (&one.lengths, &one.plan) {
+        if (&zero.texts, &zero.plan) != (&one.texts, &one.plan) {
             return Err(refuse(Role::Party1, "asks for correlations of another plan than party0".into()));
         }
         Ok(Some((header.request, header.attempt, [zero, one])))

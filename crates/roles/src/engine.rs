@@ -5,7 +5,7 @@ use std::slice;
 use anyhow::Result;
 use cli::coded;
 use cli::exit::BAD_INPUT;
-use model::{Bert, BertWeight, Calibrated, Functions, Network, Spec, SpecError, Texts};
+use model::{Bert, BertWeight, Calibrated, Functions, Lengths, Network, Spec, SpecError, Texts};
 use mpc::beaver::{Beaver, FRAC, Options, Sines, Truncation};
 use mpc::masked::Masked;
 use mpc::{Planned, PrivateEngine};
@@ -96,6 +96,11 @@ impl EngineKind {
         self == EngineKind::Masked
     }
 
+    /// Whether it runs texts that are padded.
+    pub fn pads(self) -> bool {
+        self == EngineKind::Masked
+    }
+
     /// The protocol and what it assumes, in a line.
     pub fn protocol(self) -> &'static str {
         match self {
@@ -114,8 +119,12 @@ impl EngineKind {
     }
 
     /// What a run tells everybody.
-    pub fn public(self) -> Vec<&'static str> {
-        let mut public = vec!["model shape", "scales and series", "tokens of each text"];
+    pub fn public(self, lengths: Lengths) -> Vec<&'static str> {
+        let of_texts = match lengths {
+            Lengths::Exact => "tokens of each text",
+            Lengths::Padded => "class of lengths of each text",
+        };
+        let mut public = vec!["model shape", "scales and series", of_texts];
         // nothing restarts on shares
         if self == EngineKind::Masked {
             public.push("restarts");

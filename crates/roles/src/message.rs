@@ -1,6 +1,7 @@
 //! Control messages between roles: JSON, small, parsed strictly.
 
 pub use bundle::Role;
+use model::{Lengths, Shape, Texts, TextsError};
 use mpc::Trace;
 use net::{Frame, Header, Link, NetError};
 use serde::de::DeserializeOwned;
@@ -45,7 +46,7 @@ pub mod kind {
 }
 
 /// Version of the control protocol.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 
 /// Longest control message in bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -133,20 +134,48 @@ impl Refusal {
     }
 }
 
+/// What is public of a batch of texts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicTexts {
+    /// Rows of each text.
+    pub rows: Vec<usize>,
+    /// Whether a text may have fewer tokens than rows.
+    pub padded: bool,
+}
+
+impl PublicTexts {
+    /// Texts of so many tokens each.
+    pub fn exact(tokens: Vec<usize>) -> PublicTexts {
+        PublicTexts { rows: tokens, padded: false }
+    }
+
+    /// Of this batch.
+    pub fn of(texts: &Texts) -> PublicTexts {
+        PublicTexts { rows: texts.lengths().to_vec(), padded: texts.is_padded() }
+    }
+
+    /// The batch, if it is one of a model of this shape.
+    pub fn texts(&self, shape: &Shape) -> Result<Texts, TextsError> {
+        let lengths = if self.padded { Lengths::Padded } else { Lengths::Exact };
+        Texts::of(&self.rows, lengths, shape)
+    }
+}
+
 /// A batch that the client wants classified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// Tokens of each text; public.
-    pub lengths: Vec<usize>,
+    /// Its texts; public.
+    pub texts: PublicTexts,
 }
 
 /// Correlations that a party wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DealRequest {
-    /// Tokens of each text.
-    pub lengths: Vec<usize>,
+    /// Its texts.
+    pub texts: PublicTexts,
     /// Digest of the plan, in hexadecimal.
     pub plan: String,
     /// Digest of the whole agreement ([`mpc::Agreement::digest`]), in hexadecimal.

@@ -9,8 +9,8 @@ use mpc::OutputShape;
 pub fn output_shapes(spec: &Spec, texts: &Texts, frac: i32, certified: bool) -> Vec<OutputShape> {
     let kept = frac.min(spec.logits.frac);
     let logits = OutputShape { count: spec.shape.labels * texts.len(), shift: (frac - kept) as u32, frac: kept };
-    let certificate = |tokens: &usize| {
-        let frac = spec.certificate_frac(*tokens);
+    let certificate = |rows: &usize| {
+        let frac = spec.certificate_frac(texts.class(*rows, &spec.shape));
         OutputShape { count: 1, shift: (CERTIFICATE_FRAC - frac) as u32, frac }
     };
     let certificates = texts.lengths().iter().filter(|_| certified).map(certificate);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cli::memory::Memory;
+use model::Lengths;
 
 use crate::engine::EngineKind;
 use crate::schedule::Schedule;
@@ -18,11 +19,19 @@ pub struct Settings {
     pub schedule: Schedule,
     /// What evaluates the network.
     pub engine: EngineKind,
+    /// What of the lengths of texts a client makes public; the other roles take what it asks for.
+    pub lengths: Lengths,
 }
 
 impl Settings {
-    /// Nothing but a longest wait.
+    /// Nothing but a longest wait, and texts as long as they are.
     pub fn within(deadline: Duration) -> Settings {
-        Settings { deadline, memory: Memory::default(), schedule: Schedule::default(), engine: EngineKind::default() }
+        Settings {
+            deadline,
+            memory: Memory::default(),
+            schedule: Schedule::default(),
+            engine: EngineKind::default(),
+            lengths: Lengths::Exact,
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bundle::ClientBundle;
 use datasets::Tokenizer;
-use model::Sample;
+use model::{Lengths, Sample};
 use net::TlsIdentity;
 use roles::client::Client;
 use roles::engine::EngineKind;
@@ -47,7 +47,7 @@ impl Asker {
     /// Opens a session; `waiting` is told what keeps us waiting.
     pub fn open_waiting(&self, waiting: &mut dyn FnMut(&str)) -> Result<Client> {
         let bundle = self.bundle()?;
-        open_session(bundle, EngineKind::default(), &self.tls, &self.parties, self.deadline, waiting)
+        open_session(bundle, (EngineKind::default(), Lengths::Exact), &self.tls, &self.parties, self.deadline, waiting)
     }
 }
 

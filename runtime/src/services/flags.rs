@@ -75,7 +75,7 @@ pub fn settings(config: &Config) -> Result<Settings> {
         ScheduleChoice::Ahead => Schedule::Ahead,
         ScheduleChoice::Stream => Schedule::Stream,
     };
-    Ok(Settings { deadline: run.deadline, memory: run.memory, schedule, engine: engine(config)? })
+    Ok(Settings { memory: run.memory, schedule, engine: engine(config)?, ..Settings::within(run.deadline) })
 }
 
 fn engine(config: &Config) -> Result<EngineKind> {

@@ -12,13 +12,14 @@ use std::io::Write;
 
 use anyhow::Result;
 use bundle::{ClientBundle, Role};
+use model::Lengths;
 use net::{Pin, TlsIdentity};
 use roles::engine::EngineKind;
 use roles::service::dial::PeerAddress;
 use serde_json::{Value, json};
 
 /// What a run over services protects, and what that rests on.
-pub fn security(engine: EngineKind, client: &Pin, parties: &[PeerAddress; 2]) -> Value {
+pub fn security((engine, lengths): (EngineKind, Lengths), client: &Pin, parties: &[PeerAddress; 2]) -> Value {
     let [zero, one] = parties.each_ref().map(|party| party.address.as_str());
     json!({
         "deployment": "services",
@@ -28,7 +29,7 @@ pub fn security(engine: EngineKind, client: &Pin, parties: &[PeerAddress; 2]) ->
         "party0": zero,
         "party1": one,
         "protocol": engine.protocol(),
-        "public": engine.public(),
+        "public": engine.public(lengths),
     })
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 use crate::played::{BOTH, DEADLINE, PARTIES, Stage, ask, demand, key, sample, texts};
 use bundle::Role;
 use cli::exit::REFUSED;
-use model::{InputKind, Network, Sample};
+use model::{InputKind, Network, Sample, token_class};
 use mpc::Planned;
 use mpc::masked::{PartyWeights, online, prepare};
 use mpc::{
@@ -16,7 +16,7 @@ use mpc::{
 use net::{Link, memory_pair};
 use ring64::{Kernel, Key};
 use roles::handshake::{Identity, Peer, answer_all, take};
-use roles::message::{DealRequest, Report, Request, expect, kind, parse, send, send_bytes};
+use roles::message::{DealRequest, PublicTexts, Report, Request, expect, kind, parse, send, send_bytes};
 use roles::output::output_shapes;
 use roles::{dealer, party};
 use runtime::exit::code_of;
@@ -216,7 +216,7 @@ impl<'s> Serving<'s> {
     fn request(&mut self, batch: &[Sample], request: u64) {
         let lengths: Vec<usize> = batch.iter().map(|s| s.ids.len()).collect();
         for link in &mut self.client {
-            send(link, kind::REQUEST, request, 0, &Request { lengths: lengths.clone() }).unwrap();
+            send(link, kind::REQUEST, request, 0, &Request { texts: PublicTexts::exact(lengths.clone()) }).unwrap();
         }
     }
 
@@ -324,7 +324,7 @@ fn p0_masks_its_half_under_the_root_that_it_tells_p1_alone() {
             let agreement = stage.agreement([peer.nonce, me[0].nonce, me[1].nonce], &batch, 1, 0);
 
             let lengths = vec![batch[0].ids.len()];
-            send(&mut client.link, kind::REQUEST, 1, 0, &Request { lengths }).unwrap();
+            send(&mut client.link, kind::REQUEST, 1, 0, &Request { texts: PublicTexts::exact(lengths) }).unwrap();
             let asked: DealRequest = expect(&mut dealer.link, kind::DEMAND, 1, 0, "demand").unwrap();
             assert_eq!(asked, demand(&agreement, &batch));
             let secret = dealer.link.expect(kind::SECRET, 1, 0, 0, Some(32)).unwrap();
@@ -377,7 +377,7 @@ fn as_p1(stage: &Stage, batch: &[Sample], rest: Vec<u8>, peer: &mut Peer) -> ([V
 fn assert_answers(stage: &Stage, batch: &[Sample], halves: [&[u8]; 2], shapes: &[OutputShape]) {
     let parts = join_outputs(halves, shapes).unwrap();
     let [logits, certificate] = &parts[..] else { panic!("logits and one certificate") };
-    assert!(stage.spec.certifies(batch[0].ids.len(), certificate[0]), "{certificate:?}");
+    assert!(stage.spec.certifies(token_class(batch[0].ids.len()), certificate[0]), "{certificate:?}");
     let student = convert::Student::read(&stage.place.student()).unwrap();
     let expected = student.folded.logits(&texts(&stage.spec, batch), &batch[0].ids, &batch[0].segments).unwrap();
     for (private, float) in logits.iter().zip(&expected) {

@@ -14,7 +14,7 @@ use net::{Frame, Header};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use roles::handshake::Identity;
-use roles::message::{Cause, DealRequest, Purpose, Refusal, Report, Request, Role, kind};
+use roles::message::{Cause, DealRequest, PublicTexts, Purpose, Refusal, Report, Request, Role, kind};
 
 use crate::folder::Place;
 use crate::sessions::convert;
@@ -106,10 +106,10 @@ fn write_the_corpus() {
     let messages = [
         ("hello", serde_json::to_vec(&me.hello(Role::Party0, Purpose::Session)).unwrap()),
         ("refusal", serde_json::to_vec(&Refusal { reason: "no".into(), cause: Cause::Busy(3) }).unwrap()),
-        ("request", serde_json::to_vec(&Request { lengths: vec![1, 20, 300] }).unwrap()),
+        ("request", serde_json::to_vec(&Request { texts: PublicTexts::exact(vec![1, 20, 300]) }).unwrap()),
         ("demand", {
             let (plan, agreement) = ("ab".repeat(32), "cd".repeat(32));
-            serde_json::to_vec(&DealRequest { lengths: vec![7], plan, agreement }).unwrap()
+            serde_json::to_vec(&DealRequest { texts: PublicTexts::exact(vec![7]), plan, agreement }).unwrap()
         }),
         ("report", serde_json::to_vec(&Report { parts: vec![Default::default(); 2], ..Report::default() }).unwrap()),
     ];

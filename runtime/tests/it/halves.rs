@@ -5,7 +5,7 @@ use std::thread;
 use crate::played::{BOTH, DEADLINE, PARTIES, Stage, sample};
 use bundle::Role;
 use cli::exit::{GATE, REFUSED};
-use model::{CERTIFICATE_FRAC, Texts};
+use model::{CERTIFICATE_FRAC, Lengths, Texts, token_class};
 use mpc::beaver::Options;
 use mpc::mask_outputs;
 use net::Link;
@@ -57,7 +57,13 @@ fn asked(stage: &Stage, said: [Said; 2]) -> anyhow::Result<Answer> {
 fn asked_by(engine: EngineKind, stage: &Stage, said: [Said; 2]) -> anyhow::Result<Answer> {
     thread::scope(|scope| {
         let client = scope.spawn(|| {
-            let mut client = Client::connect(stage.client(), engine, &stage.start(), DEADLINE, &Liveness::unknown())?;
+            let mut client = Client::connect(
+                stage.client(),
+                (engine, Lengths::Exact),
+                &stage.start(),
+                DEADLINE,
+                &Liveness::unknown(),
+            )?;
             client.classify(&[sample(3)], &mut || ())
         });
         let me = PARTIES.map(|role| stage.identity(role));
@@ -119,7 +125,7 @@ fn logits_beyond_the_specs_bits_are_no_answer() {
     let limit = f64::from(range.bits as i32 - 1 - range.frac).exp2();
     let unit = f64::from(-range.frac).exp2();
     let within = [limit - 2.0 * unit, -limit + 2.0 * unit];
-    let certified = |said| asked(&stage, said).unwrap().certified(&stage.spec, &[sample(3)], 0);
+    let certified = |said| asked(&stage, said).unwrap().certified(&stage.spec, 0);
     assert_eq!(asked(&stage, said(&stage, within)).unwrap().logits, [within]);
     assert_eq!(certified(said(&stage, within)), Some(true));
     // halves under two masks add up to uniform words
@@ -132,7 +138,7 @@ fn logits_beyond_the_specs_bits_are_no_answer() {
     }
     let published = EngineKind::Beaver(Options::of(model::Functions::SecFormer));
     let answer = asked_by(published, &stage, said_by(published, &stage, within, 0.0)).unwrap();
-    assert_eq!(answer.certified(&stage.spec, &[sample(3)], 0), None);
+    assert_eq!(answer.certified(&stage.spec, 0), None);
     for logits in beyond {
         let error = asked_by(published, &stage, said_by(published, &stage, logits, 0.0)).unwrap_err();
         assert_eq!(code_of(&error), GATE, "{error:#}");
@@ -145,10 +151,10 @@ fn logits_beyond_the_specs_bits_are_no_answer() {
 #[test]
 fn an_answer_is_certified_by_what_is_missing_to_its_promises() {
     let stage = Stage::new();
-    let limit = stage.spec.certificate_limit(sample(3).ids.len());
+    let limit = stage.spec.certificate_limit(token_class(sample(3).ids.len()));
     let certified = |total: f64| {
         let answer = asked(&stage, said_by(EngineKind::default(), &stage, [0.5, -0.25], total)).unwrap();
-        answer.certified(&stage.spec, &[sample(3)], 0)
+        answer.certified(&stage.spec, 0)
     };
     assert_eq!([0.0, limit / 4.0, limit].map(certified), [Some(true); 3]);
     assert_eq!([1.5 * limit, 1e3, -limit, -1e6].map(certified), [Some(false); 4]);

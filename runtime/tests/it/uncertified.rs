@@ -7,7 +7,7 @@ use crate::folder::{Place, examples};
 use crate::outside::runtime;
 use bundle::{Embedding, WriteOptions};
 use convert::Student;
-use model::{Texts, clear_certified};
+use model::{Texts, clear_certified, token_class};
 use serde_json::Value;
 
 /// A bundle whose first 1/sqrt ends below what half of the texts need, with a text that is certified and one that is not.
@@ -28,7 +28,7 @@ fn narrow(place: &Place) -> (PathBuf, [String; 2]) {
             let texts = Texts::new(&[tokens], student.shape()).unwrap();
             let answers =
                 clear_certified(&converted.spec, &converted.quantised, &texts, &sample.ids, &sample.segments).unwrap();
-            let (limit, total) = (converted.spec.certificate_limit(tokens), answers[0].1);
+            let (limit, total) = (converted.spec.certificate_limit(token_class(tokens)), answers[0].1);
             // far from the bound, so that rounding at random changes nothing
             ((0.0..limit / 8.0).contains(&total), total.abs() > 8.0 * limit)
         };

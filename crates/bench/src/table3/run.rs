@@ -7,7 +7,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use local::report::{say_engine, security};
 use local::settings::LocalSettings;
-use model::{InputKind, Operation, Spec};
+use model::{InputKind, Lengths, Operation, Spec};
 use mpc::{Cost, Planned};
 use roles::engine::EngineKind;
 use roles::memory::{Needs, hold};
@@ -175,7 +175,7 @@ impl Run {
             "restarts": restarts,
             "peak_rss_bytes": measured.collect::<Map<_, _>>(),
             "planned_memory_bytes": planned.collect::<Map<_, _>>(),
-            "security": security(self.engine),
+            "security": security(self.engine, Lengths::Exact),
         });
         say_engine(&mut object, self.engine);
         object

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::operation::Operation;
-use crate::shape::{Shape, TOKEN_CLASSES};
+use crate::shape::{SHORTEST_CLASS, Shape};
 use crate::table::{Function, Parameter, Read, Site, Smooth, Table, Weight};
 
 /// A weight of the folded network (see [`crate::fold()`]).
@@ -35,7 +35,7 @@ pub enum BertWeight {
 }
 
 /// Where a value is opened. `norm` counts LayerNorms: 0 after the embedding, `1 + 2 l` after the attention and `2 + 2 l`
-/// after the feed-forward part of layer `l`; `class` is the class of a text's length ([`crate::token_class`]).
+/// after the feed-forward part of layer `l`; `class` is the class of a text's length ([`crate::Texts::class`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the fields are named above")]
 pub enum BertSite {
@@ -177,7 +177,7 @@ impl Declaring<'_> {
         let named = |what: &str| Arc::from(format!("layer {layer} head {head}: {what}"));
         let [squares, mixed, reciprocal]: [Arc<str>; 3] =
             ["squares of attention scores", "squares times values", "one over the attention sum"].map(named);
-        for class in 0..TOKEN_CLASSES {
+        for class in 0..=SHORTEST_CLASS {
             self.site(BertSite::Squares { layer, head, class }, squares.clone(), Operation::Others);
             self.site(BertSite::Mixed { layer, head, class }, mixed.clone(), Operation::Softmax);
             self.site(BertSite::Reciprocal { layer, head, class }, reciprocal.clone(), Operation::Softmax);

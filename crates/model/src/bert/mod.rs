@@ -8,6 +8,7 @@ mod clear;
 mod declared;
 mod float;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 pub use clear::{ClearError, clear_certified, clear_logits, clear_trace};
@@ -16,13 +17,13 @@ pub use declared::{BertFunction, BertSite, BertWeight};
 
 use declared::Declared;
 
-use crate::attention::attend;
+use crate::attention::{Gates, attend};
 use crate::checks::Checks;
 use crate::engine::{Block, Engine, Head, Norm, Rhs};
 use crate::network::{Input, Network, Output};
 use crate::norm::{apply, normalise, open};
 use crate::operation::Operation;
-use crate::shape::{Shape, Texts, token_class};
+use crate::shape::{Shape, Texts};
 use crate::table::{Function, Parameter, Site, Table, Weight};
 
 /// What the client shares.
@@ -123,11 +124,10 @@ impl Bert {
         }
     }
 
-    fn head(&self, layer: usize, head: usize, text: usize, tokens: usize) -> Head {
-        let class = token_class(tokens);
+    fn head(&self, layer: usize, head: usize, text: usize, (rows, class): (usize, usize)) -> Head {
         Head {
             text,
-            tokens,
+            tokens: rows,
             shift: self.shape.shifts[layer][head],
             squares: self.site(BertSite::Squares { layer, head, class }),
             reciprocal: self.function(BertFunction::Reciprocal { layer, head, class }),
@@ -151,7 +151,8 @@ impl Network for Bert {
     fn input(&self, texts: &Texts) -> Input {
         let (cols, site) = match self.kind {
             InputKind::OneHot => (self.shape.one_hot(), BertSite::OneHot),
-            InputKind::Embedded => (self.shape.width, BertSite::Normal { norm: 0 }),
+            // and a column that counts the tokens of each row: one, or none
+            InputKind::Embedded => (self.shape.width + usize::from(texts.is_padded()), BertSite::Normal { norm: 0 }),
         };
         Input { rows: texts.rows(), cols, site: self.site(site) }
     }
@@ -168,10 +169,10 @@ impl Network for Bert {
     ) -> Result<Output<E::Share>, E::Error> {
         engine.begin(0, Operation::Others)?;
         let mut checks = Checks::new(texts.len());
-        let mut run = Pass { bert: self, engine, checks: &mut checks, texts };
+        let mut run = Pass { bert: self, engine, checks: &mut checks, texts, gates: None };
         let mut x = match self.kind {
             InputKind::OneHot => run.embed(input)?,
-            InputKind::Embedded => run.open(input, BertSite::Normal { norm: 0 })?,
+            InputKind::Embedded => run.embedded(input)?,
         };
         for layer in 0..self.shape.layers {
             x = run.encode(layer, &x)?;
@@ -187,16 +188,52 @@ struct Pass<'r, E: Engine> {
     engine: &'r mut E,
     checks: &'r mut Checks<E>,
     texts: &'r Texts,
+    /// Where texts are padded, which rows are tokens.
+    gates: Option<Rc<Tokens<E::Wire>>>,
+}
+
+/// Ones in the rows of tokens, zeros in those of padding.
+struct Tokens<W> {
+    /// Of all rows.
+    all: W,
+    /// Of the rows of each text.
+    of_text: Vec<W>,
 }
 
 impl<E: Engine> Pass<'_, E> {
     fn embed(&mut self, input: &E::Share) -> Result<E::Wire, E::Error> {
         let one_hot = self.open(input, BertSite::OneHot)?;
+        // a token has one segment, padding has none
+        self.read_gates(&one_hot, (self.bert.shape.words, self.bert.shape.segments));
         let sum = self.linear(&one_hot, BertWeight::Embedding)?;
         drop(one_hot);
         let position = self.bert.weight(BertWeight::Position);
         let sum = self.engine.add_rows(sum, position, &self.texts.positions())?;
-        self.normalise(0, &sum, 0, self.texts.lengths().to_vec())
+        let gates = self.gates.clone();
+        let gate = gates.as_deref().map(|tokens| &tokens.all);
+        self.normalise(0, &sum, 0, (self.texts.lengths().to_vec(), gate))
+    }
+
+    /// Rows that the client embedded.
+    fn embedded(&mut self, input: &E::Share) -> Result<E::Wire, E::Error> {
+        let rows = self.open(input, BertSite::Normal { norm: 0 })?;
+        if !self.texts.is_padded() {
+            return Ok(rows);
+        }
+        let cols = self.bert.shape.width;
+        self.read_gates(&rows, (cols, 1));
+        Ok(self.engine.block(&rows, Block { row: 0, rows: self.texts.rows(), col: 0, cols }))
+    }
+
+    /// Takes the gates out of the columns of the input that count tokens.
+    fn read_gates(&mut self, input: &E::Wire, (col, cols): (usize, usize)) {
+        if self.texts.is_padded() {
+            let columns = self.engine.block(input, Block { row: 0, rows: self.texts.rows(), col, cols });
+            let all = self.engine.gate(columns);
+            let blocks = self.texts.blocks(false);
+            let of_text = blocks.map(|text| self.engine.block(&all, Block { cols: 1, ..text })).collect();
+            self.gates = Some(Rc::new(Tokens { all, of_text }));
+        }
     }
 
     /// One encoder layer. The last one computes the first row of each text only, because nothing reads the others, unless the
@@ -212,12 +249,15 @@ impl<E: Engine> Pass<'_, E> {
             x
         };
         let rows = if last { vec![1; self.texts.len()] } else { self.texts.lengths().to_vec() };
+        // the first row of a text is a token
+        let gates = self.gates.clone().filter(|_| !last);
+        let gate = gates.as_deref().map(|tokens| &tokens.all);
         let attention = self.attend(layer, x, asking)?;
         self.engine.begin(part, Operation::Others)?;
         let output = self.linear(&attention, BertWeight::AttentionOutput(layer))?;
         let carried = self.residual(asking, 2 * layer)?;
         let sum = self.engine.add(output, carried)?;
-        let x = self.normalise(part, &sum, 2 * layer + 1, rows.clone())?;
+        let x = self.normalise(part, &sum, 2 * layer + 1, (rows.clone(), gate))?;
 
         self.engine.begin(part, Operation::Others)?;
         let up = self.linear(&x, BertWeight::Up(layer))?;
@@ -231,7 +271,7 @@ impl<E: Engine> Pass<'_, E> {
         let down = self.linear(&activation, BertWeight::Down(layer))?;
         let carried = self.residual(&x, 2 * layer + 1)?;
         let sum = self.engine.add(down, carried)?;
-        self.normalise(part, &sum, 2 * layer + 2, rows)
+        self.normalise(part, &sum, 2 * layer + 2, (rows, gate))
     }
 
     /// Attention of all heads and texts: query, key and value in one round, scores in another, then what [`attend`] does.
@@ -239,7 +279,12 @@ impl<E: Engine> Pass<'_, E> {
         let (bert, texts, part) = (self.bert, self.texts, Bert::part(layer));
         self.engine.begin(part, Operation::Others)?;
         let query = self.linear(asking, BertWeight::Query(layer))?;
-        let key = self.linear(x, BertWeight::Key(layer))?;
+        let tokens = self.gates.clone();
+        let key = bert.weight(BertWeight::Key(layer));
+        let key = match &tokens {
+            None => self.engine.linear(x, key)?,
+            Some(tokens) => self.engine.gated_linear(x, key, &tokens.all)?,
+        };
         let value = self.linear(x, BertWeight::Value(layer))?;
         let sites = [BertSite::Query { layer }, BertSite::Key { layer }, BertSite::Value { layer }];
         let sites = sites.map(|site| bert.site(site));
@@ -253,12 +298,13 @@ impl<E: Engine> Pass<'_, E> {
         let (mut pairs, mut values, mut heads, mut asked) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for (number, text) in texts.blocks(false).enumerate() {
             let asks = if last { 1 } else { text.rows };
+            let length = (text.rows, texts.class(text.rows, &bert.shape));
             for h in 0..bert.shape.heads {
                 let of_query = self.engine.block(&query, head((asked, asks), h));
                 let of_key = self.engine.block(&key, head((text.row, text.rows), h));
                 pairs.push((of_query, of_key));
                 values.push(self.engine.block(&value, head((text.row, text.rows), h)));
-                heads.push(bert.head(layer, h, number, text.rows));
+                heads.push(bert.head(layer, h, number, length));
             }
             asked += asks;
         }
@@ -269,7 +315,11 @@ impl<E: Engine> Pass<'_, E> {
         let site = bert.site(BertSite::Scores { layer });
         let asked: Vec<_> = scores.iter().map(|s| (s, site)).collect();
         let (scores, _) = self.checks.open(self.engine, &asked, &[])?;
-        let mut mixed = attend(self.engine, part, scores, values, &heads, self.checks)?.into_iter();
+        let gates = tokens.as_deref().map(|Tokens { of_text, .. }| Gates {
+            attended: of_text,
+            attending: (!last).then_some(of_text.as_slice()),
+        });
+        let mut mixed = attend(self.engine, part, (scores, values), (&heads, gates), self.checks)?.into_iter();
         let grid: Vec<Vec<_>> = (0..texts.len()).map(|_| mixed.by_ref().take(bert.shape.heads).collect()).collect();
         Ok(self.engine.assemble(&grid))
     }
@@ -306,7 +356,13 @@ impl<E: Engine> Pass<'_, E> {
         self.engine.residual(x, self.bert.weight(BertWeight::Residual(norm)))
     }
 
-    fn normalise(&mut self, part: usize, x: &E::Share, norm: usize, rows: Vec<usize>) -> Result<E::Wire, E::Error> {
+    fn normalise(
+        &mut self,
+        part: usize,
+        x: &E::Share,
+        norm: usize,
+        rows: (Vec<usize>, Option<&E::Wire>),
+    ) -> Result<E::Wire, E::Error> {
         normalise(self.engine, self.checks, part, x, &self.bert.norm(norm), rows)
     }
 

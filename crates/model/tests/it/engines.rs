@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{Config, InputKind, Sample, Shape, Texts, calibrate, choose, clear_logits, fold, quantise, synthetic};
 
-fn config([layers, width, heads, inner]: [usize; 4], act: &str) -> Config {
+pub(crate) fn config([layers, width, heads, inner]: [usize; 4], act: &str) -> Config {
     let text = format!(
         r#"{{"vocab_size":97,"hidden_size":{width},"num_hidden_layers":{layers},"num_attention_heads":{heads},
         "intermediate_size":{inner},"max_position_embeddings":24,"attention_softmax":"2quad","hidden_act":"{act}"}}"#
@@ -12,7 +12,7 @@ fn config([layers, width, heads, inner]: [usize; 4], act: &str) -> Config {
     Config::from_json(&text).unwrap()
 }
 
-fn sample(seed: u64, tokens: usize) -> Sample {
+pub(crate) fn sample(seed: u64, tokens: usize) -> Sample {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

@@ -140,6 +140,11 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
         Ok(Value { form: Form { frac, ..form }, data })
     }
 
+    /// What comes first of all that padded texts ask for.
+    fn gated_linear(&mut self, _: &Tensor<R>, _: Weight, _: &Tensor<R>) -> Result<Tensor<R>, R::Error> {
+        Err(SpecError::Padding.into())
+    }
+
     fn add_rows(&mut self, x: Tensor<R>, weight: Weight, rows: &[usize]) -> Result<Tensor<R>, R::Error> {
         let form = Form { frac: self.scales.weight_frac(weight), ..x.form };
         let added = Value { form, data: self.fixed.ring.weight_rows(weight, rows, form.cols)? };
@@ -199,6 +204,10 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
         Ok(results)
     }
 
+    fn gated_evaluate(&mut self, _: &[(Tensor<R>, Function, &Tensor<R>)]) -> Result<Vec<Tensor<R>>, R::Error> {
+        Err(SpecError::Padding.into())
+    }
+
     fn add(&mut self, a: Tensor<R>, b: Tensor<R>) -> Result<Tensor<R>, R::Error> {
         let frac = a.form.frac.max(b.form.frac);
         if frac - a.form.frac.min(b.form.frac) >= 64 {
@@ -219,6 +228,14 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
 
     fn offset(&mut self, x: Tensor<R>, by: f32) -> Tensor<R> {
         self.fixed.offset(&x, f64::from(by))
+    }
+
+    fn gated_offset(&mut self, x: Tensor<R>, _: f32, _: &Tensor<R>) -> Tensor<R> {
+        x
+    }
+
+    fn gate(&mut self, columns: Tensor<R>) -> Tensor<R> {
+        columns
     }
 
     fn block(&mut self, x: &Tensor<R>, block: Block) -> Tensor<R> {

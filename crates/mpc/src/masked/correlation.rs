@@ -9,7 +9,7 @@ use crate::error::MpcError;
 pub(crate) enum Call {
     /// The masks of an opening, shifted to the share's scale: wires, then phases by segments.
     Opening,
-    /// `[b] - [aW]`.
+    /// `[b] - [aW]`; with a gate of mask `c`, `-[c b] - [aW]`.
     Linear,
     /// `[mean(a g)] - [a g]`, by elements; without the mean where it stays.
     Residual,
@@ -21,8 +21,11 @@ pub(crate) enum Call {
     SquareSum,
     /// Of each product, `-[a]`, `-[b]` and `[ab]`.
     ScaleRows,
-    /// Of each segment, rows of cosines and sines in turn, harmonic by harmonic.
+    /// Of each segment, rows of cosines and sines in turn, harmonic by harmonic. Where there is a gate of mask `c`, `-[c]`
+    /// before the segments, and after each segment's the same rows times `c`.
     Series,
+    /// `-[a]`.
+    Shared,
 }
 
 impl fmt::Display for Call {
@@ -36,6 +39,7 @@ impl fmt::Display for Call {
             Call::SquareSum => "a sum of squares",
             Call::ScaleRows => "a scaling of rows",
             Call::Series => "a series",
+            Call::Shared => "an opened value as a share",
         })
     }
 }

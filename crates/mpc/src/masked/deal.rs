@@ -3,7 +3,8 @@
 //! P0's half of every dealt value comes from P0's key, P1 gets value minus half.
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, Network, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble, copy_block,
+    Arithmetic, Block, Evaluation, Fixed, Network, PhaseOpening, Place, Rhs, Weight, WireOpening, add_to_columns,
+    assemble, copy_block, outer_product, scale_rows,
 };
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, mask_assign};
 
@@ -82,9 +83,12 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
     type Share = ();
     type Error = MpcError;
 
-    fn linear(&mut self, a: &Vec<u64>, weight: Weight, dims: Dims) -> Result<(), MpcError> {
+    fn linear(&mut self, a: &Vec<u64>, weight: Weight, dims: Dims, gate: Option<&Vec<u64>>) -> Result<(), MpcError> {
         let demand = self.next();
-        let mut product = vec![0; dims.m * dims.n];
+        let mut product = match (gate, self.weights.mask_of_bias(weight, dims.n)?) {
+            (Some(gate), Some(bias)) => outer_product(gate, bias),
+            _ => vec![0; dims.m * dims.n],
+        };
         self.weights.mask(weight, dims)?.multiply_add(dims.m, a, &mut product);
         self.share(demand, Purpose::Dealt, product)
     }
@@ -149,14 +153,16 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
         Ok(vec![(); pairs.len()])
     }
 
-    fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<()>, MpcError> {
-        for (masks, _, curve) in x {
+    fn evaluate(&mut self, x: &[Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>]) -> Result<Vec<()>, MpcError> {
+        for Evaluation { phase: masks, curve, gate, .. } in x {
             for (mask, segment) in masks.iter().zip(&curve.segments) {
                 let (demand, series) = (self.next(), &segment.series);
                 let mut waves = vec![0; 2 * series.harmonics.len() * mask.len()];
                 let turn = series.turn().with_kernel(self.kernel);
                 turn.waves(&series.harmonics, series.trig_frac, mask, &mut waves);
+                let gated = gate.map(|gate| gated_waves(&waves, mask.len(), gate));
                 self.share(demand, Purpose::Dealt, waves)?;
+                gated.map_or(Ok(()), |gated| self.share(demand, Purpose::Second, gated))?;
             }
         }
         Ok(vec![(); x.len()])
@@ -176,6 +182,14 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
 
     fn offset(&mut self, a: Vec<u64>, _: u64) -> Vec<u64> {
         a
+    }
+
+    fn gated_offset(&mut self, a: Vec<u64>, by: u64, gate: &Vec<u64>) -> Vec<u64> {
+        add_to_columns(a, by, gate)
+    }
+
+    fn shared(&mut self, _: &Vec<u64>) -> Result<(), MpcError> {
+        Ok(())
     }
 
     fn block(&mut self, a: &Vec<u64>, cols: usize, of: Block) -> Vec<u64> {
@@ -198,4 +212,11 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
         };
         Ok((wires, phases.iter().map(phase).collect()))
     }
+}
+
+/// Rows of waves, so many numbers each, times the mask of a gate.
+fn gated_waves(waves: &[u64], count: usize, gate: &[u64]) -> Vec<u64> {
+    let mut gated = waves.to_vec();
+    gated.chunks_mut(count).for_each(|row| scale_rows(row, gate));
+    gated
 }

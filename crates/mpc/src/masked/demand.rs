@@ -33,6 +33,8 @@ pub enum Demand {
         inner: usize,
         /// Columns of the output.
         cols: usize,
+        /// Whether its bias is multiplied with a gate.
+        gated: bool,
     },
     /// Mask times a LayerNorm's scale.
     Residual {
@@ -81,6 +83,8 @@ pub enum Demand {
         count: usize,
         /// Harmonics.
         harmonics: usize,
+        /// Whether they are dealt times the mask of a gate as well.
+        gated: bool,
     },
 }
 
@@ -96,7 +100,7 @@ impl Demand {
             Demand::Square { count } => 8 * count,
             Demand::SquareSum { rows, .. } => 8 * rows,
             Demand::ScaleRows { rows, cols } => 8 * rows * cols,
-            Demand::Series { count, harmonics } => 16 * count * harmonics,
+            Demand::Series { count, harmonics, gated } => (16 << u32::from(*gated)) * count * harmonics,
         }
     }
 
@@ -125,8 +129,8 @@ impl Demand {
         let (kind, numbers): (u8, [u64; 4]) = match *self {
             Demand::Wire { count, shift, bits } => (0, [count as u64, shift.into(), bits.into(), 0]),
             Demand::Phase { count, shift, modulus_bits } => (1, [count as u64, shift.into(), modulus_bits.into(), 0]),
-            Demand::Linear { weight, rows, inner, cols } => {
-                (2, [stream(&weight), rows as u64, inner as u64, cols as u64])
+            Demand::Linear { weight, rows, inner, cols, gated } => {
+                (if gated { 10 } else { 2 }, [stream(&weight), rows as u64, inner as u64, cols as u64])
             }
             Demand::Residual { weight, rows, cols, centred } => {
                 (3, [stream(&weight), rows as u64, cols as u64, centred.into()])
@@ -135,7 +139,9 @@ impl Demand {
             Demand::Square { count } => (6, [count as u64, 0, 0, 0]),
             Demand::SquareSum { rows, cols } => (7, [rows as u64, cols as u64, 0, 0]),
             Demand::ScaleRows { rows, cols } => (8, [rows as u64, cols as u64, 0, 0]),
-            Demand::Series { count, harmonics } => (9, [count as u64, harmonics as u64, 0, 0]),
+            Demand::Series { count, harmonics, gated } => {
+                (if gated { 11 } else { 9 }, [count as u64, harmonics as u64, 0, 0])
+            }
         };
         to.push(kind);
         numbers.iter().for_each(|number| to.extend_from_slice(&number.to_le_bytes()));
@@ -172,11 +178,12 @@ mod tests {
             Demand::Phase { count: 9, shift: 2, modulus_bits: 3 },
             Demand::Phase { count: 1, shift: 9, modulus_bits: 3 },
             Demand::Phase { count: 1, shift: 2, modulus_bits: 9 },
-            Demand::Linear { weight, rows: 1, inner: 2, cols: 3 },
-            Demand::Linear { weight: other, rows: 1, inner: 2, cols: 3 },
-            Demand::Linear { weight, rows: 9, inner: 2, cols: 3 },
-            Demand::Linear { weight, rows: 1, inner: 9, cols: 3 },
-            Demand::Linear { weight, rows: 1, inner: 2, cols: 9 },
+            Demand::Linear { weight, rows: 1, inner: 2, cols: 3, gated: false },
+            Demand::Linear { weight, rows: 1, inner: 2, cols: 3, gated: true },
+            Demand::Linear { weight: other, rows: 1, inner: 2, cols: 3, gated: false },
+            Demand::Linear { weight, rows: 9, inner: 2, cols: 3, gated: false },
+            Demand::Linear { weight, rows: 1, inner: 9, cols: 3, gated: false },
+            Demand::Linear { weight, rows: 1, inner: 2, cols: 9, gated: false },
             Demand::Residual { weight, rows: 1, cols: 2, centred: false },
             Demand::Residual { weight: other, rows: 1, cols: 2, centred: false },
             Demand::Residual { weight, rows: 9, cols: 2, centred: false },
@@ -195,9 +202,10 @@ mod tests {
             Demand::ScaleRows { rows: 1, cols: 2 },
             Demand::ScaleRows { rows: 9, cols: 2 },
             Demand::ScaleRows { rows: 1, cols: 9 },
-            Demand::Series { count: 1, harmonics: 2 },
-            Demand::Series { count: 9, harmonics: 2 },
-            Demand::Series { count: 1, harmonics: 9 },
+            Demand::Series { count: 1, harmonics: 2, gated: false },
+            Demand::Series { count: 1, harmonics: 2, gated: true },
+            Demand::Series { count: 9, harmonics: 2, gated: false },
+            Demand::Series { count: 1, harmonics: 9, gated: false },
         ];
         let encoded = |demand: &Demand| {
             let mut bytes = Vec::new();

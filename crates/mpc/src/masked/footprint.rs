@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use model::{
-    Arithmetic, Block, Calibrated, Curve, Fixed, Network, Operation, PhaseOpening, Place, Rhs, SpecError, Weight,
+    Arithmetic, Block, Calibrated, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, SpecError, Weight,
     WireOpening,
 };
 use ring64::Dims;
@@ -218,8 +218,9 @@ impl Arithmetic for Sizes {
         Ok(())
     }
 
-    fn linear(&mut self, _: &Held, _: Weight, dims: Dims) -> Result<Held, SpecError> {
-        self.dealt(dims.m * dims.n);
+    fn linear(&mut self, _: &Held, _: Weight, dims: Dims, gate: Option<&Held>) -> Result<Held, SpecError> {
+        // beside a gated bias that is added
+        self.dealt(dims.m * dims.n * (1 + usize::from(gate.is_some())));
         let pieces = self.step([dims.m * dims.n]);
         Ok(self.results(pieces, 1, 1).remove(0))
     }
@@ -265,23 +266,31 @@ impl Arithmetic for Sizes {
         Ok(self.results(pieces, 3, pairs.len()))
     }
 
-    fn evaluate(&mut self, x: &[(&Held, usize, &Curve)]) -> Result<Vec<Held>, SpecError> {
-        let segments = |(_, rows, curve): &(&Held, usize, &Curve)| {
-            let rows = *rows;
-            curve.segments.iter().map(move |s| (rows * s.cols, 2 * s.series.harmonics.len())).collect::<Vec<_>>()
-        };
-        let all: Vec<_> = x.iter().flat_map(segments).collect();
-        all.iter().for_each(|(count, waves)| self.dealt(waves * count));
-        let mut pieces = self.step(all.iter().map(|(count, waves)| waves * count)).into_iter();
-        let result = |(_, rows, curve): &(&Held, usize, &Curve)| {
+    fn evaluate(&mut self, x: &[Evaluation<'_, Held, Held>]) -> Result<Vec<Held>, SpecError> {
+        // pieces of a segment: once, or a second time times the mask of a gate
+        let times = |asked: &Evaluation<'_, Held, Held>| 1 + usize::from(asked.gate.is_some());
+        let mut sizes = Vec::new();
+        for asked in x {
+            sizes.extend(asked.gate.map(|_| asked.rows));
+            for segment in &asked.curve.segments {
+                let words = asked.rows * segment.cols * 2 * segment.series.harmonics.len();
+                // the dealer makes both before it sends one
+                self.dealt(words * times(asked));
+                sizes.extend(std::iter::repeat_n(words, times(asked)));
+            }
+        }
+        let mut pieces = self.step(sizes).into_iter();
+        let result = |asked: &Evaluation<'_, Held, Held>| {
+            let Evaluation { rows, curve, .. } = asked;
             if self.phase != Phase::Online {
                 return self.nothing();
             }
             let mut parts = Vec::new();
+            let _share = asked.gate.and_then(|_| pieces.next());
             for segment in &curve.segments {
-                let waves = pieces.next();
+                let waves = Vec::from_iter(pieces.by_ref().take(times(asked)));
                 parts.push(self.meter.words(rows * segment.cols));
-                self.meter.moment(2 * rows * segment.cols);
+                self.meter.moment((1 + times(asked)) * rows * segment.cols);
                 drop(waves);
             }
             // joined, beside the parts
@@ -312,6 +321,16 @@ impl Arithmetic for Sizes {
 
     fn offset(&mut self, x: Held, _: u64) -> Held {
         x
+    }
+
+    fn gated_offset(&mut self, x: Held, _: u64, _: &Held) -> Held {
+        x
+    }
+
+    fn shared(&mut self, x: &Held) -> Result<Held, SpecError> {
+        let words = (x.bytes / WORD) as usize;
+        let pieces = self.step([words]);
+        Ok(self.results(pieces, 1, 1).remove(0))
     }
 
     fn block(&mut self, _: &Held, _: usize, block: Block) -> Held {

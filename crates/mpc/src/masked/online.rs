@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::vec::IntoIter;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, Network, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble,
-    copy_block, join_columns, rotate, split_columns,
+    Arithmetic, Block, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening,
+    add_to_columns, assemble, copy_block, join_columns, outer_product, rotate, scale_rows, split_columns,
 };
 use net::Link;
-use ring64::{Dims, Kernel, Product, add_assign, low_bits, packed_len};
+use ring64::{Dims, Kernel, Product, add_assign, low_bits, packed_len, sub_assign};
 
 use super::correlation::Call;
 use super::exchange::{Exchange, Opened};
@@ -115,13 +115,13 @@ impl Online<'_, '_, '_> {
         self.correlations.begin_part(self.scope.parts);
     }
 
-    /// `i y - [b]`: what multiplies `x` in `[xy] = i x y - x [b] - [a] y + [ab]`.
-    fn right(&self, minus_b: Vec<u64>, y: &[u64]) -> Vec<u64> {
-        let mut right = minus_b;
+    /// `i y - [b]`: what multiplies `x` in `[xy] = i x y - x [b] - [a] y + [ab]`, and `y` itself as a share.
+    fn as_share(&self, y: &[u64], minus_b: Vec<u64>) -> Vec<u64> {
+        let mut share = minus_b;
         if self.correlations.party == Party::One {
-            add_assign(&mut right, y);
+            add_assign(&mut share, y);
         }
-        right
+        share
     }
 }
 
@@ -145,8 +145,11 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         Ok(())
     }
 
-    fn linear(&mut self, x: &Wire, weight: Weight, dims: Dims) -> Result<Share<'w>, Stop> {
-        let z = next(&mut self.correlations.take(Call::Linear)?);
+    fn linear(&mut self, x: &Wire, weight: Weight, dims: Dims, gate: Option<&Wire>) -> Result<Share<'w>, Stop> {
+        let mut z = next(&mut self.correlations.take(Call::Linear)?);
+        if let (Some(gate), Some(bias)) = (gate, self.weights.bias(weight, dims.n)?) {
+            add_assign(&mut z, &outer_product(gate, bias));
+        }
         let (share, x) = (self.weights.share(weight, dims)?, x.clone());
         Ok(Share::later(z, move |z| share.multiply_add(dims.m, &x, z)))
     }
@@ -181,7 +184,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         let mut factors: Vec<Factors> = Vec::with_capacity(pairs.len());
         for (x, y) in pairs {
             let (minus_a, minus_b, z) = (next(&mut dealt), next(&mut dealt), next(&mut dealt));
-            let right = self.right(minus_b, y);
+            let right = self.as_share(y, minus_b);
             factors.push((Rc::clone(x), right, minus_a, Rc::clone(y), z));
         }
         let kernel = self.kernel;
@@ -213,7 +216,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         for (x, _) in x {
             // x (i x - 2 [a])
             let (minus_twice_a, mut z) = (next(&mut dealt), next(&mut dealt));
-            self.kernel.mul_add(x, &self.right(minus_twice_a, x), &mut z);
+            self.kernel.mul_add(x, &self.as_share(x, minus_twice_a), &mut z);
             squares.push(Share::of(z));
         }
         Ok(squares)
@@ -222,7 +225,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     fn square_sum(&mut self, x: &Wire, _: usize, cols: usize) -> Result<Share<'w>, Stop> {
         let mut dealt = self.correlations.take(Call::SquareSum)?;
         let (minus_twice_a, mut z) = (next(&mut dealt), next(&mut dealt));
-        self.kernel.row_dot(cols, x, &self.right(minus_twice_a, x), &mut z);
+        self.kernel.row_dot(cols, x, &self.as_share(x, minus_twice_a), &mut z);
         Ok(Share::of(z))
     }
 
@@ -231,7 +234,7 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         let mut scaled = Vec::with_capacity(pairs.len());
         for ((x, r), (_, cols)) in pairs.iter().zip(dims) {
             let (minus_a, minus_b, mut z) = (next(&mut dealt), next(&mut dealt), next(&mut dealt));
-            let right = self.right(minus_b, r);
+            let right = self.as_share(r, minus_b);
             self.kernel.scale_rows_add(*cols, x, &right, &mut z);
             self.kernel.scale_rows_add(*cols, &minus_a, r, &mut z);
             scaled.push(Share::of(z));
@@ -239,21 +242,30 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         Ok(scaled)
     }
 
-    fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<Share<'w>>, Stop> {
+    fn evaluate(&mut self, x: &[Evaluation<'_, Vec<Vec<u64>>, Wire>]) -> Result<Vec<Share<'w>>, Stop> {
         self.tracing.begin_operation(self.scope.function);
         let mut dealt = self.correlations.take(Call::Series)?;
         let mut results = Vec::with_capacity(x.len());
-        for (phases, rows, curve) in x {
+        for Evaluation { phase: phases, rows, curve, gate } in x {
             let mut parts = Vec::with_capacity(phases.len());
+            let gate = gate.map(|opened| (opened, self.as_share(opened, next(&mut dealt))));
             for (phase, segment) in phases.iter().zip(&curve.segments) {
                 let series = &segment.series;
                 let constant = match self.correlations.party {
-                    Party::Zero => 0,
-                    Party::One => series.constant as u64,
+                    Party::One if gate.is_none() => series.constant as u64,
+                    _ => 0,
                 };
                 let mut z = vec![constant; phase.len()];
                 let turn = series.turn().with_kernel(self.kernel);
                 turn.series_add(series.terms(), phase, &next(&mut dealt), &mut z);
+                if let Some((opened, share)) = &gate {
+                    // [g f] = g^ [f - c] - [a (f - c)] + c [g], where c is the constant term and a the gate's mask
+                    scale_rows(&mut z, opened);
+                    let mut of_mask = vec![0; phase.len()];
+                    turn.series_add(series.terms(), phase, &next(&mut dealt), &mut of_mask);
+                    sub_assign(&mut z, &of_mask);
+                    add_assign(&mut z, &outer_product(share, &vec![series.constant as u64; segment.cols]));
+                }
                 parts.push((z, segment.cols));
             }
             results.push(Share::of(match parts.len() {
@@ -295,6 +307,15 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
     fn offset(&mut self, mut x: Wire, by: u64) -> Wire {
         Rc::make_mut(&mut x).iter_mut().for_each(|v| *v = v.wrapping_add(by));
         x
+    }
+
+    fn gated_offset(&mut self, mut x: Wire, by: u64, gate: &Wire) -> Wire {
+        Rc::new(add_to_columns(take(Rc::make_mut(&mut x)), by, gate))
+    }
+
+    fn shared(&mut self, x: &Wire) -> Result<Share<'w>, Stop> {
+        let minus_a = next(&mut self.correlations.take(Call::Shared)?);
+        Ok(Share::of(self.as_share(x, minus_a)))
     }
 
     fn block(&mut self, x: &Wire, cols: usize, of: Block) -> Wire {

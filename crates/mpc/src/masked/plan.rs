@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Calibrated, Curve, Fixed, Network, Operation, PhaseOpening, Place, Rhs, SpecError, Table,
+    Arithmetic, Block, Calibrated, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, SpecError, Table,
     Weight, WireOpening,
 };
 use ring64::Dims;
@@ -125,8 +125,9 @@ impl Arithmetic for Planner {
         self.scope = operation;
         Ok(())
     }
-    fn linear(&mut self, _: &(), weight: Weight, dims: Dims) -> Result<(), SpecError> {
-        self.demand(self.scope, [Demand::Linear { weight, rows: dims.m, inner: dims.k, cols: dims.n }]);
+    fn linear(&mut self, _: &(), weight: Weight, dims: Dims, gate: Option<&()>) -> Result<(), SpecError> {
+        let Dims { m: rows, k: inner, n: cols } = dims;
+        self.demand(self.scope, [Demand::Linear { weight, rows, inner, cols, gated: gate.is_some() }]);
         Ok(())
     }
     fn add_rows(&mut self, _: (), _: Weight, _: &[usize], _: usize) -> Result<(), SpecError> {
@@ -159,10 +160,13 @@ impl Arithmetic for Planner {
         self.demand(self.scope, dims.iter().map(|(rows, cols)| Demand::ScaleRows { rows: *rows, cols: *cols }));
         Ok(vec![(); dims.len()])
     }
-    fn evaluate(&mut self, x: &[(&(), usize, &Curve)]) -> Result<Vec<()>, SpecError> {
-        for (_, rows, curve) in x {
-            let series = curve.segments.iter();
-            let demand = series.map(|s| Demand::Series { count: rows * s.cols, harmonics: s.series.harmonics.len() });
+    fn evaluate(&mut self, x: &[Evaluation<'_, (), ()>]) -> Result<Vec<()>, SpecError> {
+        for Evaluation { rows, curve, gate, .. } in x {
+            let demand = curve.segments.iter().map(|s| Demand::Series {
+                count: rows * s.cols,
+                harmonics: s.series.harmonics.len(),
+                gated: gate.is_some(),
+            });
             self.demand(self.function, demand);
         }
         Ok(vec![(); x.len()])
@@ -173,6 +177,10 @@ impl Arithmetic for Planner {
     fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
     fn affine(&mut self, _: (), _: u64, _: u64) {}
     fn offset(&mut self, _: (), _: u64) {}
+    fn gated_offset(&mut self, _: (), _: u64, _: &()) {}
+    fn shared(&mut self, _: &()) -> Result<(), SpecError> {
+        Ok(())
+    }
     fn block(&mut self, _: &(), _: usize, _: Block) {}
     fn assemble(&mut self, _: &[Vec<(&(), usize, usize)>]) {}
     fn open(

@@ -7,8 +7,8 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, Network, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening, assemble,
-    copy_block,
+    Arithmetic, Block, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening,
+    add_to_columns, assemble, copy_block, outer_product,
 };
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, neg_assign, shift_left_assign};
 
@@ -193,12 +193,15 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
         }
     }
 
-    fn linear(&mut self, a: &Vec<u64>, weight: Weight, dims: Dims) -> Result<(), MpcError> {
+    fn linear(&mut self, a: &Vec<u64>, weight: Weight, dims: Dims, gate: Option<&Vec<u64>>) -> Result<(), MpcError> {
         let demand = self.source.next();
         let mut rest = self.source.dealt(demand, Purpose::Dealt, dims.m * dims.n)?;
         self.weights.masked(weight, dims)?.multiply_add(dims.m, a, &mut rest);
+        if let (Some(gate), Some(bias)) = (gate, self.weights.masked_bias(weight, dims.n)?) {
+            add_assign(&mut rest, &outer_product(gate, bias));
+        }
         neg_assign(&mut rest);
-        if let Some(bias) = self.weights.bias(weight, dims.n)? {
+        if let (None, Some(bias)) = (gate, self.weights.bias(weight, dims.n)?) {
             rest.chunks_mut(dims.n).for_each(|row| add_assign(row, bias));
         }
         self.put(Call::Linear, vec![rest])
@@ -253,16 +256,20 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
         Ok(vec![(); pairs.len()])
     }
 
-    fn evaluate(&mut self, x: &[(&(), usize, &Curve)]) -> Result<Vec<()>, MpcError> {
-        let mut segments = Vec::new();
-        for (_, rows, curve) in x {
+    fn evaluate(&mut self, x: &[Evaluation<'_, (), Vec<u64>>]) -> Result<Vec<()>, MpcError> {
+        let mut pieces = Vec::new();
+        for Evaluation { rows, curve, gate, .. } in x {
+            pieces.extend(gate.map(|gate| negated(gate)));
             for segment in &curve.segments {
                 let (demand, count) = (self.source.next(), rows * segment.cols);
                 let waves = 2 * segment.series.harmonics.len();
-                segments.push(self.source.dealt(demand, Purpose::Dealt, waves * count)?);
+                pieces.push(self.source.dealt(demand, Purpose::Dealt, waves * count)?);
+                if gate.is_some() {
+                    pieces.push(self.source.dealt(demand, Purpose::Second, waves * count)?);
+                }
             }
         }
-        self.put(Call::Series, segments)?;
+        self.put(Call::Series, pieces)?;
         Ok(vec![(); x.len()])
     }
 
@@ -280,6 +287,14 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
 
     fn offset(&mut self, a: Vec<u64>, _: u64) -> Vec<u64> {
         a
+    }
+
+    fn gated_offset(&mut self, a: Vec<u64>, by: u64, gate: &Vec<u64>) -> Vec<u64> {
+        add_to_columns(a, by, gate)
+    }
+
+    fn shared(&mut self, a: &Vec<u64>) -> Result<(), MpcError> {
+        self.put(Call::Shared, vec![negated(a)])
     }
 
     fn block(&mut self, a: &Vec<u64>, cols: usize, of: Block) -> Vec<u64> {

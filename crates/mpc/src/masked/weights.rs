@@ -19,6 +19,8 @@ pub struct PartyWeights {
     share: BTreeMap<Weight, Matrix>,
     /// Shares of biases.
     biases: BTreeMap<Weight, Vec<u64>>,
+    /// Masked biases, to multiply with gates.
+    masked_biases: BTreeMap<Weight, Vec<u64>>,
 }
 
 impl PartyWeights {
@@ -51,11 +53,11 @@ impl PartyWeights {
         kernel: Kernel,
     ) -> PartyWeights {
         let [masked, share] = [(); 2].map(|()| BTreeMap::new());
-        let mut weights = PartyWeights { party, table: table.clone(), masked, share, biases: BTreeMap::new() };
+        let [biases, masked_biases] = [(); 2].map(|()| BTreeMap::new());
+        let mut weights = PartyWeights { party, table: table.clone(), masked, share, biases, masked_biases };
         for (weight, masked, share) in parts {
-            if let Some(bias) = share.bias {
-                weights.biases.insert(weight, bias);
-            }
+            weights.biases.extend(share.bias.map(|bias| (weight, bias)));
+            weights.masked_biases.extend(masked.bias.map(|bias| (weight, bias)));
             let (rows, cols, read) = (share.rows, share.cols, table[weight].read);
             weights.share.insert(weight, Matrix::new(read, kernel, rows, cols, share.weight));
             // what is only ever added is not multiplied
@@ -88,21 +90,34 @@ impl PartyWeights {
 
     /// This party's share of a bias, for weights that have one.
     pub(crate) fn bias(&self, weight: Weight, columns: usize) -> Result<Option<&[u64]>, MpcError> {
-        match self.biases.get(&weight) {
-            Some(bias) if bias.len() != columns => Err(MpcError::Weight {
-                weight: format!("{} bias", self.table[weight].name),
-                got: bias.len(),
-                expected: columns,
-            }),
-            bias => Ok(bias.map(Vec::as_slice)),
-        }
+        bias((&self.table, &self.biases), weight, columns)
+    }
+
+    /// The same masked, to multiply with the mask of a gate.
+    pub(crate) fn masked_bias(&self, weight: Weight, columns: usize) -> Result<Option<&[u64]>, MpcError> {
+        bias((&self.table, &self.masked_biases), weight, columns)
     }
 }
 
-/// The dealer's `B = G(k0) + G(k1)` of the matrices that products read. Never F, never W.
+fn bias<'w>(
+    (table, all): (&Table, &'w BTreeMap<Weight, Vec<u64>>),
+    weight: Weight,
+    columns: usize,
+) -> Result<Option<&'w [u64]>, MpcError> {
+    match all.get(&weight) {
+        Some(bias) if bias.len() != columns => {
+            let weight = format!("{} bias", table[weight].name);
+            Err(MpcError::Weight { weight, got: bias.len(), expected: columns })
+        }
+        bias => Ok(bias.map(Vec::as_slice)),
+    }
+}
+
+/// The dealer's `B = G(k0) + G(k1)` of the matrices that products read, and of their biases. Never F, never W.
 pub struct DealerWeights {
     table: Arc<Table>,
     masks: BTreeMap<Weight, Matrix>,
+    biases: BTreeMap<Weight, Vec<u64>>,
 }
 
 impl DealerWeights {
@@ -115,19 +130,24 @@ impl DealerWeights {
     ) -> DealerWeights {
         let read = held.map(|weight| (weight, &table[weight])).filter(|(_, parameter)| parameter.read != Read::Added);
         let sums = read.map(|(weight, parameter)| {
-            let Parameter { rows, cols, read, .. } = *parameter;
-            let sum = sum_of_masks(parameter, (rows, cols, false), &[&seeds[0], &seeds[1]]);
-            (weight, Matrix::new(read, kernel, rows, cols, sum.weight))
+            let Parameter { rows, cols, bias, .. } = *parameter;
+            (weight, sum_of_masks(parameter, (rows, cols, bias), &[&seeds[0], &seeds[1]]))
         });
-        DealerWeights { table: table.clone(), masks: sums.collect() }
+        DealerWeights::collect(table, sums, kernel)
     }
 
     /// Words chosen by hand, for tests that couple two runs.
     pub fn from_parts(table: &Arc<Table>, masks: Quantised) -> DealerWeights {
-        let kernel = Kernel::detect();
-        let matrix =
-            |(weight, m): (Weight, Words)| (weight, Matrix::new(table[weight].read, kernel, m.rows, m.cols, m.weight));
-        DealerWeights { table: table.clone(), masks: masks.into_iter().map(matrix).collect() }
+        DealerWeights::collect(table, masks.into_iter(), Kernel::detect())
+    }
+
+    fn collect(table: &Arc<Table>, all: impl Iterator<Item = (Weight, Words)>, kernel: Kernel) -> DealerWeights {
+        let mut weights = DealerWeights { table: table.clone(), masks: BTreeMap::new(), biases: BTreeMap::new() };
+        for (weight, Words { rows, cols, weight: words, bias }) in all {
+            weights.masks.insert(weight, Matrix::new(table[weight].read, kernel, rows, cols, words));
+            weights.biases.extend(bias.map(|bias| (weight, bias)));
+        }
+        weights
     }
 
     pub(crate) fn mask(&self, weight: Weight, dims: Dims) -> Result<&Packed, MpcError> {
@@ -136,6 +156,11 @@ impl DealerWeights {
 
     pub(crate) fn mask_rows(&self, weight: Weight, words: usize) -> Result<&[u64], MpcError> {
         rows((&self.table, &self.masks), weight, words)
+    }
+
+    /// The mask of a bias, for weights that have one.
+    pub(crate) fn mask_of_bias(&self, weight: Weight, columns: usize) -> Result<Option<&[u64]>, MpcError> {
+        bias((&self.table, &self.biases), weight, columns)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::world::chosen::{Chosen, Words, edit};
 use crate::world::{Network, Run, World, config, key, sample, stream_keys};
-use model::{InputKind, Opening, Sample, Series, Spec, clear_certified};
+use model::{InputKind, Opening, Sample, Series, Spec, clear_certified, token_class};
 use mpc::Purpose;
 
 /// What is done to a spec.
@@ -22,7 +22,7 @@ fn network(seed: u64) -> Network {
 fn certified(network: &Network, batch: &[Sample], attempt: impl Fn(u64) -> Run) -> Vec<bool> {
     let run = (0..ATTEMPTS).map(attempt).find(|run| run.logits().is_some()).unwrap();
     let totals = run.certificates();
-    batch.iter().zip(totals).map(|(text, total)| network.spec.certifies(text.ids.len(), total)).collect()
+    batch.iter().zip(totals).map(|(text, total)| network.spec.certifies(token_class(text.ids.len()), total)).collect()
 }
 
 /// The same of a network whose spec was changed, with keys of all roles in step.
@@ -45,7 +45,7 @@ fn a_run_that_keeps_its_promises_is_certified_text_by_text() {
         let (texts, ids, segments) = network.batch(&batch);
         let clear = clear_certified(&network.spec, &network.quantised, &texts, &ids, &segments).unwrap();
         for ((text, total), (_, in_clear)) in batch.iter().zip(run.certificates()).zip(clear) {
-            let limit = network.spec.certificate_limit(text.ids.len());
+            let limit = network.spec.certificate_limit(token_class(text.ids.len()));
             // ordinary texts leave room for rounding at random, which has twice the mean square of rounding to nearest
             assert!((0.0..limit / 2.0).contains(&total), "{total} of {limit}, {in_clear} in clear");
             assert!(total < 20.0 * in_clear + 1e-6 && in_clear < limit / 4.0, "{total}, {in_clear} in clear");

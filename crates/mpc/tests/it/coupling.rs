@@ -117,8 +117,15 @@ fn correct(corrupted: Party, run: &Run, target: &Run, edits: &mut Words) {
 
 /// The coupling of one party's whole view, from a run with some words of P1 (or P0) changed.
 fn check(corrupted: Party, kind: InputKind, edits: [Words; 2], restarts: bool) {
-    let [here, there] = networks();
-    let [text, other] = texts();
+    check_between((networks(), texts()), (corrupted, kind), edits, restarts);
+}
+
+fn check_between(
+    ([here, there], [text, other]): ([Network; 2], [[Sample; 2]; 2]),
+    (corrupted, kind): (Party, InputKind),
+    edits: [Words; 2],
+    restarts: bool,
+) {
     let world = World::new(&here, &text, kind, SEED);
     let target = world.run(Chosen::pair(SEED, &edits), Chosen::pair(SEED, &edits));
     assert_eq!(target.logits().is_none(), restarts);
@@ -157,6 +164,19 @@ fn p0_sees_the_same_with_another_text_and_other_weights() {
 fn p1_sees_the_same_with_another_text_and_other_weights() {
     for kind in [InputKind::OneHot, InputKind::Embedded] {
         check(Party::One, kind, Default::default(), false);
+    }
+}
+
+/// Texts of other lengths in the same classes: a padded text's length is as private as its words.
+#[test]
+fn the_parties_see_the_same_with_texts_of_other_lengths() {
+    for party in [Party::Zero, Party::One] {
+        for kind in [InputKind::OneHot, InputKind::Embedded] {
+            let networks = networks().map(Network::padded);
+            let fewest = networks[0].spec.padded.unwrap().fewest;
+            let texts = [[3, 9], [11, fewest]].map(|tokens| tokens.map(|n| sample(SEED + n as u64, n)));
+            check_between((networks, texts), (party, kind), Default::default(), false);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::thread;
 
 use crate::world::chosen::{Chosen, Words, edit};
 use crate::world::{Schedule, World, config, key, sample, split, stream_keys};
-use model::{Bert, Functions, InputKind, Network as _, Quantised, Sample, Spec, Texts};
+use model::{Bert, Functions, InputKind, Network as _, Quantised, Sample, Spec, Texts, token_class};
 use mpc::Planned;
 use mpc::beaver::{self, Options, Shares, Truncation};
 use mpc::masked::{DealerWeights, PartyWeights, deal, online, stream};
@@ -97,7 +97,7 @@ fn outputs(said: &mut Said, spec: &Spec, texts: &Texts, shares: [OutputShare; 2]
         let kept = frac.min(spec.logits.frac);
         let logits = OutputShape { count: share.len(), shift: (frac - kept) as u32, frac: kept };
         let certificate = |tokens: &usize| {
-            let frac = spec.certificate_frac(*tokens);
+            let frac = spec.certificate_frac(token_class(*tokens));
             OutputShape { count: 1, shift: (model::CERTIFICATE_FRAC - frac) as u32, frac }
         };
         let of_texts = certificates.iter().zip(texts.lengths()).map(|(word, n)| (vec![*word], certificate(n)));

@@ -14,6 +14,7 @@ mod gated;
 mod golden;
 mod masked;
 mod networks;
+mod padded;
 mod restart;
 mod roles;
 mod shapes;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bundle::ClientBundle;
+use model::Lengths;
 use net::{Link, TlsIdentity};
 
 use crate::client::Client;
@@ -16,7 +17,7 @@ use crate::service::dial::PeerAddress;
 /// `waiting` is told what keeps us waiting.
 pub fn open_session(
     bundle: ClientBundle,
-    engine: EngineKind,
+    engine: (EngineKind, Lengths),
     tls: &TlsIdentity,
     parties: &[PeerAddress; 2],
     deadline: Duration,

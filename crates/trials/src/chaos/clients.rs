@@ -94,7 +94,7 @@ pub(super) fn reference(asker: &Asker, samples: &[Sample]) -> Result<Vec<Text>> 
     for sample in samples {
         let batch = std::slice::from_ref(sample);
         let answer = client.classify(batch, &mut || ())?;
-        ensure!(answer.certified(&spec, batch, 0) == Some(true), "text {} is not certified", texts.len() + 1);
+        ensure!(answer.certified(&spec, 0) == Some(true), "text {} is not certified", texts.len() + 1);
         let Some(logits) = answer.logits.into_iter().next() else { bail!("no logits") };
         texts.push(Text { sample: sample.clone(), logits });
     }
@@ -151,6 +151,6 @@ fn request(client: &mut Client, text: &Text) -> Result<Answered> {
     let spec = client.bundle().spec.clone();
     let batch = std::slice::from_ref(&text.sample);
     let answer = client.classify(batch, &mut || ())?;
-    let certified = answer.certified(&spec, batch, 0) == Some(true);
+    let certified = answer.certified(&spec, 0) == Some(true);
     Ok(Answered { logits: answer.logits.concat(), right: text.logits.clone(), certified })
 }

@@ -13,7 +13,7 @@ use mpc::{Agreement, DealtWriter, Party, Run};
 use net::{Link, Listener};
 use ring64::{Kernel, Key};
 use roles::handshake::{Identity, Known, Peer, answer_all, call, fresh, take};
-use roles::message::{DealRequest, Role, kind, send, send_bytes};
+use roles::message::{DealRequest, PublicTexts, Role, kind, send, send_bytes};
 use roles::settings::Settings;
 use roles::start::Start;
 
@@ -122,7 +122,11 @@ pub(crate) fn sample(tokens: usize) -> Sample {
 /// What a party asks of the dealer.
 pub(crate) fn demand(agreement: &Agreement, batch: &[Sample]) -> DealRequest {
     let lengths = batch.iter().map(|s| s.ids.len()).collect();
-    DealRequest { lengths, plan: hex::encode(agreement.plan), agreement: hex::encode(agreement.digest()) }
+    DealRequest {
+        texts: PublicTexts::exact(lengths),
+        plan: hex::encode(agreement.plan),
+        agreement: hex::encode(agreement.digest()),
+    }
 }
 
 /// Asks the dealer, with the secret that goes with it.

@@ -12,7 +12,7 @@ use cli::exit::{BUSY, LOST, REFUSED, USAGE};
 use net::keys;
 use roles::exit::code_of;
 use roles::handshake::fresh;
-use roles::message::{Request, kind, send};
+use roles::message::{PublicTexts, Request, kind, send};
 use trials::deployment::SERVICES;
 
 use super::{TEXT, World, soon};
@@ -61,7 +61,7 @@ fn a_session_without_a_request_or_without_its_text_is_ended() {
     for (party, links) in links.iter_mut().enumerate() {
         links.push(world.link(1, session, party, &mut |_| ()).unwrap());
     }
-    let lengths = Request { lengths: vec![world.sample().ids.len()] };
+    let lengths = Request { texts: PublicTexts::exact(vec![world.sample().ids.len()]) };
     links.iter_mut().flatten().for_each(|link| send(link, kind::REQUEST, 1, 0, &lengths).unwrap());
     for link in links.iter_mut().flatten() {
         link.set_deadline(PATIENCE);

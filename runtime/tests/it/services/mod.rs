@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bundle::{ClientBundle, Embedding, Role};
-use model::Sample;
+use model::{Lengths, Sample};
 use net::TlsIdentity;
 use roles::client::Client;
 use roles::engine::EngineKind;
@@ -168,7 +168,7 @@ impl World {
     ) -> anyhow::Result<Client> {
         let links = [self.link(client, session, 0, waiting)?, self.link(client, session, 1, waiting)?];
         let folder = self.services.folder(&format!("client{client}"));
-        Ok(Client::over(ClientBundle::open(&folder.join("bundle"))?, EngineKind::default(), links))
+        Ok(Client::over(ClientBundle::open(&folder.join("bundle"))?, (EngineKind::default(), Lengths::Exact), links))
     }
 
     /// Opens a session that stays open.

@@ -7,7 +7,7 @@ use bundle::Role;
 use cli::exit::REFUSED;
 use net::keys;
 use roles::handshake::fresh;
-use roles::message::{Request, kind, send};
+use roles::message::{PublicTexts, Request, kind, send};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
@@ -48,7 +48,7 @@ fn run(format: &str) -> (World, Vec<(String, String)>, Vec<f64>) {
     let marks = SERVICES.map(|role| world.mark(role));
     let session = fresh().unwrap();
     let mut links = [0, 1].map(|party| world.link(1, session, party, &mut |_| ()).unwrap());
-    let lengths = Request { lengths: vec![world.sample().ids.len()] };
+    let lengths = Request { texts: PublicTexts::exact(vec![world.sample().ids.len()]) };
     links.iter_mut().for_each(|link| send(link, kind::REQUEST, 1, 0, &lengths).unwrap());
     links.iter_mut().for_each(|link| drop(link.expect(kind::READY, 1, 0, 0, None).unwrap()));
     drop(links);

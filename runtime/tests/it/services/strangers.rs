@@ -13,7 +13,7 @@ use cli::exit::{BAD_INPUT, REFUSED};
 use net::keys;
 use roles::exit::code_of;
 use roles::handshake::fresh;
-use roles::message::{ControlError, Hello, Purpose, Request, kind, send, send_bytes};
+use roles::message::{ControlError, Hello, PublicTexts, Purpose, Request, kind, send, send_bytes};
 use rustls::version::{TLS12, TLS13};
 use trials::deployment::SERVICES;
 
@@ -301,7 +301,7 @@ fn sessions_of_others(ground: &mut Ground) {
 fn clients_that_go(ground: &mut Ground) {
     let lost = SERVICES.map(|role| (role, "lost"));
     ground.row("a client gone mid-session", &lost, |world| drop(world.hold(STRANGER)));
-    let lengths = Request { lengths: vec![ground.world.sample().ids.len()] };
+    let lengths = Request { texts: PublicTexts::exact(vec![ground.world.sample().ids.len()]) };
     let asked = |world: &World| {
         let session = fresh().unwrap();
         let mut links = [0, 1].map(|party| world.link(STRANGER, session, party, &mut |_| ()).unwrap());

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::thread;
 
 use model::{
-    Bert, BertWeight, Calibrated, Config, Folded, InputKind, Network as _, Part, Quantised, Sample, Shape, Spec, Table,
-    Texts, Weight, Words, calibrate, choose, fold, quantise, synthetic, weight_mask,
+    Bert, BertWeight, Calibrated, Config, Folded, InputKind, Lengths, Network as _, Part, Quantised, Sample, Shape,
+    Spec, Table, Texts, Weight, Words, batch_rows, calibrate, choose, fold, quantise, synthetic, weight_mask,
 };
 use mpc::Planned;
 use mpc::masked::{Correlations, DealerWeights, PartyWeights, Plan, deal, online, prepare, stream};
@@ -32,6 +32,8 @@ pub struct Network {
     pub spec: Arc<Spec>,
     pub quantised: Quantised,
     pub samples: Vec<Sample>,
+    /// What of the lengths of its texts is public.
+    pub lengths: Lengths,
 }
 
 /// A shape whose random networks are within what can be calibrated: scores are a few units, so a shift of eight keeps the sums of
@@ -81,7 +83,7 @@ impl Network {
             choice.orders.iter().enumerate().for_each(|(l, order)| folded.permute_neurons(l, order));
             let scales = spec.calibrated(InputKind::OneHot).scales;
             let quantised = quantise(folded.matrices(), &scales).unwrap();
-            Network { folded, spec: spec.clone(), quantised, samples: samples.next().unwrap() }
+            Network { folded, spec: spec.clone(), quantised, samples: samples.next().unwrap(), lengths: Lengths::Exact }
         })
     }
 
@@ -100,11 +102,16 @@ impl Network {
         self.folded.logits(&texts, &ids, &segments).unwrap().iter().map(|v| f64::from(*v)).collect()
     }
 
+    /// The same network, whose texts are padded.
+    pub fn padded(self) -> Network {
+        Network { lengths: Lengths::Padded, ..self }
+    }
+
     pub fn batch(&self, batch: &[Sample]) -> (Texts, Vec<u32>, Vec<u32>) {
-        let lengths: Vec<_> = batch.iter().map(|s| s.ids.len()).collect();
-        let ids = batch.iter().flat_map(|s| s.ids.clone()).collect();
-        let segments = batch.iter().flat_map(|s| s.segments.clone()).collect();
-        (Texts::new(&lengths, &self.spec.shape).unwrap(), ids, segments)
+        let tokens: Vec<_> = batch.iter().map(|s| s.ids.len()).collect();
+        let texts = self.spec.texts(&tokens, self.lengths).unwrap();
+        let (ids, segments) = batch_rows(&texts, batch).unwrap();
+        (texts, ids, segments)
     }
 
     /// The client's input at the scale of its wire.
@@ -116,8 +123,17 @@ impl Network {
             }
             InputKind::Embedded => {
                 let frac = self.spec.input(kind).frac;
-                let rows = batch.iter().flat_map(|s| self.folded.embed(&s.ids, &s.segments).unwrap());
-                rows.map(|v| ring64::encode(f64::from(v), frac).unwrap()).collect()
+                let (texts, ..) = self.batch(batch);
+                let mut values = Vec::new();
+                for (sample, rows) in batch.iter().zip(texts.lengths()) {
+                    let end = values.len() + rows * (self.spec.shape.width + usize::from(texts.is_padded()));
+                    for row in self.folded.embed(&sample.ids, &sample.segments).unwrap().rows() {
+                        values.extend(row.iter().map(|v| ring64::encode(f64::from(*v), frac).unwrap()));
+                        values.extend(texts.is_padded().then_some(1));
+                    }
+                    values.resize(end, 0);
+                }
+                values
             }
         }
     }

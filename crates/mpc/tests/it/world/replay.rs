@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Curve, Fixed, InputKind, Network as _, PhaseOpening, Place, Quantised, Rhs, Series, Spec,
+    Arithmetic, Block, Evaluation, Fixed, InputKind, Network as _, PhaseOpening, Place, Quantised, Rhs, Series, Spec,
     SpecError, Texts, Weight, WireOpening, assemble, copy_block, join_columns, split_columns,
 };
 use ring64::{Dims, Kernel, low_bits};
@@ -95,9 +95,19 @@ impl Arithmetic for Replay<'_> {
     type Share = Exact;
     type Error = SpecError;
 
-    fn linear(&mut self, x: &Vec<u64>, weight: Weight, dims: Dims) -> Result<Exact, SpecError> {
+    fn linear(
+        &mut self,
+        x: &Vec<u64>,
+        weight: Weight,
+        dims: Dims,
+        gate: Option<&Vec<u64>>,
+    ) -> Result<Exact, SpecError> {
         let w = &self.weights[&weight];
-        let mut y = w.bias.as_ref().map_or_else(|| vec![0; dims.m * dims.n], |bias| bias.repeat(dims.m));
+        let mut y = match (&w.bias, gate) {
+            (None, _) => vec![0; dims.m * dims.n],
+            (Some(bias), None) => bias.repeat(dims.m),
+            (Some(bias), Some(gate)) => gate.iter().flat_map(|g| bias.iter().map(|b| g.wrapping_mul(*b))).collect(),
+        };
         Kernel::Scalar.gemm(dims, x, &w.weight, Rhs::AsIs, &mut y);
         Ok(self.exact(y))
     }
@@ -158,13 +168,18 @@ impl Arithmetic for Replay<'_> {
         Ok(scaled)
     }
 
-    fn evaluate(&mut self, x: &[(&Vec<Vec<u64>>, usize, &Curve)]) -> Result<Vec<Exact>, SpecError> {
-        let one = |(phases, rows, curve): &(&Vec<Vec<u64>>, usize, &Curve)| {
+    fn evaluate(&mut self, x: &[Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>]) -> Result<Vec<Exact>, SpecError> {
+        let one = |Evaluation { phase: phases, rows, curve, gate }: &Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>| {
             self.demand += curve.segments.len() as u64;
             let parts: Vec<_> =
                 phases.iter().zip(&curve.segments).map(|(p, s)| (s.series.evaluate(p), s.cols)).collect();
             let noise = curve.segments.iter().map(|s| noise(&s.series)).fold(0.0, f64::max);
-            Exact { words: join_columns(&parts, *rows), noise }
+            let mut words = join_columns(&parts, *rows);
+            if let Some(gate) = gate {
+                let cols = words.len() / rows;
+                words.iter_mut().enumerate().for_each(|(at, v)| *v = v.wrapping_mul(gate[at / cols]));
+            }
+            Exact { words, noise }
         };
         Ok(x.iter().map(one).collect())
     }
@@ -195,6 +210,16 @@ impl Arithmetic for Replay<'_> {
 
     fn offset(&mut self, x: Vec<u64>, by: u64) -> Vec<u64> {
         x.into_iter().map(|v| v.wrapping_add(by)).collect()
+    }
+
+    fn gated_offset(&mut self, x: Vec<u64>, by: u64, gate: &Vec<u64>) -> Vec<u64> {
+        let cols = gate.len();
+        let added = |(at, v): (usize, u64)| v.wrapping_add(by.wrapping_mul(gate[at % cols]));
+        x.into_iter().enumerate().map(added).collect()
+    }
+
+    fn shared(&mut self, x: &Vec<u64>) -> Result<Exact, SpecError> {
+        Ok(Exact { words: x.clone(), noise: 0.0 })
     }
 
     fn block(&mut self, x: &Vec<u64>, cols: usize, block: Block) -> Vec<u64> {

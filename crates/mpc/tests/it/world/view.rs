@@ -67,6 +67,11 @@ pub fn dealt(plan: &Plan, frames: &[Frame]) -> Words {
                 words.insert((number, Purpose::Dealt), take(&mut rest, rows * cols, 64));
                 words.insert((number, Purpose::Second), take(&mut rest, *rows, 64));
             }
+            Demand::Series { count, harmonics, gated: true } => {
+                for purpose in [Purpose::Dealt, Purpose::Second] {
+                    words.insert((number, purpose), take(&mut rest, 2 * count * harmonics, 64));
+                }
+            }
             other if other.dealt_bytes() > 0 => {
                 words.insert((number, Purpose::Dealt), take(&mut rest, other.dealt_bytes() / 8, 64));
             }
