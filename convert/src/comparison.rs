@@ -137,7 +137,7 @@ fn shortest_padded(converted: &Converted, sample: &Sample) -> Result<Option<(Vec
     if texts.class(texts.rows(), &spec.shape) != SHORTEST_CLASS {
         return Ok(None);
     }
-    let (ids, segments) = batch_rows(&texts, std::slice::from_ref(sample))?;
+    let (ids, segments) = batch_rows(&spec.shape, &texts, std::slice::from_ref(sample))?;
     let clear = clear_certified(spec, &converted.quantised, &texts, &ids, &segments)?;
     let (logits, totals): (Vec<_>, Vec<f64>) = clear.into_iter().unzip();
     Ok(Some((logits.concat(), totals)))

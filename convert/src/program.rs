@@ -55,6 +55,7 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
         calibration_texts: ranges.texts,
         rows: rows(&converted, &ranges),
         cost: costs(&converted.spec, embedding.input_kind())?,
+        padded_from: converted.spec.padded.map(|padded| padded.fewest),
         comparison,
     };
     if let Some(comparison) = report.comparison.as_ref().filter(|c| !c.is_close()) {

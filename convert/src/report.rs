@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model::{Curve, InputKind, Opening, Ranges, Segment, Spec, Texts, token_class};
+use model::{Curve, InputKind, Lengths, Opening, Ranges, Segment, Spec, token_class};
 use mpc::Planned;
 use mpc::masked::Plan;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::error::ConvertError;
 use crate::headroom::factors;
 
 /// Token counts at which costs are told, as far as the model takes them.
-const TOKENS: [usize; 3] = [16, 128, 512];
+const TOKENS: [usize; 6] = [16, 32, 64, 128, 256, 512];
 
 /// The result of a conversion.
 #[derive(Clone, Debug, Serialize)]
@@ -33,8 +33,10 @@ pub struct Report {
     pub calibration_texts: usize,
     /// One row an opened value.
     pub rows: Vec<Row>,
-    /// What a text costs.
+    /// What a text costs whose length is public, and then what one costs that is padded to a class.
     pub cost: Vec<CostAt>,
+    /// Tokens of the shortest text that is padded; absent where none is, and each text's length is public.
+    pub padded_from: Option<usize>,
     /// Fixed point against floating point; absent without validation texts.
     pub comparison: Option<Comparison>,
 }
@@ -74,8 +76,10 @@ pub struct SeriesOf {
 /// What one text of so many tokens costs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct CostAt {
-    /// Tokens.
+    /// Tokens; of padded texts the most of their class.
     pub tokens: usize,
+    /// Whether it is padded.
+    pub padded: bool,
     /// Rounds between the parties.
     pub rounds: usize,
     /// Payload that each party sends to the other.
@@ -91,17 +95,19 @@ pub(crate) fn costs(spec: &Arc<Spec>, kind: InputKind) -> Result<Vec<CostAt>, Co
     let mut tokens = TOKENS.map(|n| n.min(spec.shape.positions)).to_vec();
     tokens.dedup();
     let calibrated = spec.calibrated(kind);
-    let at = |tokens| {
-        let cost = Plan::new(&calibrated, &[Texts::new(&[tokens], &spec.shape)?])?.cost();
+    let at = |(tokens, lengths)| {
+        let cost = Plan::new(&calibrated, &[spec.texts(&[tokens], lengths)?])?.cost();
         Ok(CostAt {
             tokens,
+            padded: lengths == Lengths::Padded,
             rounds: cost.rounds,
             online_bytes_each_way: cost.opened_bytes,
             dealer_bytes: cost.dealt_bytes,
             restart_probability: cost.restart_probability,
         })
     };
-    tokens.into_iter().map(at).collect()
+    let padded = tokens.iter().filter(|_| spec.padded.is_some()).map(|tokens| (*tokens, Lengths::Padded));
+    tokens.iter().map(|tokens| (*tokens, Lengths::Exact)).chain(padded).map(at).collect()
 }
 
 /// One row an opened value whose range was observed.
@@ -228,18 +234,21 @@ impl fmt::Display for Report {
             );
             writeln!(f, "{}", line.trim_end())?;
         }
-        writeln!(f, "\ntokens  rounds  online bytes each way  dealer bytes  restart probability")?;
+        writeln!(f, "\n   tokens  rounds  online bytes each way  dealer bytes  restart probability")?;
         for c in &self.cost {
+            let tokens = if c.padded { format!("up to {}", c.tokens) } else { c.tokens.to_string() };
             writeln!(
                 f,
-                "{:>6}  {:>6}  {:>21}  {:>12}  {:>18.2}%",
-                c.tokens,
+                "{tokens:>9}  {:>6}  {:>21}  {:>12}  {:>18.2}%",
                 c.rounds,
                 c.online_bytes_each_way,
                 c.dealer_bytes,
                 100.0 * c.restart_probability
             )?;
         }
-        Ok(())
+        match self.padded_from {
+            Some(from) => writeln!(f, "texts of {from} tokens or more are padded to a class (up to so many)"),
+            None => writeln!(f, "no text is padded: the spread of attention sums is too large; add --exact-lengths to runs"),
+        }
     }
 }

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use local::report::{cost, say_engine};
-use model::ProblemType;
-use roles::client::Certificate;
+use model::{Certificate, ProblemType};
 use roles::measured::Measured;
 use serde::Serialize;
 use serde_json::json;

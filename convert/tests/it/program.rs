@@ -65,10 +65,16 @@ fn json_is_one_object_that_says_everything() {
         let positive = row["place"].as_str().unwrap().contains("1/");
         assert_eq!(row["headroom_below"].as_f64().is_some_and(|bits| bits > 0.5), positive, "{row}");
     }
-    assert_eq!(report["comparison"]["certificates"].as_array().unwrap().len(), model::TOKEN_CLASSES);
+    // each class, and the shortest padded one
+    assert_eq!(report["comparison"]["certificates"].as_array().unwrap().len(), model::TOKEN_CLASSES + 1);
     let costs = report["cost"].as_array().unwrap();
-    assert_eq!(costs.len(), 1, "16 positions: one token count");
-    assert_eq!((&costs[0]["tokens"], &costs[0]["rounds"]), (&Value::from(16), &Value::from(37)));
+    assert_eq!(costs.len(), 2, "16 positions: one token count, as it is and padded");
+    for (cost, padded) in costs.iter().zip([false, true]) {
+        assert_eq!((&cost["tokens"], &cost["rounds"]), (&Value::from(16), &Value::from(37)));
+        assert_eq!(cost["padded"], padded);
+    }
+    assert!(costs[0]["dealer_bytes"].as_u64() < costs[1]["dealer_bytes"].as_u64());
+    assert!(report["padded_from"].as_u64().is_some_and(|from| (2..=9).contains(&from)), "{report}");
     let gelu = report["rows"].as_array().unwrap().iter().find(|r| r["place"] == "GeLU").unwrap();
     let columns = gelu["series"].as_array().unwrap().iter().map(|s| s["columns"].as_u64().unwrap());
     assert_eq!(columns.sum::<u64>(), 48);

@@ -18,7 +18,7 @@ use crate::interrupt;
 /// Where bundles are kept, in place of the user's cache folder.
 const CACHE_VARIABLE: &str = "PRIVATE_BERT_CACHE";
 /// Changes when a bundle of the same content would differ, though no format did.
-const CACHE_VERSION: u32 = 3;
+const CACHE_VERSION: u32 = 4;
 /// Least number of hexadecimal digits that stand for a bundle's content in its name.
 const FINGERPRINT: usize = 12;
 

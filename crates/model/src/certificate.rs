@@ -51,9 +51,25 @@ impl Spec {
         ACCEPTED_UNITS * f64::powi(2.0, -self.certificate_frac(class))
     }
 
-    /// Whether a certificate is one of a right answer to a text of this class. A sum of squares that wrapped is negative, or
-    /// too large.
-    pub fn certifies(&self, class: usize, certificate: f64) -> bool {
-        (0.0..=self.certificate_limit(class)).contains(&certificate)
+    /// The certificate of a text of this class.
+    pub fn certificate(&self, class: usize, total: f64) -> Certificate {
+        Certificate { total, limit: self.certificate_limit(class) }
     }
 }
+
+/// How far a text's run was from its own promises, and how far that of a right answer to a text of its class is at most.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Certificate {
+    /// Sum of the squares of all that was missing.
+    pub total: f64,
+    /// The largest total that is accepted.
+    pub limit: f64,
+}
+
+impl Certificate {
+    /// Whether it is one of a right answer. A sum of squares that wrapped is negative, or too large.
+    pub fn holds(self) -> bool {
+        (0.0..=self.limit).contains(&self.total)
+    }
+}
+

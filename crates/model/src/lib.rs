@@ -62,7 +62,7 @@ pub use calibrate::{
     CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, SHORT, Span, calibrate, calibrate_unusual,
     shortened, stretched_count,
 };
-pub use certificate::ORDINARY;
+pub use certificate::{Certificate, ORDINARY};
 pub use checks::Checks;
 pub use choose::{Choice, choose};
 pub use choose_error::ChooseError;

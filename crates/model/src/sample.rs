@@ -115,21 +115,18 @@ impl fmt::Debug for Sample {
 }
 
 /// The words of a batch row by row, with their segments: after those of each text, [`PADDING`] where it is padded.
-pub fn batch_rows(texts: &Texts, samples: &[Sample]) -> Result<(Vec<u32>, Vec<u32>), SampleError> {
+pub fn batch_rows(shape: &Shape, texts: &Texts, samples: &[Sample]) -> Result<(Vec<u32>, Vec<u32>), SampleError> {
     if samples.len() != texts.len() {
         return Err(SampleError::Rows { got: samples.len(), expected: texts.len() });
     }
     let (mut ids, mut segments) = (Vec::with_capacity(texts.rows()), Vec::with_capacity(texts.rows()));
     for (sample, rows) in samples.iter().zip(texts.lengths()) {
         let got = sample.ids.len();
-        match got {
-            0 => return Err(SampleError::Empty),
-            _ if got == *rows || (got < *rows && texts.is_padded()) => {}
-            _ => return Err(SampleError::Fill { got, rows: *rows }),
+        if got != *rows && (got > *rows || !texts.is_padded()) {
+            return Err(SampleError::Fill { got, rows: *rows });
         }
-        if sample.segments.len() != got {
-            return Err(SampleError::Uneven { tokens: got, segments: sample.segments.len() });
-        }
+        // so that no word of a text is taken for padding
+        sample.check(shape)?;
         ids.extend(sample.ids.iter().copied().chain(std::iter::repeat_n(PADDING, rows - got)));
         segments.extend(sample.segments.iter().copied().chain(std::iter::repeat_n(0, rows - got)));
     }
@@ -152,7 +149,7 @@ fn check_tokens(shape: &Shape, ids: &[u32], segments: &[u32]) -> Result<(), Samp
 }
 
 /// Whether the tokens are those of the texts, and the texts those of the model.
-pub(crate) fn check_batch(shape: &Shape, texts: &Texts, ids: &[u32], segments: &[u32]) -> Result<(), SampleError> {
+fn check_batch(shape: &Shape, texts: &Texts, ids: &[u32], segments: &[u32]) -> Result<(), SampleError> {
     if let Some(got) = texts.lengths().iter().find(|n| **n > shape.positions) {
         return Err(SampleError::Length { got: *got, most: shape.positions });
     }
@@ -162,21 +159,17 @@ pub(crate) fn check_batch(shape: &Shape, texts: &Texts, ids: &[u32], segments: &
     if !texts.is_padded() {
         return check_tokens(shape, ids, segments);
     }
-    let (ids, segments) = without_padding(ids, segments);
-    check_tokens(shape, &ids, &segments)
-}
-
-fn without_padding(ids: &[u32], segments: &[u32]) -> (Vec<u32>, Vec<u32>) {
-    ids.iter().zip(segments).filter(|(id, _)| **id != PADDING).unzip()
-}
-
-/// One-hot rows of tokens and segments; rows of [`PADDING`] are zero.
-pub fn one_hot(shape: &Shape, ids: &[u32], segments: &[u32]) -> Result<Array2<f32>, SampleError> {
     if ids.len() != segments.len() {
         return Err(SampleError::Uneven { tokens: ids.len(), segments: segments.len() });
     }
-    let (words, of_words) = without_padding(ids, segments);
-    check_tokens(shape, &words, &of_words)?;
+    let words = ids.iter().zip(segments).filter(|(id, _)| **id != PADDING);
+    let (ids, segments): (Vec<u32>, Vec<u32>) = words.unzip();
+    check_tokens(shape, &ids, &segments)
+}
+
+/// One-hot rows of the tokens and segments of a batch; rows of [`PADDING`], where texts are padded, are zero.
+pub fn one_hot(shape: &Shape, texts: &Texts, ids: &[u32], segments: &[u32]) -> Result<Array2<f32>, SampleError> {
+    check_batch(shape, texts, ids, segments)?;
     let mut rows = Array2::zeros((ids.len(), shape.one_hot()));
     for (i, (id, segment)) in ids.iter().zip(segments).enumerate().filter(|(_, (id, _))| **id != PADDING) {
         rows[(i, *id as usize)] = 1.0;

@@ -154,7 +154,7 @@ impl Serving<'_> {
         let shares = once(results).chain(certificates.iter().map(|word| vec![*word]));
         let half = mask_outputs(self.party, agreement.output_key(self.output_root), shares.zip(shapes).collect());
         let report = Report { agreement: hex::encode(digest), ..self.report };
-        send(self.client, kind::REPORT, request, attempt, &report)?;
+        send_bytes(self.client, kind::REPORT, request, attempt, report.payload()?)?;
         Ok(send_bytes(self.client, kind::OUTPUT, request, attempt, [&digest[..], &half].concat())?)
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use bundle::ClientBundle;
 use cli::coded;
 use cli::exit::GATE;
-use model::{Bert, Calibrated, InputKind, Lengths, Opening, Sample, Spec, Texts, batch_rows, one_hot};
+use model::{Bert, Calibrated, Certificate, InputKind, Lengths, Opening, Sample, Spec, Texts, batch_rows, one_hot};
 use mpc::{Party, join_outputs, share_input};
 use net::Link;
 use ring64::Key;
@@ -33,22 +33,6 @@ pub struct Answer {
     pub texts: Texts,
     /// Cost.
     pub measured: Measured,
-}
-
-/// How far a text's run was from its own promises, and how far that of a right answer to a text of its class is at most.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Certificate {
-    /// Sum of the squares of all that was missing.
-    pub total: f64,
-    /// The largest total that is accepted.
-    pub limit: f64,
-}
-
-impl Certificate {
-    /// Whether it is one of a right answer. A sum of squares that wrapped is negative, or too large.
-    pub fn holds(self) -> bool {
-        (0.0..=self.limit).contains(&self.total)
-    }
 }
 
 impl Answer {
@@ -146,9 +130,8 @@ impl Client {
         }
         let reports = (&first.report, &second.report);
         let measured = measure(&plan.cost(), spec.shape.layers + 2, reports, (ready - begin, ready.elapsed()))?;
-        let limit = |rows: &usize| spec.certificate_limit(texts.class(*rows, &spec.shape));
-        let certificates = certificates.concat().into_iter().zip(texts.lengths().iter().map(limit));
-        let certificates = certificates.map(|(total, limit)| Certificate { total, limit }).collect();
+        let certificate = |(total, rows): (f64, &usize)| spec.certificate(texts.class(*rows, &spec.shape), total);
+        let certificates = certificates.concat().into_iter().zip(texts.lengths()).map(certificate).collect();
         Ok(Answer { logits, certificates, texts, measured })
     }
 
@@ -187,8 +170,8 @@ impl Client {
         let kind = self.calibrated.network.kind;
         match (kind, &self.bundle.table) {
             (InputKind::OneHot, _) => {
-                let (ids, segments) = batch_rows(texts, batch)?;
-                Ok(one_hot(&spec.shape, &ids, &segments)?.iter().map(|v| *v as u64).collect())
+                let (ids, segments) = batch_rows(&spec.shape, texts, batch)?;
+                Ok(one_hot(&spec.shape, texts, &ids, &segments)?.iter().map(|v| *v as u64).collect())
             }
             (InputKind::Embedded, Some(table)) => {
                 let frac = spec.input(kind).frac;

@@ -221,6 +221,15 @@ pub struct PartReport {
 }
 
 impl Report {
+    /// The report as it is sent: JSON, with blanks to a length that depends on the network alone, and not on how many digits
+    /// seconds have.
+    pub fn payload(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut payload = serde_json::to_vec(self)?;
+        let entries = self.parts.len() + self.operations.len() + self.cells.iter().flatten().count();
+        payload.resize(payload.len().max(512 + 192 * entries), b' ');
+        Ok(payload)
+    }
+
     /// Adds what an attempt cost.
     pub fn add(&mut self, trace: &Trace) {
         self.parts.resize(self.parts.len().max(trace.parts.len()), PartReport::default());

@@ -28,6 +28,7 @@ mod killed;
 mod lengths;
 mod memory;
 mod outputs;
+mod padded;
 mod program;
 mod services;
 mod shipped;

@@ -8,7 +8,7 @@ use crate::fixed::Fixed;
 use crate::network::{Calibrated, Network, Output};
 use crate::opening::CERTIFICATE_FRAC;
 use crate::quantise::Quantised;
-use crate::sample::{SampleError, check_batch, one_hot};
+use crate::sample::{SampleError, one_hot};
 use crate::shape::Texts;
 use crate::spec::Spec;
 use crate::spec_error::SpecError;
@@ -72,8 +72,7 @@ fn run(
     segments: &[u32],
 ) -> Result<Vec<(Vec<f64>, f64)>, ClearError> {
     let bert = &calibrated.network;
-    check_batch(&bert.shape, texts, ids, segments)?;
-    let input = calibrated.input(texts, one_hot(&bert.shape, ids, segments)?);
+    let input = calibrated.input(texts, one_hot(&bert.shape, texts, ids, segments)?);
     let frac = input.form.frac;
     let input = calibrated.input(texts, input.data.iter().map(|v| (*v as u64) << frac).collect());
     let Output { results: logits, certificates } = bert.run(engine, texts, &mut (), &input)?;

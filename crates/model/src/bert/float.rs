@@ -7,7 +7,7 @@ use crate::float::{Float, Observer};
 use crate::fold::Folded;
 use crate::functions::Functions;
 use crate::network::{Network, Output};
-use crate::sample::{SampleError, check_batch, one_hot};
+use crate::sample::{SampleError, one_hot};
 use crate::shape::Texts;
 
 impl Folded {
@@ -28,8 +28,7 @@ impl Folded {
     ) -> Result<Array2<f32>, SampleError> {
         let bert = self.bert();
         debug_assert_eq!(bert.kind, InputKind::OneHot, "a folded network has its tables");
-        check_batch(&bert.shape, texts, ids, segments)?;
-        let input = one_hot(&bert.shape, ids, segments)?;
+        let input = one_hot(&bert.shape, texts, ids, segments)?;
         let mut engine = Float::new(bert.table(), self.matrices(), observer, functions);
         match bert.run(&mut engine, texts, &mut (), &input) {
             Ok(Output { results, .. }) => Ok(results),

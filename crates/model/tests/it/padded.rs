@@ -32,17 +32,17 @@ impl Small {
     }
 
     fn float(&self, texts: &Texts, batch: &[Sample]) -> Vec<f64> {
-        let (ids, segments) = batch_rows(texts, batch).unwrap();
+        let (ids, segments) = batch_rows(&self.spec.shape, texts, batch).unwrap();
         self.folded.logits(texts, &ids, &segments).unwrap().iter().map(|v| f64::from(*v)).collect()
     }
 
     /// Logits, and whether each text is certified.
     fn clear(&self, texts: &Texts, batch: &[Sample]) -> (Vec<f64>, Vec<bool>) {
-        let (ids, segments) = batch_rows(texts, batch).unwrap();
+        let (ids, segments) = batch_rows(&self.spec.shape, texts, batch).unwrap();
         let clear = clear_certified(&self.spec, &self.quantised, texts, &ids, &segments).unwrap();
         let (logits, totals): (Vec<_>, Vec<f64>) = clear.into_iter().unzip();
         let certified =
-            |(total, rows): (&f64, &usize)| self.spec.certifies(texts.class(*rows, &self.spec.shape), *total);
+            |(total, rows): (&f64, &usize)| self.spec.certificate(texts.class(*rows, &self.spec.shape), *total).holds();
         (logits.concat(), totals.iter().zip(texts.lengths()).map(certified).collect())
     }
 

@@ -53,7 +53,7 @@ fn tokens_that_the_model_does_not_have_are_refused_wherever_they_come_in() {
     let texts = Texts::new(&[2], &shape).unwrap();
     for (ids, segments, error) in bad() {
         assert_eq!(Sample::new(ids.clone(), segments.clone(), &shape).unwrap_err(), error);
-        assert_eq!(one_hot(&shape, &ids, &segments).unwrap_err(), error);
+        assert_eq!(one_hot(&shape, &texts, &ids, &segments).unwrap_err(), error);
         assert_eq!(folded.embed(&ids, &segments).unwrap_err(), error);
         assert_eq!(folded.logits(&texts, &ids, &segments).unwrap_err(), error);
         let clear = clear_logits(&spec, &quantised, &texts, &ids, &segments);

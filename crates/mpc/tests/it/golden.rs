@@ -11,7 +11,7 @@ use std::thread;
 
 use crate::world::chosen::{Chosen, Words, edit};
 use crate::world::{Schedule, World, config, key, sample, split, stream_keys};
-use model::{Bert, Functions, InputKind, Network as _, Quantised, Sample, Spec, Texts, token_class};
+use model::{Bert, Functions, InputKind, Network as _, Quantised, Sample, Spec, Texts, batch_rows, token_class};
 use mpc::Planned;
 use mpc::beaver::{self, Options, Shares, Truncation};
 use mpc::masked::{DealerWeights, PartyWeights, deal, online, stream};
@@ -54,9 +54,9 @@ fn network() -> (Arc<Spec>, Quantised) {
 fn input(spec: &Spec, batch: &[Sample], kind: InputKind) -> Vec<u64> {
     match kind {
         InputKind::OneHot => {
-            let (ids, segments): (Vec<_>, Vec<_>) =
-                batch.iter().flat_map(|s| s.ids.iter().copied().zip(s.segments.iter().copied())).unzip();
-            model::one_hot(&spec.shape, &ids, &segments).unwrap().iter().map(|v| *v as u64).collect()
+            let texts = Texts::new(&batch.iter().map(|s| s.ids.len()).collect::<Vec<_>>(), &spec.shape).unwrap();
+            let (ids, segments) = batch_rows(&spec.shape, &texts, batch).unwrap();
+            model::one_hot(&spec.shape, &texts, &ids, &segments).unwrap().iter().map(|v| *v as u64).collect()
         }
         InputKind::Embedded => {
             let count = batch.iter().map(|s| s.ids.len()).sum::<usize>() * spec.shape.width;

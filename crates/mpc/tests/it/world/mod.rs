@@ -110,7 +110,7 @@ impl Network {
     pub fn batch(&self, batch: &[Sample]) -> (Texts, Vec<u32>, Vec<u32>) {
         let tokens: Vec<_> = batch.iter().map(|s| s.ids.len()).collect();
         let texts = self.spec.texts(&tokens, self.lengths).unwrap();
-        let (ids, segments) = batch_rows(&texts, batch).unwrap();
+        let (ids, segments) = batch_rows(&self.spec.shape, &texts, batch).unwrap();
         (texts, ids, segments)
     }
 
@@ -118,8 +118,8 @@ impl Network {
     pub fn input(&self, batch: &[Sample], kind: InputKind) -> Vec<u64> {
         match kind {
             InputKind::OneHot => {
-                let (_, ids, segments) = self.batch(batch);
-                model::one_hot(&self.spec.shape, &ids, &segments).unwrap().iter().map(|v| *v as u64).collect()
+                let (texts, ids, segments) = self.batch(batch);
+                model::one_hot(&self.spec.shape, &texts, &ids, &segments).unwrap().iter().map(|v| *v as u64).collect()
             }
             InputKind::Embedded => {
                 let frac = self.spec.input(kind).frac;
