@@ -83,7 +83,7 @@ impl Problem<'_> {
         RIDGES.iter().map(|ridge| solve(*ridge)).collect()
     }
 
-    fn with_coefficients(&self, harmonics: &[u32], mut x: &[f64]) -> Fit {
+    pub(crate) fn with_coefficients(&self, harmonics: &[u32], mut x: &[f64]) -> Fit {
         let count = harmonics.len();
         let mut take = |there: bool, many: usize| {
             if !there {
@@ -133,7 +133,7 @@ impl Problem<'_> {
     }
 
     /// Rounding noise (three standard deviations) of the coefficients and the dealt terms, in the units of the error.
-    fn noise(&self, fit: &Fit, coefficient_frac: u32, trig_frac: u32) -> f64 {
+    pub(crate) fn noise(&self, fit: &Fit, coefficient_frac: u32, trig_frac: u32) -> f64 {
         let terms = 2.0 * fit.harmonics.len() as f64;
         let unit = |frac: u32| f64::powi(2.0, -(frac as i32));
         // rounding to a unit has deviation 0.29; a dealt term is at most one, a public one at most its coefficient
@@ -165,7 +165,7 @@ impl Problem<'_> {
     }
 
     /// Half of the points evenly spaced, half geometrically where the domain is positive.
-    fn grid(&self, points: usize) -> Vec<f64> {
+    pub(crate) fn grid(&self, points: usize) -> Vec<f64> {
         let (lo, hi) = self.domain;
         let step = |i: usize, n: usize| i as f64 / (n - 1) as f64;
         if lo <= 0.0 {
@@ -178,14 +178,14 @@ impl Problem<'_> {
 }
 
 /// Cosine and sine of evenly spaced multiples of an angle, each turned on from the one before: a fit asks for tens of millions.
-struct Angles {
+pub(crate) struct Angles {
     left: usize,
     now: (f64, f64),
     step: (f64, f64),
 }
 
 impl Angles {
-    fn new(base: f64, multiples: &[u32]) -> Angles {
+    pub(crate) fn new(base: f64, multiples: &[u32]) -> Angles {
         let turn = |times: u32| {
             let (sin, cos) = (f64::from(times) * base).sin_cos();
             (cos, sin)

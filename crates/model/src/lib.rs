@@ -32,6 +32,7 @@ mod keys;
 mod labels;
 mod layout;
 mod matrix;
+mod moments;
 mod network;
 mod norm;
 mod opening;

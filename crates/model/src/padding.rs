@@ -71,9 +71,9 @@ fn shortest(spec: &Spec, ranges: &Ranges, of_norms: f64, fewest: usize) -> Resul
     for at in order {
         let (ranges, unusual) = of_ranges(at);
         let positive = attention_sums(at, ranges, unusual, least);
-        let Fitted { curve, out, mean_square } = positive.curve()?;
+        let Fitted { curve, out, mean_square } = positive.wide_curve()?;
         let squares = spec.layers[at.0].heads[at.1].squares[exponent as usize];
-        let mixed = mixed_opening(mixed_most(ranges), positive.least().0, squares.frac, exponent);
+        let mixed = mixed_opening(mixed_most(ranges), positive.seen.0, squares.frac, exponent);
         fitted.insert(at, PaddedHead { reciprocal: curve, reciprocal_out: out, mixed });
         defects += mean_square;
     }

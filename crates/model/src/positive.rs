@@ -24,6 +24,10 @@ const WIDE_TOLERANCE: f64 = 8e-4;
 const LIMIT: f64 = 4e-3;
 /// Fractional bits of coefficients and of dealt terms.
 const BITS: (u32, u32) = (22, 18);
+/// Relative error aimed at over a wide domain.
+const WIDE_AIM: f64 = 1.5e-3;
+/// Fractional bits of coefficients and of dealt terms there: large coefficients make the rounding of what is dealt count.
+const WIDE_BITS: (u32, u32) = (22, 21);
 /// Numbers of harmonics that are tried.
 const COUNTS: [usize; 10] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
 
@@ -88,20 +92,55 @@ impl Positive<'_> {
         let fewest = fewest.min(COUNTS.len() - 1);
         let (fit, error, scale) = self.fit(least, &COUNTS[fewest..]);
         if error.is_nan() || error > LIMIT || least.modulus_bits > 32 {
-            let (lo, hi) = least.ends;
-            return Err(ChooseError::Range {
-                place: format!("{}, between {lo:.4} and {hi:.4}", self.place),
-                what: "relative error of the best series",
-                value: error,
-                limit: LIMIT,
-                cure: "its largest argument is too many times its smallest: train with distill's --range-penalty and --short-texts, or calibrate on other texts",
-            });
+            return Err(self.too_wide(least, error));
         }
         let (domain, fit, scale) = self.widened(least, fit.count(), error).unwrap_or((least, fit, scale));
         let series = fit.rounded(domain.modulus_bits, BITS.0, BITS.1, scale);
         let out = Opening { frac: 18 - scale, bits: 20 };
         let mean_square = self.mean_square(&fit, domain, scale, out);
         Ok(Fitted { curve: Curve { frac: domain.frac, segments: vec![Segment { cols: 1, series }] }, out, mean_square })
+    }
+
+    /// The same of a domain that is wide, and begins where nothing smaller is expected: by fits that are coarser, and made in
+    /// a twentieth of the time.
+    pub(crate) fn wide_curve(&self) -> Result<Fitted, ChooseError> {
+        let domain = Domain::of((self.seen.0, self.least().1), self.from).filled();
+        let ratio = domain.period() / domain.ends.0;
+        let first = COUNTS.partition_point(|count| (*count as f64) < ratio / 6.0).min(COUNTS.len() - 1);
+        let scale = self.scale(domain);
+        let scaled = |v: f64| (self.function)(v) / f64::powi(2.0, scale);
+        let (function, period) = (&scaled, domain.period());
+        let problem = Problem { function, domain: domain.ends, period, terms: Terms::All, relative: true };
+        let error = |fit: &Fit| fit.error + problem.noise(fit, WIDE_BITS.0, WIDE_BITS.1);
+        let mut best: Option<Fit> = None;
+        for fit in COUNTS[first..].iter().filter_map(|count| problem.wide(*count)) {
+            let enough = error(&fit) <= WIDE_AIM;
+            if best.as_ref().is_none_or(|best| error(&fit) < error(best)) {
+                best = Some(fit);
+            }
+            if enough {
+                break;
+            }
+        }
+        let value = best.as_ref().map_or(f64::INFINITY, error);
+        let Some(fit) = best.filter(|_| value <= LIMIT && domain.modulus_bits <= 32) else {
+            return Err(self.too_wide(domain, value));
+        };
+        let series = fit.rounded(domain.modulus_bits, WIDE_BITS.0, WIDE_BITS.1, scale);
+        let out = Opening { frac: 18 - scale, bits: 20 };
+        let mean_square = self.mean_square(&fit, domain, scale, out);
+        Ok(Fitted { curve: Curve { frac: domain.frac, segments: vec![Segment { cols: 1, series }] }, out, mean_square })
+    }
+
+    fn too_wide(&self, domain: Domain, value: f64) -> ChooseError {
+        let (lo, hi) = domain.ends;
+        ChooseError::Range {
+            place: format!("{}, between {lo:.4} and {hi:.4}", self.place),
+            what: "relative error of the best series",
+            value,
+            limit: LIMIT,
+            cure: "its largest argument is too many times its smallest: train with distill's --range-penalty and --short-texts, or calibrate on other texts",
+        }
     }
 
     /// Mean square of the relative error over the arguments that were seen: the fit's, and that of opening the result.
@@ -142,10 +181,15 @@ impl Positive<'_> {
         None
     }
 
+    /// Bits before the point of the largest result.
+    fn scale(&self, domain: Domain) -> i32 {
+        log2_floor((self.function)(domain.ends.0)) + 1
+    }
+
     /// The series of the fewest of these numbers of harmonics that is good enough, or else the best; its relative error, and
     /// the bits before the point of its largest result, by which its coefficients are scaled.
     fn fit(&self, domain: Domain, counts: &[usize]) -> (Fit, f64, i32) {
-        let scale = log2_floor((self.function)(domain.ends.0)) + 1;
+        let scale = self.scale(domain);
         let scaled = |v: f64| (self.function)(v) / f64::powi(2.0, scale);
         let (function, period) = (&scaled, domain.period());
         let problem = Problem { function, domain: domain.ends, period, terms: Terms::All, relative: true };
