@@ -248,7 +248,9 @@ impl fmt::Display for Report {
         }
         match self.padded_from {
             Some(from) => writeln!(f, "texts of {from} tokens or more are padded to a class (up to so many)"),
-            None => writeln!(f, "no text is padded: the spread of attention sums is too large; add --exact-lengths to runs"),
+            None => {
+                writeln!(f, "no text is padded: the spread of attention sums is too large; add --exact-lengths to runs")
+            }
         }
     }
 }

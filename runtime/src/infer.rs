@@ -6,9 +6,10 @@ use std::time::Instant;
 use anyhow::Result;
 use local::report::{cost, say_engine};
 use model::{Certificate, ProblemType};
+use roles::client::Answer;
 use roles::measured::Measured;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::options::Infer;
 use crate::refused::Refused;
@@ -57,12 +58,7 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
             let ranked = if given { rank(&labels, logits, problem) } else { Vec::new() };
             if source.json {
                 let mut result = json!({ "tokens": sample.ids.len(), "certified": certified });
-                if answer.texts.is_padded() {
-                    result["padded"] = json!(answer.texts.lengths()[at]);
-                }
-                if let Some(Certificate { total, limit }) = answer.certificates.get(at) {
-                    result["certificate"] = json!({ "total": total, "limit": limit });
-                }
+                say_run(&mut result, &answer, at);
                 if let Some(best) = ranked.first() {
                     result["label"] = json!(best.label);
                     result["score"] = json!(best.score);
@@ -97,6 +93,16 @@ pub fn run(options: &Infer, out: &mut dyn Write) -> Result<()> {
     }
     out.flush()?;
     refused.outcome(source.uncertified)
+}
+
+/// Adds to what is said of a text how it was run: to how many rows it was padded, and how far it was from its promises.
+fn say_run(result: &mut Value, answer: &Answer, at: usize) {
+    if answer.texts.is_padded() {
+        result["padded"] = json!(answer.texts.lengths()[at]);
+    }
+    if let Some(Certificate { total, limit }) = answer.certificates.get(at) {
+        result["certificate"] = json!({ "total": total, "limit": limit });
+    }
 }
 
 /// Labels with their scores, best first; numbers in the model's order.

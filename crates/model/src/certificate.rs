@@ -72,4 +72,3 @@ impl Certificate {
         (0.0..=self.limit).contains(&self.total)
     }
 }
-

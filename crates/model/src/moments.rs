@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn moments_give_the_fit_of_least_squares() {
         let function = |v: f64| 1.0 / v;
-        for (hi, period, count, error) in [(58.0, 64.0, 48, 4e-3), (230.0, 256.0, 128, 2e-3), (460.0, 512.0, 256, 2e-3)] {
+        for (hi, period, count, error) in [(58.0, 64.0, 48, 4e-3), (230.0, 256.0, 128, 2e-3), (460.0, 512.0, 256, 2e-3)]
+        {
             let problem = Problem { function: &function, domain: (1.0, hi), period, terms: Terms::All, relative: true };
             let fit = problem.wide(count).unwrap();
             assert!(fit.error < error, "{hi}: {}", fit.error);

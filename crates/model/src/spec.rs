@@ -217,19 +217,6 @@ impl Spec {
             return Err(SpecError::Version { got: self.version, expected: SPEC_VERSION });
         }
         let s = &self.shape;
-        let count = |what: &str, got: usize, expected: usize| match got == expected {
-            true => Ok(()),
-            false => {
-                let (what, got, expected) = (what.to_string(), got.to_string(), expected.to_string());
-                Err(SpecError::Shape { what, got, expected })
-            }
-        };
-        let within = |what: &str, got: usize, most: usize| match (1..=most).contains(&got) {
-            true => Ok(()),
-            false => {
-                Err(SpecError::Shape { what: what.into(), got: got.to_string(), expected: format!("1 to {most}") })
-            }
-        };
         if !s.activation.is_private() {
             let (what, expected) = ("activation".into(), "gelu or gelu_tanh".into());
             return Err(SpecError::Shape { what, got: format!("{:?}", s.activation), expected });
@@ -255,6 +242,28 @@ impl Spec {
             return Err(SpecError::Shape { what: "attention shift".into(), got: shift.to_string(), expected });
         }
         within("extra fractional bits of the input", self.input_extra as usize, 32)?;
+        self.check_layers()?;
+        for (n, norm) in self.norms.iter().enumerate() {
+            self.check_curve(&format!("norm {n}: inverse root"), &norm.inverse_root, 1)?;
+        }
+        self.check_curve("pooler", &self.tanh, s.width)?;
+        count("number of token classes with a certificate", self.certificates.len(), TOKEN_CLASSES)?;
+        let certificates = self.certificates.iter().copied().chain(self.padded.map(|padded| padded.certificate));
+        if let Some(got) = certificates.into_iter().find(|frac| !CERTIFICATE_FRACS.contains(frac)) {
+            let (least, most) = (CERTIFICATE_FRACS.start(), CERTIFICATE_FRACS.end());
+            let expected = format!("{least} to {most}");
+            return Err(SpecError::Shape {
+                what: "fractional bits of a certificate".into(),
+                got: got.to_string(),
+                expected,
+            });
+        }
+        self.check_scales()
+    }
+
+    /// Counts of the layers and of their heads.
+    fn check_layers(&self) -> Result<(), SpecError> {
+        let s = &self.shape;
         let padding = usize::from(self.padded.is_some());
         if let Some(padded) = self.padded {
             within("tokens of the shortest padded text", padded.fewest, s.padded_length(1))?;
@@ -274,22 +283,7 @@ impl Spec {
             }
             self.check_curve(&format!("layer {l}: gelu"), &layer.gelu, s.inner)?;
         }
-        for (n, norm) in self.norms.iter().enumerate() {
-            self.check_curve(&format!("norm {n}: inverse root"), &norm.inverse_root, 1)?;
-        }
-        self.check_curve("pooler", &self.tanh, s.width)?;
-        count("number of token classes with a certificate", self.certificates.len(), TOKEN_CLASSES)?;
-        let certificates = self.certificates.iter().copied().chain(self.padded.map(|padded| padded.certificate));
-        if let Some(got) = certificates.into_iter().find(|frac| !CERTIFICATE_FRACS.contains(frac)) {
-            let (least, most) = (CERTIFICATE_FRACS.start(), CERTIFICATE_FRACS.end());
-            let expected = format!("{least} to {most}");
-            return Err(SpecError::Shape {
-                what: "fractional bits of a certificate".into(),
-                got: got.to_string(),
-                expected,
-            });
-        }
-        self.check_scales()
+        Ok(())
     }
 
     /// No scale or range is so far out that computing with it could overflow.
@@ -384,5 +378,21 @@ impl Curves {
             BertFunction::Gelu { layer } => (self.gelus[layer].clone(), 0),
             BertFunction::Tanh => (self.tanh.clone(), 0),
         }
+    }
+}
+
+/// Refuses another number than that of the shape.
+fn count(what: &str, got: usize, expected: usize) -> Result<(), SpecError> {
+    match got == expected {
+        true => Ok(()),
+        false => Err(SpecError::Shape { what: what.into(), got: got.to_string(), expected: expected.to_string() }),
+    }
+}
+
+/// Refuses no, and too many.
+fn within(what: &str, got: usize, most: usize) -> Result<(), SpecError> {
+    match (1..=most).contains(&got) {
+        true => Ok(()),
+        false => Err(SpecError::Shape { what: what.into(), got: got.to_string(), expected: format!("1 to {most}") }),
     }
 }

@@ -28,7 +28,7 @@ pub fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
             _ => REFUSED,
         });
     }
-    if cause.is::<net::IdentityError>() {
+    if cause.is::<net::IdentityError>() || cause.is::<model::TextsError>() || cause.is::<model::SampleError>() {
         return Some(BAD_INPUT);
     }
     match cause.downcast_ref::<mpc::MpcError>() {

@@ -16,7 +16,7 @@ use cli::exit::MEMORY;
 use cli::memory::Memory;
 use local::deployment::Deployment;
 use local::settings::LocalSettings;
-use model::{InputKind, Sample, Spec, Texts};
+use model::{InputKind, Lengths, Sample, Spec, Texts};
 use mpc::masked::Plan;
 use roles::engine::EngineKind;
 use roles::memory::Needs;
@@ -102,12 +102,12 @@ fn the_estimate_is_never_below_what_is_taken_and_not_far_above() {
                 judge(&format!("{embedding} {tokens:3} tokens, {role}"), needs.role(role), peak, &mut wrong);
             }
         }
-        // many short texts together: other sizes, in other pieces
-        let (count, tokens) = (16, 20);
-        let needs = needs(&spec, embedding, &Texts::new(&[tokens; 16], &spec.shape).unwrap());
+        // many short texts together, padded: other sizes, in other pieces
+        let (count, tokens, lengths) = (16, 20, Lengths::Padded);
+        let needs = needs(&spec, embedding, &spec.texts(&[tokens; 16], lengths).unwrap());
         let sample = Sample { ids: vec![1012; tokens], segments: vec![0; tokens] };
         let memory = Memory { limit: Some(64 << 30) };
-        let settings = LocalSettings::of(Settings { memory, ..Settings::within(DEADLINE) });
+        let settings = LocalSettings::of(Settings { memory, lengths, ..Settings::within(DEADLINE) });
         let mut deployment = Deployment::start_with(program(), &folder, &settings).unwrap();
         deployment.classify(&vec![sample; count]).unwrap();
         for (role, process) in deployment.processes() {
@@ -148,7 +148,7 @@ impl Tiny {
     fn infer(&self, count: usize, memory: u64) -> Output {
         let text = ["w5"; 14].join(" ");
         let mut infer = Command::new(program());
-        infer.args(["infer", "-q", "--json", "--batch", "8", "--memory", &memory.to_string()]);
+        infer.args(["infer", "-q", "--json", "--exact-lengths", "--batch", "8", "--memory", &memory.to_string()]);
         infer.args(["--deadline", &DEADLINE.as_secs().to_string()]);
         for _ in 0..count {
             infer.args(["--text", &text]);

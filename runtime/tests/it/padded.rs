@@ -84,7 +84,8 @@ fn the_length_of_a_text_is_private_unless_it_is_said_to_be_public() {
     let padded = object(&infer(&place, &model));
     let exact = object(&infer(&place, &[&model[..], &["--exact-lengths"]].concat()));
     let beaver = object(&infer(&place, &[&model[..], &["--engine", "beaver"]].concat()));
-    let public = |object: &Value, what: &str| object["security"]["public"].as_array().unwrap().iter().any(|p| p == what);
+    let public =
+        |object: &Value, what: &str| object["security"]["public"].as_array().unwrap().iter().any(|p| p == what);
     for (object, is_padded) in [(&padded, true), (&exact, false), (&beaver, false)] {
         assert_eq!(object["results"][0]["padded"].is_number(), is_padded, "{object}");
         assert_eq!(public(object, "class of lengths of each text"), is_padded, "{object}");

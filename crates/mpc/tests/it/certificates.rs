@@ -22,7 +22,11 @@ fn network(seed: u64) -> Network {
 fn certified(network: &Network, batch: &[Sample], attempt: impl Fn(u64) -> Run) -> Vec<bool> {
     let run = (0..ATTEMPTS).map(attempt).find(|run| run.logits().is_some()).unwrap();
     let totals = run.certificates();
-    batch.iter().zip(totals).map(|(text, total)| network.spec.certificate(token_class(text.ids.len()), total).holds()).collect()
+    batch
+        .iter()
+        .zip(totals)
+        .map(|(text, total)| network.spec.certificate(token_class(text.ids.len()), total).holds())
+        .collect()
 }
 
 /// The same of a network whose spec was changed, with keys of all roles in step.
