@@ -65,7 +65,7 @@ fn a_boot_that_was_seen_and_is_not_in_the_history_gives_a_copy_away_at_both_side
     let copy = theirs.clone();
     theirs.again(12);
     let us = side(Party::P0, &ours, Some(theirs.now()));
-    let mut judged = |boots: &Boots| {
+    let judged = |boots: &Boots| {
         let peer = side(Party::P1, boots, Some(ours.now()));
         let (here, there) = (us.restored(&peer), peer.restored(&us));
         assert_eq!(here, there, "both come to the same");
