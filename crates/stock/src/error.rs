@@ -144,12 +144,17 @@ pub enum StockError {
         /// What became of it.
         fate: Fate,
     },
-    /// Nothing is spent or allotted before both ledgers were compared.
-    #[error("the stock in {} was not compared with the peer's since it was opened, and may be a restored copy: exchange states and unite first", .folder.display())]
+    /// Nothing is spent or allotted before both ledgers were compared, as they are now.
+    #[error("the stock in {} was not compared with the peer's since either was opened, and may be a restored copy: exchange greetings and states, and unite, first", .folder.display())]
     NotUnited {
         /// The stock's folder.
         folder: PathBuf,
     },
+    /// The peer's state answers an older greeting than this side's last.
+    #[error(
+        "the peer's state is out of date: it answers a greeting of before another boot of the peer was seen; greet again"
+    )]
+    OutOfDate,
     /// The state came from a peer that says it is the same party.
     #[error("the peer says it is {party}, as this stock is; check which party was started where")]
     SameParty {

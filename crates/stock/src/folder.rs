@@ -25,7 +25,7 @@ pub(crate) struct Folder {
     path: PathBuf,
     packs: PathBuf,
     /// The system lets go of it when the process ends, however it ends.
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -41,7 +41,7 @@ impl Folder {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&lock);
         let file = file.map_err(StockError::io("open", &lock))?;
         match file.try_lock() {
-            Ok(()) => Ok(Folder { path: path.to_path_buf(), packs, _lock: file }),
+            Ok(()) => Ok(Folder { path: path.to_path_buf(), packs, lock: file }),
             Err(TryLockError::WouldBlock) => Err(StockError::Locked { folder: path.to_path_buf() }),
             // without a lock nothing keeps two processes from spending the same packs
             Err(TryLockError::Error(e)) => Err(StockError::io("lock", &lock)(e)),
@@ -123,6 +123,13 @@ impl Folder {
             }
         }
         self.clean(&[], |_, _| Ok(false))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // closing is not enough while a child process that was just started has the file as well
+        let _ = self.lock.unlock();
     }
 }
 

@@ -44,7 +44,9 @@ pub use error::{Discard, Fate, Room, StockError};
 pub use hook::{Point, Watch};
 pub use key::StockKey;
 pub use pack::Pack;
-pub use state::{Boot, Boots, ClassState, MOST_BOOTS, MOST_CLASSES, MOST_RANGES, Restored, State, Verdict};
-pub use stock::{MOST_ORDERED, Stock};
-pub use upkeep::{ClassGauge, Gauges, United, Verified};
+pub use state::{
+    Boot, Boots, ClassState, Greeting, Lineage, MOST_BOOTS, MOST_CLASSES, MOST_RANGES, Restored, State, Verdict,
+};
+pub use stock::{Counter, MOST_ORDERED, Stock, United};
+pub use upkeep::{ClassGauge, Gauges, Verified};
 pub use writer::PackWriter;

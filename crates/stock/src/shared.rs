@@ -12,6 +12,7 @@ use crate::hook::{Hook, Point};
 use crate::key::StockKey;
 use crate::ledger::Ledger;
 use crate::sealed::sealed_length;
+use crate::state::Boot;
 
 /// Whether an allotted serial is being written now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) struct Inside {
     pub(crate) making: BTreeMap<Class, BTreeMap<u64, Making>>,
     /// Bytes of packs on the disk, those that are being written included.
     pub(crate) used: u64,
+    /// The boot of the peer that was answered last: from then on, nothing is spent in sessions with another.
+    pub(crate) peer: Option<Boot>,
     /// Whether this ledger was compared with the peer's since it was opened.
     pub(crate) united: bool,
 }

@@ -1,10 +1,13 @@
 //! What two parties tell each other of their stocks, and what follows from it.
 //!
-//! Each sends its [`State`] when they connect and unites with the other's, before the first pack is taken. A pack that one
-//! side lacks and will never have is discarded at the other. A side whose disk was restored from an older copy gives itself
-//! away by its *boots*: each opening of a ledger has a number and a random mark, and each side remembers the last one that
-//! it saw of the other. A boot that was seen and is not in the history of the ledger that should have had it means that
-//! this ledger is a copy of before: then both drop all they have.
+//! When they connect, each sends its [`Greeting`], answers the other's with its [`State`], and unites with the state that it
+//! gets, before the first pack is taken. A pack that one side lacks and will never have is discarded at the other. A side
+//! whose disk was restored from an older copy gives itself away by its *boots*: each opening of a ledger has a number and a
+//! random mark, and each side remembers the last one that it saw of the other. A boot that was seen and is not in the
+//! history of the ledger that should have had it means that this ledger is a copy of before: then both drop all they have.
+//!
+//! A state that was long under way, in a session that one side has left, would look like a copy as well. So it says which
+//! greeting it answers, and one that answers an older greeting is not judged by ([`Lineage::judge`]).
 //!
 //! Two copies that agree with each other cannot be told from the truth: both restored to one moment, or to two between which
 //! neither was opened. Keep stocks out of backups and snapshots.
@@ -123,16 +126,37 @@ impl ClassState {
     }
 }
 
-/// What one side tells the other when they connect. What was parsed is bounded and in order.
+/// What a ledger knows of its own boots and of the peer's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "RawState")]
-pub struct State {
-    /// Whose stock it is.
+#[serde(try_from = "RawLineage")]
+pub struct Lineage {
+    /// Whose ledger it is.
     pub party: Party,
     /// Its boots.
     pub boots: Boots,
     /// The last boot of the peer that it has seen.
     pub seen: Option<Boot>,
+}
+
+/// What one side says first when they connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Greeting {
+    /// Who says so.
+    pub party: Party,
+    /// Its boot of now.
+    pub boot: Boot,
+    /// The last boot of the peer that it has seen.
+    pub seen: Option<Boot>,
+}
+
+/// What one side tells the other when they connect. What was parsed is bounded and in order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "RawState")]
+pub struct State {
+    /// What it knows of boots.
+    pub lineage: Lineage,
+    /// The greeting that it answers.
+    pub answers: Greeting,
     /// Its classes, in order.
     pub classes: Vec<ClassState>,
 }
@@ -142,9 +166,16 @@ impl State {
     pub fn of(&self, class: &Class) -> Option<&ClassState> {
         self.classes.binary_search_by_key(class, |state| state.class).ok().map(|at| &self.classes[at])
     }
+}
+
+impl Lineage {
+    /// What to say first.
+    pub fn greeting(&self) -> Greeting {
+        Greeting { party: self.party, boot: self.boots.now(), seen: self.seen }
+    }
 
     /// Whether either ledger is a restored copy, by what each saw of the other. Both sides come to the same answer.
-    pub fn restored(&self, peer: &State) -> Option<Restored> {
+    pub fn restored(&self, peer: &Lineage) -> Option<Restored> {
         let theirs = self.seen.filter(|seen| peer.boots.contradicts(*seen));
         let ours = peer.seen.filter(|seen| self.boots.contradicts(*seen));
         let restored = |party, seen: Boot, boots: &Boots| Restored { party, seen: seen.epoch, epoch: boots.epoch };
@@ -152,25 +183,28 @@ impl State {
             .or(theirs.map(|seen| restored(peer.party, seen, &peer.boots)))
     }
 
-    /// What follows from what the peer says, and changes this state: all is dropped, or what is an orphan now. `mark` is
-    /// a random number, for a boot to begin where the ledger of this side is an older copy.
+    /// What follows for a ledger from the boots in the peer's state; nothing where that state is out of date: it answers a
+    /// greeting of before another boot of the peer was seen. `mark` is a random number, for a boot to begin where this
+    /// ledger turns out to be an older copy.
     ///
-    /// Here are the rules of a ledger, without its disk; [`crate::Stock::unite`] follows them, and so does the model in
-    /// the tests.
-    pub fn judge(&self, peer: &State, mark: u64) -> Verdict {
-        let dropped_all = self.restored(peer);
+    /// These are the rules without a disk: [`crate::Stock::unite`] follows them, and so does the model in the tests.
+    pub fn judge(&self, peer: &State, mark: u64) -> Option<Verdict> {
+        let (theirs, now) = (&peer.lineage, peer.lineage.boots.now());
+        if peer.answers != self.greeting() && self.seen != Some(now) {
+            return None;
+        }
+        let dropped_all = self.restored(theirs);
         let mut boots = self.boots.clone();
-        if let Some(seen) = peer.seen.filter(|seen| self.boots.contradicts(*seen)) {
+        if let Some(seen) = theirs.seen.filter(|seen| self.boots.contradicts(*seen)) {
             boots.beyond(seen.epoch, mark);
         }
         // what was seen is not forgotten for an older copy, which will go on beyond it
-        let now = peer.boots.now();
-        let seen = self.seen.filter(|seen| peer.boots.contradicts(*seen)).unwrap_or(now);
-        Verdict { dropped_all, boots, seen }
+        let seen = self.seen.filter(|seen| theirs.boots.contradicts(*seen)).unwrap_or(now);
+        Some(Verdict { dropped_all, boots, seen })
     }
 }
 
-/// See [`State::judge`].
+/// See [`Lineage::judge`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// Why all is to be dropped.
@@ -268,23 +302,37 @@ impl TryFrom<RawClassState> for ClassState {
 pub(crate) const MOST_SERIAL: u64 = 1 << 62;
 
 #[derive(Deserialize)]
-struct RawState {
+struct RawLineage {
     party: Party,
     boots: Boots,
     seen: Option<Boot>,
+}
+
+impl TryFrom<RawLineage> for Lineage {
+    type Error = &'static str;
+    fn try_from(raw: RawLineage) -> Result<Lineage, &'static str> {
+        let RawLineage { party, boots, seen } = raw;
+        if seen.is_some_and(|seen| seen.epoch >= u64::MAX / 2) {
+            return Err("an epoch that leaves room for others");
+        }
+        Ok(Lineage { party, boots, seen })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawState {
+    lineage: Lineage,
+    answers: Greeting,
     classes: Few<ClassState, MOST_CLASSES>,
 }
 
 impl TryFrom<RawState> for State {
     type Error = &'static str;
     fn try_from(raw: RawState) -> Result<State, &'static str> {
-        let RawState { party, boots, seen, classes: Few(classes) } = raw;
+        let RawState { lineage, answers, classes: Few(classes) } = raw;
         if !classes.windows(2).all(|pair| pair[0].class < pair[1].class) {
             return Err("classes in order, each once");
         }
-        if seen.is_some_and(|seen| seen.epoch >= u64::MAX / 2) {
-            return Err("an epoch that leaves room for others");
-        }
-        Ok(State { party, boots, seen, classes })
+        Ok(State { lineage, answers, classes })
     }
 }

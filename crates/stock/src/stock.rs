@@ -17,8 +17,9 @@ use crate::pack::{Expected, Pack};
 use crate::rows::AvailableRow;
 use crate::sealed::sealed_length;
 use crate::shared::{Inside, Making, Shared};
-use crate::state::MOST_SERIAL;
+use crate::state::{Boot, MOST_SERIAL, Restored};
 use crate::tables::View;
+use crate::taking;
 use crate::writer::PackWriter;
 
 /// The most serials that are allotted at once.
@@ -66,7 +67,7 @@ impl Stock {
         folder.clean(&classes, |class, serial| Ok(ledger.view(|view| view.available(class, serial))?.is_some()))?;
         let mut used = 0_u64;
         ledger.view(|view| view.each_available(|_, _, row| used = used.saturating_add(sealed_length(row.content))))?;
-        let inside = Mutex::new(Inside { ledger, making: BTreeMap::new(), used, united: false });
+        let inside = Mutex::new(Inside { ledger, making: BTreeMap::new(), used, peer: None, united: false });
         Ok(Stock { shared: Arc::new(Shared { folder, key, owner, quota, hook, inside }) })
     }
 
@@ -165,15 +166,21 @@ impl Stock {
     }
 
     /// Spends a pack: writes durably what it is spent on, then gives it out. It never comes back, whatever happens next.
+    /// `united` is of the session in which it is spent.
     ///
     /// # Errors
-    /// [`StockError::NotUnited`]; [`StockError::NotAvailable`], which says what became of it;
+    /// [`StockError::NotUnited`] where either side was opened again since; [`StockError::NotAvailable`], which says what became of it;
     /// [`StockError::PackMissing`] or [`StockError::PackDamaged`] where its file is not what was written, and the pack stays
     /// burnt; those of the ledger, after which the pack may be burnt or not: open the stock again.
-    pub fn burn(&self, class: &Class, serial: u64, binding: Binding) -> Result<Pack, StockError> {
+    pub fn burn(&self, united: &United, class: &Class, serial: u64, binding: Binding) -> Result<Pack, StockError> {
         let shared = &self.shared;
         let mut inside = shared.lock();
         self.must_be_united(&inside)?;
+        // Facts that the peer was told when it connected again must still hold: a session of before must not change them.
+        let own = inside.ledger.view(View::boots)?.now();
+        if united.own != own || Some(united.peer) != inside.peer {
+            return Err(self.not_united());
+        }
         let (row, fate) = inside.ledger.view(|view| Ok((view.available(class, serial)?, view.fate(class, serial)?)))?;
         let Some(AvailableRow { order, content, .. }) = row else {
             let making = inside.making(class, serial).map(|_| Fate::InMaking);
@@ -200,22 +207,45 @@ impl Stock {
     }
 
     fn must_be_united(&self, inside: &Inside) -> Result<(), StockError> {
-        let folder = || self.shared.folder.path().to_path_buf();
-        if inside.united { Ok(()) } else { Err(StockError::NotUnited { folder: folder() }) }
+        if inside.united { Ok(()) } else { Err(self.not_united()) }
+    }
+
+    fn not_united(&self) -> StockError {
+        StockError::NotUnited { folder: self.shared.folder.path().to_path_buf() }
     }
 }
 
-/// A stock is the ledger that packs are taken by.
-impl crate::taking::Ledger for &Stock {
+/// What uniting came to: packs may be burnt in this session now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct United {
+    /// How many packs were discarded here.
+    pub discarded: u64,
+    /// Why all were dropped, where they were.
+    pub dropped_all: Option<Restored>,
+    /// The boots of both sides that united.
+    pub(crate) own: Boot,
+    pub(crate) peer: Boot,
+}
+
+/// The ledger of one session, by which packs are taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Counter<'a> {
+    /// The stock.
+    pub stock: &'a Stock,
+    /// What uniting came to in this session.
+    pub united: United,
+}
+
+impl taking::Ledger for Counter<'_> {
     type Pack = Pack;
     type Error = StockError;
 
     fn lowest(&mut self, class: &Class) -> Result<Option<u64>, StockError> {
-        Stock::lowest(self, class)
+        self.stock.lowest(class)
     }
 
     fn burn(&mut self, class: &Class, serial: u64, binding: Binding) -> Result<Option<Pack>, StockError> {
-        match Stock::burn(self, class, serial, binding) {
+        match self.stock.burn(&self.united, class, serial, binding) {
             Ok(pack) => Ok(Some(pack)),
             // a file that is gone or damaged was noticed after its pack was burnt: the next one may do
             Err(StockError::NotAvailable { .. } | StockError::PackMissing { .. } | StockError::PackDamaged { .. }) => {

@@ -10,18 +10,9 @@ use crate::ledger::random_number;
 use crate::pack::{Expected, Pack};
 use crate::sealed::sealed_length;
 use crate::shared::{Inside, Shared};
-use crate::state::{ClassState, MOST_CLASSES, Restored, State};
-use crate::stock::Stock;
+use crate::state::{ClassState, Greeting, Lineage, MOST_CLASSES, State};
+use crate::stock::{Stock, United};
 use crate::tables::{RowError, View};
-
-/// What uniting came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct United {
-    /// How many packs were discarded here.
-    pub discarded: u64,
-    /// Why all were dropped, where they were.
-    pub dropped_all: Option<Restored>,
-}
 
 /// What a check of all packs came to.
 #[derive(Debug)]
@@ -63,42 +54,70 @@ pub struct Gauges {
 }
 
 impl Stock {
-    /// What this side has, for the peer.
+    /// What this side has, for people and metrics.
     ///
     /// # Errors
     /// Those of the ledger.
-    pub fn state(&self) -> Result<State, StockError> {
+    pub fn classes(&self) -> Result<Vec<ClassState>, StockError> {
         let inside = self.shared.lock();
-        inside.ledger.view(|view| state(self.party(), &inside, view))
+        inside.ledger.view(|view| classes(&inside, view))
     }
 
-    /// Follows from what the peer says: discards what it does not have and never will, or all, where one of the two ledgers
-    /// is a restored copy. Both sides unite whenever they connect, with the state that the other composed for it, before a
-    /// pack is taken; what is taken meanwhile by another session is lost. Doing it twice does no more than once.
+    /// What to say to the peer first.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub fn greeting(&self) -> Result<Greeting, StockError> {
+        Ok(self.shared.lock().ledger.view(|view| lineage(self.party(), view))?.greeting())
+    }
+
+    /// What this side has, in answer to the peer's greeting. Where that is of another boot of the peer, sessions of before
+    /// burn no more packs.
     ///
     /// # Errors
     /// [`StockError::SameParty`], and those of the ledger.
-    pub fn unite(&self, peer: &State) -> Result<United, StockError> {
+    pub fn state(&self, answers: &Greeting) -> Result<State, StockError> {
         let party = self.party();
-        if peer.party == party {
+        if answers.party == party {
             return Err(StockError::SameParty { party });
         }
         let mut inside = self.shared.lock();
-        let own = inside
-            .ledger
-            .view(|view| Ok(State { party, boots: view.boots()?, seen: view.seen()?, classes: Vec::new() }))?;
-        let verdict = own.judge(peer, random_number()?);
+        inside.peer = Some(answers.boot);
+        inside.ledger.view(|view| {
+            Ok(State { lineage: lineage(party, view)?, answers: *answers, classes: classes(&inside, view)? })
+        })
+    }
+
+    /// Follows from what the peer says: discards what it does not have and never will, or all, where one of the two ledgers
+    /// is a restored copy. Both sides unite whenever they connect, before a pack is taken; a pack that is just being taken in
+    /// another session is lost then. Doing it twice does no more than once.
+    ///
+    /// # Errors
+    /// [`StockError::SameParty`]; [`StockError::OutOfDate`], and nothing has changed; those of the ledger.
+    pub fn unite(&self, peer: &State) -> Result<United, StockError> {
+        let party = self.party();
+        if peer.lineage.party == party {
+            return Err(StockError::SameParty { party });
+        }
+        let mut inside = self.shared.lock();
+        let own = inside.ledger.view(|view| lineage(party, view))?;
+        let verdict = own.judge(peer, random_number()?).ok_or(StockError::OutOfDate)?;
         let all = verdict.dropped_all.is_some();
         let packs = available(&inside, |class, serial| all || peer.of(class).is_some_and(|of| of.lacks(serial)))?;
         let behind = if party == Party::P0 { behind(&inside, peer)? } else { Vec::new() };
         if all {
             inside.making.clear();
         }
-        inside.united = true;
+        let united = United {
+            discarded: packs.len() as u64,
+            dropped_all: verdict.dropped_all,
+            own: verdict.boots.now(),
+            peer: peer.lineage.boots.now(),
+        };
         if verdict.boots == own.boots && own.seen == Some(verdict.seen) && packs.is_empty() && behind.is_empty() {
-            return Ok(United { discarded: 0, dropped_all: verdict.dropped_all });
+            inside.united = true;
+            return Ok(united);
         }
-        inside.united = false;
         let why = if all { Discard::Restored } else { Discard::Orphan };
         let lengths = inside.ledger.change(|change| {
             change.set_boots(&verdict.boots)?;
@@ -110,7 +129,7 @@ impl Stock {
         })?;
         self.shared.remove_files(&mut inside, &packs, &lengths);
         inside.united = true;
-        Ok(United { discarded: packs.len() as u64, dropped_all: verdict.dropped_all })
+        Ok(united)
     }
 
     /// Discards the packs of all bundles but one, oldest first; says how many.
@@ -213,8 +232,12 @@ impl Stock {
     }
 }
 
-/// What one side has, at the moment of `view`.
-fn state(party: Party, inside: &Inside, view: &View) -> Result<State, RowError> {
+fn lineage(party: Party, view: &View) -> Result<Lineage, RowError> {
+    Ok(Lineage { party, boots: view.boots()?, seen: view.seen()? })
+}
+
+/// What this side has of each class, at the moment of `view`.
+fn classes(inside: &Inside, view: &View) -> Result<Vec<ClassState>, RowError> {
     let mut classes = BTreeMap::new();
     for (class, row) in view.classes()? {
         let settled = inside.settled(&class, row.next);
@@ -235,7 +258,7 @@ fn state(party: Party, inside: &Inside, view: &View) -> Result<State, RowError> 
         classes.truncate(MOST_CLASSES);
         classes.sort_by_key(|of| of.class);
     }
-    Ok(State { party, boots: view.boots()?, seen: view.seen()?, classes })
+    Ok(classes)
 }
 
 /// The classes of which the peer has seen serials beyond those allotted here, by a ledger that is no more.

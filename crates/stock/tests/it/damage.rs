@@ -10,7 +10,8 @@ use stock::{Discard, Fate, Party, Stock, StockError, StockKey};
 use tempfile::TempDir;
 
 use crate::fixture::{
-    CLASS, QUOTA, alone, available, binding, content, copy, file, files, fill, folder, key, nobody, open, read, restore,
+    CLASS, QUOTA, alone, available, binding, burn, content, copy, file, files, fill, folder, key, meet, open, read,
+    restore,
 };
 
 /// A stock of so many packs of three chunks.
@@ -29,7 +30,7 @@ fn flip(path: &Path, at: usize) {
 
 /// Burns a pack whose file is bad: an error by name, and the pack stays burnt.
 fn burn_bad(stock: &Stock, serial: u64) -> StockError {
-    let error = match stock.burn(&CLASS, serial, binding(serial)) {
+    let error = match burn(&stock, &CLASS, serial, binding(serial)) {
         Err(error) => error,
         // what is damaged further on is found there, and nothing of it comes out
         Ok(mut pack) => {
@@ -40,7 +41,7 @@ fn burn_bad(stock: &Stock, serial: u64) -> StockError {
             *error.into_inner().unwrap().downcast::<StockError>().unwrap()
         }
     };
-    let again = stock.burn(&CLASS, serial, binding(99)).unwrap_err();
+    let again = burn(&stock, &CLASS, serial, binding(99)).unwrap_err();
     let burnt = Fate::Burnt(binding(serial));
     assert!(matches!(again, StockError::NotAvailable { fate, .. } if fate == burnt), "{again}");
     let said = error.to_string();
@@ -70,7 +71,7 @@ fn a_pack_that_was_deleted_cut_altered_or_exchanged_is_refused_by_name_and_stays
     for serial in [6, 7] {
         assert!(matches!(burn_bad(&stock, serial), StockError::PackDamaged { .. }));
     }
-    assert_eq!(read(stock.burn(&CLASS, 8, binding(8)).unwrap()), content(8, 600_000));
+    assert_eq!(read(burn(&stock, &CLASS, 8, binding(8)).unwrap()), content(8, 600_000));
     assert!(files(folder.path()).is_empty());
 }
 
@@ -86,7 +87,7 @@ fn a_check_of_all_packs_finds_the_bad_ones_and_discards_them() {
         panic!("{:?}", verified.damaged)
     };
     assert_eq!(available(&stock, &CLASS), [(0, 1), (2, 3), (4, 5)]);
-    let error = stock.burn(&CLASS, 3, binding(0)).unwrap_err();
+    let error = burn(&stock, &CLASS, 3, binding(0)).unwrap_err();
     assert!(matches!(error, StockError::NotAvailable { fate: Fate::Discarded(Discard::Damaged), .. }), "{error}");
     let again = stock.verify().unwrap();
     assert_eq!((again.sound, again.damaged.len(), files(folder.path()).len()), (3, 0, 3));
@@ -132,7 +133,7 @@ fn small() -> (TempDir, Vec<(u64, u64)>) {
     let root = folder();
     let stock = alone(&root.path().join("stock"));
     fill(&stock, &CLASS, 10, 32);
-    drop(stock.burn(&CLASS, 4, binding(4)).unwrap());
+    drop(burn(&stock, &CLASS, 4, binding(4)).unwrap());
     let left = available(&stock, &CLASS);
     drop(stock);
     copy(&root.path().join("stock"), &root.path().join("image"));
@@ -264,10 +265,10 @@ fn a_file_put_back_under_a_burnt_pack_is_removed() {
     let path = file(&folder, 5);
     let bytes = fs::read(&path).unwrap();
     let stock = open(&folder, Party::P0);
-    stock.unite(&nobody(Party::P1)).unwrap();
-    drop(stock.burn(&CLASS, 5, binding(5)).unwrap());
+    meet(&stock).unwrap();
+    drop(burn(&stock, &CLASS, 5, binding(5)).unwrap());
     fs::write(&path, bytes).unwrap();
-    assert!(matches!(stock.burn(&CLASS, 5, binding(6)).unwrap_err(), StockError::NotAvailable { .. }));
+    assert!(matches!(burn(&stock, &CLASS, 5, binding(6)).unwrap_err(), StockError::NotAvailable { .. }));
     drop(stock);
     let stock = open(&folder, Party::P0);
     assert!(!path.exists());

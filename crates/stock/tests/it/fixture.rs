@@ -5,7 +5,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use stock::{Binding, Boots, Class, Pack, Party, State, Stock, StockKey};
+use stock::{Binding, Boots, Class, ClassState, Lineage, Pack, Party, State, Stock, StockError, StockKey, United};
 use tempfile::TempDir;
 
 pub(crate) const CLASS: Class = Class { bundle: [1; 16], plan: [2; 32], rows: 64 };
@@ -32,15 +32,22 @@ pub(crate) fn open(folder: &Path, party: Party) -> Stock {
     Stock::open(folder, key(), party, QUOTA).unwrap()
 }
 
-/// A peer that has nothing and saw nothing.
-pub(crate) fn nobody(party: Party) -> State {
-    State { party, boots: Boots::first(1), seen: None, classes: Vec::new() }
+/// Compares a stock with a peer that has nothing and saw nothing.
+pub(crate) fn meet(stock: &Stock) -> Result<United, StockError> {
+    let lineage = Lineage { party: stock.party().peer(), boots: Boots::first(1), seen: None };
+    stock.state(&lineage.greeting())?;
+    stock.unite(&State { lineage, answers: stock.greeting()?, classes: Vec::new() })
 }
 
-/// A stock of P0 that was compared with a peer that has nothing.
+/// Burns a pack of a stock that meets nobody.
+pub(crate) fn burn(stock: &Stock, class: &Class, serial: u64, binding: Binding) -> Result<Pack, StockError> {
+    stock.burn(&meet(stock)?, class, serial, binding)
+}
+
+/// P0's stock, which has met nobody.
 pub(crate) fn alone(folder: &Path) -> Stock {
     let stock = open(folder, Party::P0);
-    stock.unite(&nobody(Party::P1)).unwrap();
+    meet(&stock).unwrap();
     stock
 }
 
@@ -75,8 +82,13 @@ pub(crate) fn read(mut pack: Pack) -> Vec<u8> {
     bytes
 }
 
+/// What a stock has of a class.
+pub(crate) fn of(stock: &Stock, class: &Class) -> Option<ClassState> {
+    stock.classes().unwrap().into_iter().find(|of| of.class == *class)
+}
+
 pub(crate) fn available(stock: &Stock, class: &Class) -> Vec<(u64, u64)> {
-    stock.state().unwrap().of(class).map_or(Vec::new(), |of| of.available.clone())
+    of(stock, class).map_or(Vec::new(), |of| of.available)
 }
 
 /// The files of packs, finished and not.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stock::{Fate, Party, Point, Room, Stock, StockError};
 
 use crate::fixture::{
-    CLASS, ORDER, QUOTA, alone, available, binding, content, files, fill, folder, key, nobody, open, read, write,
+    CLASS, ORDER, QUOTA, alone, available, binding, burn, content, files, fill, folder, key, meet, open, read, write,
 };
 
 /// A stock whose disk is full from the `n`-th step on, counted from when `armed` is set to 1.
@@ -24,7 +24,7 @@ fn filling(folder: &Path, n: u64) -> (Stock, Arc<AtomicU64>) {
         Ok(())
     };
     let stock = Stock::open_watched(folder, key(), Party::P0, QUOTA, Arc::new(watch)).unwrap();
-    stock.unite(&nobody(Party::P1)).unwrap();
+    meet(&stock).unwrap();
     (stock, armed)
 }
 
@@ -49,7 +49,7 @@ fn a_disk_that_is_full_at_any_step_of_stocking_leaves_the_stock_whole() {
             let said = error.to_string();
             assert!(said.contains("full") && said.contains("bytes more were needed"), "{said}");
         }
-        let goes_on = match stock.state() {
+        let goes_on = match stock.greeting() {
             // what failed was a pack: the stock goes on, and the pack may be written again
             Ok(_) if written.is_err() => {
                 assert_eq!(available(&stock, &CLASS), [(0, 1)]);
@@ -85,11 +85,11 @@ fn a_disk_that_is_full_at_any_step_of_burning_gives_out_nothing_that_is_not_burn
         fill(&alone(folder.path()), &CLASS, 2, 1000);
         let (stock, armed) = filling(folder.path(), steps);
         armed.store(1, Ordering::SeqCst);
-        let burnt = stock.burn(&CLASS, 0, binding(0));
+        let burnt = burn(&stock, &CLASS, 0, binding(0));
         armed.store(0, Ordering::SeqCst);
         if let Err(error) = &burnt {
             assert!(matches!(error, StockError::Full { .. }), "{error}");
-            let again = stock.burn(&CLASS, 1, binding(1)).unwrap_err();
+            let again = burn(&stock, &CLASS, 1, binding(1)).unwrap_err();
             let said = again.to_string();
             assert!(matches!(again, StockError::Failed { .. }) && said.contains("open the stock again"), "{said}");
         }
@@ -98,19 +98,19 @@ fn a_disk_that_is_full_at_any_step_of_burning_gives_out_nothing_that_is_not_burn
         match burnt {
             Ok(pack) => {
                 assert_eq!(read(pack), content(0, 1000));
-                let again = stock.burn(&CLASS, 0, binding(9)).unwrap_err();
+                let again = burn(&stock, &CLASS, 0, binding(9)).unwrap_err();
                 assert!(matches!(again, StockError::NotAvailable { fate: Fate::Burnt(_), .. }), "{again}");
                 break;
             }
             // it was not given out; whether it is burnt the ledger says
-            Err(_) => match stock.burn(&CLASS, 0, binding(9)) {
+            Err(_) => match burn(&stock, &CLASS, 0, binding(9)) {
                 Ok(pack) => assert_eq!(read(pack), content(0, 1000)),
                 Err(again) => {
                     assert!(matches!(again, StockError::NotAvailable { fate: Fate::Burnt(_), .. }), "{again}")
                 }
             },
         }
-        assert_eq!(read(stock.burn(&CLASS, 1, binding(1)).unwrap()), content(1, 1000));
+        assert_eq!(read(burn(&stock, &CLASS, 1, binding(1)).unwrap()), content(1, 1000));
         steps += 1;
     }
     assert!(steps >= 4, "{steps} steps");
@@ -132,7 +132,7 @@ fn limited_child() {
         setrlimit(Resource::Fsize, limit).unwrap();
     };
     let stock = open(folder, Party::P0);
-    stock.unite(&nobody(Party::P1)).unwrap();
+    meet(&stock).unwrap();
     stock.reserve(&CLASS, 1).unwrap();
     limit(Some(400_000));
     let mut writer = stock.writer(&CLASS, 2).unwrap();
@@ -141,13 +141,13 @@ fn limited_child() {
     drop(writer);
     assert_eq!(files(folder).len(), 2);
     limit(Some(0));
-    let error = stock.burn(&CLASS, 0, binding(0)).unwrap_err();
+    let error = burn(&stock, &CLASS, 0, binding(0)).unwrap_err();
     assert!(matches!(error, StockError::Full { .. }), "{error}");
     assert!(told.load(Ordering::SeqCst));
     limit(None);
     drop(stock);
     let stock = alone(folder);
-    assert_eq!(read(stock.burn(&CLASS, 0, binding(0)).unwrap()), content(0, 1000));
+    assert_eq!(read(burn(&stock, &CLASS, 0, binding(0)).unwrap()), content(0, 1000));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use stock::{Fate, Party, Point, Stock, StockError};
 
 use crate::fixture::{
-    CLASS, ORDER, QUOTA, alone, available, binding, content, copy, files, fill, folder, key, nobody, read, write,
+    CLASS, ORDER, QUOTA, alone, available, binding, burn, content, copy, files, fill, folder, key, meet, read, write,
 };
 
 const FOLDER: &str = "STOCK_TEST_KILLED";
@@ -34,12 +34,12 @@ fn killed_child() {
         Ok(())
     };
     let stock = Stock::open_watched(&folder.join("stock"), key(), Party::P0, QUOTA, Arc::new(watch)).unwrap();
-    stock.unite(&nobody(Party::P1)).unwrap();
+    meet(&stock).unwrap();
     if std::env::var(DOING).unwrap() == "write" {
         let serial = stock.reserve(&CLASS, 1).unwrap().start;
         write(&stock, &CLASS, serial..serial + 1, 600_000);
     } else {
-        let pack = stock.burn(&CLASS, 0, binding(7)).unwrap();
+        let pack = burn(&stock, &CLASS, 0, binding(7)).unwrap();
         assert_eq!(read(pack), content(0, 1000));
     }
     fs::write(folder.join(DONE), "").unwrap();
@@ -100,7 +100,7 @@ fn a_process_killed_at_any_step_of_stocking_leaves_a_pack_whole_or_nothing() {
 fn a_process_killed_at_any_step_of_burning_leaves_a_pack_burnt_if_it_was_given_out() {
     let (mut burnt, mut kept) = (0, 0);
     let steps = kill_at_each_step("burn", |stock, folder, done| {
-        match stock.burn(&CLASS, 0, binding(8)) {
+        match burn(&stock, &CLASS, 0, binding(8)) {
             Err(StockError::NotAvailable { fate: Fate::Burnt(by), .. }) => {
                 assert_eq!(by, binding(7));
                 burnt += 1;
@@ -113,7 +113,7 @@ fn a_process_killed_at_any_step_of_burning_leaves_a_pack_burnt_if_it_was_given_o
             Err(error) => panic!("{error}"),
         }
         assert_eq!(files(folder).len(), 1);
-        assert_eq!(read(stock.burn(&CLASS, 1, binding(1)).unwrap()), content(1, 1000));
+        assert_eq!(read(burn(&stock, &CLASS, 1, binding(1)).unwrap()), content(1, 1000));
     });
     assert!(steps > 15 && burnt > 2 && kept > 5, "{steps} steps: {burnt} burnt, {kept} kept");
 }
@@ -132,7 +132,7 @@ fn what_a_call_promises_was_made_durable_before_it_returns() {
         Ok(())
     };
     let stock = Stock::open_watched(&place, key(), Party::P0, QUOTA, Arc::new(watch)).unwrap();
-    stock.unite(&nobody(Party::P1)).unwrap();
+    meet(&stock).unwrap();
     let cut = |name: &str| {
         let image = root.path().join(name);
         copy(&place, &image);
@@ -143,8 +143,8 @@ fn what_a_call_promises_was_made_durable_before_it_returns() {
     assert_eq!(cut("allotted").reserve(&CLASS, 1).unwrap(), 5..6);
     write(&stock, &CLASS, 0..2, 1000);
     assert_eq!(available(&cut("written"), &CLASS), [(0, 2)]);
-    let pack = stock.burn(&CLASS, 0, binding(3)).unwrap();
-    let again = cut("burnt").burn(&CLASS, 0, binding(4)).unwrap_err();
+    let pack = burn(&stock, &CLASS, 0, binding(3)).unwrap();
+    let again = burn(&cut("burnt"), &CLASS, 0, binding(4)).unwrap_err();
     assert!(matches!(again, StockError::NotAvailable { fate: Fate::Burnt(by), .. } if by == binding(3)), "{again}");
     drop(pack);
     stock.drop_all().unwrap();
@@ -157,7 +157,7 @@ fn a_bit_flipped_after_a_kill_gives_no_pack_out_again() {
     let place = root.path().join("stock");
     let stock = alone(&place);
     fill(&stock, &CLASS, 3, 1000);
-    drop(stock.burn(&CLASS, 0, binding(0)).unwrap());
+    drop(burn(&stock, &CLASS, 0, binding(0)).unwrap());
     // as a kill leaves it: the burn is the newest commit, and the file says that it was not closed
     let image = root.path().join("image");
     copy(&place, &image);
@@ -172,8 +172,8 @@ fn a_bit_flipped_after_a_kill_gives_no_pack_out_again() {
         match Stock::open(&place, key(), Party::P0, QUOTA) {
             Err(_) => refused += 1,
             Ok(stock) => {
-                stock.unite(&nobody(Party::P1)).unwrap();
-                let error = stock.burn(&CLASS, 0, binding(1)).unwrap_err();
+                meet(&stock).unwrap();
+                let error = burn(&stock, &CLASS, 0, binding(1)).unwrap_err();
                 assert!(matches!(error, StockError::NotAvailable { .. } | StockError::PackMissing { .. }), "{error}");
             }
         }
@@ -191,7 +191,7 @@ fn the_order_of_steps_is_file_name_ledger() {
         Ok(())
     };
     let stock = Stock::open_watched(folder.path(), key(), Party::P0, QUOTA, Arc::new(watch)).unwrap();
-    stock.unite(&nobody(Party::P1)).unwrap();
+    meet(&stock).unwrap();
     stock.reserve(&CLASS, 1).unwrap();
     let kinds = || {
         let mut kinds: Vec<Point> = std::mem::take(&mut *steps.lock().unwrap());
@@ -205,6 +205,6 @@ fn the_order_of_steps_is_file_name_ledger() {
     writer.finish(ORDER).unwrap();
     use Point::{ChunkWrite, FileSync, FolderSync, LedgerSync, PartMade, Rename, Unlink};
     assert_eq!(kinds(), [PartMade, ChunkWrite, FileSync, Rename, FolderSync, LedgerSync]);
-    drop(stock.burn(&CLASS, 0, binding(0)).unwrap());
+    drop(burn(&stock, &CLASS, 0, binding(0)).unwrap());
     assert_eq!(kinds(), [LedgerSync, Unlink]);
 }

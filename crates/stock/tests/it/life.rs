@@ -4,16 +4,17 @@ use std::fs;
 use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use stock::{Class, Discard, Fate, MOST_ORDERED, Party, Room, Stock, StockError, StockKey};
+use stock::{Class, Discard, Fate, Greeting, MOST_ORDERED, Party, Room, Stock, StockError, StockKey};
 
 use crate::fixture::{
-    CLASS, ORDER, QUOTA, alone, available, binding, content, file, files, fill, folder, key, nobody, open, read, write,
+    CLASS, ORDER, QUOTA, alone, available, binding, burn, content, file, files, fill, folder, key, meet, of, open,
+    read, write,
 };
 
 const OTHER: Class = Class { bundle: [3; 16], ..CLASS };
 
 fn fate(stock: &Stock, serial: u64) -> Fate {
-    match stock.burn(&CLASS, serial, binding(99)).unwrap_err() {
+    match burn(&stock, &CLASS, serial, binding(99)).unwrap_err() {
         StockError::NotAvailable { fate, .. } => fate,
         other => panic!("{other}"),
     }
@@ -26,7 +27,7 @@ fn a_pack_is_given_out_once_and_what_became_of_it_is_known() {
     for length in [0, 32, 300_000, 1 << 20] {
         let serials = fill(&stock, &CLASS, 1, length);
         assert!(file(folder.path(), serials.start).exists());
-        let pack = stock.burn(&CLASS, serials.start, binding(serials.start)).unwrap();
+        let pack = burn(&stock, &CLASS, serials.start, binding(serials.start)).unwrap();
         assert!(files(folder.path()).is_empty(), "the file is gone before the pack is used");
         assert_eq!(
             (pack.order(), pack.length(), pack.serial(), *pack.class()),
@@ -43,7 +44,7 @@ fn a_pack_is_given_out_once_and_what_became_of_it_is_known() {
     let stock = alone(folder.path());
     assert_eq!((fate(&stock, 2), fate(&stock, 4)), (Fate::Burnt(binding(2)), Fate::Unknown));
     assert_eq!(stock.reserve(&CLASS, 1).unwrap(), 5..6);
-    let said = stock.burn(&CLASS, 2, binding(8)).unwrap_err().to_string();
+    let said = burn(&stock, &CLASS, 2, binding(8)).unwrap_err().to_string();
     assert!(said.contains("request 2, attempt 1") && said.contains("take another"), "{said}");
 }
 
@@ -59,7 +60,7 @@ fn a_pack_is_written_in_any_pieces_and_read_in_any_pieces() {
     }
     writer.append(&[]).unwrap();
     writer.finish(ORDER).unwrap();
-    let mut pack = stock.burn(&CLASS, 0, binding(0)).unwrap();
+    let mut pack = burn(&stock, &CLASS, 0, binding(0)).unwrap();
     let (mut found, mut piece) = (Vec::new(), [0; 997]);
     loop {
         assert_eq!(pack.read(&mut []).unwrap(), 0);
@@ -92,7 +93,7 @@ fn a_writer_that_is_dropped_leaves_nothing_and_its_serial_may_be_written_again()
     // given up: the order has ended
     stock.give_up(&CLASS, 0..2);
     assert!(matches!(stock.writer(&CLASS, 1).unwrap_err(), StockError::NotAllotted { .. }));
-    assert_eq!(stock.state().unwrap().of(&CLASS).unwrap().settled, 2);
+    assert_eq!(of(&stock, &CLASS).unwrap().settled, 2);
 }
 
 #[test]
@@ -100,7 +101,8 @@ fn p0_allots_serials_and_p1_accepts_those_beyond_all_it_has_seen() {
     let (one, two) = (folder(), folder());
     let (p0, p1) = (alone(one.path()), open(two.path(), Party::P1));
     assert!(matches!(p1.accept(&CLASS, 0..1).unwrap_err(), StockError::NotUnited { .. }));
-    p1.unite(&p0.state().unwrap()).unwrap();
+    let state = p0.state(&p1.greeting().unwrap()).unwrap();
+    p1.unite(&state).unwrap();
     assert_eq!((p0.reserve(&CLASS, 3).unwrap(), p0.reserve(&OTHER, 1).unwrap()), (0..3, 0..1));
     p1.accept(&CLASS, 0..3).unwrap();
     for again in [0..3, 2..4, 0..0] {
@@ -123,14 +125,19 @@ fn nothing_is_spent_or_allotted_before_the_ledgers_were_compared() {
     let folder = folder();
     let stock = alone(folder.path());
     fill(&stock, &CLASS, 1, 32);
+    let before = meet(&stock).unwrap();
     drop(stock);
     let stock = open(folder.path(), Party::P0);
-    let errors = [stock.burn(&CLASS, 0, binding(0)).unwrap_err(), stock.reserve(&CLASS, 1).unwrap_err()];
+    let errors = [stock.burn(&before, &CLASS, 0, binding(0)).unwrap_err(), stock.reserve(&CLASS, 1).unwrap_err()];
     assert!(errors.iter().all(|error| matches!(error, StockError::NotUnited { .. })), "{errors:?}");
-    let reflected = stock.state().unwrap();
-    assert!(matches!(stock.unite(&reflected).unwrap_err(), StockError::SameParty { party: Party::P0 }));
-    stock.unite(&nobody(Party::P1)).unwrap();
-    stock.burn(&CLASS, 0, binding(0)).unwrap();
+    let own = stock.greeting().unwrap();
+    let reflected = Greeting { party: Party::P1, ..own };
+    let peer = open(&folder.path().join("other"), Party::P0).state(&reflected).unwrap();
+    let same = [stock.state(&own).map(drop).unwrap_err(), stock.unite(&peer).map(drop).unwrap_err()];
+    assert!(same.iter().all(|error| matches!(error, StockError::SameParty { party: Party::P0 })), "{same:?}");
+    let now = meet(&stock).unwrap();
+    assert!(matches!(stock.burn(&before, &CLASS, 0, binding(0)).unwrap_err(), StockError::NotUnited { .. }));
+    stock.burn(&now, &CLASS, 0, binding(0)).unwrap();
 }
 
 #[test]
@@ -143,7 +150,7 @@ fn packs_of_other_bundles_are_retired_oldest_first() {
     assert_eq!(stock.retire(&CLASS.bundle).unwrap(), 2);
     assert_eq!((available(&stock, &OTHER), available(&stock, &CLASS)), (vec![], vec![(0, 2)]));
     assert!(matches!(stock.writer(&OTHER, 2).unwrap_err(), StockError::NotAllotted { .. }));
-    let error = stock.burn(&OTHER, 0, binding(1)).unwrap_err();
+    let error = burn(&stock, &OTHER, 0, binding(1)).unwrap_err();
     assert!(matches!(error, StockError::NotAvailable { fate: Fate::Discarded(Discard::Retired), .. }), "{error}");
     assert_eq!(files(folder.path()).len(), 2);
     let gauges = stock.gauges(SystemTime::now()).unwrap();
@@ -161,7 +168,7 @@ fn gauges_tell_levels_and_ages_and_bear_a_clock_that_was_set_back() {
     let stock = alone(folder.path());
     fill(&stock, &CLASS, 3, 1000);
     stock.reserve(&CLASS, 2).unwrap();
-    drop(stock.burn(&CLASS, 1, binding(0)).unwrap());
+    drop(burn(&stock, &CLASS, 1, binding(0)).unwrap());
     let later = SystemTime::now() + Duration::from_secs(3600);
     let gauges = stock.gauges(later).unwrap();
     let gauge = gauges.classes[0];
@@ -204,7 +211,7 @@ fn threads_take_different_packs() {
         let take = || {
             let mut taken = Vec::new();
             while let Some(serial) = stock.lowest(&CLASS).unwrap() {
-                match stock.burn(&CLASS, serial, binding(serial)) {
+                match burn(&stock, &CLASS, serial, binding(serial)) {
                     Ok(pack) => taken.push(pack.serial()),
                     Err(StockError::NotAvailable { .. }) => {}
                     Err(e) => panic!("{e}"),
@@ -260,7 +267,7 @@ fn hex_of(bytes: &[u8]) -> String {
 fn a_quota_is_held_while_a_pack_is_written() {
     let folder = folder();
     let stock = Stock::open(folder.path(), key(), Party::P0, 1_000_000).unwrap();
-    stock.unite(&nobody(Party::P1)).unwrap();
+    meet(&stock).unwrap();
     fill(&stock, &CLASS, 1, 600_000);
     stock.reserve(&CLASS, 2).unwrap();
     let mut writer = stock.writer(&CLASS, 1).unwrap();
@@ -277,6 +284,6 @@ fn a_quota_is_held_while_a_pack_is_written() {
     assert!(writer.finish(ORDER).is_err());
     assert_eq!((files(folder.path()).len(), available(&stock, &CLASS)), (1, vec![(0, 1)]));
     // what is spent makes room
-    drop(stock.burn(&CLASS, 0, binding(0)).unwrap());
+    drop(burn(&stock, &CLASS, 0, binding(0)).unwrap());
     write(&stock, &CLASS, 1..2, 600_000);
 }

@@ -1,25 +1,36 @@
 //! Two stocks that are compared, and what follows where one of them is an older copy of itself.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
-use stock::{Boots, ClassState, Discard, Fate, Party, State, Stock, StockError, United};
+use stock::{
+    Boots, ClassState, Discard, Fate, Greeting, Lineage, Pack, Party, Restored, State, Stock, StockError, United,
+};
 use tempfile::TempDir;
 
-use crate::fixture::{CLASS, available, binding, copy, files, folder, nobody, open, restore, write};
+use crate::fixture::{CLASS, available, binding, copy, files, folder, open, restore, write};
 
-const NOTHING: United = United { discarded: 0, dropped_all: None };
+/// What one side says of having united.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Said {
+    discarded: u64,
+    dropped_all: Option<Restored>,
+}
+
+const NOTHING: Said = Said { discarded: 0, dropped_all: None };
 
 /// Two stocks in one temporary folder.
 struct Pair {
     root: TempDir,
     p0: Option<Stock>,
     p1: Option<Stock>,
+    united: RefCell<Vec<United>>,
 }
 
 impl Pair {
     /// Two that have the same packs.
     fn with(count: u64) -> Pair {
-        let mut pair = Pair { root: folder(), p0: None, p1: None };
+        let mut pair = Pair { root: folder(), p0: None, p1: None, united: RefCell::default() };
         pair.open();
         pair.unite();
         pair.make(count);
@@ -40,10 +51,22 @@ impl Pair {
         (self.p0.as_ref().unwrap(), self.p1.as_ref().unwrap())
     }
 
-    fn unite(&self) -> (United, United) {
+    fn unite(&self) -> (Said, Said) {
         let (p0, p1) = self.both();
-        let (s0, s1) = (p0.state().unwrap(), p1.state().unwrap());
-        (p0.unite(&s1).unwrap(), p1.unite(&s0).unwrap())
+        let s0 = p0.state(&p1.greeting().unwrap()).unwrap();
+        let s1 = p1.state(&p0.greeting().unwrap()).unwrap();
+        let united = [p0.unite(&s1).unwrap(), p1.unite(&s0).unwrap()];
+        *self.united.borrow_mut() = united.to_vec();
+        let [here, there] = united.map(|United { discarded, dropped_all, .. }| Said { discarded, dropped_all });
+        (here, there)
+    }
+
+    /// Burns a pack at one side, in the session that united last.
+    fn burn(&self, party: Party, serial: u64) -> Result<Pack, StockError> {
+        let (p0, p1) = self.both();
+        let (stock, place) = if party == Party::P0 { (p0, 0) } else { (p1, 1) };
+        let united = self.united.borrow()[place];
+        stock.burn(&united, &CLASS, serial, binding(serial))
     }
 
     /// P1 has its half first.
@@ -76,11 +99,11 @@ fn what_one_side_lacks_is_discarded_at_the_other_and_nothing_else() {
     let mut pair = Pair::with(10);
     let (p0, p1) = pair.both();
     for serial in [0, 3] {
-        drop(p0.burn(&CLASS, serial, binding(serial)).unwrap());
+        drop(pair.burn(Party::P0, serial).unwrap());
     }
-    drop(p0.burn(&CLASS, 1, binding(1)).unwrap());
-    drop(p1.burn(&CLASS, 1, binding(1)).unwrap());
-    drop(p1.burn(&CLASS, 9, binding(9)).unwrap());
+    drop(pair.burn(Party::P0, 1).unwrap());
+    drop(pair.burn(Party::P1, 1).unwrap());
+    drop(pair.burn(Party::P1, 9).unwrap());
     // an order of which P0 has a half, that P1 is still making; and one of which P1 has not heard
     let more = p0.reserve(&CLASS, 2).unwrap();
     p1.accept(&CLASS, more.clone()).unwrap();
@@ -90,7 +113,7 @@ fn what_one_side_lacks_is_discarded_at_the_other_and_nothing_else() {
     let (here, there) = pair.unite();
     assert_eq!((here.discarded, there.discarded, here.dropped_all, there.dropped_all), (1, 2, None, None));
     assert_eq!(pair.available(), (vec![(2, 3), (4, 9), (10, 13)], vec![(2, 3), (4, 9)]));
-    let error = pair.both().1.burn(&CLASS, 3, binding(5)).unwrap_err();
+    let error = pair.burn(Party::P1, 3).unwrap_err();
     assert!(matches!(error, StockError::NotAvailable { fate: Fate::Discarded(Discard::Orphan), .. }), "{error}");
     assert_eq!(files(&pair.place(Party::P1)).len(), 6);
     assert_eq!(pair.unite(), (NOTHING, NOTHING), "twice does no more than once");
@@ -112,11 +135,10 @@ fn a_copy_of_the_same_epoch_replays_nothing() {
         let image = pair.image("image", party);
         pair.open();
         pair.unite();
-        let (p0, p1) = pair.both();
-        for stock in [p0, p1] {
-            drop(stock.burn(&CLASS, 0, binding(0)).unwrap());
+        for party in [Party::P0, Party::P1] {
+            drop(pair.burn(party, 0).unwrap());
         }
-        drop(p0.burn(&CLASS, 1, binding(1)).unwrap());
+        drop(pair.burn(Party::P0, 1).unwrap());
         pair.close();
         restore(&image, &pair.place(party));
         pair.open();
@@ -153,7 +175,7 @@ fn a_copy_that_was_opened_again_meanwhile_makes_both_drop_all() {
             }
             assert_eq!(pair.available(), (vec![], vec![]));
             assert!(files(&pair.place(Party::P0)).is_empty() && files(&pair.place(Party::P1)).is_empty());
-            let error = pair.both().1.burn(&CLASS, 0, binding(5)).unwrap_err();
+            let error = pair.burn(Party::P1, 0).unwrap_err();
             assert!(
                 matches!(error, StockError::NotAvailable { fate: Fate::Discarded(Discard::Restored), .. }),
                 "{error}"
@@ -195,9 +217,8 @@ fn both_restored_are_found_out_where_their_copies_are_of_different_boots() {
     let newer = pair.image("newer", Party::P1);
     pair.open();
     pair.unite();
-    let (p0, p1) = pair.both();
-    for stock in [p0, p1] {
-        drop(stock.burn(&CLASS, 0, binding(0)).unwrap());
+    for party in [Party::P0, Party::P1] {
+        drop(pair.burn(party, 0).unwrap());
     }
     pair.close();
     restore(&older, &pair.place(Party::P0));
@@ -213,15 +234,49 @@ fn a_peer_that_tells_little_makes_nobody_discard() {
     let folder = folder();
     let stock = crate::fixture::alone(folder.path());
     crate::fixture::fill(&stock, &CLASS, 3, 32);
-    let state = |classes| State { classes, ..nobody(Party::P1) };
-    assert_eq!(stock.unite(&nobody(Party::P1)).unwrap(), NOTHING);
+    let said = |classes| {
+        let lineage = Lineage { party: Party::P1, boots: Boots::first(1), seen: None };
+        let united = stock.unite(&State { lineage, answers: stock.greeting().unwrap(), classes }).unwrap();
+        (united.discarded, united.dropped_all)
+    };
+    assert_eq!(said(vec![]), (0, None));
     let settled_at = |settled| ClassState { class: CLASS, next: 3, settled, available: vec![] };
-    assert_eq!(stock.unite(&state(vec![settled_at(0)])).unwrap(), NOTHING);
-    assert_eq!(stock.unite(&state(vec![settled_at(2)])).unwrap().discarded, 2);
+    assert_eq!(said(vec![settled_at(0)]), (0, None));
+    assert_eq!(said(vec![settled_at(2)]), (2, None));
     // a peer that knows of serials that this ledger never allotted
     let ahead = ClassState { class: CLASS, next: 50, settled: 2, available: vec![] };
-    stock.unite(&state(vec![ahead])).unwrap();
+    said(vec![ahead]);
     assert_eq!(stock.reserve(&CLASS, 1).unwrap(), 50..51);
-    let other = State { boots: Boots::first(99), ..nobody(Party::P1) };
-    assert!(stock.unite(&other).unwrap().dropped_all.is_some());
+}
+
+#[test]
+fn a_state_of_before_the_last_boot_of_the_peer_changes_nothing() {
+    let pair = Pair::with(3);
+    let (p0, _) = pair.both();
+    let lineage = Lineage { party: Party::P1, boots: Boots::first(99), seen: None };
+    let answers = Greeting { seen: None, ..p0.greeting().unwrap() };
+    let late = State { lineage, answers, classes: Vec::new() };
+    assert!(matches!(p0.unite(&late).unwrap_err(), StockError::OutOfDate));
+    assert_eq!(pair.available(), (vec![(0, 3)], vec![(0, 3)]));
+    // in answer to this greeting it is another ledger
+    let other = State { answers: p0.greeting().unwrap(), ..late };
+    assert!(p0.unite(&other).unwrap().dropped_all.is_some());
+}
+
+#[test]
+fn a_session_of_before_the_peer_was_opened_again_burns_nothing_any_more() {
+    let mut pair = Pair::with(3);
+    let before = pair.united.borrow().clone();
+    pair.p1 = None;
+    pair.p1 = Some(open(&pair.place(Party::P1), Party::P1));
+    drop(pair.burn(Party::P0, 0).unwrap());
+    // as soon as the peer was told what is here, and not only once both have united
+    let (p0, p1) = pair.both();
+    let state = p0.state(&p1.greeting().unwrap()).unwrap();
+    assert!(matches!(pair.burn(Party::P0, 1).unwrap_err(), StockError::NotUnited { .. }));
+    p1.unite(&state).unwrap();
+    pair.unite();
+    let refused = pair.both().0.burn(&before[0], &CLASS, 1, binding(1)).unwrap_err();
+    assert!(matches!(refused, StockError::NotUnited { .. }), "{refused}");
+    drop(pair.burn(Party::P0, 1).unwrap());
 }
