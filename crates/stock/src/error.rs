@@ -335,8 +335,10 @@ pub(crate) fn is_full(source: &io::Error) -> bool {
 
 /// The bytes that are free where `path` is, for users without privileges.
 fn free(path: &Path) -> Option<u64> {
-    let told = rustix::fs::statvfs(path).ok()?;
-    Some(told.f_bavail.saturating_mul(told.f_frsize))
+    #[cfg(unix)]
+    return rustix::fs::statvfs(path).ok().map(|told| told.f_bavail.saturating_mul(told.f_frsize));
+    #[cfg(not(unix))]
+    return path.to_str().and(None);
 }
 
 impl StockError {

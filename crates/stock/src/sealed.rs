@@ -162,7 +162,10 @@ mod tests {
         loop {
             rest = sealer.take(rest);
             let last = rest.is_empty();
-            let keep = |chunk: &[u8]| Ok::<(), Refused>(chunks.push(chunk.to_vec()));
+            let keep = |chunk: &[u8]| {
+                chunks.push(chunk.to_vec());
+                Ok::<(), Refused>(())
+            };
             sealer.seal(last, keep).unwrap();
             if last {
                 return (*sealer.salt(), chunks);

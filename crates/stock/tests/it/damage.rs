@@ -30,7 +30,7 @@ fn flip(path: &Path, at: usize) {
 
 /// Burns a pack whose file is bad: an error by name, and the pack stays burnt.
 fn burn_bad(stock: &Stock, serial: u64) -> StockError {
-    let error = match burn(&stock, &CLASS, serial, binding(serial)) {
+    let error = match burn(stock, &CLASS, serial, binding(serial)) {
         Err(error) => error,
         // what is damaged further on is found there, and nothing of it comes out
         Ok(mut pack) => {
@@ -41,7 +41,7 @@ fn burn_bad(stock: &Stock, serial: u64) -> StockError {
             *error.into_inner().unwrap().downcast::<StockError>().unwrap()
         }
     };
-    let again = burn(&stock, &CLASS, serial, binding(99)).unwrap_err();
+    let again = burn(stock, &CLASS, serial, binding(99)).unwrap_err();
     let burnt = Fate::Burnt(binding(serial));
     assert!(matches!(again, StockError::NotAvailable { fate, .. } if fate == burnt), "{again}");
     let said = error.to_string();
@@ -239,7 +239,8 @@ fn rows_that_were_altered_or_put_back_are_noticed() {
     };
     let row = [&[7; 32][..], &32_u64.to_be_bytes(), &0_u64.to_be_bytes()].concat();
     let boots = [1_u64.to_be_bytes(), 5_u64.to_be_bytes()].concat();
-    let altered: [(&str, &[u8], Option<&[u8]>); 6] = [
+    type Altered<'a> = (&'a str, &'a [u8], Option<&'a [u8]>);
+    let altered: [Altered<'_>; 6] = [
         // what was burnt is available again, or at least no longer burnt
         ("available", &name(4), Some(&row)),
         ("gone", &name(4), None),

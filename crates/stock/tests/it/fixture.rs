@@ -16,10 +16,10 @@ pub(crate) const QUOTA: u64 = 1 << 30;
 /// for a disk would show nothing.
 pub(crate) fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        if let Ok(folder) = tempfile::tempdir_in(memory) {
-            return folder;
-        }
+    if memory.is_dir()
+        && let Ok(folder) = tempfile::tempdir_in(memory)
+    {
+        return folder;
     }
     tempfile::tempdir().unwrap()
 }

@@ -100,7 +100,7 @@ fn a_process_killed_at_any_step_of_stocking_leaves_a_pack_whole_or_nothing() {
 fn a_process_killed_at_any_step_of_burning_leaves_a_pack_burnt_if_it_was_given_out() {
     let (mut burnt, mut kept) = (0, 0);
     let steps = kill_at_each_step("burn", |stock, folder, done| {
-        match burn(&stock, &CLASS, 0, binding(8)) {
+        match burn(stock, &CLASS, 0, binding(8)) {
             Err(StockError::NotAvailable { fate: Fate::Burnt(by), .. }) => {
                 assert_eq!(by, binding(7));
                 burnt += 1;
@@ -113,7 +113,7 @@ fn a_process_killed_at_any_step_of_burning_leaves_a_pack_burnt_if_it_was_given_o
             Err(error) => panic!("{error}"),
         }
         assert_eq!(files(folder).len(), 1);
-        assert_eq!(read(burn(&stock, &CLASS, 1, binding(1)).unwrap()), content(1, 1000));
+        assert_eq!(read(burn(stock, &CLASS, 1, binding(1)).unwrap()), content(1, 1000));
     });
     assert!(steps > 15 && burnt > 2 && kept > 5, "{steps} steps: {burnt} burnt, {kept} kept");
 }

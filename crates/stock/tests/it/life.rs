@@ -14,7 +14,7 @@ use crate::fixture::{
 const OTHER: Class = Class { bundle: [3; 16], ..CLASS };
 
 fn fate(stock: &Stock, serial: u64) -> Fate {
-    match burn(&stock, &CLASS, serial, binding(99)).unwrap_err() {
+    match burn(stock, &CLASS, serial, binding(99)).unwrap_err() {
         StockError::NotAvailable { fate, .. } => fate,
         other => panic!("{other}"),
     }

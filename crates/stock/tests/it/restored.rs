@@ -19,6 +19,8 @@ struct Said {
 
 const NOTHING: Said = Said { discarded: 0, dropped_all: None };
 
+type Ranges = Vec<(u64, u64)>;
+
 /// Two stocks in one temporary folder.
 struct Pair {
     root: TempDir,
@@ -78,7 +80,7 @@ impl Pair {
         write(p0, &CLASS, serials, 32);
     }
 
-    fn available(&self) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+    fn available(&self) -> (Ranges, Ranges) {
         let (p0, p1) = self.both();
         (available(p0, &CLASS), available(p1, &CLASS))
     }
