@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::MetadataCommand;
 
 /// Which of our crates may use which, floor by floor (ARCHITECTURE.md).
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 17] = [
     ("cli", &[]),
     ("datasets", &["cli"]),
     ("ring64", &[]),
@@ -16,6 +16,7 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("mpc", &["ring64", "model", "net"]),
     ("bundle", &["ring64", "model"]),
     ("checkpoint", &["model"]),
+    ("stock", &[]),
     ("config", &["bundle", "cli", "net"]),
     ("roles", &["bundle", "cli", "model", "mpc", "net", "ring64"]),
     ("local", &["bundle", "cli", "convert", "model", "mpc", "net", "roles"]),

@@ -139,13 +139,6 @@ pub(crate) fn cases() -> Vec<Case> {
             &["16 tokens", "--no-truncate"],
         ),
         case(
-            "a text that is too short to be padded",
-            NOTHING,
-            "runtime infer --bundle {root}/bundle --text+=",
-            3,
-            &["tokens", "--exact-lengths"],
-        ),
-        case(
             "one text for a model that was taught pairs",
             |w| {
                 edit(&w.path("student/config.json"), "\"vocab_size\"", "\"text_pair\": true, \"vocab_size\"");
