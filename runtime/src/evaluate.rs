@@ -12,7 +12,7 @@ use convert::{Converted, Student};
 use datasets::{Empty, Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, chosen, largest};
 use indicatif::ProgressBar;
 use local::report::{cost, say_engine};
-use model::{ProblemType, Sample, Spec, Texts, clear_logits};
+use model::{Lengths, ProblemType, Sample, Spec, Texts, batch_rows, clear_logits};
 use roles::measured::Measured;
 use serde_json::{Value, json};
 
@@ -53,11 +53,13 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
         student.as_deref().map(|folder| Reference::read(folder, &session.spec, &options.source)).transpose()?;
     let mut tally = Tally::new(&source, &target, &loaded.examples);
     bar.set_length(encoded.samples.len() as u64);
-    let refused = classify(&mut session, &encoded.samples, reference.as_ref(), &mut tally, &options.source, &bar)?;
-    bar.finish_and_clear();
-    let engine = session.engine();
-    let security = session.security();
+    let refused = classify(&mut session, &encoded.samples, &mut tally, &options.source, &bar)?;
+    let (engine, lengths, security) = (session.engine(), session.lengths(), session.security());
     session.finish()?;
+    if let Some(reference) = &reference {
+        compare(reference, &encoded.samples, lengths, &mut tally, &bar)?;
+    }
+    bar.finish_and_clear();
     let mut report = tally.report();
     for (key, value) in [
         ("task", json!(source.name())),
@@ -90,11 +92,10 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     refused.outcome(options.source.uncertified)
 }
 
-/// Classifies all texts, each way that is compared, into the tally. Gives the texts whose answers were not certified.
+/// Classifies all texts privately, into the tally. Gives the texts whose answers were not certified.
 fn classify(
     session: &mut Session,
     samples: &[Sample],
-    reference: Option<&Reference>,
     tally: &mut Tally<'_>,
     flags: &ModelSource,
     bar: &ProgressBar,
@@ -105,17 +106,13 @@ fn classify(
     for batch in session.batches(samples)? {
         let answer = session.classify(batch)?;
         tally.measured.add(&answer.measured);
-        for (at, sample) in batch.iter().enumerate() {
+        for at in 0..batch.len() {
             let certified = answer.certified(&session.spec, at);
             if !refused.gives(certified, flags.uncertified) {
                 continue;
             }
             tally.answered.push(refused.seen() - 1);
             tally.private.push(answer.logits[at].clone());
-            if let Some(reference) = reference {
-                tally.float.push(reference.float(sample)?);
-                tally.clear.extend(reference.clear(sample)?);
-            }
         }
         bar.inc(batch.len() as u64);
         if !bar.is_hidden() && last_news.elapsed() >= NEWS {
@@ -125,6 +122,26 @@ fn classify(
         }
     }
     Ok(refused)
+}
+
+/// Runs the texts that were answered in clear, into the tally: after the session, since how long that takes says how long a text is,
+/// and that it is done says that an answer was certified.
+fn compare(
+    reference: &Reference,
+    samples: &[Sample],
+    lengths: Lengths,
+    tally: &mut Tally<'_>,
+    bar: &ProgressBar,
+) -> Result<()> {
+    bar.set_message("comparing");
+    bar.set_length(tally.answered.len() as u64);
+    bar.set_position(0);
+    for at in tally.answered.clone() {
+        tally.float.push(reference.float(&samples[at])?);
+        tally.clear.extend(reference.clear(&samples[at], lengths)?);
+        bar.inc(1);
+    }
+    Ok(())
 }
 
 /// What to say where private answers are far from floating point's.
@@ -215,10 +232,12 @@ impl Reference {
         Ok(logits.iter().map(|v| f64::from(*v)).collect())
     }
 
-    fn clear(&self, sample: &Sample) -> Result<Option<Vec<f64>>> {
+    /// On the integers that the private run computed on, padded as it was.
+    fn clear(&self, sample: &Sample, lengths: Lengths) -> Result<Option<Vec<f64>>> {
         let Some(Converted { spec, quantised, .. }) = &self.fixed else { return Ok(None) };
-        let texts = Texts::new(&[sample.ids.len()], &spec.shape)?;
-        Ok(Some(clear_logits(spec, quantised, &texts, &sample.ids, &sample.segments)?.concat()))
+        let texts = spec.texts(&[sample.ids.len()], lengths)?;
+        let (ids, segments) = batch_rows(&spec.shape, &texts, std::slice::from_ref(sample))?;
+        Ok(Some(clear_logits(spec, quantised, &texts, &ids, &segments)?.concat()))
     }
 }
 

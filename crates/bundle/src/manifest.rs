@@ -174,14 +174,15 @@ pub(crate) fn read_manifest(folder: &Path, role: Role) -> Result<Checked, Bundle
 }
 
 /// Scales are bounded first, so that planning with them cannot overflow; then the longest text of each token class is
-/// planned, because scales are functions of the class.
+/// planned, because scales are functions of the class, and the shortest padded one, where texts are padded.
 fn runs(spec: &Arc<Spec>, kind: InputKind) -> Result<(), String> {
     let mut lengths = Vec::from_iter((0..TOKEN_CLASSES).map(|class| spec.shape.positions.min(1 << class)));
     lengths.dedup();
     let calibrated = spec.calibrated(kind);
-    for tokens in lengths {
-        let texts = Texts::new(&[tokens], &spec.shape).map_err(|e| e.to_string())?;
-        restart_probability(&calibrated, &texts).map_err(|e| e.to_string())?;
+    let exact = lengths.into_iter().map(|tokens| Texts::new(&[tokens], &spec.shape));
+    let padded = spec.padded.map(|_| Texts::padded(&[spec.shape.padded_length(1)], &spec.shape));
+    for texts in exact.chain(padded) {
+        restart_probability(&calibrated, &texts.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
     }
     Ok(())
 }

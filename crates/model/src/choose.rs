@@ -109,6 +109,13 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
             });
         }
     }
+    if spec.padded.is_some() {
+        let class = Texts::padded(&[shape.padded_length(1)], shape).ok();
+        let restart = class.map(|texts| restart_probability(&calibrated, &texts));
+        if !matches!(restart, Some(Ok(restart)) if restart <= RESTART_LIMIT) {
+            spec.give_up_padding();
+        }
+    }
     Ok(Choice { spec, orders })
 }
 

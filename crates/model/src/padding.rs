@@ -18,7 +18,8 @@ const FEWEST: [usize; 4] = [2, 3, 5, 9];
 
 /// Gives a spec what padded texts need. `of_norms` is the mean square of all defects of a row that LayerNorms make.
 pub(crate) fn padding(spec: &mut Spec, ranges: &Ranges, of_norms: f64) {
-    for fewest in FEWEST {
+    let most = spec.shape.padded_length(1);
+    for fewest in FEWEST.into_iter().filter(|fewest| *fewest <= most) {
         if let Ok((heads, certificate)) = shortest(spec, ranges, of_norms, fewest) {
             let of_spec = spec.layers.iter_mut().flat_map(|layer| &mut layer.heads);
             of_spec.zip(heads).for_each(|(head, padded)| head.padded = Some(padded));

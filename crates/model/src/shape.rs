@@ -135,7 +135,7 @@ pub enum TextsError {
     },
     /// A spec that was chosen before texts could be padded, or for a model that no class of padded texts fits.
     #[error(
-        "this bundle has no scales for padded texts: convert the model again, or add --exact-lengths, which makes the number of tokens public"
+        "this bundle has no scales for padded texts: it was made by an older convert, or its heads' attention sums spread too far (convert's report says which); add --exact-lengths, which makes the number of tokens public"
     )]
     Unpadded,
     /// A text too short to be padded.
@@ -192,14 +192,6 @@ impl Texts {
         match classes.iter().find(|class| shape.padded_length(**class) != **class) {
             Some(got) => Err(TextsError::Class { got: *got, least, most }),
             None => Ok(Texts { padded: true, ..texts }),
-        }
-    }
-
-    /// The batch of texts of so many rows, of whose lengths this is public.
-    pub fn of(rows: &[usize], lengths: Lengths, shape: &Shape) -> Result<Texts, TextsError> {
-        match lengths {
-            Lengths::Padded => Texts::padded(rows, shape),
-            Lengths::Exact => Texts::new(rows, shape),
         }
     }
 

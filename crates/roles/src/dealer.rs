@@ -103,7 +103,7 @@ pub fn deal(
         }
         last = Some((request, attempt));
         let demand = &demands[0];
-        let texts = demand.texts.texts(&spec.shape).map_err(|e| refuse(Role::Party0, e.to_string()))?;
+        let texts = demand.texts.texts(spec).map_err(|e| refuse(Role::Party0, e.to_string()))?;
         let plan = engine.plan(calibrated, &texts).context("planning the request")?;
         let needs = Needs::of(calibrated, &texts, &*plan, *engine, settings.schedule, 0)?;
         let _reserved = budget.reserve(&needs, Role::Dealer)?;

@@ -1,7 +1,7 @@
 //! Control messages between roles: JSON, small, parsed strictly.
 
 pub use bundle::Role;
-use model::{Lengths, Shape, Texts, TextsError};
+use model::{Spec, Texts, TextsError};
 use mpc::Trace;
 use net::{Frame, Header, Link, NetError};
 use serde::de::DeserializeOwned;
@@ -155,10 +155,13 @@ impl PublicTexts {
         PublicTexts { rows: texts.lengths().to_vec(), padded: texts.is_padded() }
     }
 
-    /// The batch, if it is one of a model of this shape.
-    pub fn texts(&self, shape: &Shape) -> Result<Texts, TextsError> {
-        let lengths = if self.padded { Lengths::Padded } else { Lengths::Exact };
-        Texts::of(&self.rows, lengths, shape)
+    /// The batch, if it is one of a model with this spec.
+    pub fn texts(&self, spec: &Spec) -> Result<Texts, TextsError> {
+        match self.padded {
+            true if spec.padded.is_none() => Err(TextsError::Unpadded),
+            true => Texts::padded(&self.rows, &spec.shape),
+            false => Texts::new(&self.rows, &spec.shape),
+        }
     }
 }
 
@@ -369,4 +372,29 @@ pub fn expect<T: DeserializeOwned>(
 ) -> Result<T, ControlError> {
     let payload = link.expect(kind, request, attempt, 0, None)?;
     parse(link.peer(), what, &payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a party sends of a padded text has one length, however many digits its seconds have.
+    #[test]
+    fn a_report_is_as_long_whatever_the_seconds() {
+        let report = |seconds: f64| {
+            let part = PartReport { compute_seconds: seconds, wait_seconds: seconds / 3.0, bytes: 1 << 40, rounds: 15 };
+            let parts = vec![part.clone(); 26];
+            let operations = [(); 4].map(|()| part.clone());
+            let cells = vec![[(); 4].map(|()| part.clone()); 26];
+            let agreement = "ab".repeat(32);
+            Report { agreement, offline_seconds: seconds, parts, operations, cells, ..Report::default() }
+        };
+        let lengths = [0.0, 1.0, 0.1 + 0.2, 1.0 / 3.0, 1e-300 / 7.0, 12345.678_901_234_567].map(|seconds| {
+            let payload = report(seconds).payload().unwrap_or_default();
+            let read: Result<Report, _> = serde_json::from_slice(&payload);
+            assert_eq!(read.ok(), Some(report(seconds)));
+            payload.len()
+        });
+        assert!(lengths.iter().all(|length| *length == lengths[0]), "{lengths:?}");
+    }
 }

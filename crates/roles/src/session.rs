@@ -190,7 +190,7 @@ impl<'a> Server<'a> {
         }
         self.last_request = request;
         let model = self.model;
-        let texts = asked.texts.texts(&model.spec.shape).map_err(|e| unexpected(e.to_string()))?;
+        let texts = asked.texts.texts(&model.spec).map_err(|e| unexpected(e.to_string()))?;
         let plan = model.engine.plan(&model.calibrated, &texts).context("planning the request")?;
         let _reserved = self.admit(request, &texts, &*plan)?;
         let mut run = Serving {

@@ -24,7 +24,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Nothing but a longest wait, and texts as long as they are.
+    /// Nothing but a longest wait, and texts as long as they are: what measures and tests ask for. Programs that serve people
+    /// pad ([`Lengths::Padded`]).
     pub fn within(deadline: Duration) -> Settings {
         Settings {
             deadline,

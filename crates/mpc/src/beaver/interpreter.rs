@@ -140,7 +140,7 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
         Ok(Value { form: Form { frac, ..form }, data })
     }
 
-    /// What comes first of all that padded texts ask for.
+    /// Padded texts are refused here, or where the embedding is normalised, before anything else is asked for them.
     fn gated_linear(&mut self, _: &Tensor<R>, _: Weight, _: &Tensor<R>) -> Result<Tensor<R>, R::Error> {
         Err(SpecError::Padding.into())
     }
