@@ -109,7 +109,7 @@ fn a_bundle_without_scales_for_padded_texts_is_refused_by_name() {
     let bundle = ["--bundle", folder.to_str().unwrap()];
     let refused = infer(&place, &bundle);
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(BAD_INPUT.into()), "{said}");
+    assert_eq!(refused.status.code(), Some(BAD_INPUT), "{said}");
     assert!(said.contains("no scales for padded texts") && said.contains("--exact-lengths"), "{said}");
     assert!(refused.stdout.is_empty());
     object(&infer(&place, &[&bundle[..], &["--exact-lengths"]].concat()));
