@@ -86,7 +86,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         norms,
         layers,
     };
-    padding(&mut spec, ranges, of_norms);
+    padding(&mut spec, ranges, of_norms, RESTART_LIMIT);
     spec.check()?;
     let calibrated = spec.calibrated(InputKind::OneHot);
     for tokens in (0..TOKEN_CLASSES).map(|c| shape.positions.min(1 << c)) {
@@ -107,13 +107,6 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
                 limit: RESTART_LIMIT,
                 cure,
             });
-        }
-    }
-    if spec.padded.is_some() {
-        let class = Texts::padded(&[shape.padded_length(1)], shape).ok();
-        let restart = class.map(|texts| restart_probability(&calibrated, &texts));
-        if !matches!(restart, Some(Ok(restart)) if restart <= RESTART_LIMIT) {
-            spec.give_up_padding();
         }
     }
     Ok(Choice { spec, orders })

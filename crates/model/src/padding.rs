@@ -4,11 +4,13 @@
 //! are not padded. The shortest class holds all shorter texts: its sums begin at a text of two tokens, and its reciprocals
 //! are series of their own. Where one of them cannot be fitted, the class begins at a longer text.
 
+use crate::bert::InputKind;
 use crate::calibrate::Ranges;
 use crate::certificate::certificate_frac;
 use crate::choose_error::ChooseError;
 use crate::heads::{attention_sums, mixed_most, mixed_opening};
 use crate::positive::Fitted;
+use crate::restarts::restart_probability;
 use crate::shape::{Lengths, SHORTEST_CLASS, Texts, TextsError};
 use crate::spec::{PaddedHead, PaddedSpec, Spec};
 
@@ -16,17 +18,27 @@ use crate::spec::{PaddedHead, PaddedSpec, Spec};
 /// begin to hold them as well: nine tokens fill more than half of sixteen rows.
 const FEWEST: [usize; 4] = [2, 3, 5, 9];
 
-/// Gives a spec what padded texts need. `of_norms` is the mean square of all defects of a row that LayerNorms make.
-pub(crate) fn padding(spec: &mut Spec, ranges: &Ranges, of_norms: f64) {
+/// Gives a spec what padded texts need, if their series can be fitted and they restart no more often than that. `of_norms` is the
+/// mean square of all defects of a row that LayerNorms make.
+pub(crate) fn padding(spec: &mut Spec, ranges: &Ranges, of_norms: f64, most_restarts: f64) {
     let most = spec.shape.padded_length(1);
     for fewest in FEWEST.into_iter().filter(|fewest| *fewest <= most) {
         if let Ok((heads, certificate)) = shortest(spec, ranges, of_norms, fewest) {
             let of_spec = spec.layers.iter_mut().flat_map(|layer| &mut layer.heads);
             of_spec.zip(heads).for_each(|(head, padded)| head.padded = Some(padded));
             spec.padded = Some(PaddedSpec { fewest, certificate });
+            if restarts_of_shortest(spec).is_none_or(|restarts| restarts > most_restarts) {
+                spec.give_up_padding();
+            }
             return;
         }
     }
+}
+
+/// How often a text of the shortest class restarts; nothing where a scale does not fit its value.
+fn restarts_of_shortest(spec: &Spec) -> Option<f64> {
+    let texts = Texts::padded(&[spec.shape.padded_length(1)], &spec.shape).ok()?;
+    restart_probability(&spec.calibrated(InputKind::OneHot), &texts).ok()
 }
 
 impl Spec {

@@ -383,13 +383,13 @@ mod tests {
     fn a_report_is_as_long_whatever_the_seconds() {
         let report = |seconds: f64| {
             let part = PartReport { compute_seconds: seconds, wait_seconds: seconds / 3.0, bytes: 1 << 40, rounds: 15 };
-            let parts = vec![part.clone(); 26];
-            let operations = [(); 4].map(|()| part.clone());
-            let cells = vec![[(); 4].map(|()| part.clone()); 26];
+            let parts = vec![part; 26];
+            let operations = [(); 4].map(|()| part);
+            let cells = vec![[(); 4].map(|()| part); 26];
             let agreement = "ab".repeat(32);
             Report { agreement, offline_seconds: seconds, parts, operations, cells, ..Report::default() }
         };
-        let lengths = [0.0, 1.0, 0.1 + 0.2, 1.0 / 3.0, 1e-300 / 7.0, 12345.678_901_234_567].map(|seconds| {
+        let lengths = [0.0, 1.0, 0.1 + 0.2, 1.0 / 3.0, 1e-300 / 7.0, 12_345.678_901_234_567].map(|seconds| {
             let payload = report(seconds).payload().unwrap_or_default();
             let read: Result<Report, _> = serde_json::from_slice(&payload);
             assert_eq!(read.ok(), Some(report(seconds)));

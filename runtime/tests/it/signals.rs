@@ -190,12 +190,10 @@ fn a_stalled_role_is_given_up_after_the_deadline() {
             process = process.or_else(|| run.role(victim));
             process.is_some() && run.lines() >= lines
         }));
-        let begin = Instant::now();
         signal("STOP", process.unwrap());
         let (status, errors) = run.end(&place);
         assert_eq!(status.code(), Some(LOST), "{place}: {errors}");
-        // the wait began with the last frame, which on a busy machine came some time before the signal
-        assert!(begin.elapsed() >= Duration::from_secs(5), "{place}: given up early: {errors}");
+        // not how long it took: the wait began with the last frame, which on a busy machine came long before the signal
         assert!(errors.contains("within 15"), "{place}: {errors}");
     };
     // as soon as it is there, and in the midst of its work

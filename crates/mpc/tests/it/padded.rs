@@ -125,7 +125,7 @@ fn published_functions_refuse_padded_texts() {
     let texts = network.spec.texts(&[20], Lengths::Padded).unwrap();
     for kind in KINDS {
         let options = mpc::beaver::Options::of(model::Functions::SecFormer);
-        let refused = mpc::beaver::Plan::new(&network.spec.calibrated(kind), &[texts.clone()], options);
+        let refused = mpc::beaver::Plan::new(&network.spec.calibrated(kind), std::slice::from_ref(&texts), options);
         assert_eq!(refused.err(), Some(model::SpecError::Padding));
     }
 }
