@@ -95,10 +95,7 @@ impl Positive<'_> {
             return Err(self.too_wide(least, error));
         }
         let (domain, fit, scale) = self.widened(least, fit.count(), error).unwrap_or((least, fit, scale));
-        let series = fit.rounded(domain.modulus_bits, BITS.0, BITS.1, scale);
-        let out = Opening { frac: 18 - scale, bits: 20 };
-        let mean_square = self.mean_square(&fit, domain, scale, out);
-        Ok(Fitted { curve: Curve { frac: domain.frac, segments: vec![Segment { cols: 1, series }] }, out, mean_square })
+        Ok(self.fitted(&fit, domain, scale, BITS))
     }
 
     /// The same of a domain that is wide, and begins where nothing smaller is expected: by fits that are coarser, and made in
@@ -126,10 +123,15 @@ impl Positive<'_> {
         let Some(fit) = best.filter(|_| value <= LIMIT && domain.modulus_bits <= 32) else {
             return Err(self.too_wide(domain, value));
         };
-        let series = fit.rounded(domain.modulus_bits, WIDE_BITS.0, WIDE_BITS.1, scale);
+        Ok(self.fitted(&fit, domain, scale, WIDE_BITS))
+    }
+
+    /// A fit as it is run, with so many fractional bits of coefficients and of dealt terms.
+    fn fitted(&self, fit: &Fit, domain: Domain, scale: i32, bits: (u32, u32)) -> Fitted {
+        let series = fit.rounded(domain.modulus_bits, bits.0, bits.1, scale);
         let out = Opening { frac: 18 - scale, bits: 20 };
-        let mean_square = self.mean_square(&fit, domain, scale, out);
-        Ok(Fitted { curve: Curve { frac: domain.frac, segments: vec![Segment { cols: 1, series }] }, out, mean_square })
+        let mean_square = self.mean_square(fit, domain, scale, out);
+        Fitted { curve: Curve { frac: domain.frac, segments: vec![Segment { cols: 1, series }] }, out, mean_square }
     }
 
     fn too_wide(&self, domain: Domain, value: f64) -> ChooseError {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    Config, Folded, InputKind, Lengths, Quantised, SHORTEST_CLASS, Sample, Shape, Spec, Texts, TextsError, batch_rows,
-    calibrate, choose, clear_certified, fold, quantise, synthetic,
+    Config, Folded, InputKind, Lengths, PADDING, Quantised, SHORTEST_CLASS, Sample, SampleError, Shape, Spec, Texts,
+    TextsError, batch_rows, calibrate, choose, clear_certified, fold, quantise, synthetic,
 };
 
 use crate::engines::{config, sample};
@@ -99,6 +99,10 @@ fn texts_have_classes_by_powers_of_two_from_sixteen_rows_up_to_all_positions() {
     let fewest = small.spec.padded.unwrap().fewest;
     let short = TextsError::Short { got: fewest - 1, fewest };
     assert_eq!(small.spec.texts(&[fewest - 1], Lengths::Padded), Err(short));
+    // a word that stands for padding is no word: it would make a token vanish
+    let word = Sample { ids: vec![3, PADDING, 5], segments: vec![0; 3] };
+    let refused = batch_rows(shape, &small.spec.texts(&[3], Lengths::Padded).unwrap(), &[word]);
+    assert_eq!(refused, Err(SampleError::Word { place: 1, got: PADDING, words: 97 }));
     let mut without = Spec::clone(&small.spec);
     without.give_up_padding();
     assert_eq!(without.texts(&[20], Lengths::Padded), Err(TextsError::Unpadded));
