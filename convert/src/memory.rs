@@ -9,8 +9,8 @@ use model::{Config, Sample, Shape};
 
 use crate::student::Student;
 
-/// The program, and the fitting of curves.
-const REST: u64 = 14 << 20;
+/// The program, and the fitting of curves: 17 MB were seen of a program that is not optimised, with a student of no size.
+const REST: u64 = 20 << 20;
 /// What a tokenizer takes, as a multiple of its file.
 const TOKENIZER: u64 = 60;
 const CURE: &str = "use a machine with more memory";
