@@ -4,6 +4,7 @@
 //! tells them apart but their names, the scale of their results and what they state of their security.
 
 use std::fmt;
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use model::{Calibrated, Network, Operation, Quantised, SpecError, Table, Weight};
@@ -101,6 +102,35 @@ pub trait PartyEngine<N: Network>: Send + Sync {
         hold: Option<u64>,
         consume: &mut Consume<'_>,
     ) -> Result<Outcome, MpcError>;
+
+    /// How this party prepares correlations for attempts that are still to come; nothing from an engine that cannot.
+    fn stocking(&self) -> Option<&dyn Stocking<N>> {
+        None
+    }
+}
+
+/// A party's correlations, prepared long before the attempt that uses them.
+pub trait Stocking<N: Network>: Send + Sync {
+    /// Prepares one attempt as [`PartyEngine::attempt`] does, and writes what was prepared to `to`. Request and attempt of `run`
+    /// are those by which the dealer was asked.
+    fn lay_up(
+        &self,
+        run: &Run<'_, N>,
+        streams: Key,
+        dealt: Option<DealtReader<'_>>,
+        to: &mut dyn Write,
+    ) -> Result<(), MpcError>;
+
+    /// One attempt with what was written, which is read while it is used.
+    fn attempt(
+        &self,
+        run: &Run<'_, N>,
+        from: Box<dyn Read + Send>,
+        consume: &mut Consume<'_>,
+    ) -> Result<Outcome, MpcError>;
+
+    /// The version of what is written: another release may not read it.
+    fn format(&self) -> u32;
 }
 
 /// The dealer's part of an attempt.

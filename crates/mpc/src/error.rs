@@ -41,6 +41,9 @@ pub enum MpcError {
         "keeping correlations in a file of the folder for temporary files failed: {0}; set TMPDIR to a folder with room"
     )]
     Spool(#[source] std::io::Error),
+    /// Correlations that were prepared ahead could not be written down, or not be read again.
+    #[error("prepared correlations could not be kept, or not be read again: {0}")]
+    Stored(#[source] std::io::Error),
     /// Nobody uses what is being prepared any more.
     #[error("the correlations that were being made are no longer wanted")]
     Abandoned,

@@ -27,7 +27,7 @@ mod trace;
 pub use agreement::Agreement;
 pub use cost::Cost;
 pub use dealt::{DEAL_CHUNK, DealtReader, DealtWriter, deal_frames};
-pub use engine::{Compute, Consume, DealerEngine, Footprint, PartyEngine, Planned, PrivateEngine};
+pub use engine::{Compute, Consume, DealerEngine, Footprint, PartyEngine, Planned, PrivateEngine, Stocking};
 pub use error::MpcError;
 pub use input::{expand_input, share_input, unpack_input};
 pub use output::{OutputShape, join_outputs, mask_outputs};

@@ -1,5 +1,6 @@
 //! Masked wires behind the interface of both engines.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use model::{Calibrated, Network, Quantised, SpecError, Table, Weight};
@@ -8,10 +9,12 @@ use ring64::{Kernel, Key};
 use super::footprint::{computing, dealing, streaming};
 use super::online::online;
 use super::plan::Plan;
-use super::prepare::{prepare, stream};
+use super::prepare::{lay_up, prepare, restore, stream};
+use super::store::Correlations;
+use super::stored::STORED_FORMAT;
 use super::weights::{DealerWeights, PartyWeights};
 use crate::dealt::{DealtReader, DealtWriter};
-use crate::engine::{Consume, DealerEngine, Footprint, PartyEngine, Planned, PrivateEngine};
+use crate::engine::{Consume, DealerEngine, Footprint, PartyEngine, Planned, PrivateEngine, Stocking};
 use crate::error::MpcError;
 use crate::flow::queued;
 use crate::party::Party;
@@ -80,19 +83,55 @@ impl<N: Network<Batch: Sync> + Sync> PartyEngine<N> for PartyWeights {
         hold: Option<u64>,
         consume: &mut Consume<'_>,
     ) -> Result<Outcome, MpcError> {
-        let mut consume = |correlations| {
-            let mut made = Some(correlations);
-            consume(&mut |inputs, peer, trace| {
-                let correlations =
-                    made.take().ok_or(MpcError::Role { party: self.party, what: "correlations that were used" })?;
-                online(run, self, correlations, inputs, peer, trace)
-            })
-        };
+        let consume = |correlations| use_up(run, self, correlations, consume);
         match hold {
             Some(hold) => consume(prepare(run, self, streams, dealt, hold)?),
             None => stream(run, self, streams, dealt, consume),
         }
     }
+
+    fn stocking(&self) -> Option<&dyn Stocking<N>> {
+        Some(self)
+    }
+}
+
+impl<N: Network<Batch: Sync> + Sync> Stocking<N> for PartyWeights {
+    fn lay_up(
+        &self,
+        run: &Run<'_, N>,
+        streams: Key,
+        dealt: Option<DealtReader<'_>>,
+        to: &mut dyn Write,
+    ) -> Result<(), MpcError> {
+        lay_up(run, self, streams, dealt, to)
+    }
+
+    fn attempt(
+        &self,
+        run: &Run<'_, N>,
+        from: Box<dyn Read + Send>,
+        consume: &mut Consume<'_>,
+    ) -> Result<Outcome, MpcError> {
+        use_up(run, self, restore(run, self, from), consume)
+    }
+
+    fn format(&self) -> u32 {
+        STORED_FORMAT
+    }
+}
+
+/// The online phase of one attempt: whoever consumes computes once.
+fn use_up<N: Network<Batch: Sync> + Sync>(
+    run: &Run<'_, N>,
+    weights: &PartyWeights,
+    correlations: Correlations,
+    consume: &mut Consume<'_>,
+) -> Result<Outcome, MpcError> {
+    let mut made = Some(correlations);
+    consume(&mut |inputs, peer, trace| {
+        let used = MpcError::Role { party: weights.party, what: "correlations that were used" };
+        online(run, weights, made.take().ok_or(used)?, inputs, peer, trace)
+    })
 }
 
 impl<N: Network> DealerEngine<N> for DealerWeights {

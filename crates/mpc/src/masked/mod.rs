@@ -19,6 +19,7 @@ mod prepare;
 mod share;
 mod spool;
 mod store;
+mod stored;
 mod weights;
 
 pub use deal::deal;
@@ -28,8 +29,9 @@ pub use frames::{OPENING_FRAME, opening_frames};
 pub use online::online;
 pub use pipe::MOST_PARTS;
 pub use plan::Plan;
-pub use prepare::{prepare, stream};
+pub use prepare::{lay_up, prepare, restore, stream};
 pub use store::Correlations;
+pub use stored::STORED_FORMAT;
 pub use weights::{DealerWeights, PartyWeights};
 
 use ring64::Kernel;

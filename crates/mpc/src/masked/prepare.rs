@@ -1,8 +1,10 @@
 //! All that a party can compute before the input: the network interpreted on shares of masks.
 //!
 //! A wire is this party's half of its mask. Each call leaves one [`Correlation`], which the online phase takes by value:
-//! all of them before the input ([`prepare`]), or while it computes ([`stream`]).
+//! all of them before the input ([`prepare`]), while it computes ([`stream`]), or long before and written down ([`lay_up`], then
+//! [`restore`]).
 
+use std::io::{Read, Write};
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -16,6 +18,7 @@ use super::correlation::{Call, Correlation, Sink};
 use super::pipe::pipe;
 use super::spool::Spool;
 use super::store::{Correlations, Waiting};
+use super::stored::{Reading, Writing};
 use super::weights::PartyWeights;
 use super::{negated, residual_products, row_sums, subtract_from_rows};
 use crate::dealt::DealtReader;
@@ -63,6 +66,22 @@ where
             Err(panic) => resume_unwind(panic),
         }
     })
+}
+
+/// Prepares one attempt and writes what was prepared to `to`, for a request that is still to come.
+pub fn lay_up<N: Network, S: Streams>(
+    run: &Run<'_, N>,
+    weights: &PartyWeights,
+    streams: S,
+    dealt: Option<DealtReader<'_>>,
+    to: &mut dyn Write,
+) -> Result<(), MpcError> {
+    make(run, weights, streams, dealt, &mut Writing(to))
+}
+
+/// What [`lay_up`] wrote by this party, for this attempt and no other: read as it is used.
+pub fn restore<N: Network>(run: &Run<'_, N>, weights: &PartyWeights, from: Box<dyn Read + Send>) -> Correlations {
+    correlations(run, weights, Waiting::Stored(Reading(from)))
 }
 
 fn correlations<N: Network>(run: &Run<'_, N>, weights: &PartyWeights, waiting: Waiting) -> Correlations {

@@ -5,10 +5,11 @@ use std::fmt;
 use super::correlation::{Call, Correlation};
 use super::pipe::Pipe;
 use super::spool::Spool;
+use super::stored::Reading;
 use crate::error::MpcError;
 use crate::party::Party;
 
-/// Everything a party needs to evaluate one attempt once: all of it, or as it is made.
+/// Everything a party needs to evaluate one attempt once: all of it, as it is made, or as it is read from where it was kept.
 pub struct Correlations {
     pub(crate) party: Party,
     /// Request and attempt that they were made for.
@@ -20,6 +21,7 @@ pub struct Correlations {
 pub(crate) enum Waiting {
     Ahead(Spool),
     Stream(Pipe),
+    Stored(Reading),
 }
 
 impl Correlations {
@@ -28,6 +30,7 @@ impl Correlations {
         let next = match &mut self.waiting {
             Waiting::Ahead(spool) => spool.take()?,
             Waiting::Stream(pipe) => pipe.take(),
+            Waiting::Stored(reading) => reading.take()?,
         };
         let index = self.taken;
         self.taken += 1;
@@ -53,6 +56,7 @@ impl fmt::Debug for Correlations {
         match &self.waiting {
             Waiting::Ahead(spool) => write!(f, "Correlations of {} ({} left, redacted)", self.party, spool.len()),
             Waiting::Stream(_) => write!(f, "Correlations of {} (as they are made, redacted)", self.party),
+            Waiting::Stored(_) => write!(f, "Correlations of {} (as they were kept, redacted)", self.party),
         }
     }
 }

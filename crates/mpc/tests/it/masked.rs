@@ -119,7 +119,7 @@ fn when_correlations_are_made_and_where_they_wait_changes_nothing_that_is_sent()
     let mut world = World::new(&network, &[sample(1, 9), sample(2, 5)], InputKind::OneHot, 3);
     let ahead = seen(&world);
     assert!(ahead.3.is_some(), "seed 6 does not restart");
-    for schedule in [Schedule::Ahead(0), Schedule::Ahead(200_000), Schedule::Stream] {
+    for schedule in [Schedule::Ahead(0), Schedule::Ahead(200_000), Schedule::Stream, Schedule::Stored] {
         world.schedule = schedule;
         assert!(seen(&world) == ahead, "{schedule:?}");
     }

@@ -15,7 +15,7 @@ use model::{
     Spec, Table, Texts, Weight, Words, batch_rows, calibrate, choose, fold, quantise, synthetic, weight_mask,
 };
 use mpc::Planned;
-use mpc::masked::{Correlations, DealerWeights, PartyWeights, Plan, deal, online, prepare, stream};
+use mpc::masked::{Correlations, DealerWeights, PartyWeights, Plan, deal, lay_up, online, prepare, restore, stream};
 use mpc::{
     DealtReader, DealtWriter, MpcError, Outcome, OutputShare, Party, Run as Attempt, Streams, Trace, expand_input,
     share_input, unpack_input,
@@ -211,6 +211,8 @@ pub enum Schedule {
     Ahead(u64),
     /// While they compute.
     Stream,
+    /// Long before, and written down.
+    Stored,
 }
 
 /// Both ends of both connections.
@@ -378,6 +380,12 @@ impl World {
                 let made = |made| self.online(i, made, peer);
                 stream(&self.as_attempt(i, 0), &self.parties[i], streams, dealt, made)
             }
+            Schedule::Stored => {
+                let (attempt, mut kept) = (self.as_attempt(i, 0), Vec::new());
+                lay_up(&attempt, &self.parties[i], streams, dealt, &mut kept)?;
+                let restored = restore(&attempt, &self.parties[i], Box::new(std::io::Cursor::new(kept)));
+                self.online(i, restored, peer)
+            }
         }
     }
 
@@ -390,7 +398,7 @@ impl World {
     ) -> Result<Correlations, MpcError> {
         let hold = match self.schedule {
             Schedule::Ahead(hold) => hold,
-            Schedule::Stream => u64::MAX,
+            Schedule::Stream | Schedule::Stored => u64::MAX,
         };
         prepare(&self.as_attempt(i, 0), &self.parties[i], streams, dealt, hold)
     }
