@@ -7,6 +7,7 @@
 
 pub mod cached;
 pub mod evaluate;
+pub mod fill;
 pub mod exit;
 pub mod infer;
 pub mod options;

@@ -73,7 +73,8 @@ fn run(command: &Command) -> Result<()> {
             let bundle = PartyBundle::open(part, usize::from(index))?;
             ready(role, listener.local_addr().port(), out)?;
             let start = parent.start(settings.deadline)?;
-            party::serve_through(&listener, bundle, &start, &settings, |peer| match options.link.shape() {
+            let stock = options.stock.as_deref().map(|folder| local::stock::place(folder, role));
+            party::serve_through(&listener, bundle, &start, &settings, stock.as_ref(), |peer| match options.link.shape() {
                 Some(shape) => Box::new(Shaped::new(peer, shape)),
                 None => peer,
             })

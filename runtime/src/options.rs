@@ -10,7 +10,7 @@ use bundle::{Role, check_alone};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use cli::coded;
-use cli::exit::USAGE;
+use cli::exit::{BAD_INPUT, USAGE};
 use convert::Who;
 use datasets::{DataFlags, Length};
 use local::flags::{Running, after};
@@ -117,12 +117,9 @@ pub enum Command {
     Dealer(Dealer),
 }
 
-/// Which model to run.
+/// Which model to run on this machine, and how.
 #[derive(Args)]
-pub struct ModelSource {
-    /// Services of others to ask, in place of roles on this machine.
-    #[command(flatten)]
-    pub services: ConfigFlags,
+pub struct Here {
     /// A bundle that `convert` made.
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub bundle: Option<PathBuf>,
@@ -136,6 +133,17 @@ pub struct ModelSource {
     /// How the roles are run.
     #[command(flatten)]
     pub running: Running,
+}
+
+/// Which model to run.
+#[derive(Args)]
+pub struct ModelSource {
+    /// Services of others to ask, in place of roles on this machine.
+    #[command(flatten)]
+    pub services: ConfigFlags,
+    /// Roles on this machine.
+    #[command(flatten)]
+    pub here: Here,
     /// Run functions that the student was not taught for: its answers mean nothing, what they cost does.
     #[arg(long)]
     pub force: bool,
@@ -147,6 +155,9 @@ pub struct ModelSource {
     /// to all roles. The engine beaver always does.
     #[arg(long)]
     pub exact_lengths: bool,
+    /// Stocks of both parties, filled by `stock fill`: a text whose correlations are there waits for none. Without --config.
+    #[arg(long, value_name = "DIR")]
+    pub stock: Option<PathBuf>,
     /// Most texts that share their rounds; fewer where memory or restarts would grow too large.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch: u32,
@@ -159,6 +170,16 @@ pub struct ModelSource {
 }
 
 impl ModelSource {
+    /// The stocks to take correlations from, which must be there.
+    pub fn stock(&self) -> Result<Option<PathBuf>> {
+        let Some(folder) = &self.stock else { return Ok(None) };
+        if !folder.join(Role::Party0.name()).is_dir() {
+            let folder = folder.display();
+            return Err(coded(BAD_INPUT, format!("{folder} holds no stock; fill one: runtime stock fill --stock {folder}")));
+        }
+        Ok(Some(folder.clone()))
+    }
+
     /// What of the lengths of texts is public: of published engines, which know no padding, all.
     pub fn lengths(&self, engine: EngineKind) -> Lengths {
         if self.exact_lengths || !engine.pads() { Lengths::Exact } else { Lengths::Padded }
@@ -272,6 +293,9 @@ pub struct Party {
     /// What the link to the other party is slowed down to, at both ends.
     #[arg(long, hide = true, value_name = "LINK", default_value_t)]
     pub link: LinkSpeed,
+    /// Stocks of both parties on this machine.
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub stock: Option<PathBuf>,
     /// How to run it.
     #[command(flatten)]
     pub child: Child,
@@ -327,8 +351,8 @@ impl Command {
     /// The core that this process is to keep to, and its threads (0 is one for each core).
     pub fn cores(&self) -> (Option<usize>, u32) {
         match self {
-            Command::Infer(options) => (None, options.source.running.threads),
-            Command::Evaluate(options) => (None, options.source.running.threads),
+            Command::Infer(options) => (None, options.source.here.running.threads),
+            Command::Evaluate(options) => (None, options.source.here.running.threads),
             #[cfg(feature = "bench")]
             Command::Bench(options) => options.cores(),
             Command::Cache(_) | Command::Keys(_) | Command::Doctor(_) => (None, 1),

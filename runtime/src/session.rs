@@ -131,15 +131,16 @@ impl Session {
         if let Some(config) = source.services.read(&[Role::Client])? {
             return Session::of_services(source, &config, bar);
         }
-        let mut settings = source.running.settings()?;
+        let mut settings = source.here.running.settings()?;
         settings.roles.lengths = source.lengths(settings.roles.engine);
         settings.roles.engine.check_student(source.force)?;
-        let chosen = choose(source)?;
+        let chosen = choose(&source.here, source.quiet)?;
         // --json says it in its own output
         if !(source.quiet && source.json) {
             bar.suspend(|| cli::log(&format!("note: {INSECURE_LOCAL}")));
         }
         let bundle = Deployment::check(&chosen.bundle)?;
+        settings.stock = source.stock()?;
         let place = Place::Here { bundle: chosen.bundle, _lock: chosen.lock };
         Session::on(source, bundle, place, settings, chosen.student, bar)
     }

@@ -12,7 +12,7 @@ use datasets::BESIDE_TOKENIZER;
 use local::cache;
 use sha2::{Digest, Sha256};
 
-use crate::options::ModelSource;
+use crate::options::Here;
 
 /// The student in this repository.
 pub const SHIPPED: &str = "sst2-minilm-l4-2quad";
@@ -32,19 +32,19 @@ pub struct Chosen {
 }
 
 /// Finds or makes the bundle that the command line asks for.
-pub fn choose(source: &ModelSource) -> Result<Chosen> {
-    if let Some(bundle) = &source.bundle {
+pub fn choose(here: &Here, quiet: bool) -> Result<Chosen> {
+    if let Some(bundle) = &here.bundle {
         return Ok(Chosen { bundle: bundle.clone(), student: None, lock: None });
     }
-    let student = match &source.model {
+    let student = match &here.model {
         Some(folder) => folder.clone(),
         None => shipped()?,
     };
-    let bundle = converted(&student, source)?;
+    let bundle = converted(&student, here, quiet)?;
     let mut lock = cache::in_use(&bundle);
     // it may have been pruned before it was locked
     if !bundle.is_dir() {
-        converted(&student, source)?;
+        converted(&student, here, quiet)?;
         lock = cache::in_use(&bundle);
     }
     Ok(Chosen { bundle, student: Some(student), lock })
@@ -66,13 +66,13 @@ fn shipped() -> Result<PathBuf> {
 }
 
 /// The bundle of a student in the cache folder; made if it is not there.
-fn converted(folder: &Path, source: &ModelSource) -> Result<PathBuf> {
-    let (embedding, quiet) = (Embedding::from(source.embedding), source.quiet);
+fn converted(folder: &Path, here: &Here, quiet: bool) -> Result<PathBuf> {
+    let embedding = Embedding::from(here.embedding);
     let bundle = cache::place(&format!("{}-{embedding}", fingerprint(folder)?))?;
     if cache::is_whole(&bundle) {
         return Ok(bundle);
     }
-    convert::check_memory(folder, source.running.memory)?;
+    convert::check_memory(folder, here.running.memory)?;
     cache::make_room(&bundle)?;
     if !quiet {
         cli::log(&format!("converting {} into {} (first use)", folder.display(), bundle.display()));

@@ -61,7 +61,7 @@ struct Started {
 
 impl Children {
     pub(crate) fn new(program: &Path, bundle: &Path, settings: &LocalSettings) -> Children {
-        let (program, bundle, settings) = (program.to_path_buf(), bundle.to_path_buf(), *settings);
+        let (program, bundle, settings) = (program.to_path_buf(), bundle.to_path_buf(), settings.clone());
         let children = Children { program, bundle, settings, started: Arc::default(), messages: Arc::default() };
         lock(&RUNNING).push(children.started.clone());
         children
@@ -75,12 +75,15 @@ impl Children {
             Role::Party1 => Some(1),
             _ => None,
         };
-        let LocalSettings { roles, threads, link, cores } = self.settings;
+        let LocalSettings { roles, threads, link, cores, ref stock } = self.settings;
         let Settings { deadline, memory, schedule, engine, .. } = roles;
         match index {
             Some(index) => command.args(["party", "--index", &index.to_string(), "--link", &link.to_string()]),
             None => command.arg("dealer"),
         };
+        if let (Some(folder), Some(_)) = (stock, index) {
+            command.arg("--stock").arg(folder);
+        }
         if let Some((cores, index)) = cores.zip(index) {
             command.args(["--core", &cores[index].to_string()]);
         }
@@ -193,7 +196,7 @@ impl Children {
 
     /// Waits until all have ended by themselves, as they were asked to.
     pub(crate) fn shutdown(&self, within: Duration) -> Result<()> {
-        let end = Instant::now() + within;
+        let begin = Instant::now();
         loop {
             let mut started = lock(&self.started);
             poll(&mut started);
@@ -202,7 +205,7 @@ impl Children {
                 return Err(self.explain(coded(LOST, format!("{role} did not take its leave"))));
             }
             let Some(late) = started.iter().find(|s| s.ended.is_none()).map(|s| s.role) else { return Ok(()) };
-            if Instant::now() >= end {
+            if begin.elapsed() >= within {
                 return Err(coded(LOST, format!("{late} did not end within {within:?} of its goodbye")));
             }
             drop(started);

@@ -13,6 +13,7 @@ use roles::handshake::fresh;
 use roles::message::Role;
 use roles::settings::Settings;
 use roles::start::Start;
+use roles::stocked::Fill;
 
 use crate::children::Children;
 use crate::settings::LocalSettings;
@@ -66,6 +67,17 @@ impl Deployment {
         }
     }
 
+    /// Puts packs into the stocks that the settings name, and waits until all are there.
+    pub fn fill(program: &Path, bundle: &Path, settings: &LocalSettings, fill: Vec<Fill>) -> Result<()> {
+        check_parts(bundle)?;
+        let children = Children::new(program, bundle, settings);
+        match start(&children, settings, fill) {
+            // however long it takes: a role that is silent for longer than its deadline ends the others
+            Ok(_) => children.shutdown(Duration::MAX),
+            Err(error) => Err(children.explain(error)),
+        }
+    }
+
     /// The client's part of the bundle.
     pub fn bundle(&self) -> Result<&ClientBundle> {
         Ok(self.client.as_ref().context("the deployment has ended")?.bundle())
@@ -104,10 +116,16 @@ impl Deployment {
 /// Starts the roles and connects to both parties.
 fn run(children: &Children, client: ClientBundle, settings: &LocalSettings) -> Result<Client> {
     let Settings { deadline, engine, lengths, .. } = settings.roles;
+    let start = start(children, settings, Vec::new())?;
+    Client::connect(client, (engine, lengths), &start, deadline, &children.liveness())
+}
+
+/// Starts the roles and tells them where they find each other.
+fn start(children: &Children, settings: &LocalSettings, fill: Vec<Fill>) -> Result<Start> {
+    let deadline = settings.roles.deadline;
     let roles = [Role::Party0, Role::Party1, Role::Dealer];
-    let start = |role| children.start(role);
     // all start before any is waited for
-    let lines = roles.into_iter().map(start).collect::<Result<Vec<_>>>()?;
+    let lines = roles.into_iter().map(|role| children.start(role)).collect::<Result<Vec<_>>>()?;
     let mut peers = BTreeMap::new();
     let begin = Instant::now();
     for (role, line) in roles.into_iter().zip(lines) {
@@ -116,11 +134,11 @@ fn run(children: &Children, client: ClientBundle, settings: &LocalSettings) -> R
             peers.insert(role.name().to_string(), format!("127.0.0.1:{}", ready.port));
         }
     }
-    let start = Start { token: hex::encode(fresh::<32>()?), session: hex::encode(fresh::<16>()?), peers };
+    let start = Start { token: hex::encode(fresh::<32>()?), session: hex::encode(fresh::<16>()?), peers, fill };
     let mut line = serde_json::to_string(&start)?;
     line.push('\n');
     children.tell(&line)?;
-    Client::connect(client, (engine, lengths), &start, deadline, &children.liveness())
+    Ok(start)
 }
 
 /// The file of this program, to start the other roles from.

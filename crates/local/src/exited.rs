@@ -2,14 +2,14 @@
 
 use std::process::ExitStatus;
 
-use cli::exit::{INTERRUPTED, LOST, OTHER, TAKEN};
+use cli::exit::{EXHAUSTED, INTERRUPTED, LOST, OTHER, STOCK, TAKEN};
 
 /// This program's exit code for a role's end: the role's own where it ended for a reason of its own.
 pub(crate) fn code_of(status: ExitStatus) -> i32 {
     match status.code() {
         // killed, stopped by somebody, or gone without being asked to
         None | Some(0 | INTERRUPTED) => LOST,
-        Some(code @ OTHER..=TAKEN) => code,
+        Some(code @ (OTHER..=TAKEN | EXHAUSTED | STOCK)) => code,
         // a panic, which is no reason of ours
         Some(_) => OTHER,
     }

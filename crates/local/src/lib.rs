@@ -16,3 +16,4 @@ pub mod network;
 pub mod parent;
 pub mod report;
 pub mod settings;
+pub mod stock;

@@ -14,6 +14,7 @@ pub fn cost(measured: &Measured) -> Value {
         "online_bytes_each_way": measured.online_bytes_each_way,
         "offline_bytes": measured.offline_bytes,
         "restarts": measured.restarts,
+        "attempts_from_stock": measured.stocked,
     })
 }
 

@@ -1,5 +1,6 @@
 //! How the roles of a deployment are run: the same for all of them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use roles::settings::Settings;
@@ -7,7 +8,7 @@ use roles::settings::Settings;
 use crate::network::LinkSpeed;
 
 /// How the roles of a deployment are run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LocalSettings {
     /// How each role is run.
     pub roles: Settings,
@@ -17,6 +18,8 @@ pub struct LocalSettings {
     pub link: LinkSpeed,
     /// Cores of the parties, by their number in the system, where each has one of its own.
     pub cores: Option<[usize; 2]>,
+    /// The folder of both parties' stocks, if they have any.
+    pub stock: Option<PathBuf>,
 }
 
 impl LocalSettings {
@@ -27,6 +30,6 @@ impl LocalSettings {
 
     /// Roles that are run so, on all cores and over links as fast as they are.
     pub fn of(roles: Settings) -> LocalSettings {
-        LocalSettings { roles, threads: 0, link: LinkSpeed::default(), cores: None }
+        LocalSettings { roles, threads: 0, link: LinkSpeed::default(), cores: None, stock: None }
     }
 }

@@ -7,17 +7,20 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use model::{Bert, Calibrated, Spec, Texts};
 use mpc::{
-    Agreement, Compute, DealtReader, MpcError, Outcome, OutputShare, Party, PartyEngine, Planned, Run, Trace,
+    Agreement, Compute, Consume, DealtReader, MpcError, Outcome, OutputShare, Party, PartyEngine, Planned, Run, Trace,
     expand_input, mask_outputs, unpack_input,
 };
 use net::{Limits, Link};
 use ring64::{Kernel, Key, packed_len};
+use stock::taking::Wanted;
+use stock::{Binding, Pack};
 use zeroize::Zeroizing;
 
 use crate::handshake::{Peer, fresh};
 use crate::message::{ControlError, DealRequest, PublicTexts, Report, Role, kind, send, send_bytes};
 use crate::output::output_shapes;
 use crate::schedule::Schedule;
+use crate::stocked::{PartyStock, Wish, kept_error, propose, respond};
 
 /// Bytes of the seed from which P0 expands its share of the input.
 const SEED: usize = 32;
@@ -51,34 +54,51 @@ impl Serving<'_> {
     pub(crate) fn attempt(&mut self, dealer: &mut Peer, agreement: &Agreement) -> Result<Outcome> {
         let (begin, before) = (Instant::now(), dealer.counters());
         let (request, number) = (self.request, agreement.attempt);
-        let key = self.demand(dealer, agreement)?;
+        let key = demand(dealer, agreement, self.texts)?;
         let dealt = match self.party {
             Party::Zero => None,
             Party::One => Some(DealtReader::new(dealer, request, number, self.plan.cost().dealt_bytes)),
         };
-        let outcome = self.compute(number, key, dealt, begin);
+        let hold = (self.schedule == Schedule::Ahead).then_some(self.hold);
+        let weights = self.weights;
+        let outcome = self.compute(number, begin, |run, consume| weights.attempt(run, key, dealt, hold, consume));
         self.report.offline_bytes += dealer.counters().since(before).bytes_received;
         outcome
     }
 
-    /// Asks the dealer for correlations, and gives the key of its streams.
-    fn demand(&self, dealer: &mut Peer, agreement: &Agreement) -> Result<Key> {
-        let (request, number) = (self.request, agreement.attempt);
-        let (texts, plan) = (PublicTexts::of(self.texts), hex::encode(agreement.plan));
-        let demand = DealRequest { texts, plan, agreement: hex::encode(agreement.digest()) };
-        send(dealer, kind::DEMAND, request, number, &demand)?;
-        let secret = Zeroizing::new(fresh::<32>().context("no randomness from the operating system")?);
-        send_bytes(dealer, kind::SECRET, request, number, secret.to_vec())?;
-        key(dealer.expect(kind::KEY, request, number, 0, Some(32))?)
+    /// Takes a pack for an attempt, together with the other party; none where none is left.
+    pub(crate) fn take(&mut self, kept: &PartyStock, agreement: &Agreement) -> Result<Option<Pack>> {
+        let Agreement { session, request, attempt, .. } = *agreement;
+        let class = kept.class_of(self.texts, self.plan);
+        let wanted =
+            Wanted { class, binding: Binding { session, request, attempt }, agreement: agreement.digest() };
+        let wish = Wish { wanted, request, attempt };
+        match self.party {
+            Party::Zero => propose(&wish, kept.counter(), self.peer),
+            Party::One => respond(&wish, kept.counter().context("packs are taken before stocks were united")?, self.peer),
+        }
     }
 
-    /// Makes correlations, and computes.
-    fn compute(&mut self, attempt: u32, key: Key, dealt: Option<DealtReader<'_>>, begin: Instant) -> Result<Outcome> {
-        let Serving { calibrated, texts, request, weights, schedule, hold, .. } = *self;
+    /// One attempt with a pack that both parties have taken for it since `begin`.
+    pub(crate) fn attempt_with(&mut self, pack: Pack, agreement: &Agreement, begin: Instant) -> Result<Outcome> {
+        let none = "this engine keeps no stock";
+        let stocking = self.weights.stocking().context(none)?;
+        self.report.stocked += 1;
+        let pack = Box::new(pack);
+        self.compute(agreement.attempt, begin, |run, consume| stocking.attempt(run, pack, consume))
+    }
+
+    /// Computes as `attempt` does it: it makes correlations, or has them, and calls back when all is ready that needs no input.
+    fn compute(
+        &mut self,
+        attempt: u32,
+        begin: Instant,
+        run_it: impl FnOnce(&Run<'_, Bert>, &mut Consume<'_>) -> Result<Outcome, MpcError>,
+    ) -> Result<Outcome> {
+        let Serving { calibrated, texts, request, .. } = *self;
         let run = Run { calibrated, batches: slice::from_ref(texts), request, attempt, kernel: Kernel::detect() };
-        let hold = (schedule == Schedule::Ahead).then_some(hold);
         let mut failed = None;
-        let outcome = weights.attempt(&run, key, dealt, hold, &mut |compute| {
+        let outcome = run_it(&run, &mut |compute| {
             self.online(begin, compute).map_err(|error| {
                 failed = Some(error);
                 MpcError::Abandoned
@@ -86,7 +106,7 @@ impl Serving<'_> {
         });
         match (outcome, failed) {
             (Err(MpcError::Abandoned), Some(error)) => Err(error),
-            (outcome, _) => Ok(outcome?),
+            (outcome, _) => outcome.map_err(kept_error),
         }
     }
 
@@ -99,7 +119,7 @@ impl Serving<'_> {
         }];
         let sent = self.peer.counters();
         let mut trace = Trace::default();
-        let outcome = compute(&mut inputs, self.peer, &mut trace)?;
+        let outcome = compute(&mut inputs, self.peer, &mut trace).map_err(kept_error)?;
         let [input] = inputs;
         self.input = Some(input);
         let passed = self.peer.counters().since(sent);
@@ -157,6 +177,17 @@ impl Serving<'_> {
         send_bytes(self.client, kind::REPORT, request, attempt, report.payload()?)?;
         Ok(send_bytes(self.client, kind::OUTPUT, request, attempt, [&digest[..], &half].concat())?)
     }
+}
+
+/// Asks the dealer for correlations, and gives the key of this party's streams.
+pub(crate) fn demand(dealer: &mut Peer, agreement: &Agreement, texts: &Texts) -> Result<Key> {
+    let (request, number) = (agreement.request, agreement.attempt);
+    let (texts, plan) = (PublicTexts::of(texts), hex::encode(agreement.plan));
+    let demand = DealRequest { texts, plan, agreement: hex::encode(agreement.digest()) };
+    send(dealer, kind::DEMAND, request, number, &demand)?;
+    let secret = Zeroizing::new(fresh::<32>().context("no randomness from the operating system")?);
+    send_bytes(dealer, kind::SECRET, request, number, secret.to_vec())?;
+    key(dealer.expect(kind::KEY, request, number, 0, Some(32))?)
 }
 
 /// A key out of a frame's payload.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use cli::exit::{BAD_INPUT, BUSY, INTERRUPTED, LOST, OTHER, REFUSED, TAKEN, UNWRITABLE};
+use cli::exit::{BAD_INPUT, BUSY, EXHAUSTED, INTERRUPTED, LOST, OTHER, REFUSED, TAKEN, UNWRITABLE};
 use net::NetError;
 
 use crate::message::ControlError;
@@ -25,6 +25,7 @@ pub fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
             ControlError::Net(net) => of_net(net),
             ControlError::Busy { .. } => BUSY,
             ControlError::LostBehind { .. } => LOST,
+            ControlError::Exhausted { .. } => EXHAUSTED,
             _ => REFUSED,
         });
     }

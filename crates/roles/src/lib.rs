@@ -7,6 +7,7 @@
 mod attempt;
 pub mod client;
 pub mod dealer;
+pub mod dealer_link;
 pub mod engine;
 pub mod exit;
 pub mod handshake;
@@ -22,3 +23,4 @@ pub mod service;
 pub mod session;
 pub mod settings;
 pub mod start;
+pub mod stocked;

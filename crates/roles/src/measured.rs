@@ -19,6 +19,8 @@ pub struct Measured {
     pub offline_bytes: u64,
     /// Attempts beyond the first.
     pub restarts: u32,
+    /// Attempts whose correlations came from the stock.
+    pub stocked: u32,
     /// Seconds until the input was asked for, in the slower party: all that is spent on correlations, but where they are streamed.
     pub offline_seconds: f64,
     /// Seconds from the client's input to its output, without the correlations of restarts.
@@ -38,6 +40,7 @@ impl Measured {
         self.online_bytes_each_way += other.online_bytes_each_way;
         self.offline_bytes += other.offline_bytes;
         self.restarts += other.restarts;
+        self.stocked += other.stocked;
         self.offline_seconds += other.offline_seconds;
         self.online_seconds += other.online_seconds;
         self.parts.resize(self.parts.len().max(other.parts.len()), PartReport::default());
@@ -70,6 +73,7 @@ pub(crate) fn measure(
         online_bytes_each_way: zero.online_bytes.max(one.online_bytes),
         offline_bytes: zero.offline_bytes.saturating_add(one.offline_bytes),
         restarts,
+        stocked: zero.stocked,
         offline_seconds,
         online_seconds: after.as_secs_f64() - again,
         parts: zero.parts.iter().zip(&one.parts).take(most_parts).map(|(zero, one)| zero.slower(one)).collect(),

@@ -43,10 +43,26 @@ pub mod kind {
     pub const STATUS: u8 = 31;
     /// Bytes there and back, to measure a link.
     pub const PROBE: u8 = 32;
+    /// Between the parties, before an attempt: which pack of correlations both take from their stocks, or none.
+    pub const TAKING: u8 = 33;
+    /// Between the parties' stocks: who is there, by its boots.
+    pub const GREETING: u8 = 34;
+    /// Between the parties' stocks: what is in stock.
+    pub const STATE: u8 = 35;
+    /// P1 to P0: its stock was united with P0's.
+    pub const UNITED: u8 = 36;
+    /// P0 to P1: packs are to be made now, in this session of the dealer's.
+    pub const ORDER: u8 = 37;
+    /// P1 to P0: it takes part.
+    pub const ORDERED: u8 = 38;
+    /// P1 to P0: its half of a pack is in its stock.
+    pub const LAID: u8 = 39;
+    /// P0 to dealer, over its control connection: packs are to be made in this session, when there is nothing better to do.
+    pub const ORDER_OPENED: u8 = 40;
 }
 
 /// Version of the control protocol.
-pub const PROTOCOL: u32 = 7;
+pub const PROTOCOL: u32 = 8;
 
 /// Longest control message in bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -87,6 +103,8 @@ pub enum Purpose {
     Control,
     /// To find out how the peer is.
     Status,
+    /// P1 to P0: to keep both stocks the same, and to fill them.
+    Stock,
 }
 
 /// Why a caller or a request is turned away, and what that means to it.
@@ -109,6 +127,8 @@ pub enum Cause {
     Busy(u32),
     /// Another role was lost.
     Lost,
+    /// No correlations are in stock, and no dealer came to make some.
+    Exhausted,
 }
 
 impl Refusal {
@@ -130,6 +150,7 @@ impl Refusal {
             Cause::Refused => ControlError::Refused { peer, reason },
             Cause::Busy(seconds) => ControlError::Busy { peer, reason, seconds },
             Cause::Lost => ControlError::LostBehind { peer, reason },
+            Cause::Exhausted => ControlError::Exhausted { peer, reason },
         }
     }
 }
@@ -193,6 +214,8 @@ pub struct Report {
     pub agreement: String,
     /// Attempts beyond the first.
     pub restarts: u32,
+    /// Attempts whose correlations came from the stock.
+    pub stocked: u32,
     /// Rounds with the other party, over all attempts.
     pub rounds: u64,
     /// Bytes sent to the other party online, headers included.
@@ -303,6 +326,14 @@ pub enum ControlError {
         /// Who.
         peer: String,
         /// What it lost.
+        reason: String,
+    },
+    /// The peer has no correlations left.
+    #[error("{peer} has no correlations left: {reason}; try again later")]
+    Exhausted {
+        /// Who.
+        peer: String,
+        /// What there is none of.
         reason: String,
     },
     /// We turn the peer away.

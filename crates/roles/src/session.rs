@@ -2,17 +2,18 @@
 //! party.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use cli::coded;
-use cli::exit::{BUSY, GATE, LOST};
+use cli::exit::{BUSY, EXHAUSTED, GATE, LOST};
 use model::Texts;
 use mpc::{Outcome, Party, Planned};
 use net::{Frame, Link, NetError};
 use ring64::Key;
 
 use crate::attempt::{CLIENT, Serving, key};
+use crate::dealer_link::DealerLink;
 use crate::exit::code_of;
 use crate::handshake::{Identity, Known, Peer, fresh};
 use crate::liveness::{probe_silent, recv_alive};
@@ -20,6 +21,7 @@ use crate::memory::{Budget, Needs, Reserved};
 use crate::message::{Cause, ControlError, Refusal, Report, Request, Role, kind, parse, send, send_bytes};
 use crate::party_model::PartyModel;
 use crate::settings::Settings;
+use crate::stocked::PartyStock;
 
 /// An attempt restarts with a small probability; so many in a row mean that something else is wrong.
 const MOST_ATTEMPTS: u32 = 32;
@@ -32,11 +34,11 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// All links of a party in a session.
 #[derive(Debug)]
-pub struct PartyLinks {
+pub struct PartyLinks<'a> {
     /// The other party.
     pub peer: Known,
     /// The dealer.
-    pub dealer: Known,
+    pub dealer: DealerLink<'a>,
     /// The client.
     pub client: Known,
     /// What the client asked for before all others were there.
@@ -56,18 +58,21 @@ pub struct Surroundings<'a> {
     pub idle: Duration,
     /// Whether no request is begun any more.
     pub stop: &'a AtomicBool,
+    /// Where packs are taken from, if there is such a thing.
+    pub stock: Option<&'a PartyStock>,
 }
 
 /// Serves requests until the client says goodbye.
-pub fn run(model: &PartyModel, identity: Identity, links: PartyLinks, surroundings: Surroundings<'_>) -> Result<()> {
+pub fn run(model: &PartyModel, identity: Identity, links: PartyLinks<'_>, surroundings: Surroundings<'_>) -> Result<()> {
     let PartyLinks { mut peer, dealer, client, early } = links;
-    let output_root = share_output_root(model.party, &mut peer.link)?;
+    let (output_root, stocked) = open(model.party, surroundings.stock, &mut peer.link)?;
     let nonces = match model.party {
-        Party::Zero => [identity.nonce, peer.nonce, dealer.nonce],
-        Party::One => [peer.nonce, identity.nonce, dealer.nonce],
+        Party::Zero => [identity.nonce, peer.nonce],
+        Party::One => [peer.nonce, identity.nonce],
     };
     let mut client = client.link;
     client.set_limits(CLIENT);
+    let surroundings = Surroundings { stock: surroundings.stock.filter(|_| stocked), ..surroundings };
     let mut server = Server {
         model,
         surroundings,
@@ -75,7 +80,7 @@ pub fn run(model: &PartyModel, identity: Identity, links: PartyLinks, surroundin
         nonces,
         output_root,
         peer: peer.link,
-        dealer: dealer.link,
+        dealer,
         client,
         early,
         last_request: 0,
@@ -83,15 +88,28 @@ pub fn run(model: &PartyModel, identity: Identity, links: PartyLinks, surroundin
     server.run()
 }
 
-/// P0 draws the root of the keys that mask logits and tells P1. The dealer must not see this link.
-fn share_output_root(party: Party, peer: &mut Peer) -> Result<Key> {
+/// P0 draws the root of the keys that mask logits and tells P1, and whether packs are taken in this session. The dealer must not
+/// see this link.
+fn open(party: Party, stock: Option<&PartyStock>, peer: &mut Peer) -> Result<(Key, bool)> {
     match party {
         Party::Zero => {
             let root = fresh::<32>().context("no randomness from the operating system")?;
-            send_bytes(peer, kind::OUTPUT_ROOT, 0, 0, root.to_vec())?;
-            Ok(Key::from_bytes(root))
+            let stocked = stock.is_some_and(PartyStock::is_united);
+            send_bytes(peer, kind::OUTPUT_ROOT, 0, 0, [&root[..], &[u8::from(stocked)]].concat())?;
+            Ok((Key::from_bytes(root), stocked))
         }
-        Party::One => key(peer.expect(kind::OUTPUT_ROOT, 0, 0, 0, Some(32)).map_err(ControlError::from)?),
+        Party::One => {
+            let mut opening = peer.expect(kind::OUTPUT_ROOT, 0, 0, 0, Some(33)).map_err(ControlError::from)?;
+            let stocked = match opening.pop() {
+                Some(0) => false,
+                Some(1) if stock.is_some() => true,
+                _ => {
+                    let (peer, reason) = (Role::Party0.to_string(), "takes packs, and this party has no stock".into());
+                    return Err(ControlError::Unexpected { peer, reason }.into());
+                }
+            };
+            Ok((key(opening)?, stocked))
+        }
     }
 }
 
@@ -99,10 +117,11 @@ struct Server<'a> {
     model: &'a PartyModel,
     surroundings: Surroundings<'a>,
     identity: Identity,
-    nonces: [[u8; 32]; 3],
+    /// Of P0 and P1.
+    nonces: [[u8; 32]; 2],
     output_root: Key,
     peer: Peer,
-    dealer: Peer,
+    dealer: DealerLink<'a>,
     client: Peer,
     early: Option<Frame>,
     last_request: u64,
@@ -123,7 +142,7 @@ impl<'a> Server<'a> {
             return error;
         }
         let mut lost = Vec::new();
-        for link in [&mut self.peer, &mut self.dealer, &mut self.client] {
+        for link in [Some(&mut self.peer), self.dealer.link(), Some(&mut self.client)].into_iter().flatten() {
             if probe_silent(link).is_err() {
                 lost.push(link.peer().to_string());
             }
@@ -136,6 +155,7 @@ impl<'a> Server<'a> {
         let refusal = match code_of(error) {
             BUSY => Refusal::busy(error.to_string(), AGAIN),
             LOST => Refusal { reason: error.to_string(), cause: Cause::Lost },
+            EXHAUSTED => Refusal { reason: error.to_string(), cause: Cause::Exhausted },
             _ => Refusal::new("the session ended by an error that the log of this role names"),
         };
         self.client.set_deadline(FAREWELL);
@@ -153,8 +173,9 @@ impl<'a> Server<'a> {
                     self.classify(header.request, &request)?;
                 }
                 kind::BYE => {
-                    send(&mut self.dealer, kind::BYE, 0, 0, &())?;
-                    return Ok(self.dealer.flush()?);
+                    let Some(dealer) = self.dealer.link() else { return Ok(()) };
+                    send(dealer, kind::BYE, 0, 0, &())?;
+                    return Ok(dealer.flush()?);
                 }
                 other => return Err(unexpected(format!("sent a frame of kind {other} where a request is due"))),
             }
@@ -169,7 +190,7 @@ impl<'a> Server<'a> {
         }
         let received = recv_alive(client, HEARTBEAT, surroundings.idle, |_| {
             probe_silent(peer)?;
-            probe_silent(dealer)?;
+            dealer.link().map_or(Ok(()), |dealer| probe_silent(dealer))?;
             match surroundings.stop.load(Ordering::Relaxed) {
                 true => Err(coded(BUSY, "this service is ending")),
                 false => Ok(()),
@@ -209,9 +230,27 @@ impl<'a> Server<'a> {
             input: None,
             report: Report::default(),
         };
+        let [zero, one] = self.nonces;
         for attempt in 0..MOST_ATTEMPTS {
-            let agreement = self.identity.agreement(self.nonces, plan.digest(), request, attempt);
-            match run.attempt(&mut self.dealer, &agreement)? {
+            let begin = Instant::now();
+            // the third is the dealer's; of a pack it is in what it was ordered under
+            let agree = |third| self.identity.agreement([zero, one, third], plan.digest(), request, attempt);
+            let taken = match self.surroundings.stock {
+                Some(stock) => run.take(stock, &agree([0; 32]))?,
+                None => None,
+            };
+            let (outcome, agreement) = match taken {
+                Some(pack) => {
+                    let agreement = agree(pack.order());
+                    (run.attempt_with(pack, &agreement, begin)?, agreement)
+                }
+                None => {
+                    let dealer = self.dealer.get()?;
+                    let agreement = agree(dealer.nonce);
+                    (run.attempt(&mut dealer.link, &agreement)?, agreement)
+                }
+            };
+            match outcome {
                 Outcome::Restart => run.report.restarts += 1,
                 Outcome::Outputs(outputs) => {
                     let output = outputs.into_iter().next().context("the engine gave no output for the batch")?;

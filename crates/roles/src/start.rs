@@ -8,6 +8,7 @@ use ring64::Key;
 use serde::{Deserialize, Serialize};
 
 use crate::message::Role;
+use crate::stocked::Fill;
 
 /// What a role is given before it meets its peers.
 #[derive(Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct Start {
     pub session: String,
     /// Addresses of the parties.
     pub peers: BTreeMap<String, String>,
+    /// Packs that this deployment is to put into the parties' stocks; then it has no client.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fill: Vec<Fill>,
 }
 
 impl fmt::Debug for Start {

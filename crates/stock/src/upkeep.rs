@@ -132,17 +132,18 @@ impl Stock {
         Ok(united)
     }
 
-    /// Discards the packs of all bundles but one, oldest first; says how many.
+    /// Discards the packs of all classes but those that `serves` says are still of use, oldest first; says how many. So packs
+    /// go whose bundle was replaced, or whose plan another release no longer makes.
     ///
     /// # Errors
     /// Those of the ledger.
-    pub fn retire(&self, keep_bundle: &[u8; 16]) -> Result<u64, StockError> {
+    pub fn retire(&self, serves: impl Fn(&Class) -> bool) -> Result<u64, StockError> {
         let mut inside = self.shared.lock();
-        inside.making.retain(|class, _| class.bundle == *keep_bundle);
+        inside.making.retain(|class, _| serves(class));
         let mut old = Vec::new();
         inside.ledger.view(|view| {
             view.each_available(|class, serial, row| {
-                if class.bundle != *keep_bundle {
+                if !serves(&class) {
                     old.push((row.made, class, serial));
                 }
             })

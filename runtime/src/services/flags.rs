@@ -35,7 +35,7 @@ pub struct ConfigFlags {
 }
 
 /// Flags that a configuration has values for: beside one they are refused.
-pub const CONFIGURED: [&str; 15] = [
+pub const CONFIGURED: [&str; 16] = [
     "index",
     "port",
     "core",
@@ -51,6 +51,7 @@ pub const CONFIGURED: [&str; 15] = [
     "functions",
     "truncation",
     "sines",
+    "stock",
 ];
 
 impl ConfigFlags {

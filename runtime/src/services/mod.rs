@@ -7,6 +7,7 @@ pub mod keys;
 mod logs;
 pub mod party;
 mod signals;
+mod stock;
 
 use std::io::Write;
 

@@ -14,7 +14,7 @@ use roles::service::party::PartyService;
 use tracing::{info, warn};
 
 use super::flags::{ConfigFlags, address, limits, roster, settings};
-use super::{logs, signals};
+use super::{logs, signals, stock};
 
 /// Serves as a configuration says, until a signal ends it. For trials the links to the other party are slowed down to `link`, which
 /// no configuration says: both parties must be given the same.
@@ -35,8 +35,9 @@ pub fn run(config: &Config, flags: &ConfigFlags, link: LinkSpeed, out: &mut dyn 
     let listener = Listener::on(listen)?;
     let (pin, local) = (tls.pin(), listener.local_addr());
     let model = PartyModel::new(bundle, settings.engine);
+    let stock = stock::of(config, &model)?;
     let service = PartyService::new(model, settings, limits(config), tls, roster(config), party0);
-    let service = Arc::new(service.slowed(link.shape()));
+    let service = Arc::new(service.stocked(stock).slowed(link.shape()));
     if link.shape().is_some() {
         warn!("for measuring: {}", link.describe());
     }

@@ -83,7 +83,7 @@ impl<N: Network<Batch: Sync> + Sync> PartyEngine<N> for PartyWeights {
         hold: Option<u64>,
         consume: &mut Consume<'_>,
     ) -> Result<Outcome, MpcError> {
-        let consume = |correlations| use_up(run, self, correlations, consume);
+        let mut consume = |correlations| use_up(run, self, correlations, consume);
         match hold {
             Some(hold) => consume(prepare(run, self, streams, dealt, hold)?),
             None => stream(run, self, streams, dealt, consume),

@@ -1,4 +1,4 @@
-//! Control connections of who dials: kept up for as long as the service runs, and what is amiss is said once.
+//! Standing connections of who dials: kept up for as long as the service runs, and what is amiss is said once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use net::TlsIdentity;
 use tracing::{info, warn};
 
 use crate::handshake::{HELLO_DEADLINE, Identity, Peer, exchange_hellos};
-use crate::message::{ControlError, Purpose, Role};
+use crate::message::{Purpose, Role};
 use crate::service::dial::PeerAddress;
 
 /// Pauses between attempts grow from this one...
@@ -22,26 +22,27 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How often it is said that a role is still waited for.
 const SAY: Duration = Duration::from_secs(60);
 
-/// Keeps a control connection up until `stop` is set: without a deadline, for others may be started much later. Each connection
+/// Keeps a connection up until `stop` is set: without a deadline, for others may be started much later. Each connection
 /// is handed to `attend`, which returns when it ends. What prevents one is logged by `role` when it changes, and once a minute.
 pub(crate) fn keep_up(
     role: Role,
+    purpose: Purpose,
     reach: &dyn Fn() -> (PeerAddress, Arc<TlsIdentity>),
     own: &dyn Fn() -> Result<Identity>,
     stop: &AtomicBool,
-    attend: &mut dyn FnMut(&mut Peer) -> Result<(), ControlError>,
+    attend: &mut dyn FnMut(&mut Peer) -> Result<()>,
 ) {
     let (mut pause, mut said) = (FIRST_PAUSE, (String::new(), Instant::now()));
     while !stop.load(Ordering::Relaxed) {
         let (to, tls) = reach();
         let peer = to.role;
-        match connect(&to, &tls, own) {
+        match connect(&to, &tls, purpose, own) {
             Ok(mut link) => {
                 info!(%role, %peer, address = %to.address, "connected");
                 (pause, said.0) = (FIRST_PAUSE, String::new());
                 match attend(&mut link) {
                     Ok(()) => return,
-                    Err(error) => warn!(%role, %peer, "{error}; connecting again"),
+                    Err(error) => warn!(%role, %peer, "{}; connecting again", cli::describe(&error)),
                 }
             }
             Err(error) => {
@@ -60,9 +61,14 @@ pub(crate) fn keep_up(
     }
 }
 
-fn connect(to: &PeerAddress, tls: &TlsIdentity, own: &dyn Fn() -> Result<Identity>) -> Result<Peer> {
+fn connect(
+    to: &PeerAddress,
+    tls: &TlsIdentity,
+    purpose: Purpose,
+    own: &dyn Fn() -> Result<Identity>,
+) -> Result<Peer> {
     let me = own()?;
     let mut link: Peer = Box::new(to.connect(tls, HELLO_DEADLINE)?);
-    exchange_hellos(&me, &mut link, to.role, &me.hello(to.role, Purpose::Control), &mut |_| ())?;
+    exchange_hellos(&me, &mut link, to.role, &me.hello(to.role, purpose), &mut |_| ())?;
     Ok(link)
 }

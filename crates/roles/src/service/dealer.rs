@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use net::TlsIdentity;
+use rayon::ThreadPool;
 use tracing::{info, warn};
 
 use crate::dealer::{DealerModel, deal, draw_root};
@@ -16,7 +17,8 @@ use crate::message::{Purpose, Role};
 use crate::service::control::keep_up;
 use crate::service::dial::PeerAddress;
 use crate::service::failed::session_failed;
-use crate::service::presence::keep;
+use crate::service::leisure::pool;
+use crate::service::presence::{Told, keep};
 use crate::service::roster::Current;
 use crate::service::table::SessionId;
 use crate::settings::Settings;
@@ -35,6 +37,8 @@ pub struct DealerService {
     /// How long a session waits for all its roles.
     join: Duration,
     budget: Budget,
+    /// The threads that make packs: those of requests go before them.
+    leisure: ThreadPool,
     running: AtomicUsize,
     stop: AtomicBool,
 }
@@ -62,10 +66,12 @@ impl DealerService {
         join: Duration,
         tls: TlsIdentity,
         parties: [PeerAddress; 2],
-    ) -> DealerService {
+    ) -> Result<DealerService> {
+        let leisure = pool(thread::available_parallelism().map_or(1, usize::from))?;
         let (tls, parties) = (Current::new(tls), Current::new(parties));
         let (running, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        DealerService { model, settings, tls, parties, join, budget: Budget::new(settings.memory), running, stop }
+        let budget = Budget::new(settings.memory);
+        Ok(DealerService { model, settings, tls, parties, join, budget, leisure, running, stop })
     }
 
     /// Serves until [`end`](Self::end).
@@ -97,17 +103,19 @@ impl DealerService {
     fn keep_to(self: &Arc<Self>, index: usize) {
         let reach = || (self.parties.get()[index].clone(), self.tls.get());
         let own = || self.model.identity([0; 16]);
-        keep_up(Role::Dealer, &reach, &own, &self.stop, &mut |link| {
-            keep(link, None, &self.stop, &mut |session| {
+        keep_up(Role::Dealer, Purpose::Control, &reach, &own, &self.stop, &mut |link| {
+            let mut told = |told| {
                 if index == 0 {
-                    self.begin(session);
+                    self.begin(told);
                 }
                 Ok(())
-            })
+            };
+            Ok(keep(link, None, &self.stop, &mut told)?)
         });
     }
 
-    fn begin(self: &Arc<Self>, session: SessionId) {
+    fn begin(self: &Arc<Self>, told: Told) {
+        let (Told::Session(session) | Told::Order(session)) = told;
         let name = hex::encode(&session[..4]);
         if self.running.fetch_add(1, Ordering::AcqRel) >= MOST_SESSIONS {
             drop(Running(&self.running));
@@ -118,7 +126,11 @@ impl DealerService {
         let dealing = move || {
             let _running = Running(&service.running);
             let begin = Instant::now();
-            match service.deal(session) {
+            let dealt = match told {
+                Told::Session(_) => service.deal(session),
+                Told::Order(_) => service.leisure.install(|| service.deal(session)),
+            };
+            match dealt {
                 Ok(()) => {
                     let seconds = begin.elapsed().as_secs_f64();
                     info!(role = %Role::Dealer, session = %name, seconds, "session ended");

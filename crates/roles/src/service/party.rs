@@ -20,6 +20,7 @@ use crate::service::dial::PeerAddress;
 use crate::service::door::{Caller, Door, accept};
 use crate::service::presence::Presence;
 use crate::service::roster::{Current, Roster};
+use crate::service::stock::StockService;
 use crate::service::status::{MOST_PROBE, Status, answer_probes, clock};
 use crate::service::table::Table;
 use crate::settings::Settings;
@@ -54,6 +55,8 @@ pub struct PartyService {
     pub(crate) budget: Budget,
     /// Bytes of correlations that one session keeps in memory.
     pub(crate) hold: u64,
+    /// Correlations that were made ahead, if they are.
+    pub(crate) stock: Option<StockService>,
     /// What links to the other party are slowed down to, for measuring.
     pub(crate) shape: Option<LinkShape>,
     door: Arc<Door>,
@@ -93,11 +96,22 @@ impl PartyService {
             presence: Arc::default(),
             budget: Budget::new(settings.memory),
             hold,
+            stock: None,
             shape: None,
             door: Arc::new(Door::new(role, limits.handshakes, limits.handshakes_per_address)),
             stop: AtomicBool::new(false),
             ending: AtomicBool::new(false),
         }
+    }
+
+    /// Takes correlations from a stock where it has them.
+    pub fn stocked(self, stock: Option<StockService>) -> PartyService {
+        PartyService { stock, ..self }
+    }
+
+    /// Whether the service ends.
+    pub(crate) fn stopped(&self) -> &AtomicBool {
+        &self.stop
     }
 
     /// For measuring: links to the other party are slowed down, at both parties alike.
@@ -110,6 +124,7 @@ impl PartyService {
         if let Some(party0) = &self.party0 {
             let (service, address) = (Arc::clone(self), party0.clone());
             thread::Builder::new().name("control".into()).spawn(move || service.keep_to_party0(&address))?;
+            self.keep_stocked(party0)?;
         }
         let service = Arc::clone(self);
         let greet = move |stream: TcpStream, caller: Caller| service.greet(stream, caller);
@@ -178,6 +193,7 @@ impl PartyService {
             (Purpose::Session, Role::Client) => self.serve_client(link, pin, &hello),
             (Purpose::Session, role) if role != own => self.seat(link, role, &hello),
             (Purpose::Control, role) if role != own && role != Role::Client => self.attend(link, role, &hello),
+            (Purpose::Stock, Role::Party1) if own == Role::Party0 => self.attend_stock(link, &hello),
             (Purpose::Status, _) => Ok(self.tell_status(link)?),
             (purpose, role) => {
                 let reason = format!("{role} has no business of kind {purpose:?} here");
@@ -237,6 +253,7 @@ impl PartyService {
             reason: "no randomness from the operating system".into(),
         })?;
         let (sessions, waiting) = self.admission.counts();
+        let stock = self.stock.as_ref().and_then(|stock| stock.status().ok());
         let status = Status {
             role: self.model.role(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -247,6 +264,7 @@ impl PartyService {
             sessions,
             waiting,
             missing: self.missing(),
+            stock,
             ending: self.ending.load(Ordering::Relaxed),
         };
         // a probe, and no more
@@ -264,9 +282,9 @@ impl PartyService {
             (to, self.tls.get())
         };
         let own = || self.model.identity([0; 16]);
-        super::control::keep_up(self.model.role(), &reach, &own, &self.stop, &mut |link| {
+        super::control::keep_up(self.model.role(), Purpose::Control, &reach, &own, &self.stop, &mut |link| {
             let present = self.presence.enter(Role::Party0);
-            present.keep(link, &self.stop)
+            Ok(present.keep(link, &self.stop)?)
         });
     }
 }

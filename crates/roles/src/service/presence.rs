@@ -21,6 +21,15 @@ const LOST_AFTER: Duration = Duration::from_secs(6);
 /// How often what is to be said is looked for.
 const POLL: Duration = Duration::from_millis(20);
 
+/// What P0 tells the dealer of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A session that a client opened.
+    Session(SessionId),
+    /// Packs that are to be made, when there is nothing better to do.
+    Order(SessionId),
+}
+
 /// Which roles keep a control connection to this one.
 #[derive(Debug, Default)]
 pub struct Presence(Mutex<State>);
@@ -34,7 +43,7 @@ struct State {
 #[derive(Debug)]
 struct Here {
     number: u64,
-    opened: Sender<SessionId>,
+    opened: Sender<Told>,
 }
 
 /// A role that is there, as long as this lives.
@@ -43,7 +52,7 @@ pub struct Present<'a> {
     presence: &'a Presence,
     role: Role,
     number: u64,
-    opened: Receiver<SessionId>,
+    opened: Receiver<Told>,
 }
 
 impl Presence {
@@ -72,11 +81,11 @@ impl Presence {
         Liveness::monitored(move || now.is_some() && presence.lock().here.get(&role).map(|here| here.number) == now)
     }
 
-    /// Tells a role, if it is there, of a session.
-    pub fn tell(&self, role: Role, session: SessionId) {
+    /// Tells a role, if it is there, what it is to join.
+    pub fn tell(&self, role: Role, told: Told) {
         if let Some(here) = self.lock().here.get(&role) {
             // its connection is ending: the session will miss it
-            let _ = here.opened.send(session);
+            let _ = here.opened.send(told);
         }
     }
 
@@ -88,8 +97,8 @@ impl Presence {
 impl Present<'_> {
     /// Keeps a control connection up until the peer is lost, comes again or `stop` is set.
     pub fn keep(&self, link: &mut Peer, stop: &AtomicBool) -> Result<(), ControlError> {
-        keep(link, Some(&self.opened), stop, &mut |session| {
-            let reason = format!("told of session {} over its own control connection", hex::encode(&session[..4]));
+        keep(link, Some(&self.opened), stop, &mut |_| {
+            let reason = "told of a session over its own control connection".into();
             Err(ControlError::Unexpected { peer: self.role.to_string(), reason })
         })
     }
@@ -104,19 +113,23 @@ impl Drop for Present<'_> {
     }
 }
 
-/// Keeps a control connection up: says once a second that we are there, and what is in `outgoing`; hands sessions that the peer
-/// tells of to `opened`. Returns when `stop` is set.
+/// Keeps a control connection up: says once a second that we are there, and what is in `outgoing`; hands what the peer tells
+/// of to `opened`. Returns when `stop` is set.
 pub fn keep(
     link: &mut Peer,
-    outgoing: Option<&Receiver<SessionId>>,
+    outgoing: Option<&Receiver<Told>>,
     stop: &AtomicBool,
-    opened: &mut dyn FnMut(SessionId) -> Result<(), ControlError>,
+    opened: &mut dyn FnMut(Told) -> Result<(), ControlError>,
 ) -> Result<(), ControlError> {
     let (mut heard, mut said) = (Instant::now(), None::<Instant>);
     link.set_deadline(POLL);
     while !stop.load(Ordering::Relaxed) {
-        for session in outgoing.into_iter().flat_map(Receiver::try_iter) {
-            send_bytes(link, kind::OPENED, 0, 0, session.to_vec())?;
+        for told in outgoing.into_iter().flat_map(Receiver::try_iter) {
+            let (kind, session) = match told {
+                Told::Session(session) => (kind::OPENED, session),
+                Told::Order(session) => (kind::ORDER_OPENED, session),
+            };
+            send_bytes(link, kind, 0, 0, session.to_vec())?;
         }
         if said.is_none_or(|said| said.elapsed() >= BEAT) {
             send(link, kind::BEAT, 0, 0, &())?;
@@ -136,7 +149,8 @@ pub fn keep(
         heard = Instant::now();
         match (frame.header.kind, <SessionId>::try_from(frame.payload.as_slice())) {
             (kind::BEAT, _) => {}
-            (kind::OPENED, Ok(session)) => opened(session)?,
+            (kind::OPENED, Ok(session)) => opened(Told::Session(session))?,
+            (kind::ORDER_OPENED, Ok(session)) => opened(Told::Order(session))?,
             (other, _) => {
                 let reason = format!("sent a frame of kind {other} over a control connection");
                 return Err(ControlError::Unexpected { peer: link.peer().to_owned(), reason });
@@ -176,8 +190,10 @@ mod tests {
                 keep(&mut far, None, &stop, &mut opened).unwrap();
                 drop(far);
             });
-            presence.tell(Role::Dealer, [7; 16]);
-            assert_eq!(told.recv_timeout(Duration::from_secs(60)).unwrap(), [7; 16]);
+            for opened in [Told::Session([7; 16]), Told::Order([8; 16])] {
+                presence.tell(Role::Dealer, opened);
+                assert_eq!(told.recv_timeout(Duration::from_secs(60)).unwrap(), opened);
+            }
             assert_eq!(presence.missing(&[Role::Dealer]), []);
             stop.store(true, Ordering::Relaxed);
             dealer.join().unwrap();

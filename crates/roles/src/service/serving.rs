@@ -5,16 +5,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use cli::coded;
+use cli::exit::EXHAUSTED;
 use net::{Link, Named, Pin, Shaped};
 use tracing::info;
 
 use crate::attempt::CLIENT;
+use crate::dealer_link::DealerLink;
 use crate::handshake::{Identity, Known, Peer, turn_away, welcome};
 use crate::liveness::{Monitored, probe, probe_silent};
 use crate::message::{Cause, ControlError, Hello, Purpose, Refusal, Role, kind, send};
 use crate::service::dial::PeerAddress;
 use crate::service::failed::session_failed;
 use crate::service::party::{PartyService, short};
+use crate::service::presence::Told;
 use crate::service::table::{Open, SessionId};
 use crate::session::{AGAIN, PartyLinks, Surroundings, run};
 
@@ -66,6 +70,7 @@ impl PartyService {
             budget: &self.budget,
             idle: self.limits.idle,
             stop: &self.ending,
+            stock: self.stock.as_ref().map(|stock| &stock.kept),
         };
         // `open` stays in the table until the end: whoever calls for a role of this session again is told that it is there
         let ended = run(&self.model, identity, links, surroundings);
@@ -82,7 +87,10 @@ impl PartyService {
     fn await_roles(&self, client: &mut Peer) -> Result<(), Turned> {
         let (begin, mut said) = (Instant::now(), None::<Instant>);
         loop {
-            let missing = self.missing();
+            let mut missing = self.missing();
+            if self.calls_dealer() {
+                missing.retain(|role| *role != Role::Dealer);
+            }
             if missing.is_empty() {
                 return Ok(());
             }
@@ -103,6 +111,13 @@ impl PartyService {
         }
     }
 
+    /// Whether the dealer is not waited for before there is need of it.
+    fn calls_dealer(&self) -> bool {
+        let Some(stock) = &self.stock else { return false };
+        // P1 learns only in the session whether P0 takes packs there
+        self.party0.is_some() || stock.kept.is_united()
+    }
+
     /// This party in the session that a hello names.
     fn session_of(&self, hello: &Hello) -> Result<Identity, Refusal> {
         let mut session: SessionId = [0; 16];
@@ -112,13 +127,22 @@ impl PartyService {
     }
 
     /// All links of a session: P1 dials P0, the dealer and P1 join.
-    fn gather(&self, mut link: Peer, nonce: [u8; 32], pin: Pin, open: &Open<'_>) -> Result<(PartyLinks, Identity)> {
+    fn gather<'o>(
+        &'o self,
+        mut link: Peer,
+        nonce: [u8; 32],
+        pin: Pin,
+        open: &'o Open<'_>,
+    ) -> Result<(PartyLinks<'o>, Identity)> {
+        let called = self.calls_dealer();
         let Some(address) = &self.party0 else {
-            self.presence.tell(Role::Dealer, open.identity.session);
-            return self.joined(link, nonce, None, open);
+            if !called {
+                self.presence.tell(Role::Dealer, Told::Session(open.identity.session));
+            }
+            return self.joined(link, nonce, None, (open, called));
         };
         match self.dial_party0(address, &open.identity, pin) {
-            Ok(party0) => self.joined(link, nonce, Some(party0), open),
+            Ok(party0) => self.joined(link, nonce, Some(party0), (open, called)),
             Err(error) => {
                 let refusal = Refusal { reason: format!("party0 is not to be had: {error}"), cause: Cause::Lost };
                 turn_away(&mut link, refusal);
@@ -128,17 +152,20 @@ impl PartyService {
     }
 
     /// Welcomes the client and waits for the roles that are still missing.
-    fn joined(
-        &self,
+    fn joined<'o>(
+        &'o self,
         link: Peer,
         nonce: [u8; 32],
         mut peer: Option<Known>,
-        open: &Open<'_>,
-    ) -> Result<(PartyLinks, Identity)> {
+        (open, called): (&'o Open<'_>, bool),
+    ) -> Result<(PartyLinks<'o>, Identity)> {
         let mut client = welcome(&open.identity, link, Role::Client, nonce, self.settings.deadline)?;
         client.link.set_limits(CLIENT);
         let (begin, mut dealer, mut early) = (Instant::now(), None, None);
         loop {
+            if peer.is_some() && (called || dealer.is_some()) {
+                break;
+            }
             match open.joined(LOOK) {
                 Some(Ok(known)) if known.role == Role::Dealer => dealer = Some(known),
                 Some(Ok(known)) => peer = Some(known),
@@ -147,11 +174,8 @@ impl PartyService {
                 None if early.is_none() => early = probe(&mut client.link)?,
                 None => {}
             }
-            if let (Some(_), Some(_)) = (&peer, &dealer) {
-                break;
-            }
             if begin.elapsed() >= self.limits.join {
-                let missing = [(Role::Dealer, dealer.is_none()), (Role::Party1, peer.is_none())];
+                let missing = [(Role::Dealer, dealer.is_none() && !called), (Role::Party1, peer.is_none())];
                 let names: Vec<&str> =
                     missing.iter().filter(|(_, lacks)| *lacks).map(|(role, _)| role.name()).collect();
                 let (names, waited) = (names.join(", "), self.limits.join.as_secs());
@@ -163,23 +187,44 @@ impl PartyService {
             }
         }
         let identity = Identity { token: None, ..*open.identity };
-        match (peer, dealer) {
-            (Some(peer), Some(dealer)) => {
-                let links = PartyLinks { peer: self.watched(peer), dealer: self.watched(dealer), client, early };
-                Ok((links, identity))
+        let Some(peer) = peer else { anyhow::bail!("a session without all its roles") };
+        let dealer = match dealer {
+            Some(dealer) => DealerLink::joined(self.watched(dealer)),
+            None => DealerLink::called(|| self.call_dealer(open)),
+        };
+        Ok((PartyLinks { peer: self.watched(peer), dealer, client, early }, identity))
+    }
+
+    /// The dealer of a session in which correlations are made on demand after all.
+    fn call_dealer(&self, open: &Open<'_>) -> Result<Known> {
+        let (begin, mut told) = (Instant::now(), self.party0.is_some());
+        loop {
+            if !told && self.presence.missing(&[Role::Dealer]).is_empty() {
+                self.presence.tell(Role::Dealer, Told::Session(open.identity.session));
+                told = true;
             }
-            _ => anyhow::bail!("a session without all its roles"),
+            match open.joined(LOOK) {
+                Some(Ok(known)) if known.role == Role::Dealer => return Ok(self.watched(known)),
+                Some(Ok(known)) => anyhow::bail!("{} joined the session again", known.role),
+                Some(Err(refusal)) => anyhow::bail!(refusal.reason),
+                None if begin.elapsed() >= self.limits.join => {
+                    let (waited, what) = (self.limits.join.as_secs(), if told { "did not join" } else { "is not there" });
+                    let message = format!("none of this class are in stock, and the dealer {what} after {waited} s");
+                    return Err(coded(EXHAUSTED, message));
+                }
+                None => {}
+            }
         }
     }
 
     /// A link whose waits end when the role's control connection is lost: a machine that is gone says nothing over any.
-    fn watched(&self, known: Known) -> Known {
+    pub(crate) fn watched(&self, known: Known) -> Known {
         let Known { role, nonce, link } = known;
         Known { role, nonce, link: Box::new(Monitored::new(link, self.presence.watch(role))) }
     }
 
     /// For measuring: with the link to the other party slowed down, where that was asked for.
-    fn shaped(&self, links: PartyLinks) -> PartyLinks {
+    fn shaped<'o>(&self, links: PartyLinks<'o>) -> PartyLinks<'o> {
         let Some(shape) = self.shape else { return links };
         let Known { role, nonce, link } = links.peer;
         PartyLinks { peer: Known { role, nonce, link: Box::new(Shaped::new(link, shape)) }, ..links }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::handshake::Peer;
 use crate::message::{ControlError, Role, kind, send_bytes};
+use crate::service::stock::StockStatus;
 
 /// Longest payload of a probe, either way.
 pub const MOST_PROBE: u32 = 4 << 20;
@@ -35,6 +36,8 @@ pub struct Status {
     pub waiting: usize,
     /// Roles without which it cannot serve and that are not connected to it.
     pub missing: Vec<Role>,
+    /// What it has in stock, if it keeps one that can be read.
+    pub stock: Option<StockStatus>,
     /// Whether it admits nobody any more.
     pub ending: bool,
 }

@@ -1,0 +1,180 @@
+//! The stock of a party that is a service: what is in it, and what is due.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use anyhow::Result;
+use rayon::ThreadPool;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use crate::message::Role;
+use crate::service::leisure::pool;
+use crate::service::levels::{AFTER_FAILURE, Due, Level, Levels};
+pub use crate::service::levels::{Marks, Refill};
+use crate::stocked::{KeptClass, PartyStock};
+
+/// How a party's stock is kept full. P0 decides; P1's has neither marks nor a calendar.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filling {
+    /// By class, in tokens that its texts are padded to.
+    pub marks: BTreeMap<usize, Marks>,
+    /// Orders at once.
+    pub parallel: usize,
+    /// When packs may be ordered; always, where nothing is said.
+    pub refill: Option<Refill>,
+}
+
+/// The stock of a party that is a service.
+pub struct StockService {
+    pub(crate) kept: PartyStock,
+    filling: Filling,
+    state: Mutex<State>,
+    /// Connections for it.
+    pub(crate) links: AtomicUsize,
+    /// The threads that make packs: those of sessions go before them.
+    pub(crate) leisure: ThreadPool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    levels: Levels,
+    /// Why the last order failed, and when the next may be.
+    failed: Option<(String, Instant)>,
+}
+
+/// What is in stock, for `doctor` and `stock status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StockStatus {
+    /// By class.
+    pub classes: Vec<ClassStatus>,
+    /// Bytes on the disk.
+    pub used: u64,
+    /// The most that there may be.
+    pub quota: u64,
+    /// Whether it was compared with the other party's, so that packs may be taken.
+    pub united: bool,
+    /// Why the last order failed, where it did.
+    pub failed: Option<String>,
+}
+
+/// What is in stock of a class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassStatus {
+    /// Tokens that its texts are padded to.
+    pub tokens: u64,
+    /// Packs that may be taken.
+    pub available: u64,
+    /// Packs on their way.
+    pub ordered: u64,
+    /// Packs that were spent.
+    pub burnt: u64,
+    /// Packs that were thrown away.
+    pub discarded: u64,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// How old the oldest is, in seconds.
+    pub oldest: Option<u64>,
+    /// Below so many packs are ordered, where this party orders.
+    pub low: Option<u64>,
+}
+
+impl StockService {
+    /// A stock that is kept full as `filling` says.
+    pub fn new(kept: PartyStock, filling: Filling) -> Result<StockService> {
+        for tokens in filling.marks.keys() {
+            kept.of_tokens(*tokens)?;
+        }
+        let leisure = pool(filling.parallel.max(1))?;
+        Ok(StockService { kept, filling, state: Mutex::default(), links: AtomicUsize::new(0), leisure })
+    }
+
+    /// What is in stock.
+    pub fn status(&self) -> Result<StockStatus> {
+        let gauges = self.kept.stock().gauges(SystemTime::now())?;
+        let failed = self.lock().failed.as_ref().map(|(why, _)| why.clone());
+        let of = |kept: &KeptClass| {
+            let gauge = gauges.classes.iter().find(|gauge| gauge.class == kept.class);
+            ClassStatus {
+                tokens: kept.tokens as u64,
+                available: gauge.map_or(0, |gauge| gauge.available),
+                ordered: gauge.map_or(0, |gauge| gauge.ordered),
+                burnt: gauge.map_or(0, |gauge| gauge.burnt),
+                discarded: gauge.map_or(0, |gauge| gauge.discarded),
+                bytes: gauge.map_or(0, |gauge| gauge.bytes),
+                oldest: gauge.and_then(|gauge| gauge.oldest).map(|age| age.as_secs()),
+                low: self.filling.marks.get(&kept.tokens).map(|marks| marks.low),
+            }
+        };
+        let classes = self.kept.classes().iter().map(of).collect();
+        Ok(StockStatus { classes, used: gauges.used, quota: gauges.quota, united: self.kept.is_united(), failed })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Orders at once.
+    pub(crate) fn parallel(&self) -> usize {
+        self.filling.parallel.max(1)
+    }
+
+    /// What is due now, its packs allotted.
+    pub(crate) fn due(&self) -> Result<Option<Allotted<'_>>> {
+        let mut state = self.lock();
+        if state.failed.as_ref().is_some_and(|(_, again)| Instant::now() < *again) {
+            return Ok(None);
+        }
+        let gauges = self.kept.stock().gauges(SystemTime::now())?;
+        let level = |tokens| {
+            let class = self.kept.classes().iter().find(|kept| kept.tokens == tokens).map(|kept| kept.class);
+            let gauge = gauges.classes.iter().find(|gauge| Some(gauge.class) == class);
+            gauge.map_or(Level::default(), |gauge| Level { available: gauge.available, ordered: gauge.ordered })
+        };
+        match state.levels.due(&self.filling.marks, self.filling.refill, SystemTime::now(), level) {
+            Due::Nothing => Ok(None),
+            Due::Renew => {
+                let thrown = self.kept.stock().drop_all()?;
+                info!(role = %Role::Party0, thrown, "the stock is renewed: what was left was thrown away");
+                anyhow::bail!("the stock is renewed, and compared anew")
+            }
+            Due::Order { tokens, count } => {
+                let class = self.kept.of_tokens(tokens)?;
+                let serials = self.kept.stock().reserve(&class.class, count)?;
+                Ok(Some(Allotted { class, serials }))
+            }
+        }
+    }
+
+    /// An order was made to its end.
+    pub(crate) fn order_made(&self) {
+        self.lock().failed = None;
+    }
+
+    /// An order was not: what is left of it is given up, and the next one waits a little.
+    pub(crate) fn order_failed(&self, allotted: &Allotted<'_>, made: u64, error: &anyhow::Error) {
+        let Allotted { class, serials } = allotted;
+        self.kept.stock().give_up(&class.class, serials.clone());
+        let mut state = self.lock();
+        state.levels.not_made(class.tokens, (serials.end - serials.start).saturating_sub(made));
+        state.failed = Some((cli::describe(error), Instant::now() + AFTER_FAILURE));
+    }
+}
+
+impl fmt::Debug for StockService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StockService({:?}, redacted)", self.kept)
+    }
+}
+
+/// Packs that P0 is about to order.
+pub(crate) struct Allotted<'k> {
+    pub(crate) class: &'k KeptClass,
+    pub(crate) serials: Range<u64>,
+}

@@ -1,0 +1,26 @@
+//! A party's stock of correlations: filled ahead of requests, kept like the other party's, and taken pack by pack.
+//!
+//! ```text
+//! between requests   P0 ── ORDER ──▶ P1      both: DEMAND ──▶ dealer, prepare, write down; P1 says LAID first, then P0
+//! when they connect  P0 ◀─ GREETING, STATE ─▶ P1      what one has not, the other throws away
+//! in an attempt      P0 ── TAKE ──▶ P1 ── TAKEN ──▶ P0      both have burnt the pack, durably, before either says so
+//! ```
+//!
+//! What is kept is *prepared*: nothing is left to be done for a request but its online phase. To the dealer an order is a
+//! session like others, with one request a pack; it is not told which packs are used, nor of restarts. A batch of several texts,
+//! and a text of a class that is not in stock, is served on demand, as without a stock.
+
+mod fill;
+mod kept;
+mod laying;
+mod order;
+mod take;
+mod unite;
+
+pub use kept::{KeptClass, PartyStock, StockPlace};
+pub use fill::Fill;
+pub(crate) use fill::fill;
+pub(crate) use laying::{Laying, kept_error};
+pub(crate) use order::{accept, ask_whether_there, next_order, offer};
+pub(crate) use take::{Wish, propose, respond};
+pub(crate) use unite::unite;

@@ -1,0 +1,90 @@
+//! Taking a pack for an attempt, by both parties together, over their link.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use stock::taking::{Message, Proposer, Responder, Step, TakingError, Wanted};
+use stock::{Counter, Pack, StockError};
+
+use crate::handshake::Peer;
+use crate::message::{ControlError, expect, kind, send};
+
+/// What the parties say to each other before an attempt.
+#[derive(Serialize, Deserialize)]
+enum Word {
+    /// Of a pack.
+    Pack(Message),
+    /// P0 has none: the dealer makes correlations for this attempt, as without a stock.
+    OnDemand,
+}
+
+/// For which attempt a pack is wanted, and what both must agree on.
+pub(crate) struct Wish {
+    pub(crate) wanted: Wanted,
+    pub(crate) request: u64,
+    pub(crate) attempt: u32,
+}
+
+impl Wish {
+    fn say(&self, peer: &mut Peer, word: Word) -> Result<()> {
+        send(peer, kind::TAKING, self.request, self.attempt, &word)?;
+        Ok(peer.flush()?)
+    }
+
+    fn hear(&self, peer: &mut Peer) -> Result<Word, ControlError> {
+        expect(peer, kind::TAKING, self.request, self.attempt, "word on packs")
+    }
+}
+
+/// P0's side: the pack that both have burnt for this attempt, or none where none is left. Without a counter none is asked for.
+pub(crate) fn propose(wish: &Wish, counter: Option<Counter<'_>>, peer: &mut Peer) -> Result<Option<Pack>> {
+    let Some(mut counter) = counter else {
+        wish.say(peer, Word::OnDemand)?;
+        return Ok(None);
+    };
+    let (mut proposer, mut message) = (Proposer::new(wish.wanted), None);
+    loop {
+        match proposer.step(&mut counter, message.take()) {
+            Ok(Step::Again) => {}
+            Ok(Step::Send(word)) => wish.say(peer, Word::Pack(word))?,
+            Ok(Step::Receive) => match wish.hear(peer)? {
+                Word::Pack(answer) => message = Some(answer),
+                Word::OnDemand => return Err(out_of_place(peer, "no pack where one was proposed")),
+            },
+            Ok(Step::Ready(pack)) => return Ok(Some(pack)),
+            // the ledgers have to be compared again before the next pack; nothing was burnt
+            Err(TakingError::Exhausted { .. } | TakingError::Ledger(StockError::NotUnited { .. })) => {
+                wish.say(peer, Word::OnDemand)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(error, peer)),
+        }
+    }
+}
+
+/// P1's side.
+pub(crate) fn respond(wish: &Wish, mut counter: Counter<'_>, peer: &mut Peer) -> Result<Option<Pack>> {
+    let (mut responder, mut message) = (Responder::new(wish.wanted), None);
+    loop {
+        match responder.step(&mut counter, message.take()) {
+            Ok(Step::Again) => {}
+            Ok(Step::Send(word)) => wish.say(peer, Word::Pack(word))?,
+            Ok(Step::Receive) => match wish.hear(peer)? {
+                Word::Pack(proposal) => message = Some(proposal),
+                Word::OnDemand => return Ok(None),
+            },
+            Ok(Step::Ready(pack)) => return Ok(Some(pack)),
+            Err(error) => return Err(failed(error, peer)),
+        }
+    }
+}
+
+fn failed(error: TakingError<StockError>, peer: &Peer) -> anyhow::Error {
+    match error {
+        TakingError::Ledger(error) => error.into(),
+        other => out_of_place(peer, &other.to_string()),
+    }
+}
+
+fn out_of_place(peer: &Peer, reason: &str) -> anyhow::Error {
+    ControlError::Unexpected { peer: peer.peer().to_owned(), reason: reason.to_owned() }.into()
+}
