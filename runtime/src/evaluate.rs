@@ -198,7 +198,7 @@ struct Reference {
 
 impl Reference {
     fn read(folder: &Path, spec: &Arc<Spec>, flags: &ModelSource) -> Result<Reference> {
-        convert::check_memory(folder, flags.running.memory)?;
+        convert::check_memory(folder, flags.here.running.memory)?;
         let student = Student::read(folder)?;
         if *student.shape() != spec.shape {
             let message = format!("{} has another shape than the bundle's model", folder.display());

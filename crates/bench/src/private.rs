@@ -57,7 +57,7 @@ pub(crate) fn run(options: &Model, out: &mut dyn Write) -> Result<()> {
     let bar = cli::bar(job.quiet, "classifying", u64::from(undelayed + 1 + job.repeat));
     let predicted = match shape {
         Some(shape) => {
-            let settings = LocalSettings { link: LinkSpeed::default(), ..settings };
+            let settings = LocalSettings { link: LinkSpeed::default(), ..settings.clone() };
             let compute = measure(&work, &bundle, &settings, undelayed - 1, &bar)?.online_seconds;
             Some(plan.seconds(shape.latency.as_secs_f64(), shape.bandwidth, compute))
         }

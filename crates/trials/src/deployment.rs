@@ -40,13 +40,15 @@ pub struct Plan {
     pub all: String,
     /// Lines of TOML for the parties.
     pub parties: String,
+    /// Lines of TOML for P0 alone, after those.
+    pub party0: String,
 }
 
 impl Plan {
     /// On free ports of loopback, nothing in between.
     pub fn loopback(clients: usize) -> Result<Plan> {
         let listen = free()?;
-        Ok(Plan { listen, dial: listen, clients, all: String::new(), parties: String::new() })
+        Ok(Plan { listen, dial: listen, clients, all: String::new(), parties: String::new(), party0: String::new() })
     }
 }
 
@@ -135,6 +137,9 @@ impl Deployment {
             let pins: Vec<String> = clients.map(|(_, pin)| format!("\"{pin}\"")).collect();
             writeln!(text, "[clients]\npins = [{}]", pins.join(", "))?;
             text += &self.plan.parties;
+            if index == 0 {
+                text += &self.plan.party0;
+            }
         }
         for (peer, address) in peers {
             writeln!(text, "[peers.{peer}]\npins = [\"{}\"]\n{address}", self.pin(peer)?)?;

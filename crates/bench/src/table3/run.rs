@@ -94,7 +94,7 @@ impl Setup<'_> {
         };
         needs.check(memory)?;
         let roles = Settings { engine, schedule, ..self.settings.roles };
-        let settings = LocalSettings { roles, ..self.settings };
+        let settings = LocalSettings { roles, ..self.settings.clone() };
         let costs = measure(work, bundle, &settings, repeat, bar)?;
         check(&costs, &*plan)?;
         let all = match layers > work.shape.layers {

@@ -185,7 +185,7 @@ fn four_hosts_give_a_private_label_and_none_sees_what_it_should_not() {
     };
     let listen = [0, 1].map(|index| (address(index), 7100).into());
     let all = "[run]\ndeadline = 120\n".to_owned();
-    let mut world = World::of(Plan { listen, dial: listen, clients: 1, all, parties: String::new() });
+    let mut world = World::of(Plan { listen, dial: listen, clients: 1, all, ..Plan::loopback(1).unwrap() });
     world.services.wrap = |role| within(role.name());
     let captures = HOSTS.map(|name| Capture::begin(name, &world.path("")));
     world.services.start_all().unwrap();
