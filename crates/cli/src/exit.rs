@@ -27,7 +27,7 @@ pub const TAKEN: i32 = 10;
 pub const UNCERTIFIED: i32 = 11;
 /// A service has no room now, or is not complete; it says when to try again.
 pub const BUSY: i32 = 12;
-/// Correlations exhausted: none in stock, and no dealer in time.
+/// Correlations are exhausted: none in stock, and no dealer in time.
 pub const EXHAUSTED: i32 = 13;
 /// A stock of correlations cannot be used: locked, damaged, of another version, key or party, or a restored copy.
 pub const STOCK: i32 = 14;

@@ -24,4 +24,4 @@ pub use spelling::{dashed, with_texts};
 pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 other, 2 usage, 3 bad input (a file, a folder, a text), 4 a value out of range or \
 logits not close, 5 a peer refused, 6 a peer lost or too slow, 7 not enough memory, 8 the hub did not give what was asked for, \
 9 an output cannot be written, 10 an address is taken, 11 an answer is not certified, \
-12 a service has no room now, 130 stopped.";
+12 a service has no room now, 13 no correlations are left, 14 a stock of correlations cannot be used, 130 stopped.";

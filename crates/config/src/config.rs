@@ -15,6 +15,7 @@ use crate::peers::{self, Peer, Pins, the};
 use crate::running::{LimitsConfig, LogConfig, RunConfig};
 use crate::section::Section;
 use crate::source::text_of;
+use crate::stock::StockConfig;
 use crate::tree::{Table, Value, parse};
 
 /// A configuration is a few lines.
@@ -41,6 +42,8 @@ pub struct Config {
     pub run: RunConfig,
     /// What others may take of a party.
     pub limits: LimitsConfig,
+    /// Its stock of correlations; nothing at a party that has none, and at the others.
+    pub stock: Option<StockConfig>,
     /// What it logs.
     pub log: LogConfig,
     /// Where each value that was given stands, by its key.
@@ -86,6 +89,7 @@ impl Config {
             top.refuse("listen", &format!("{who} only dials out"))?;
             top.refuse("clients", &format!("no client calls {who}"))?;
             top.refuse("limits", &format!("nobody calls {who}, and limits are for callers"))?;
+            top.refuse("stock", &format!("{who} keeps no correlations; the parties do"))?;
         }
         let mut place = |key: &str, what: &str| {
             let example = format!("{key}/{role}");
@@ -104,6 +108,7 @@ impl Config {
         if is_party {
             allowed = Some(clients::read(&mut top, folder, &mut pins)?);
         }
+        let stock = StockConfig::read(role, &mut top, folder, &keys)?;
         Ok(Config {
             path: path.to_path_buf(),
             role,
@@ -114,6 +119,7 @@ impl Config {
             clients: allowed,
             run: RunConfig::read(&mut top)?,
             limits: LimitsConfig::read(&mut top)?,
+            stock,
             log: LogConfig::read(&mut top)?,
             origins,
         })

@@ -2,9 +2,9 @@
 
 use crate::origin::shown;
 
-/// The keys of each table; `*` is any peer.
-const KEYS: [(&str, &[&str]); 7] = [
-    ("", &["role", "bundle", "keys", "listen", "peers", "clients", "run", "limits", "log"]),
+/// The keys of each table; `*` is any peer, and any class.
+const KEYS: [(&str, &[&str]); 10] = [
+    ("", &["role", "bundle", "keys", "listen", "peers", "clients", "run", "limits", "stock", "log"]),
     ("peers", &["party0", "party1", "dealer", "client"]),
     ("peers.*", &["pins", "address"]),
     ("clients", &["pins", "file", "any"]),
@@ -22,12 +22,20 @@ const KEYS: [(&str, &[&str]); 7] = [
             "drain",
         ],
     ),
+    ("stock", &["folder", "key", "quota", "parallel", "refill", "renew", "classes"]),
+    // texts are padded to powers of two; which of them a model has, its bundle says
+    (
+        "stock.classes",
+        &["16", "32", "64", "128", "256", "512", "1024", "2048", "4096", "8192", "16384", "32768", "65536"],
+    ),
+    ("stock.classes.*", &["low", "high"]),
     ("log", &["format", "level"]),
 ];
 
 /// The keys of a table.
 pub(crate) fn keys_of(table: &str) -> &'static [&'static str] {
-    let table = if table.starts_with("peers.") { "peers.*" } else { table };
+    let any = ["peers.", "stock.classes."].into_iter().find(|above| table.starts_with(above));
+    let table = any.map_or(table.to_owned(), |above| format!("{above}*"));
     KEYS.iter().find(|(name, _)| *name == table).map_or(&[], |(_, keys)| keys)
 }
 
@@ -41,7 +49,7 @@ pub(crate) fn unknown(table: &str, key: &str) -> String {
     let elsewhere = KEYS.iter().find(|(_, keys)| keys.contains(&key)).map(|(home, _)| *home);
     match elsewhere {
         Some("") => format!("unknown key `{name}`; `{key}` stands at the top of the file, before the first [table]"),
-        Some(home @ ("clients" | "run" | "limits" | "log")) => {
+        Some(home @ ("clients" | "run" | "limits" | "stock" | "stock.classes" | "log")) => {
             format!("unknown key `{name}`; did you mean `{home}.{key}`?")
         }
         _ if table.is_empty() => format!("unknown key `{name}`; the keys are {}", keys.join(", ")),

@@ -19,6 +19,7 @@ mod peers;
 mod running;
 mod section;
 mod source;
+mod stock;
 mod tree;
 
 pub use clients::Clients;
@@ -26,3 +27,4 @@ pub use config::Config;
 pub use layers::{PREFIX, UNRELATED, variables};
 pub use peers::Peer;
 pub use running::{EngineChoice, LimitsConfig, LogConfig, LogFormat, LogLevel, RunConfig, ScheduleChoice};
+pub use stock::{Marks, Refill, StockConfig};

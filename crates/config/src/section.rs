@@ -40,6 +40,11 @@ impl Section {
         Some(Item { name: within(&self.name, key), key: entry.key, node: entry.node })
     }
 
+    /// The keys that are there.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.table.keys().cloned().collect()
+    }
+
     /// Takes out the value of a key that must be there.
     pub(crate) fn need(&mut self, key: &str, cure: &str) -> Result<Item, Fault> {
         self.take(key).ok_or_else(|| self.lacks(key, cure))

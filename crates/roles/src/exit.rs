@@ -2,8 +2,9 @@
 
 use std::io;
 
-use cli::exit::{BAD_INPUT, BUSY, EXHAUSTED, INTERRUPTED, LOST, OTHER, REFUSED, TAKEN, UNWRITABLE};
+use cli::exit::{BAD_INPUT, BUSY, EXHAUSTED, INTERRUPTED, LOST, OTHER, REFUSED, STOCK, TAKEN, UNWRITABLE};
 use net::NetError;
+use stock::StockError;
 
 use crate::message::ControlError;
 
@@ -28,6 +29,9 @@ pub fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
             ControlError::Exhausted { .. } => EXHAUSTED,
             _ => REFUSED,
         });
+    }
+    if let Some(stock) = cause.downcast_ref::<StockError>() {
+        return Some(of_stock(stock));
     }
     if cause.is::<net::IdentityError>() || cause.is::<model::TextsError>() || cause.is::<model::SampleError>() {
         return Some(BAD_INPUT);
@@ -54,6 +58,15 @@ fn of_net(error: &NetError) -> i32 {
     }
 }
 
+fn of_stock(error: &StockError) -> i32 {
+    match error {
+        StockError::Full { .. } | StockError::Io { .. } => UNWRITABLE,
+        StockError::KeyReadable { .. } | StockError::KeyLength { .. } | StockError::KeyInside { .. } => BAD_INPUT,
+        StockError::Entropy(_) => OTHER,
+        _ => STOCK,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -71,6 +84,20 @@ mod tests {
         assert_eq!(of_net(&NetError::Certificate { peer: peer.clone(), why: why.clone() }), REFUSED);
         assert_eq!(of_net(&NetError::Tls { peer: peer.clone(), why }), REFUSED);
         assert_eq!(of_net(&NetError::Timeout { peer, wait, waited: std::time::Duration::ZERO }), LOST);
+    }
+
+    #[test]
+    fn a_stock_that_cannot_be_used_differs_from_a_disk_and_from_a_key() {
+        let (folder, path) = (std::path::PathBuf::from("stock"), std::path::PathBuf::from("key"));
+        let code = |error: StockError| code_of(&anyhow::Error::new(error).context("opening"));
+        assert_eq!(code(StockError::Locked { folder: folder.clone() }), STOCK);
+        assert_eq!(code(StockError::NotUnited { folder }), STOCK);
+        assert_eq!(code(StockError::KeyLength { path: path.clone(), length: 31 }), BAD_INPUT);
+        assert_eq!(code(StockError::KeyReadable { path: path.clone(), mode: 0o644 }), BAD_INPUT);
+        let room = stock::Room::Disk { free: None };
+        assert_eq!(code(StockError::Full { room, needed: 1, path: path.clone() }), UNWRITABLE);
+        let source = io::ErrorKind::PermissionDenied.into();
+        assert_eq!(code(StockError::Io { doing: "write", path, source }), UNWRITABLE);
     }
 
     #[test]

@@ -133,6 +133,20 @@ impl Drop for Folder {
     }
 }
 
+/// Whether a folder holds a ledger or packs. Nothing is made or locked there.
+pub(crate) fn is_stock(path: &Path) -> Result<bool, StockError> {
+    let ledger = path.join(LEDGER);
+    if ledger.try_exists().map_err(StockError::io("read", &ledger))? {
+        return Ok(true);
+    }
+    let packs = path.join(PACKS);
+    match fs::read_dir(&packs) {
+        Ok(entries) => Ok(entries.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(PACK))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(StockError::io("list", &packs)(e)),
+    }
+}
+
 /// A class in the name of a file.
 fn class_name(class: &Class) -> String {
     hex::encode(&digest(&SHA256, &class.to_bytes()).as_ref()[..16])

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::class::{Binding, Class, Party};
 use crate::error::{Fate, StockError};
-use crate::folder::Folder;
+use crate::folder::{Folder, is_stock};
 use crate::hook::{Hook, Point};
 use crate::key::StockKey;
 use crate::ledger::Ledger;
@@ -69,6 +69,14 @@ impl Stock {
         ledger.view(|view| view.each_available(|_, _, row| used = used.saturating_add(sealed_length(row.content))))?;
         let inside = Mutex::new(Inside { ledger, making: BTreeMap::new(), used, peer: None, united: false });
         Ok(Stock { shared: Arc::new(Shared { folder, key, owner, quota, hook, inside }) })
+    }
+
+    /// Whether there is a stock in `folder`: a ledger, or packs that lost theirs. None is made.
+    ///
+    /// # Errors
+    /// [`StockError::Io`].
+    pub fn is_in(folder: &Path) -> Result<bool, StockError> {
+        is_stock(folder)
     }
 
     /// Removes the ledger and all packs in `folder`, whatever they are worth: the cure for a ledger that cannot be used.

@@ -8,3 +8,4 @@ mod layers;
 mod pins;
 mod read;
 mod refused;
+mod stock;

@@ -10,7 +10,7 @@ fn an_unknown_key_is_refused_with_what_it_may_have_been_meant_as() {
         (before("deadline = 1"), "1:1: unknown key `deadline`; did you mean `run.deadline`?"),
         (
             before("colour = 1"),
-            "1:1: unknown key `colour`; the keys are role, bundle, keys, listen, peers, clients, run, limits, log",
+            "1:1: unknown key `colour`; the keys are role, bundle, keys, listen, peers, clients, run, limits, stock, log",
         ),
         (
             after("listen = \"a\""),
@@ -206,6 +206,8 @@ fn what_a_role_has_no_use_for_is_refused_with_why() {
             example("dealer") + "[limits]\n",
             "10:2: nobody calls the dealer, and limits are for callers; leave `limits` out",
         ),
+        (example("dealer") + "[stock]\n", "10:2: the dealer keeps no correlations; the parties do; leave `stock` out"),
+        (example("client") + "[stock]\n", "10:2: a client keeps no correlations; the parties do; leave `stock` out"),
         (peer("client", "dealer"), "10:8: a client never meets the dealer; leave `peers.dealer` out"),
         (peer("dealer", "client"), "10:8: the dealer never meets a client; leave `peers.client` out"),
         (peer("party0", "client"), "11:8: clients stand in [clients]; leave `peers.client` out"),

@@ -194,8 +194,10 @@ fn a_ledger_cut_anywhere_is_an_error_that_says_what_to_do() {
     }
     fs::remove_file(&ledger).unwrap();
     assert!(matches!(open_damaged(&folder).unwrap_err(), StockError::NoLedger { .. }));
+    assert!(Stock::is_in(&folder).unwrap(), "packs without a ledger are a stock to get rid of");
     // the cure
     Stock::remove(&folder).unwrap();
+    assert!(!Stock::is_in(&folder).unwrap() && !Stock::is_in(&root.path().join("nowhere")).unwrap());
     assert_eq!(open_damaged(&folder).unwrap(), []);
     assert!(files(&folder).is_empty());
 }
