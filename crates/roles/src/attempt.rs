@@ -14,6 +14,7 @@ use net::{Limits, Link};
 use ring64::{Kernel, Key, packed_len};
 use stock::taking::Wanted;
 use stock::{Binding, Pack};
+use tracing::info;
 use zeroize::Zeroizing;
 
 use crate::handshake::{Peer, fresh};
@@ -73,10 +74,20 @@ impl Serving<'_> {
         let wanted =
             Wanted { class, binding: Binding { session, request, attempt }, agreement: agreement.digest() };
         let wish = Wish { wanted, request, attempt };
-        match self.party {
-            Party::Zero => propose(&wish, kept.counter(), self.peer),
-            Party::One => respond(&wish, kept.counter().context("packs are taken before stocks were united")?, self.peer),
+        let taken = match self.party {
+            Party::Zero => propose(&wish, kept.counter(), self.peer)?,
+            Party::One => {
+                let counter = kept.counter().context("packs are taken before stocks were united")?;
+                respond(&wish, counter, self.peer)?
+            }
+        };
+        if let Some(pack) = &taken {
+            // whoever reads the logs sees that no pack is taken twice
+            let (role, session) = (kept.stock().party(), hex::encode(&session[..4]));
+            let (serial, class) = (pack.serial(), hex::encode(&class.plan[..4]));
+            info!(%role, %session, request, attempt, %class, serial, "pack taken");
         }
+        Ok(taken)
     }
 
     /// One attempt with a pack that both parties have taken for it since `begin`.

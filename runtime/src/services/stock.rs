@@ -7,7 +7,7 @@ use roles::service::stock::{Filling, Marks, Refill, StockService};
 use roles::stocked::{PartyStock, StockPlace};
 
 /// Opens the stock of the party that serves `model`, if it is to have one.
-pub fn of(config: &Config, model: &PartyModel) -> Result<Option<StockService>> {
+pub(super) fn of(config: &Config, model: &PartyModel) -> Result<Option<StockService>> {
     let Some(stock) = &config.stock else { return Ok(None) };
     let place = StockPlace { folder: stock.folder.clone(), key: stock.key.clone(), quota: stock.quota };
     let marks = |(tokens, marks): (&u32, &config::Marks)| {

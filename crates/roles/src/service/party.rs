@@ -194,7 +194,7 @@ impl PartyService {
             (Purpose::Session, role) if role != own => self.seat(link, role, &hello),
             (Purpose::Control, role) if role != own && role != Role::Client => self.attend(link, role, &hello),
             (Purpose::Stock, Role::Party1) if own == Role::Party0 => self.attend_stock(link, &hello),
-            (Purpose::Status, _) => Ok(self.tell_status(link)?),
+            (Purpose::Status, role) => Ok(self.tell_status(link, role)?),
             (purpose, role) => {
                 let reason = format!("{role} has no business of kind {purpose:?} here");
                 Err(turn_away(&mut link, Refusal::new(reason)).into())
@@ -247,13 +247,15 @@ impl PartyService {
     }
 
     /// Says how this party is, and answers probes.
-    fn tell_status(&self, mut link: Peer) -> Result<(), ControlError> {
+    fn tell_status(&self, mut link: Peer, to: Role) -> Result<(), ControlError> {
         let own = self.model.identity([0; 16]).map_err(|_| ControlError::Unexpected {
             peer: link.peer().to_owned(),
             reason: "no randomness from the operating system".into(),
         })?;
         let (sessions, waiting) = self.admission.counts();
-        let stock = self.stock.as_ref().and_then(|stock| stock.status().ok());
+        // how much is used is for the parties to know, and not for the dealer nor for clients
+        let parties = matches!(to, Role::Party0 | Role::Party1);
+        let stock = self.stock.as_ref().filter(|_| parties).and_then(|stock| stock.status().ok());
         let status = Status {
             role: self.model.role(),
             version: env!("CARGO_PKG_VERSION").into(),

@@ -36,7 +36,7 @@ pub struct Status {
     pub waiting: usize,
     /// Roles without which it cannot serve and that are not connected to it.
     pub missing: Vec<Role>,
-    /// What it has in stock, if it keeps one that can be read.
+    /// What it has in stock, if it keeps one that can be read, and a party asks.
     pub stock: Option<StockStatus>,
     /// Whether it admits nobody any more.
     pub ending: bool,

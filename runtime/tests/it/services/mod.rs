@@ -7,6 +7,8 @@ mod joining;
 mod lifecycle;
 mod raw;
 mod secrets;
+mod stock_faults;
+mod stocked;
 mod strangers;
 
 use std::fs;
