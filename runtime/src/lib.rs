@@ -15,4 +15,5 @@ mod results;
 pub mod services;
 pub mod session;
 pub mod shipped;
+pub mod stock;
 pub mod texts;
