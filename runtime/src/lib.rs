@@ -7,7 +7,6 @@
 
 pub mod cached;
 pub mod evaluate;
-pub mod fill;
 pub mod exit;
 pub mod infer;
 pub mod options;
@@ -16,4 +15,5 @@ mod results;
 pub mod services;
 pub mod session;
 pub mod shipped;
+pub mod stock;
 pub mod texts;

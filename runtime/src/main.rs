@@ -13,7 +13,7 @@ use roles::message::Role;
 use roles::{dealer, party};
 use runtime::exit::code_of;
 use runtime::options::{Command, Options};
-use runtime::{cached, evaluate, infer, services};
+use runtime::{cached, evaluate, infer, services, stock};
 
 /// Gives large blocks out again without a way through the system, which would hand over each page anew: an online phase
 /// takes and frees hundreds of megabytes in half a second.
@@ -62,6 +62,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Cache(options) => cached::run(options, out),
         Command::Keys(options) => services::keys::run(options, out),
         Command::Doctor(options) => services::doctor::run(options, out),
+        Command::Stock(options) => stock::run(options, out),
         Command::Party(options) => {
             let index = options.index.unwrap_or_default();
             let role = if index == 0 { Role::Party0 } else { Role::Party1 };

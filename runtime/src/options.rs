@@ -21,6 +21,7 @@ use roles::engine::EngineKind;
 use crate::services::doctor::Doctor;
 use crate::services::flags::{CONFIGURED, ConfigFlags};
 use crate::services::keys::Keys;
+use crate::stock::{EXAMPLES as STOCK, Stock};
 
 const PROGRAM: &str = "Examples:
   runtime infer --text \"a gorgeous, witty, seductive movie\"
@@ -99,6 +100,9 @@ pub enum Command {
     /// Say whether a role could do its work, and if not, the first thing that is in its way.
     #[command(after_help = after(DOCTOR))]
     Doctor(Doctor),
+    /// Look at, check or throw away the correlations that a party made ahead.
+    #[command(after_help = after(STOCK))]
+    Stock(Stock),
     /// Be one of the two computing parties: a service with --config, or a child of `infer` and `evaluate`.
     ///
     /// With --config it serves any number of sessions until SIGTERM, and reads keys and pins again on SIGHUP. Without, it is
@@ -356,6 +360,7 @@ impl Command {
             #[cfg(feature = "bench")]
             Command::Bench(options) => options.cores(),
             Command::Cache(_) | Command::Keys(_) | Command::Doctor(_) => (None, 1),
+            Command::Stock(options) => (None, options.threads()),
             Command::Party(options) => (options.child.core, options.child.running.threads),
             Command::Dealer(options) => (options.child.core, options.child.running.threads),
         }

@@ -59,6 +59,7 @@ pub(super) fn again(config: &Config, flags: &ConfigFlags) -> Result<Config> {
         ("listen", again.listen == config.listen),
         ("run", again.run == config.run),
         ("limits", again.limits == config.limits),
+        ("stock", again.stock == config.stock),
         ("log", again.log == config.log),
     ];
     for (what, _) in same.iter().filter(|(_, same)| !same) {

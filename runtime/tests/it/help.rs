@@ -58,6 +58,15 @@ fn help_of_keys_and_doctor() {
 }
 
 #[test]
+fn help_of_stocks() {
+    let of = |command: &str| help("runtime", &["stock", command, "--help"]);
+    snapbox::assert_data_eq!(help("runtime", &["stock", "--help"]), snapbox::file!["snapshots/stock.txt"].raw());
+    snapbox::assert_data_eq!(of("status"), snapbox::file!["snapshots/stock-status.txt"].raw());
+    snapbox::assert_data_eq!(of("verify"), snapbox::file!["snapshots/stock-verify.txt"].raw());
+    snapbox::assert_data_eq!(of("drop"), snapbox::file!["snapshots/stock-drop.txt"].raw());
+}
+
+#[test]
 fn help_of_the_roles() {
     snapbox::assert_data_eq!(help("runtime", &["party", "--help"]), snapbox::file!["snapshots/party.txt"].raw());
     snapbox::assert_data_eq!(help("runtime", &["dealer", "--help"]), snapbox::file!["snapshots/dealer.txt"].raw());

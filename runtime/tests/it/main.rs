@@ -33,5 +33,6 @@ mod program;
 mod services;
 mod shipped;
 mod signals;
+mod stock;
 mod uncertified;
 mod walkthrough;

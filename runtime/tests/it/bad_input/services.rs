@@ -99,7 +99,47 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         case("a doctor who does not know of whom", NOTHING, "runtime doctor", 2, &["--config FILE"]),
     ]);
+    cases.extend(stocks());
     cases
+}
+
+fn stocks() -> Vec<Case> {
+    let case = |wrong, prepare: fn(&World), run, code, says| Case { wrong, prepare, run, code, says };
+    fn with_stock(world: &World, key: &str) {
+        let classes = "[stock.classes]\n32 = { low = 1, high = 2 }\n[clients]";
+        party_with(world, "[clients]", &format!("[stock]\nfolder = \"stock\"\n{key}quota = \"1G\"\n{classes}"));
+    }
+    vec![
+        case(
+            "a stock with its key inside",
+            |w| with_stock(w, "key = \"stock/key\"\n"),
+            PARTY,
+            3,
+            &["`stock.key` lies within", "name another place"],
+        ),
+        case("a stock of nobody", NOTHING, "runtime stock status", 2, &["--config FILE", "--stock DIR"]),
+        case(
+            "a stock that is not there",
+            |w| with_stock(w, ""),
+            "runtime stock status --config {root}/party0.toml",
+            3,
+            &["no stock in"],
+        ),
+        case(
+            "a stock whose ledger is gone",
+            |w| {
+                with_stock(w, "key = \"stock.key\"\n");
+                fs::create_dir_all(w.path("stock/packs")).unwrap();
+                fs::write(w.path("stock/packs/0-0.pack"), [0; 80]).unwrap();
+                fs::write(w.path("stock/lock"), []).unwrap();
+                fs::write(w.path("stock.key"), [7; 32]).unwrap();
+                fs::set_permissions(w.path("stock.key"), fs::Permissions::from_mode(0o600)).unwrap();
+            },
+            "runtime stock verify --config {root}/party0.toml",
+            14,
+            &["packs and no ledger", "runtime stock drop"],
+        ),
+    ]
 }
 
 fn configurations() -> Vec<Case> {
