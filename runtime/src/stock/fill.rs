@@ -45,7 +45,7 @@ fn packs(given: &str) -> Result<Packs, String> {
 }
 
 /// Makes the packs, and says how long it took.
-pub fn run(options: &Fill, out: &mut dyn Write) -> Result<()> {
+pub(super) fn run(options: &Fill, out: &mut dyn Write) -> Result<()> {
     let Fill { stock: folder, packs, here, json, quiet } = options;
     let settings = here.running.settings()?;
     let chosen = choose(here, *quiet)?;
