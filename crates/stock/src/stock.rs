@@ -235,6 +235,13 @@ pub struct United {
     pub(crate) peer: Boot,
 }
 
+impl United {
+    /// The boot of the other side that united.
+    pub fn peer(&self) -> Boot {
+        self.peer
+    }
+}
+
 /// The ledger of one session, by which packs are taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Counter<'a> {

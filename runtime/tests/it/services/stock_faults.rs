@@ -96,7 +96,7 @@ fn a_restored_copy_at_either_party_costs_both_all_packs() {
         copy(&copied, &own);
         let mark = world.mark(if role == Role::Party0 { Role::Party1 } else { Role::Party0 });
         world.services.start(role).unwrap();
-        mark.says("was restored from an older copy");
+        mark.wait("was restored from an older copy", 1);
         logged(&world, role, "all packs were thrown away");
         let levels = filled(&world, 4);
         assert!(levels.iter().all(|level| level.discarded >= 3), "{levels:?}");
