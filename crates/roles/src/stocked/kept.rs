@@ -60,7 +60,12 @@ impl PartyStock {
             Party::Zero => stock::Party::P0,
             Party::One => stock::Party::P1,
         };
-        PartyStock::new(Stock::open(&place.folder, key, owner, place.quota)?, model)
+        let stock = Stock::open(&place.folder, key, owner, place.quota)?;
+        if stock.was_restored() {
+            let folder = place.folder.display();
+            warn!(role = %model.role(), "{folder} is an older copy of itself: all its packs were thrown away; keep it out of backups");
+        }
+        PartyStock::new(stock, model)
     }
 
     /// The stock of the party that serves `model`. Packs that this model cannot use are thrown away.
