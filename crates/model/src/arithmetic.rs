@@ -107,8 +107,60 @@ pub struct Evaluation<'a, P, W> {
     pub rows: usize,
     /// The series.
     pub curve: &'a Curve,
+    /// Other series of the same multiples: what is dealt for one serves all. Never beside a gate.
+    pub also: Vec<&'a Curve>,
     /// One number a row.
     pub gate: Option<&'a W>,
+}
+
+impl<'a, P, W> Evaluation<'a, P, W> {
+    /// All series that are evaluated.
+    pub fn curves(&self) -> impl Iterator<Item = &'a Curve> + use<'a, '_, P, W> {
+        std::iter::once(self.curve).chain(self.also.iter().copied())
+    }
+}
+
+/// What is taken from the rows of scores, as integers: see [`crate::Engine::relative`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowShift {
+    /// Of each row, the column of the token that attends.
+    pub own: Vec<usize>,
+    /// Columns of the scores.
+    pub cols: usize,
+    /// By how many bits scores are shifted up before anything is taken from them.
+    pub scores_up: u32,
+    /// The part that was predicted: its first row, its column, how many columns it has, and by how many bits it is shifted up.
+    pub predicted: (usize, usize, usize, u32),
+    /// Multiples of the scores with the token before, itself, the token after, the first and the last one.
+    pub near: [u64; 5],
+    /// Multiple of the sum of the row.
+    pub sum: u64,
+    /// A constant.
+    pub constant: u64,
+    /// What all is multiplied with then.
+    pub times: u64,
+}
+
+impl RowShift {
+    /// Scores less their shift; `constant` is taken by one of those who share them.
+    pub fn apply(&self, scores: &mut [u64], predicted: &[u64], takes_constant: bool) {
+        let (first, column, columns, up) = self.predicted;
+        let last = self.cols.saturating_sub(1);
+        for (at, row) in scores.chunks_mut(self.cols).enumerate() {
+            let own = self.own[at];
+            let near = [own.saturating_sub(1), own, (own + 1).min(last), 0, last];
+            let mut shift = predicted[(first + at) * columns + column] << up;
+            for (column, times) in near.into_iter().zip(self.near) {
+                shift = shift.wrapping_add(row[column].wrapping_mul(times));
+            }
+            let sum = row.iter().fold(0u64, |sum, s| sum.wrapping_add(*s));
+            shift = shift.wrapping_add(sum.wrapping_mul(self.sum));
+            if takes_constant {
+                shift = shift.wrapping_add(self.constant);
+            }
+            row.iter_mut().for_each(|s| *s = (*s << self.scores_up).wrapping_sub(shift).wrapping_mul(self.times));
+        }
+    }
 }
 
 /// Where the network opens something.
@@ -182,7 +234,7 @@ pub trait Arithmetic {
         pairs: &[(&Self::Wire, &Self::Wire)],
         dims: &[(usize, usize)],
     ) -> Result<Vec<Self::Share>, Self::Error>;
-    /// Series, by segments of columns.
+    /// Series, by segments of columns; of each phase that of its curve, then those that are evaluated beside it.
     fn evaluate(&mut self, x: &[Evaluation<'_, Self::Phase, Self::Wire>]) -> Result<Vec<Self::Share>, Self::Error>;
     /// `a 2^i + b 2^j`; both shifts are below 64.
     fn add(&mut self, a: (Self::Share, u32), b: (Self::Share, u32)) -> Self::Share;
@@ -192,6 +244,8 @@ pub trait Arithmetic {
     fn opened_row_sums(&mut self, x: &Self::Wire, rows: usize, cols: usize) -> Self::Wire;
     /// Each half of a row times `cos`, plus the other half, negated on the left, times `sin`: public integers, half a row each.
     fn rotate(&mut self, x: Self::Share, cols: usize, cos: &[u64], sin: &[u64]) -> Self::Share;
+    /// Rows of scores less a shift that is linear in them and in what was predicted.
+    fn relative(&mut self, scores: Self::Share, predicted: &Self::Share, by: &RowShift) -> Self::Share;
     /// `(x + plus) times`, both public integers.
     fn affine(&mut self, x: Self::Share, plus: u64, times: u64) -> Self::Share;
     /// Adds a public integer.

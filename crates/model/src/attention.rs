@@ -1,4 +1,4 @@
-//! Attention of opened scores on values: 2Quad in four rounds, or weights that an engine normalised before.
+//! Attention of opened scores on values: 2Quad in four rounds, or weights that an engine normalised before. Softmax: `softmax.rs`.
 
 use ring64::Rhs;
 
@@ -90,6 +90,6 @@ fn two_quad<E: Engine>(
     Ok(checks.open(engine, &with(&weighted, |i| heads[i].attention), &[])?.0)
 }
 
-fn with<T, S>(values: &[T], site: impl Fn(usize) -> S) -> Vec<(&T, S)> {
+pub(crate) fn with<T, S>(values: &[T], site: impl Fn(usize) -> S) -> Vec<(&T, S)> {
     values.iter().enumerate().map(|(i, v)| (v, site(i))).collect()
 }

@@ -7,11 +7,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::bert::{Bert, BertFunction, BertSite};
+use crate::config::AttentionKind;
 use crate::float::Observer;
 use crate::fold::Folded;
 use crate::functions::Functions;
 use crate::sample::{Sample, SampleError};
 use crate::shape::{Shape, Texts};
+use crate::softmax_ranges::SoftmaxRanges;
 use crate::table::{Function, Site};
 
 /// The format of `calibration.json`.
@@ -27,14 +29,14 @@ pub struct Span {
 }
 
 impl Span {
-    const EMPTY: Span = Span { lo: f32::MAX, hi: f32::MIN };
+    pub(crate) const EMPTY: Span = Span { lo: f32::MAX, hi: f32::MIN };
 
-    fn see(&mut self, v: f32) {
+    pub(crate) fn see(&mut self, v: f32) {
         self.lo = self.lo.min(v);
         self.hi = self.hi.max(v);
     }
 
-    fn merge(&mut self, other: &Span) {
+    pub(crate) fn merge(&mut self, other: &Span) {
         self.lo = self.lo.min(other.lo);
         self.hi = self.hi.max(other.hi);
     }
@@ -71,8 +73,11 @@ pub struct LayerRanges {
     pub value: f32,
     /// Scores, before the shift.
     pub scores: f32,
-    /// What differs from head to head.
+    /// What differs from head to head, with 2Quad.
     pub heads: Vec<HeadRanges>,
+    /// The same with softmax.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub softmax: Vec<SoftmaxRanges>,
     /// Attention output.
     pub attention: f32,
     /// Input of GeLU by neuron.
@@ -106,12 +111,15 @@ pub struct Ranges {
 impl Ranges {
     fn empty(shape: &Shape) -> Ranges {
         let norm = NormRanges { input: 0.0, square_sum: Span::EMPTY };
+        let softmax = shape.attention == AttentionKind::Softmax;
+        let of = |kind: bool| if kind { shape.heads } else { 0 };
         let layer = LayerRanges {
             query: 0.0,
             key: 0.0,
             value: 0.0,
             scores: 0.0,
-            heads: vec![HeadRanges { squares: 0.0, sum: Span::EMPTY, mixed: 0.0 }; shape.heads],
+            heads: vec![HeadRanges { squares: 0.0, sum: Span::EMPTY, mixed: 0.0 }; of(!softmax)],
+            softmax: vec![SoftmaxRanges::empty(); of(softmax)],
             attention: 0.0,
             gelu: vec![0.0; shape.inner],
             activation: 0.0,
@@ -147,6 +155,7 @@ impl Ranges {
             ];
             pairs.into_iter().for_each(|(x, y)| *x = x.max(y));
             a.gelu.iter_mut().zip(&b.gelu).for_each(|(x, y)| *x = x.max(*y));
+            a.softmax.iter_mut().zip(&b.softmax).for_each(|(a, b)| a.merge(b));
             for (a, b) in a.heads.iter_mut().zip(&b.heads) {
                 a.squares = a.squares.max(b.squares);
                 a.mixed = a.mixed.max(b.mixed);
@@ -254,6 +263,10 @@ impl Observer for Seen<'_> {
             BertSite::Key { layer } => &mut layers[layer].key,
             BertSite::Value { layer } => &mut layers[layer].value,
             BertSite::Scores { layer } => &mut layers[layer].scores,
+            BertSite::Mixed { layer, head, .. } if self.bert.shape.attention == AttentionKind::Softmax => {
+                &mut layers[layer].softmax[head].mixed
+            }
+            BertSite::Squares { .. } if self.bert.shape.attention == AttentionKind::Softmax => return,
             BertSite::Squares { layer, head, .. } => &mut layers[layer].heads[head].squares,
             // one text is observed at a time
             BertSite::Mixed { layer, head, .. } => {
@@ -267,6 +280,9 @@ impl Observer for Seen<'_> {
             BertSite::OneHot | BertSite::Normal { .. } | BertSite::Pooled => return,
             BertSite::InverseDeviation { .. } | BertSite::Reciprocal { .. } => return,
             BertSite::NormDefect { .. } | BertSite::ReciprocalDefect { .. } => return,
+            // follows from the scores, or is not made in floating point
+            BertSite::Exponential { .. } | BertSite::Sum { .. } | BertSite::Rough { .. } => return,
+            BertSite::Corrected { .. } | BertSite::CorrectedSum { .. } | BertSite::ExponentialDefect { .. } => return,
         };
         *place = place.max(most);
     }
@@ -275,6 +291,9 @@ impl Observer for Seen<'_> {
         let Ranges { norms, layers, tokens, pooler, .. } = &mut self.ranges;
         match self.bert.function_of(function) {
             BertFunction::InverseRoot { norm } => value.iter().for_each(|v| norms[norm].square_sum.see(*v)),
+            BertFunction::Exponential { layer, head } => layers[layer].softmax[head].see(value),
+            BertFunction::Identity { .. } | BertFunction::RoughExponential { .. } | BertFunction::Rough { .. } => {}
+            BertFunction::Reciprocal { .. } if self.bert.shape.attention == AttentionKind::Softmax => {}
             BertFunction::Reciprocal { layer, head, .. } => {
                 value.iter().for_each(|v| layers[layer].heads[head].sum.see(v / tokens.0 as f32));
             }

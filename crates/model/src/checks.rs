@@ -6,7 +6,7 @@
 //! (of each attention). It is opened beside what the network opens anyway, and the squares of all defects of a text add up to
 //! its *certificate*, which the client alone learns, with the logits. See `docs/masked-wires.md`.
 
-use crate::engine::{Block, Engine, Head, Norm, Opened, Reciprocal};
+use crate::engine::{Block, Engine, Head, Norm, Opened, Reciprocal, SoftmaxHead};
 use crate::table::{Function, Site};
 
 /// To which rows of which texts a column of defects belongs.
@@ -53,6 +53,30 @@ impl<E: Engine> Checks<E> {
     ) -> Result<(), E::Error> {
         let defects = engine.reciprocal_defects(pairs)?.into_iter().zip(heads);
         self.pending.extend(defects.map(|(share, head)| (share, head.defect, Rows::Of(head.text))));
+        Ok(())
+    }
+
+    /// The same of reciprocals of softmax.
+    pub(crate) fn softmax_reciprocals<'h>(
+        &mut self,
+        engine: &mut E,
+        pairs: &[Reciprocal<'_, E::Wire>],
+        heads: impl Iterator<Item = &'h SoftmaxHead>,
+    ) -> Result<(), E::Error> {
+        let defects = engine.reciprocal_defects(pairs)?.into_iter().zip(heads);
+        self.pending.extend(defects.map(|(share, head)| (share, head.defect, Rows::Of(head.text))));
+        Ok(())
+    }
+
+    /// Holds what the identity made of the phases of a head to the scores that these were opened from.
+    pub(crate) fn identity(
+        &mut self,
+        engine: &mut E,
+        (identity, relative): (&E::Share, &E::Share),
+        head: &SoftmaxHead,
+    ) -> Result<(), E::Error> {
+        let defect = engine.identity_defect(identity, relative)?;
+        self.pending.extend(defect.map(|share| (share, head.exponential_defect, Rows::Of(head.text))));
         Ok(())
     }
 
@@ -131,7 +155,7 @@ mod tests {
             defect: table.defect("defect", operation),
         };
         let opening = |site| if site == norm.defect { DEFECT } else { Opening { frac: 12, bits: 16 } };
-        let curve = Arc::new(Curve { frac: 0, segments: Vec::new() });
+        let curve = Arc::new(Curve { frac: 0, stretch: 0, segments: Vec::new() });
         let scales = Scales::new(Arc::new(table), 0, opening, |_| (curve.clone(), 0), |_| 0);
         let weights = Quantised::new();
         let mut engine = Clear::new(Arc::new(scales), &weights);

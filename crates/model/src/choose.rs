@@ -1,10 +1,13 @@
 //! From ranges to a spec: scales, column classes and series, or a refusal that names layer, value and limit.
 
+use rayon::prelude::*;
+
 use crate::activation::Activation;
 use crate::bert::{InputKind, norm_name};
 use crate::calibrate::{LayerRanges, NormRanges, Ranges, Span};
 use crate::certificate::certificate_fracs;
 use crate::choose_error::ChooseError;
+use crate::config::AttentionKind;
 use crate::fit::{Problem, Terms};
 use crate::heads::{HEADROOM, WIRE_FRAC, head, signed_bits};
 use crate::opening::{Curve, Opening, Segment};
@@ -13,6 +16,7 @@ use crate::positive::{Fitted, Positive, log2_floor};
 use crate::ranges::check;
 use crate::restarts::restart_probability;
 use crate::shape::{Shape, TOKEN_CLASSES, Texts};
+use crate::softmax_choose::softmax_head;
 use crate::spec::{LayerSpec, NormSpec, ONE_HOT, SPEC_VERSION, Spec};
 
 /// Fractional bits of matrices.
@@ -34,6 +38,8 @@ const TANH_LIMIT: f64 = 2e-3;
 const GELU_BITS: (u32, u32) = (15, 15);
 /// The same of tanh.
 const TANH_BITS: (u32, u32) = (16, 16);
+/// Mean square of the defects of a row that reciprocals of softmax may count for, and the same of its exponentials.
+const DEFECTS_OF_A_ROW: f64 = 5e-7;
 /// Restart probability above which a spec is refused, at the longest text.
 const RESTART_LIMIT: f64 = 0.35;
 
@@ -59,16 +65,25 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         of_norms += defect;
     }
     let mut defects = of_norms;
+    let mut of_softmax = (0.0, 0.0);
     let mut layers = Vec::new();
     let mut orders = Vec::new();
     for (l, r) in ranges.layers.iter().enumerate() {
         let unusual = unusual.map(|u| &u.layers[l]);
         let (gelu, order) = gelu_curve(l, r, unusual, shape.activation)?;
-        let (layer, defect) = layer(l, r, unusual, gelu)?;
+        let (mut layer, defect) = layer(l, r, unusual, gelu)?;
+        let softmax = r.softmax.par_iter().enumerate().map(|(h, r)| softmax_head(l, h, r)).collect::<Result<Vec<_>, _>>()?;
+        for (head, reciprocals, exponentials) in softmax {
+            layer.softmax.push(head);
+            of_softmax = (of_softmax.0 + reciprocals, of_softmax.1 + exponentials);
+        }
         layers.push(layer);
         defects += defect;
         orders.push(order);
     }
+    let weights = (defect_weight(of_softmax.0), defect_weight(of_softmax.1));
+    let counted = |square: f64, weight: i32| square * f64::powi(4.0, -weight);
+    defects += counted(of_softmax.0, weights.0) + counted(of_softmax.1, weights.1);
     let most = reach(ranges.pooler, unusual.map(|u| u.pooler)) + 0.5;
     let logits = bits(f64::from(ranges.logits), WIRE_FRAC);
     let mut spec = Spec {
@@ -82,11 +97,14 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         pooled: Opening { frac: WIRE_FRAC, bits: WIRE_FRAC as u32 + 2 },
         logits: Opening { frac: WIRE_FRAC, bits: logits + 2 },
         certificates: certificate_fracs(defects)?,
+        defect_weights: (shape.attention == AttentionKind::Softmax).then_some(weights),
         padded: None,
         norms,
         layers,
     };
-    padding(&mut spec, ranges, of_norms, RESTART_LIMIT);
+    if !spec.is_softmax() {
+        padding(&mut spec, ranges, of_norms, RESTART_LIMIT);
+    }
     spec.check()?;
     let calibrated = spec.calibrated(InputKind::OneHot);
     for tokens in (0..TOKEN_CLASSES).map(|c| shape.positions.min(1 << c)) {
@@ -110,6 +128,12 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         }
     }
     Ok(Choice { spec, orders })
+}
+
+/// By how many bits defects count for less than they are whose squares come to so much in a row: so that they do not hide those of
+/// the other functions.
+fn defect_weight(of_a_row: f64) -> i32 {
+    ((of_a_row / DEFECTS_OF_A_ROW).log2() / 2.0).ceil().max(0.0) as i32
 }
 
 fn norm(
@@ -151,6 +175,7 @@ fn layer(
         value: wire(r.value),
         scores: wire(r.scores),
         heads,
+        softmax: Vec::new(),
         attention: wire(r.attention),
         gelu,
         activation: wire(r.activation),
@@ -191,7 +216,7 @@ fn gelu_curve(
             segments.push(Segment { cols, series: fit.rounded(modulus_bits, GELU_BITS.0, GELU_BITS.1, 0) });
         }
     }
-    Ok((Curve { frac: WIRE_FRAC, segments }, order))
+    Ok((Curve { frac: WIRE_FRAC, stretch: 0, segments }, order))
 }
 
 fn tanh_curve(cols: usize, most: f64) -> Result<Curve, ChooseError> {
@@ -214,7 +239,7 @@ fn tanh_curve(cols: usize, most: f64) -> Result<Curve, ChooseError> {
     let (fit, error) = problem.smallest(&[8, 16, 24, 32, 48, 64, 96], TANH_BITS, TANH_TOLERANCE);
     accept(&format!("pooler, tanh of inputs up to {most:.1}"), error, TANH_LIMIT)?;
     let series = fit.rounded(period_bits + WIRE_FRAC as u32, TANH_BITS.0, TANH_BITS.1, 0);
-    Ok(Curve { frac: WIRE_FRAC, segments: vec![Segment { cols, series }] })
+    Ok(Curve { frac: WIRE_FRAC, stretch: 0, segments: vec![Segment { cols, series }] })
 }
 
 /// Up to where a function must hold that was seen up to there, and by unusual texts up to there.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use ring64::{Dims, Kernel, Rhs};
 
-use crate::arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, Place, WireOpening};
+use crate::arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, Place, RowShift, WireOpening};
 use crate::engine::Block;
 use crate::fixed::Fixed;
 use crate::layout::{
     add_to_columns, assemble, copy_block, join_columns, outer_product, rotate, scale_rows, split_columns,
 };
+use crate::opening::Curve;
 use crate::quantise::Quantised;
 use crate::scales::Scales;
 use crate::spec_error::SpecError;
@@ -133,8 +134,8 @@ impl Arithmetic for Clear<'_> {
     }
 
     fn evaluate(&mut self, x: &[Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>]) -> Result<Vec<Vec<u64>>, SpecError> {
-        let one = |asked: &Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>| {
-            let segments = asked.phase.iter().zip(&asked.curve.segments);
+        let one = |(asked, curve): (&Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>, &Curve)| {
+            let segments = asked.phase.iter().zip(&curve.segments);
             let parts: Vec<_> = segments.map(|(p, s)| (s.series.evaluate(p), s.cols)).collect();
             let mut values = join_columns(&parts, asked.rows);
             if let Some(gate) = asked.gate {
@@ -142,7 +143,7 @@ impl Arithmetic for Clear<'_> {
             }
             values
         };
-        Ok(x.iter().map(one).collect())
+        Ok(x.iter().flat_map(|asked| asked.curves().map(move |curve| (asked, curve))).map(one).collect())
     }
 
     fn add(&mut self, a: (Vec<u64>, u32), b: (Vec<u64>, u32)) -> Vec<u64> {
@@ -159,6 +160,11 @@ impl Arithmetic for Clear<'_> {
 
     fn rotate(&mut self, x: Vec<u64>, cols: usize, cos: &[u64], sin: &[u64]) -> Vec<u64> {
         rotate(&x, cols, cos, sin)
+    }
+
+    fn relative(&mut self, mut scores: Vec<u64>, predicted: &Vec<u64>, by: &RowShift) -> Vec<u64> {
+        by.apply(&mut scores, predicted, true);
+        scores
     }
 
     fn affine(&mut self, mut x: Vec<u64>, plus: u64, times: u64) -> Vec<u64> {

@@ -82,6 +82,57 @@ pub struct Head {
     pub defect: Site,
 }
 
+/// Multiples from which the shift of a row of scores is made, in their order: of the score with the token before, with itself, with
+/// the token after, with the first and with the last token, of the mean of the row, of the logarithm of the number of tokens.
+pub const FEATURES: usize = 7;
+
+/// One head of softmax attention on one text, and what a network declares of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoftmaxHead {
+    /// Number of the text in the batch.
+    pub text: usize,
+    /// Tokens of the text.
+    pub tokens: usize,
+    /// Of each row of scores, which token attends.
+    pub own: Vec<usize>,
+    /// Where in what was predicted the first row of the text is, and the head's column.
+    pub predicted: (usize, usize),
+    /// What the shift of a row is made of, beside what was predicted.
+    pub features: [f64; FEATURES],
+    /// `exp(s / 2)` of shifted scores.
+    pub exponential: Function,
+    /// The shifted scores themselves, by the same harmonics.
+    pub identity: Function,
+    /// A smaller power of the exponential, where sums spread too far for one reciprocal.
+    pub rough_exponential: Function,
+    /// A power of its row sums that is about one over the sum of exponentials.
+    pub rough: Function,
+    /// One over the sum of a row, or over its product with the rough one.
+    pub reciprocal: Function,
+    /// Opened `exp(s / 2)`.
+    pub exponential_out: Site,
+    /// Its opened squares.
+    pub squares: Site,
+    /// The sum of a row of them.
+    pub sum: Site,
+    /// The opened rough reciprocal.
+    pub rough_out: Site,
+    /// Squares times values, not yet normalised.
+    pub mixed: Site,
+    /// These times the rough reciprocal.
+    pub corrected: Site,
+    /// The sum times the rough reciprocal.
+    pub corrected_sum: Site,
+    /// The opened reciprocal.
+    pub reciprocal_out: Site,
+    /// The head's output.
+    pub attention: Site,
+    /// What is missing to the reciprocal's promise.
+    pub defect: Site,
+    /// By how much the scores that the exponentials were made of differ from the scores.
+    pub exponential_defect: Site,
+}
+
 /// What an engine makes of opened scores.
 #[derive(Debug)]
 pub enum Attending<W> {
@@ -135,12 +186,30 @@ pub trait Engine {
     fn scale_rows(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
     /// The function that the phase was opened for.
     fn evaluate(&mut self, x: &[(Self::Phase, Function)]) -> Result<Vec<Self::Share>, Self::Error>;
+    /// Several functions of each phase, the first of which it was opened for, in order.
+    #[allow(clippy::type_complexity)]
+    fn evaluate_all(&mut self, x: &[(Self::Phase, Vec<Function>)]) -> Result<Vec<Self::Share>, Self::Error>;
     /// The same in the rows that a gate lets through, exactly zero in all others whatever was opened there.
     fn gated_evaluate(&mut self, x: &[(Self::Phase, Function, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
     /// Elementwise products.
     fn mul(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
     /// Pairs of columns rotated by public angles: see [`Rotation`].
     fn rotate(&mut self, x: Self::Share, by: &Rotation) -> Self::Share;
+    /// Scores of a head less the shift of each row: what was predicted of it, and [`SoftmaxHead::features`] of the row.
+    fn relative(&mut self, scores: Self::Share, predicted: &Self::Share, head: &SoftmaxHead) -> Self::Share;
+    /// Whether the reciprocals of a head are made in two steps, by the function of its first.
+    fn takes_two_steps(&self, _rough: Function) -> bool {
+        false
+    }
+    /// Sum of each row of what the identity made of phases, less that of what they were opened from; nothing from an engine that
+    /// does not check itself.
+    fn identity_defect(
+        &mut self,
+        _identity: &Self::Share,
+        _relative: &Self::Share,
+    ) -> Result<Option<Self::Share>, Self::Error> {
+        Ok(None)
+    }
     /// Sum.
     fn add(&mut self, a: Self::Share, b: Self::Share) -> Result<Self::Share, Self::Error>;
     /// Half.
@@ -155,6 +224,10 @@ pub trait Engine {
     fn gate(&mut self, columns: Self::Wire) -> Self::Wire;
     /// Copies a block.
     fn block(&mut self, x: &Self::Wire, block: Block) -> Self::Wire;
+    /// Whether weights are normalised before they mix, so that scores are opened for [`Engine::attention_weights`].
+    fn mixes_weights(&self) -> bool {
+        false
+    }
     /// Normalised attention weights of opened scores, opened, from an engine of published functions, which normalise before they
     /// mix; from others the scores come back, for 2Quad ([`crate::attend`]).
     fn attention_weights(

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use ring64::Dims;
 
-use crate::arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening};
+use crate::arithmetic::{
+    Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, RowShift, Value, WireOpening,
+};
 use crate::defect::{norm_defect, reciprocal_defect};
-use crate::engine::{Block, Engine, Norm, Opened, Reciprocal, Rhs, Rotation};
+use crate::engine::{Block, Engine, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead};
 use crate::network::{Calibrated, Input, Network, Output};
-use crate::opening::{Curve, Segment};
+use crate::opening::{Curve, STRETCH_FRAC, Segment};
 use crate::operation::Operation;
 use crate::scales::Scales;
 use crate::spec_error::{LEAST_HEADROOM, SpecError};
@@ -78,18 +80,24 @@ impl<A: Arithmetic> Fixed<A> {
         let (to, most) = (curve.frac - by, curve.segments.iter().map(|s| s.series.modulus_bits).max().unwrap_or(64));
         let shift = form.frac - to;
         let spare = 64 - i64::from(shift) - i64::from(most);
-        if !(0..64).contains(&shift) || spare < 0 || curve.cols() != form.cols {
+        // a function of one column is one of every column
+        let fits = curve.cols() == form.cols || curve.cols() == 1;
+        if !(0..64).contains(&shift) || spare < 0 || !fits {
             let site = self.scales.table()[function].name.to_string();
             return Err(SpecError::Headroom { site, from: form.frac, to, bits: most, spare, least: 0 }.into());
         }
         let segment = |s: &Segment| PhaseSegment { cols: s.cols, modulus_bits: s.series.modulus_bits };
         let segments = curve.segments.iter().map(segment).collect();
-        Ok((PhaseOpening { rows: form.rows, shift: shift as u32, segments }, Form { frac: to, ..form }))
+        let rows = rows_of(curve, form);
+        Ok((PhaseOpening { rows, shift: shift as u32, segments }, Form { frac: to, ..form }))
     }
 }
 
 /// A phase, what is evaluated at it, and the gate of its rows.
 type Asked<'a, A> = (&'a Value<<A as Arithmetic>::Phase>, Function, Option<&'a Value<<A as Arithmetic>::Wire>>);
+
+/// Fractional bits of the multiples of scores in the shift of a row.
+const FEATURE_FRAC: i32 = 14;
 
 impl<A: Arithmetic> Fixed<A> {
     fn product(
@@ -110,13 +118,22 @@ impl<A: Arithmetic> Fixed<A> {
         let curves: Vec<_> = x.iter().map(|(_, function, _)| self.scales.curve(*function)).collect();
         let mut asked = Vec::with_capacity(x.len());
         for ((phase, _, gate), (curve, _)) in x.iter().zip(&curves) {
-            let (rows, phase) = (phase.form.rows, &phase.data);
-            asked.push(Evaluation { phase, rows, curve, gate: gate.map(|gate| column(gate, rows)) });
+            let (rows, phase) = (rows_of(curve, phase.form), &phase.data);
+            asked.push(Evaluation { phase, rows, curve, also: Vec::new(), gate: gate.map(|gate| column(gate, rows)) });
         }
         let results = self.arithmetic.evaluate(&asked)?;
-        let frac = |(c, shift): &(&Curve, i32)| c.segments[0].series.out_frac() + shift;
-        Ok(attach(x.iter().zip(&curves).map(|((p, ..), c)| Form { frac: frac(c), ..p.form }), results))
+        Ok(attach(x.iter().zip(&curves).map(|((p, ..), c)| Form { frac: result_frac(*c), ..p.form }), results))
     }
+}
+
+/// Rows of a phase that a curve is evaluated at: of a function of one column, all elements.
+fn rows_of(curve: &Curve, form: Form) -> usize {
+    if curve.cols() == 1 { form.count() } else { form.rows }
+}
+
+/// Fractional bits of what a curve gives.
+fn result_frac((curve, shift): (&Curve, i32)) -> i32 {
+    curve.segments[0].series.out_frac() + shift
 }
 
 /// The numbers of a gate of so many rows.
@@ -215,6 +232,64 @@ impl<A: Arithmetic> Engine for Fixed<A> {
         self.series(&x.iter().map(|(phase, function)| (phase, *function, None)).collect::<Vec<_>>())
     }
 
+    fn evaluate_all(&mut self, x: &[(Self::Phase, Vec<Function>)]) -> Result<Vec<Self::Share>, Self::Error> {
+        let curves = |functions: &[Function]| functions.iter().map(|f| self.scales.curve(*f)).collect::<Vec<_>>();
+        let curves: Vec<_> = x.iter().map(|(_, functions)| curves(functions)).collect();
+        let mut asked = Vec::with_capacity(x.len());
+        for ((phase, _), curves) in x.iter().zip(&curves) {
+            let also = curves[1..].iter().map(|(curve, _)| *curve).collect();
+            let (curve, rows) = (curves[0].0, rows_of(curves[0].0, phase.form));
+            asked.push(Evaluation { phase: &phase.data, rows, curve, also, gate: None });
+        }
+        let results = self.arithmetic.evaluate(&asked)?;
+        let forms = x.iter().zip(&curves).flat_map(|((phase, _), curves)| {
+            curves.iter().map(|curve| Form { frac: result_frac(*curve), ..phase.form })
+        });
+        Ok(attach(forms, results))
+    }
+
+    fn relative(&mut self, scores: Self::Share, predicted: &Self::Share, head: &SoftmaxHead) -> Self::Share {
+        let Form { rows, cols, frac } = scores.form;
+        assert_eq!((rows, cols), (head.own.len(), head.tokens), "scores of a head");
+        let stretch = self.scales.curve(head.exponential).0.stretch;
+        let to = frac + FEATURE_FRAC;
+        let (first, column) = head.predicted;
+        let multiple = |times: f64| (times * f64::powi(2.0, FEATURE_FRAC)).round() as i64 as u64;
+        let [near @ .., mean, log] = head.features;
+        let tokens = head.tokens as f64;
+        // by libm, which gives the same on every machine: parties that rounded differently would share nothing
+        let constant = (libm::log(tokens) * log * f64::powi(2.0, to)).round() as i64 as u64;
+        let by = RowShift {
+            own: head.own.clone(),
+            cols,
+            scores_up: FEATURE_FRAC as u32,
+            predicted: (first, column, predicted.form.cols, (to - predicted.form.frac) as u32),
+            near: near.map(multiple),
+            sum: multiple(mean / tokens),
+            constant,
+            times: u64::from(stretch.max(1)),
+        };
+        let up = if stretch == 0 { 0 } else { STRETCH_FRAC };
+        let data = self.arithmetic.relative(scores.data, &predicted.data, &by);
+        Value { form: Form { frac: to + up, ..scores.form }, data }
+    }
+
+    fn takes_two_steps(&self, rough: Function) -> bool {
+        !self.scales.curve(rough).0.segments.is_empty()
+    }
+
+    fn identity_defect(
+        &mut self,
+        identity: &Self::Share,
+        relative: &Self::Share,
+    ) -> Result<Option<Self::Share>, Self::Error> {
+        let (made, of) = (self.row_sums(identity), self.row_sums(relative));
+        let minus = Value { form: of.form, data: self.arithmetic.affine(of.data, 0, 1u64.wrapping_neg()) };
+        let Value { form, data } = self.add(made, minus)?;
+        let up = self.scales.identity_weight();
+        Ok(Some(Value { form: Form { frac: form.frac + up, ..form }, data }))
+    }
+
     fn gated_evaluate(&mut self, x: &[(Self::Phase, Function, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error> {
         self.series(&x.iter().map(|(phase, function, gate)| (phase, *function, Some(*gate))).collect::<Vec<_>>())
     }
@@ -274,9 +349,11 @@ impl<A: Arithmetic> Engine for Fixed<A> {
 
     fn reciprocal_defects(&mut self, pairs: &[Reciprocal<'_, Self::Wire>]) -> Result<Vec<Self::Share>, Self::Error> {
         let products = self.scale_rows(&pairs.iter().map(|(sum, inverse, _)| (*sum, *inverse)).collect::<Vec<_>>())?;
+        let up = self.scales.reciprocal_weight();
         let defect = |(product, (.., gate)): (Self::Share, &Reciprocal<'_, Self::Wire>)| {
             let gate = gate.map(|gate| column(gate, product.form.rows));
-            reciprocal_defect(&mut self.arithmetic, product, gate)
+            let Value { form, data } = reciprocal_defect(&mut self.arithmetic, product, gate)?;
+            Ok(Value { form: Form { frac: form.frac + up, ..form }, data })
         };
         products.into_iter().zip(pairs).map(defect).collect()
     }

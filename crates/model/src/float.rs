@@ -5,7 +5,7 @@ use std::fmt;
 
 use ndarray::{Array2, Axis, s};
 
-use crate::engine::{Attending, Block, Engine, Head, Opened, Rhs, Rotation};
+use crate::engine::{Attending, Block, Engine, Head, Opened, Rhs, Rotation, SoftmaxHead};
 use crate::functions::Functions;
 use crate::matrix::Matrices;
 use crate::table::{Function, Read, Site, Smooth, Table, Weight};
@@ -55,6 +55,7 @@ pub struct Float<'a, O = ()> {
     table: &'a Table,
     matrices: &'a Matrices,
     functions: Functions,
+    all_rows: bool,
     /// The observer.
     pub observer: O,
 }
@@ -62,7 +63,12 @@ pub struct Float<'a, O = ()> {
 impl<'a, O: Observer> Float<'a, O> {
     /// An engine for what a network declares, with an observer; `()` observes nothing.
     pub fn new(table: &'a Table, matrices: &'a Matrices, observer: O, functions: Functions) -> Self {
-        Float { table, matrices, functions, observer }
+        Float { table, matrices, functions, all_rows: false, observer }
+    }
+
+    /// The same, which computes the rows of the last layer too that nothing reads.
+    pub fn with_all_rows(self) -> Self {
+        Float { all_rows: true, ..self }
     }
 }
 
@@ -142,6 +148,21 @@ impl<O: Observer> Engine for Float<'_, O> {
         Ok(x.iter().map(|(x, function)| x.mapv(|v| self.value(*function, v))).collect())
     }
 
+    fn evaluate_all(&mut self, x: &[(Array2<f32>, Vec<Function>)]) -> Result<Vec<Array2<f32>>, Infallible> {
+        let all = x.iter().flat_map(|(x, functions)| functions.iter().map(move |function| (x, *function)));
+        Ok(all.map(|(x, function)| x.mapv(|v| self.value(function, v))).collect())
+    }
+
+    fn relative(&mut self, mut scores: Array2<f32>, predicted: &Array2<f32>, head: &SoftmaxHead) -> Array2<f32> {
+        let (first, column) = head.predicted;
+        let last = head.tokens - 1;
+        for (at, mut row) in scores.rows_mut().into_iter().enumerate() {
+            let shift = predicted[(first + at, column)] + row_shift(head, at, |column| row[column], row.sum(), last);
+            row.mapv_inplace(|s| s - shift);
+        }
+        scores
+    }
+
     fn gated_evaluate(&mut self, x: &[(Array2<f32>, Function, &Array2<f32>)]) -> Result<Vec<Array2<f32>>, Infallible> {
         let one = |(x, function, gate): &(Array2<f32>, Function, &Array2<f32>)| {
             let mut y = x.clone();
@@ -213,6 +234,14 @@ impl<O: Observer> Engine for Float<'_, O> {
         all
     }
 
+    fn skips_unread_rows(&self) -> bool {
+        !self.all_rows
+    }
+
+    fn mixes_weights(&self) -> bool {
+        self.functions == Functions::Exact
+    }
+
     fn attention_weights(
         &mut self,
         scores: Vec<Array2<f32>>,
@@ -243,6 +272,16 @@ impl<O: Observer> Engine for Float<'_, O> {
         let own = |x: &Array2<f32>| x.to_owned();
         Ok((wires.iter().map(|(x, _)| own(x)).collect(), phases.iter().map(|(x, _)| own(x)).collect()))
     }
+}
+
+/// The shift of a row of scores but for what was predicted of it.
+fn row_shift(head: &SoftmaxHead, at: usize, score: impl Fn(usize) -> f32, sum: f32, last: usize) -> f32 {
+    let own = head.own[at];
+    let near = [own.saturating_sub(1), own, (own + 1).min(last), 0, last].map(score);
+    let tokens = head.tokens as f64;
+    let [near_times @ .., mean, log] = head.features;
+    let near: f64 = near.iter().zip(near_times).map(|(s, times)| f64::from(*s) * times).sum();
+    (near + f64::from(sum) / tokens * mean + libm::log(tokens) * log) as f32
 }
 
 /// A product whose left factor is almost everywhere zero.

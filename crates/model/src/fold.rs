@@ -11,6 +11,8 @@ use std::fmt;
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate};
 
 use crate::bert::{Bert, BertWeight, InputKind};
+use crate::config::AttentionKind;
+use crate::engine::FEATURES;
 use crate::matrix::{Matrices, Matrix};
 use crate::sample::{SampleError, embed};
 use crate::shape::Shape;
@@ -113,6 +115,11 @@ pub fn fold(shape: &Shape, tensors: &Tensors) -> Result<Folded, FoldError> {
         insert(BertWeight::Query(l), after_norm(&before, read.dense(&attention("query"), d, d)?, scale));
         insert(BertWeight::Key(l), after_norm(&before, read.dense(&attention("key"), d, d)?, 1.0));
         insert(BertWeight::Value(l), after_norm(&before, read.dense(&attention("value"), d, d)?, 1.0));
+        if shape.attention == AttentionKind::Softmax {
+            // until it was fitted
+            let weight = Array2::zeros((d, shape.heads));
+            insert(BertWeight::Shift(l), Matrix { weight, bias: Some(Array1::zeros(shape.heads)) });
+        }
         insert(BertWeight::Residual(2 * l), residual(&before.0));
         let output = read.dense(&name("attention.output.dense"), d, d)?;
         insert(BertWeight::AttentionOutput(l), to_stream(output, &before.1));
@@ -144,6 +151,16 @@ impl Folded {
     /// All matrices.
     pub fn matrices(&self) -> &Matrices {
         &self.matrices
+    }
+
+    /// Gives softmax its shifts, `[layer]`: what is predicted of the rows of each head, a column a head, and what comes beside it.
+    pub(crate) fn set_row_shifts(&mut self, shifts: Vec<(Matrix, Vec<[f64; FEATURES]>)>) {
+        self.shape.row_shifts.clear();
+        for (layer, (matrix, features)) in shifts.into_iter().enumerate() {
+            self.matrices.insert(self.bert.weight(BertWeight::Shift(layer)), matrix);
+            self.shape.row_shifts.push(features);
+        }
+        self.bert = Bert::new(self.shape.clone(), InputKind::OneHot);
     }
 
     /// Reorders the neurons of a feed-forward part: neuron `order[i]` comes to place `i`. The function stays the same.

@@ -20,8 +20,10 @@ mod choose_error;
 mod clear;
 mod config;
 mod config_error;
+mod curves;
 mod defect;
 mod engine;
+mod exponential;
 mod fit;
 mod fixed;
 mod float;
@@ -42,11 +44,16 @@ mod positive;
 mod quantise;
 mod ranges;
 mod restarts;
+mod row_shift;
 mod sample;
 mod scales;
 pub mod secformer;
 mod series;
 mod shape;
+mod softmax;
+mod softmax_choose;
+mod softmax_ranges;
+mod softmax_spec;
 mod spec;
 mod spec_error;
 mod split;
@@ -54,7 +61,7 @@ mod synthetic;
 mod table;
 
 pub use activation::{Activation, gelu, gelu_tanh};
-pub use arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening};
+pub use arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, RowShift, Value, WireOpening};
 pub use attention::{Gates, attend};
 pub use bert::{
     Bert, BertFunction, BertSite, BertWeight, ClearError, InputKind, clear_certified, clear_logits, clear_trace,
@@ -72,7 +79,9 @@ pub use config::{
     AttentionKind, AttentionShift, Config, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR, TWO_RELU_EPSILON,
 };
 pub use config_error::ConfigError;
-pub use engine::{Attending, Block, Engine, Head, Norm, Opened, Reciprocal, Rhs, Rotation};
+pub use engine::{
+    Attending, Block, Engine, FEATURES, Head, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead,
+};
 pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Fixed, Outputs};
 pub use float::{Float, FloatTrace, Observer};
@@ -85,11 +94,12 @@ pub use layout::{
 pub use matrix::{Matrices, Matrix};
 pub use network::{Calibrated, Input, Network, Output};
 pub use norm::{apply, normalise, open};
-pub use opening::{CERTIFICATE_FRAC, CERTIFICATE_FRACS, Curve, DEFECT, Opening, Segment};
+pub use opening::{CERTIFICATE_FRAC, CERTIFICATE_FRACS, Curve, DEFECT, Opening, STRETCH_FRAC, Segment};
 pub use operation::Operation;
 pub use quantise::{QuantiseError, Quantised, Words, quantise};
 pub use ranges::check as check_ranges;
 pub use restarts::restart_probability;
+pub use row_shift::fit_row_shifts;
 pub use sample::{PADDING, Sample, SampleError, batch_rows, embed, one_hot};
 pub use scales::{Scaled, Scales};
 pub use series::Series;
@@ -98,6 +108,8 @@ pub use shape::{
     token_class,
 };
 pub use spec::{HeadSpec, LayerSpec, NormSpec, PaddedHead, PaddedSpec, SPEC_VERSION, Spec};
+pub use softmax_ranges::SoftmaxRanges;
+pub use softmax_spec::{SoftmaxSpec, TwoSteps};
 pub use spec_error::{LEAST_HEADROOM, SpecError};
 pub use split::{Part, weight_mask};
 pub use synthetic::synthetic;

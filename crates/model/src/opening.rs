@@ -22,6 +22,18 @@ pub struct Curve {
     pub frac: i32,
     /// Contiguous classes of columns.
     pub segments: Vec<Segment>,
+    /// The argument is multiplied with so many [`STRETCH_FRAC`]-bit fractions of one before it is opened, so that its period is
+    /// that of the function and not the next power of two; 0 where it is not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stretch: u32,
+}
+
+/// Fractional bits of [`Curve::stretch`].
+pub const STRETCH_FRAC: i32 = 8;
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(stretch: &u32) -> bool {
+    *stretch == 0
 }
 
 /// A class of columns that share a series.

@@ -101,9 +101,15 @@ impl Positive<'_> {
     /// The same of a domain that is wide, and begins where nothing smaller is expected: by fits that are coarser, and made in
     /// a twentieth of the time.
     pub(crate) fn wide_curve(&self) -> Result<Fitted, ChooseError> {
+        self.wide_curve_within(WIDE_AIM, LIMIT)
+    }
+
+    /// The same by a relative error that is aimed at, and one that is accepted.
+    pub(crate) fn wide_curve_within(&self, aim: f64, limit: f64) -> Result<Fitted, ChooseError> {
         let domain = Domain::of((self.seen.0, self.least().1), self.from).filled();
         let ratio = domain.period() / domain.ends.0;
-        let first = COUNTS.partition_point(|count| (*count as f64) < ratio / 6.0).min(COUNTS.len() - 1);
+        let first = COUNTS.partition_point(|count| (*count as f64) < ratio / if aim > 0.01 { 40.0 } else { 6.0 });
+        let first = first.min(COUNTS.len() - 1);
         let scale = self.scale(domain);
         let scaled = |v: f64| (self.function)(v) / f64::powi(2.0, scale);
         let (function, period) = (&scaled, domain.period());
@@ -111,7 +117,7 @@ impl Positive<'_> {
         let error = |fit: &Fit| fit.error + problem.noise(fit, WIDE_BITS.0, WIDE_BITS.1);
         let mut best: Option<Fit> = None;
         for fit in COUNTS[first..].iter().filter_map(|count| problem.wide(*count)) {
-            let enough = error(&fit) <= WIDE_AIM;
+            let enough = error(&fit) <= aim;
             if best.as_ref().is_none_or(|best| error(&fit) < error(best)) {
                 best = Some(fit);
             }
@@ -120,7 +126,7 @@ impl Positive<'_> {
             }
         }
         let value = best.as_ref().map_or(f64::INFINITY, error);
-        let Some(fit) = best.filter(|_| value <= LIMIT && domain.modulus_bits <= 32) else {
+        let Some(fit) = best.filter(|_| value <= limit && domain.modulus_bits <= 32) else {
             return Err(self.too_wide(domain, value));
         };
         Ok(self.fitted(&fit, domain, scale, WIDE_BITS))
@@ -131,7 +137,7 @@ impl Positive<'_> {
         let series = fit.rounded(domain.modulus_bits, bits.0, bits.1, scale);
         let out = Opening { frac: 18 - scale, bits: 20 };
         let mean_square = self.mean_square(fit, domain, scale, out);
-        Fitted { curve: Curve { frac: domain.frac, segments: vec![Segment { cols: 1, series }] }, out, mean_square }
+        Fitted { curve: Curve { frac: domain.frac, stretch: 0, segments: vec![Segment { cols: 1, series }] }, out, mean_square }
     }
 
     fn too_wide(&self, domain: Domain, value: f64) -> ChooseError {

@@ -3,7 +3,7 @@
 use crate::bert::norm_name;
 use crate::calibrate::{CALIBRATION_VERSION, LayerRanges, Ranges, Span};
 use crate::choose_error::ChooseError;
-use crate::shape::Shape;
+use crate::shape::{Shape, TOKEN_CLASSES};
 
 /// The largest absolute value of anything that is opened.
 const MOST: f32 = 1e9;
@@ -28,7 +28,7 @@ pub fn check(shape: &Shape, ranges: &Ranges) -> Result<(), ChooseError> {
 
 fn layer(shape: &Shape, l: usize, r: &LayerRanges) -> Result<(), ChooseError> {
     count(&format!("layer {l}: number of neurons"), r.gelu.len(), shape.inner)?;
-    count(&format!("layer {l}: number of heads"), r.heads.len(), shape.heads)?;
+    count(&format!("layer {l}: number of heads"), r.heads.len() + r.softmax.len(), shape.heads)?;
     let named = [
         ("query", r.query),
         ("key", r.key),
@@ -44,6 +44,15 @@ fn layer(shape: &Shape, l: usize, r: &LayerRanges) -> Result<(), ChooseError> {
         size(&|| format!("layer {l} head {h}: squares of shifted scores"), head.squares)?;
         size(&|| format!("layer {l} head {h}: squares times values"), head.mixed)?;
         span(&format!("layer {l} head {h}"), "mean square of shifted scores", &head.sum)?;
+    }
+    for (h, head) in r.softmax.iter().enumerate() {
+        let finite = |span: &Span| span.lo <= span.hi && span.lo.abs().max(span.hi.abs()) < MOST;
+        let sound = finite(&head.scores) && head.sums.len() == TOKEN_CLASSES && head.seen().all(|(_, s)| s.iter().all(finite));
+        size(&|| format!("layer {l} head {h}: exponentials times values"), head.mixed)?;
+        if !sound {
+            let what = format!("layer {l} head {h}: shifted scores");
+            return Err(mismatch(what, format!("{} to {}", head.scores.lo, head.scores.hi), "a range of numbers".into()));
+        }
     }
     for (n, value) in r.gelu.iter().enumerate() {
         size(&|| format!("layer {l}: GeLU's input of neuron {n}"), *value)?;

@@ -2,7 +2,7 @@
 
 use ring64::{Dims, Rhs};
 
-use crate::arithmetic::{Arithmetic, Evaluation, PhaseOpening, Place, WireOpening};
+use crate::arithmetic::{Arithmetic, Evaluation, PhaseOpening, Place, RowShift, WireOpening};
 use crate::engine::Block;
 use crate::fixed::Fixed;
 use crate::network::{Calibrated, Network};
@@ -50,8 +50,9 @@ impl Arithmetic for Openings {
         Ok(vec![(); dims.len()])
     }
     fn evaluate(&mut self, x: &[Evaluation<'_, (), ()>]) -> Result<Vec<()>, SpecError> {
-        Ok(vec![(); x.len()])
+        Ok(vec![(); x.iter().flat_map(Evaluation::curves).count()])
     }
+    fn relative(&mut self, _: (), _: &(), _: &RowShift) {}
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
     fn row_sums(&mut self, _: &(), _: usize, _: usize) {}
     fn opened_row_sums(&mut self, _: &(), _: usize, _: usize) {}

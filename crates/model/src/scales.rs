@@ -16,6 +16,8 @@ pub struct Scales {
     curves: Vec<Scaled>,
     weights: Vec<i32>,
     input_extra: u32,
+    /// By how many bits defects of reciprocals, and of exponentials, count for less than they are.
+    defects: (i32, i32),
 }
 
 impl Scales {
@@ -31,7 +33,22 @@ impl Scales {
         let openings = table.sites().map(opening).collect();
         let curves = table.functions().map(curve).collect();
         let weights = table.parameters().map(|(weight, _)| weight).map(weight_frac).collect();
-        Scales { table, openings, curves, weights, input_extra }
+        Scales { table, openings, curves, weights, input_extra, defects: (0, 0) }
+    }
+
+    /// The same where defects of reciprocals and of exponentials are divided by these powers of two before they count.
+    pub fn with_defects(self, reciprocals: i32, exponentials: i32) -> Scales {
+        Scales { defects: (reciprocals, exponentials), ..self }
+    }
+
+    /// By how many bits the defect of a reciprocal counts for less than it is.
+    pub fn reciprocal_weight(&self) -> i32 {
+        self.defects.0
+    }
+
+    /// By how many bits the defect of an exponential counts for less than it is.
+    pub fn identity_weight(&self) -> i32 {
+        self.defects.1
     }
 
     /// What the network declares.

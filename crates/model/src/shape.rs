@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
-use crate::config::Config;
-use crate::engine::Block;
+use crate::config::{AttentionKind, Config};
+use crate::engine::{Block, FEATURES};
 
 /// All that is public about the model's size, and the shifts of 2Quad.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,9 +29,24 @@ pub struct Shape {
     pub eps: f64,
     /// `c` of 2Quad, `[layer][head]`.
     pub shifts: Vec<Vec<f32>>,
+    /// What turns scores into weights; 2Quad is not written, so that specs made before there was another keep their digest.
+    #[serde(default = "two_quad", skip_serializing_if = "is_two_quad")]
+    pub attention: AttentionKind,
+    /// Of softmax, what the shift of a row of scores is made of, `[layer][head]`; empty until it was fitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub row_shifts: Vec<Vec<[f64; FEATURES]>>,
     /// Which GeLU; the exact one is not written, so that specs made before there was another keep their digest.
     #[serde(default, skip_serializing_if = "Activation::is_exact")]
     pub activation: Activation,
+}
+
+fn two_quad() -> AttentionKind {
+    AttentionKind::TwoQuad
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_two_quad(kind: &AttentionKind) -> bool {
+    *kind == AttentionKind::TwoQuad
 }
 
 impl Shape {
@@ -50,6 +65,8 @@ impl Shape {
             labels: config.num_labels(),
             eps: config.layer_norm_eps,
             shifts: (0..config.num_hidden_layers).map(shifts).collect(),
+            attention: config.attention_softmax,
+            row_shifts: Vec::new(),
             activation: config.activation(),
         }
     }

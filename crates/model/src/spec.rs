@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bert::{Bert, BertFunction, BertSite, BertWeight, InputKind};
-use crate::config::{MOST_EPS, MOST_SHIFT, shift_is_sound};
+use crate::bert::{Bert, BertSite, BertWeight, InputKind};
+use crate::config::{AttentionKind, MOST_EPS, MOST_SHIFT, shift_is_sound};
+use crate::curves::Curves;
 use crate::network::{Calibrated, Network};
 use crate::opening::{CERTIFICATE_FRACS, Curve, DEFECT, Opening};
-use crate::scales::{Scaled, Scales};
+use crate::scales::Scales;
 use crate::shape::{SHORTEST_CLASS, Shape, TOKEN_CLASSES};
+use crate::softmax_spec::SoftmaxSpec;
 use crate::spec_error::SpecError;
 
 /// The format that this program reads and writes.
@@ -66,8 +68,11 @@ pub struct LayerSpec {
     pub value: Opening,
     /// Scores.
     pub scores: Opening,
-    /// What differs from head to head.
+    /// What differs from head to head, with 2Quad.
     pub heads: Vec<HeadSpec>,
+    /// The same with softmax.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub softmax: Vec<SoftmaxSpec>,
     /// Attention output.
     pub attention: Opening,
     /// `GeLU(x) - x/2`.
@@ -116,6 +121,9 @@ pub struct Spec {
     pub logits: Opening,
     /// Fractional bits of certificates as the client reads them, by token class: a unit is a quarter of the most that is accepted.
     pub certificates: Vec<i32>,
+    /// Of softmax, by how many bits defects of reciprocals and of exponentials count for less than they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defect_weights: Option<(i32, i32)>,
     /// Where texts may be padded; specs that were chosen before they could be keep their digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub padded: Option<PaddedSpec>,
@@ -128,7 +136,7 @@ impl Spec {
     /// The network with these scales.
     pub fn calibrated(&self, kind: InputKind) -> Calibrated<Bert> {
         let network = Bert::new(self.shape.clone(), kind);
-        let curves = self.curves();
+        let curves = Curves::of(self);
         let scales = Scales::new(
             network.table().clone(),
             self.input_extra,
@@ -136,6 +144,8 @@ impl Spec {
             |function| curves.scaled(network.function_of(function)),
             |weight| self.weight_frac(network.weight_of(weight)),
         );
+        let (reciprocals, exponentials) = self.defect_weights.unwrap_or((0, 0));
+        let scales = scales.with_defects(reciprocals, exponentials);
         Calibrated { network, scales: Arc::new(scales) }
     }
 
@@ -151,6 +161,14 @@ impl Spec {
             BertSite::Key { layer } => self.layers[layer].key,
             BertSite::Value { layer } => self.layers[layer].value,
             BertSite::Scores { layer } => self.layers[layer].scores,
+            BertSite::Exponential { layer, head } => self.softmax(layer, head).exponential_out,
+            BertSite::Squares { layer, head, .. } if self.is_softmax() => self.softmax(layer, head).squares,
+            BertSite::Mixed { layer, head, .. } if self.is_softmax() => self.softmax(layer, head).mixed,
+            BertSite::Reciprocal { layer, head, .. } if self.is_softmax() => self.softmax(layer, head).reciprocal_out,
+            BertSite::Sum { layer, head } => self.two_steps(layer, head, |two| two.sum),
+            BertSite::Rough { layer, head } => self.two_steps(layer, head, |two| two.rough_out),
+            BertSite::Corrected { layer, head } => self.two_steps(layer, head, |two| two.corrected),
+            BertSite::CorrectedSum { layer, head } => self.two_steps(layer, head, |two| two.corrected_sum),
             BertSite::Squares { layer, head: h, class } => {
                 head(layer, h).squares[self.shape.class_exponent(class) as usize]
             }
@@ -168,26 +186,13 @@ impl Spec {
             BertSite::Attention { layer } | BertSite::Weighted { layer } => self.layers[layer].attention,
             BertSite::Activation { layer } => self.layers[layer].activation,
             BertSite::Pooled => self.pooled,
-            BertSite::NormDefect { .. } | BertSite::ReciprocalDefect { .. } => DEFECT,
+            BertSite::NormDefect { .. } | BertSite::ReciprocalDefect { .. } | BertSite::ExponentialDefect { .. } => DEFECT,
         }
     }
 
-    /// All curves, to be shared by the functions that read them.
-    fn curves(&self) -> Curves {
-        let shared = |curve: &Curve| Arc::new(curve.clone());
-        let head = |head: &HeadSpec| {
-            let reciprocal = shared(&head.reciprocal);
-            let padded = head.padded.as_ref().map_or_else(|| reciprocal.clone(), |padded| shared(&padded.reciprocal));
-            [reciprocal, padded]
-        };
-        let heads = |layer: &LayerSpec| layer.heads.iter().map(head).collect();
-        Curves {
-            shortest: self.shape.class_exponent(SHORTEST_CLASS),
-            roots: self.norms.iter().map(|norm| shared(&norm.inverse_root)).collect(),
-            reciprocals: self.layers.iter().map(heads).collect(),
-            gelus: self.layers.iter().map(|layer| shared(&layer.gelu)).collect(),
-            tanh: shared(&self.tanh),
-        }
+    /// Whether attention is softmax; else it is 2Quad.
+    pub fn is_softmax(&self) -> bool {
+        self.shape.attention == AttentionKind::Softmax
     }
 
     /// Fractional bits of a weight.
@@ -270,6 +275,15 @@ impl Spec {
         }
         for (l, layer) in self.layers.iter().enumerate() {
             count(&format!("layer {l}: shifts"), s.shifts[l].len(), s.heads)?;
+            if self.is_softmax() {
+                count(&format!("layer {l}: heads of 2Quad"), layer.heads.len(), 0)?;
+                layer.check_softmax(l, s.heads)?;
+                for (h, head) in layer.softmax.iter().enumerate() {
+                    head.curves().try_for_each(|(name, c)| self.check_curve(&format!("layer {l} head {h}: {name}"), c, 1))?;
+                }
+                self.check_curve(&format!("layer {l}: gelu"), &layer.gelu, s.inner)?;
+                continue;
+            }
             count(&format!("layer {l}: heads"), layer.heads.len(), s.heads)?;
             for (h, head) in layer.heads.iter().enumerate() {
                 count(&format!("layer {l} head {h}: token classes of squares"), head.squares.len(), TOKEN_CLASSES)?;
@@ -298,6 +312,10 @@ impl Spec {
             let of = [layer.query, layer.key, layer.value, layer.scores, layer.attention, layer.activation];
             openings.extend(of.map(|o| ("a layer", o)));
             fracs.push(("GeLU", layer.gelu.frac));
+            for head in &layer.softmax {
+                openings.extend(head.openings().map(|o| ("a head", o)));
+                fracs.extend(head.curves().map(|(name, curve)| (name, curve.frac)));
+            }
             for head in &layer.heads {
                 let by_tokens = head.squares.iter().chain(&head.mixed).copied();
                 let padded = head.padded.iter().flat_map(|padded| [padded.mixed, padded.reciprocal_out]);
@@ -355,34 +373,8 @@ impl Spec {
     }
 }
 
-/// A spec's curves.
-struct Curves {
-    /// Exponent of the class of the shortest padded texts.
-    shortest: i32,
-    roots: Vec<Arc<Curve>>,
-    /// By layer and head, and for the shortest padded texts.
-    reciprocals: Vec<Vec<[Arc<Curve>; 2]>>,
-    gelus: Vec<Arc<Curve>>,
-    tanh: Arc<Curve>,
-}
-
-impl Curves {
-    /// The curve of a function, and by how much the class of lengths shifts its scales: sums are read in units of `2^class`.
-    fn scaled(&self, function: BertFunction) -> Scaled {
-        match function {
-            BertFunction::InverseRoot { norm } => (self.roots[norm].clone(), 0),
-            BertFunction::Reciprocal { layer, head, class: SHORTEST_CLASS } => {
-                (self.reciprocals[layer][head][1].clone(), self.shortest)
-            }
-            BertFunction::Reciprocal { layer, head, class } => (self.reciprocals[layer][head][0].clone(), class as i32),
-            BertFunction::Gelu { layer } => (self.gelus[layer].clone(), 0),
-            BertFunction::Tanh => (self.tanh.clone(), 0),
-        }
-    }
-}
-
 /// Refuses another number than that of the shape.
-fn count(what: &str, got: usize, expected: usize) -> Result<(), SpecError> {
+pub(crate) fn count(what: &str, got: usize, expected: usize) -> Result<(), SpecError> {
     match got == expected {
         true => Ok(()),
         false => Err(SpecError::Shape { what: what.into(), got: got.to_string(), expected: expected.to_string() }),

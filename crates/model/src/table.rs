@@ -106,6 +106,13 @@ pub enum Smooth {
     },
     /// `1 / v`.
     Reciprocal,
+    /// `exp(v / over)`.
+    Exponential {
+        /// What the argument is divided by.
+        over: f64,
+    },
+    /// The argument.
+    Identity,
     /// An activation less half of its argument ([`Activation::even_part`]).
     EvenPart(Activation),
     /// Hyperbolic tangent.
@@ -118,6 +125,8 @@ impl Smooth {
         match self {
             Smooth::InverseRoot { width, epsilon } => (width / (v + width * epsilon)).sqrt(),
             Smooth::Reciprocal => 1.0 / v,
+            Smooth::Exponential { over } => (v / over).exp(),
+            Smooth::Identity => v,
             Smooth::EvenPart(activation) => activation.even_part(v),
             Smooth::Tanh => v.tanh(),
         }

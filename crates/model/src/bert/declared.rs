@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::config::AttentionKind;
 use crate::operation::Operation;
-use crate::shape::{SHORTEST_CLASS, Shape};
+use crate::shape::{SHORTEST_CLASS, Shape, TOKEN_CLASSES};
 use crate::table::{Function, Parameter, Read, Site, Smooth, Table, Weight};
 
 /// A weight of the folded network (see [`crate::fold()`]).
@@ -20,6 +21,8 @@ pub enum BertWeight {
     Key(usize),
     /// Attention value.
     Value(usize),
+    /// Of softmax attention, what of the shift of a head's rows of scores is predicted from the rows of the layer: a column a head.
+    Shift(usize),
     /// Attention output, centred.
     AttentionOutput(usize),
     /// The scale (gamma) of the LayerNorm of that number, as the residual carries it.
@@ -65,6 +68,18 @@ pub enum BertSite {
     Reciprocal { layer: usize, head: usize, class: usize },
     /// What is missing to the promise of one over a sum of squares.
     ReciprocalDefect { layer: usize, head: usize },
+    /// Of softmax, `exp(s / 2)` of a shifted score.
+    Exponential { layer: usize, head: usize },
+    /// Of softmax in two steps, the sum of a row.
+    Sum { layer: usize, head: usize },
+    /// About one over it.
+    Rough { layer: usize, head: usize },
+    /// Squares times values, times that.
+    Corrected { layer: usize, head: usize },
+    /// The sum times that.
+    CorrectedSum { layer: usize, head: usize },
+    /// By how much the scores that the exponentials were made of differ from the scores.
+    ExponentialDefect { layer: usize, head: usize },
     /// Attention output of a head.
     Attention { layer: usize },
     /// The same where weights were normalised before they met the values.
@@ -83,6 +98,14 @@ pub enum BertFunction {
     InverseRoot { norm: usize },
     /// `1 / d` of the sum of an attention row, in units of the token count.
     Reciprocal { layer: usize, head: usize, class: usize },
+    /// Of softmax, `exp(s / 2)` of a shifted score.
+    Exponential { layer: usize, head: usize },
+    /// The shifted score, by the same harmonics.
+    Identity { layer: usize, head: usize },
+    /// Of softmax in two steps, a smaller power of the exponential.
+    RoughExponential { layer: usize, head: usize },
+    /// A power of the sum of a row of these, which is about one over the sum of exponentials.
+    Rough { layer: usize, head: usize, class: usize },
     /// `GeLU(x) - x / 2`, with the GeLU of the shape.
     Gelu { layer: usize },
     /// Hyperbolic tangent of the pooler.
@@ -150,7 +173,12 @@ impl Declaring<'_> {
         self.site(site(|layer| BertSite::Key { layer }), named("key"), Operation::Others);
         self.site(site(|layer| BertSite::Value { layer }), named("value"), Operation::Others);
         self.site(site(|layer| BertSite::Scores { layer }), named("attention scores"), Operation::Softmax);
-        (0..self.shape.heads).for_each(|head| self.attention_head(l, head));
+        for head in 0..self.shape.heads {
+            match self.shape.attention {
+                AttentionKind::Softmax => self.softmax_head(l, head),
+                _ => self.attention_head(l, head),
+            }
+        }
         let attended = named("attention output");
         let attention = self.site(site(|layer| BertSite::Attention { layer }), attended.clone(), Operation::Softmax);
         self.site(site(|layer| BertSite::Weighted { layer }), attended, Operation::Others);
@@ -165,6 +193,9 @@ impl Declaring<'_> {
         self.weight(BertWeight::Query(l), name("query"), (d, d), Read::Product, before);
         self.weight(BertWeight::Key(l), name("key"), (d, d), Read::Product, before);
         self.weight(BertWeight::Value(l), name("value"), (d, d), Read::Product, before);
+        if self.shape.attention == AttentionKind::Softmax {
+            self.weight(BertWeight::Shift(l), name("shift"), (d, self.shape.heads), Read::Product, before);
+        }
         self.weight(BertWeight::AttentionOutput(l), name("attention_output"), (d, d), Read::Product, attention);
         self.residual(2 * l, before);
         self.weight(BertWeight::Up(l), name("up"), (d, inner), Read::Product, middle);
@@ -186,6 +217,36 @@ impl Declaring<'_> {
         }
         let defect = BertSite::ReciprocalDefect { layer, head };
         self.defect(defect, named("defect of one over the attention sum"), Operation::Softmax);
+    }
+
+    /// A head of softmax: what it opens does not depend on the length of the text, but for the rough sums.
+    fn softmax_head(&mut self, layer: usize, head: usize) {
+        let (class, named) = (0, |what: &str| format!("layer {layer} head {head}: {what}"));
+        let softmax = Operation::Softmax;
+        for (site, what, operation) in [
+            (BertSite::Exponential { layer, head }, "exponentials of half the scores", softmax),
+            (BertSite::Squares { layer, head, class }, "exponentials of the scores", Operation::Others),
+            (BertSite::Sum { layer, head }, "the attention sum", softmax),
+            (BertSite::Rough { layer, head }, "about one over the attention sum", softmax),
+            (BertSite::Mixed { layer, head, class }, "exponentials times values", softmax),
+            (BertSite::Corrected { layer, head }, "these times about one over the sum", softmax),
+            (BertSite::CorrectedSum { layer, head }, "the sum times about one over it", softmax),
+            (BertSite::Reciprocal { layer, head, class }, "one over the attention sum", softmax),
+        ] {
+            self.site(site, named(what), operation);
+        }
+        let (half, one) = (Smooth::Exponential { over: 2.0 }, Smooth::Reciprocal);
+        let score = named("the attention scores, shifted");
+        self.function(BertFunction::Exponential { layer, head }, score.clone(), softmax, half);
+        self.function(BertFunction::Identity { layer, head }, score.clone(), softmax, Smooth::Identity);
+        self.function(BertFunction::RoughExponential { layer, head }, score, softmax, half);
+        for class in 0..TOKEN_CLASSES {
+            let name = named("a rough attention sum");
+            self.function(BertFunction::Rough { layer, head, class }, name, softmax, one);
+        }
+        self.function(BertFunction::Reciprocal { layer, head, class }, named("one over the attention sum"), softmax, one);
+        self.defect(BertSite::ReciprocalDefect { layer, head }, named("defect of one over the attention sum"), softmax);
+        self.defect(BertSite::ExponentialDefect { layer, head }, named("defect of the exponentials"), softmax);
     }
 
     fn head(&mut self) {
@@ -260,6 +321,7 @@ fn stream(weight: BertWeight) -> u64 {
         BertWeight::Down(l) => (8, l),
         BertWeight::Pooler => (9, 0),
         BertWeight::Classifier => (10, 0),
+        BertWeight::Shift(l) => (11, l),
     };
     (number as u64) << 16 | kind << 8
 }

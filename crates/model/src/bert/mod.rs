@@ -19,11 +19,12 @@ use declared::Declared;
 
 use crate::attention::{Gates, attend};
 use crate::checks::Checks;
-use crate::engine::{Block, Engine, Head, Norm, Rhs};
+use crate::config::AttentionKind;
+use crate::engine::{Block, Engine, FEATURES, Head, Norm, Rhs, SoftmaxHead};
 use crate::network::{Input, Network, Output};
 use crate::norm::{apply, normalise, open};
 use crate::operation::Operation;
-use crate::shape::{Shape, Texts};
+use crate::shape::{Shape, Texts, token_class};
 use crate::table::{Function, Parameter, Site, Table, Weight};
 
 /// What the client shares.
@@ -125,6 +126,8 @@ impl Bert {
     }
 
     fn head(&self, layer: usize, head: usize, text: usize, (rows, class): (usize, usize)) -> Head {
+        // what softmax opens does not depend on the class
+        let class = if self.shape.attention == AttentionKind::Softmax { 0 } else { class };
         Head {
             text,
             tokens: rows,
@@ -136,6 +139,43 @@ impl Bert {
             attention: self.site(BertSite::Attention { layer }),
             weighted: self.site(BertSite::Weighted { layer }),
             defect: self.site(BertSite::ReciprocalDefect { layer, head }),
+        }
+    }
+}
+
+impl Bert {
+    /// A head of softmax on a text whose rows that attend begin at `first` of all that do.
+    fn softmax_head(
+        &self,
+        (layer, head): (usize, usize),
+        text: usize,
+        tokens: usize,
+        (first, rows): (usize, usize),
+    ) -> SoftmaxHead {
+        let class = 0;
+        let features = self.shape.row_shifts.get(layer).map_or([0.0; FEATURES], |heads| heads[head]);
+        SoftmaxHead {
+            text,
+            tokens,
+            own: (0..rows).collect(),
+            predicted: (first, head),
+            features,
+            exponential: self.function(BertFunction::Exponential { layer, head }),
+            identity: self.function(BertFunction::Identity { layer, head }),
+            rough_exponential: self.function(BertFunction::RoughExponential { layer, head }),
+            rough: self.function(BertFunction::Rough { layer, head, class: token_class(tokens) }),
+            reciprocal: self.function(BertFunction::Reciprocal { layer, head, class }),
+            exponential_out: self.site(BertSite::Exponential { layer, head }),
+            squares: self.site(BertSite::Squares { layer, head, class }),
+            sum: self.site(BertSite::Sum { layer, head }),
+            rough_out: self.site(BertSite::Rough { layer, head }),
+            mixed: self.site(BertSite::Mixed { layer, head, class }),
+            corrected: self.site(BertSite::Corrected { layer, head }),
+            corrected_sum: self.site(BertSite::CorrectedSum { layer, head }),
+            reciprocal_out: self.site(BertSite::Reciprocal { layer, head, class }),
+            attention: self.site(BertSite::Attention { layer }),
+            defect: self.site(BertSite::ReciprocalDefect { layer, head }),
+            exponential_defect: self.site(BertSite::ExponentialDefect { layer, head }),
         }
     }
 }
@@ -295,7 +335,11 @@ impl<E: Engine> Pass<'_, E> {
         let size = bert.shape.head_size();
         let head = |rows: (usize, usize), h: usize| Block { row: rows.0, rows: rows.1, col: h * size, cols: size };
         let last = self.reads_first_rows_only(layer);
+        let softmax = bert.shape.attention == AttentionKind::Softmax && !self.engine.mixes_weights();
+        // what of the rows' shifts is predicted is a share, and never opened
+        let predicted = softmax.then(|| self.linear(asking, BertWeight::Shift(layer))).transpose()?;
         let (mut pairs, mut values, mut heads, mut asked) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut softmax_heads = Vec::new();
         for (number, text) in texts.blocks(false).enumerate() {
             let asks = if last { 1 } else { text.rows };
             let length = (text.rows, texts.class(text.rows, &bert.shape));
@@ -305,6 +349,9 @@ impl<E: Engine> Pass<'_, E> {
                 pairs.push((of_query, of_key));
                 values.push(self.engine.block(&value, head((text.row, text.rows), h)));
                 heads.push(bert.head(layer, h, number, length));
+                if softmax {
+                    softmax_heads.push(bert.softmax_head((layer, h), number, text.rows, (asked, asks)));
+                }
             }
             asked += asks;
         }
@@ -312,6 +359,11 @@ impl<E: Engine> Pass<'_, E> {
 
         let scores = self.engine.matmul(&pairs, Rhs::Transposed)?;
         drop(pairs);
+        if let Some(predicted) = predicted {
+            let values = (scores, &predicted, values);
+            let mixed = crate::softmax::softmax(self.engine, part, values, &softmax_heads, self.checks)?;
+            return Ok(self.assembled(mixed));
+        }
         let site = bert.site(BertSite::Scores { layer });
         let asked: Vec<_> = scores.iter().map(|s| (s, site)).collect();
         let (scores, _) = self.checks.open(self.engine, &asked, &[])?;
@@ -319,9 +371,16 @@ impl<E: Engine> Pass<'_, E> {
             attended: of_text,
             attending: (!last).then_some(of_text.as_slice()),
         });
-        let mut mixed = attend(self.engine, part, (scores, values), (&heads, gates), self.checks)?.into_iter();
-        let grid: Vec<Vec<_>> = (0..texts.len()).map(|_| mixed.by_ref().take(bert.shape.heads).collect()).collect();
-        Ok(self.engine.assemble(&grid))
+        let mixed = attend(self.engine, part, (scores, values), (&heads, gates), self.checks)?;
+        Ok(self.assembled(mixed))
+    }
+
+    /// The heads of each text side by side.
+    fn assembled(&mut self, mixed: Vec<E::Wire>) -> E::Wire {
+        let mut mixed = mixed.into_iter();
+        let (texts, heads) = (self.texts.len(), self.bert.shape.heads);
+        let grid: Vec<Vec<_>> = (0..texts).map(|_| mixed.by_ref().take(heads).collect()).collect();
+        self.engine.assemble(&grid)
     }
 
     /// The pooler and the classifier over the first row of each text.

@@ -19,7 +19,7 @@ pub(super) fn spec() -> &'static Spec {
     static SPEC: OnceLock<Spec> = OnceLock::new();
     SPEC.get_or_init(|| {
         let config = r#"{"vocab_size":9,"hidden_size":64,"num_hidden_layers":1,"num_attention_heads":2,
-            "intermediate_size":8,"max_position_embeddings":512}"#;
+            "intermediate_size":8,"max_position_embeddings":512,"attention_softmax":"2quad"}"#;
         let shape = Shape::of(&Config::from_json(config).unwrap());
         let head = |sum: Span| HeadRanges { squares: 100.0, sum, mixed: 100.0 };
         let norm = |square_sum: Span| NormRanges { input: 10.0, square_sum };
@@ -28,6 +28,7 @@ pub(super) fn spec() -> &'static Spec {
             key: 4.0,
             value: 4.0,
             scores: 5.0,
+            softmax: Vec::new(),
             heads: MEANS.map(head).to_vec(),
             attention: 4.0,
             gelu: vec![8.0; 8],

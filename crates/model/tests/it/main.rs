@@ -6,3 +6,4 @@ mod padded;
 mod refusals;
 mod samples;
 mod series;
+mod softmax;

@@ -261,6 +261,10 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
         self.fixed.rotate(&x, by)
     }
 
+    fn mixes_weights(&self) -> bool {
+        self.published()
+    }
+
     fn attention_weights(&mut self, scores: Vec<Tensor<R>>, heads: &[Head]) -> Result<Attending<Tensor<R>>, R::Error> {
         Ok(match self.published() {
             true => Attending::Weights(self.weights(scores, heads)?),

@@ -3,7 +3,7 @@
 //! P0's half of every dealt value comes from P0's key, P1 gets value minus half.
 
 use model::{
-    Arithmetic, Block, Evaluation, Fixed, Network, PhaseOpening, Place, Rhs, Weight, WireOpening, add_to_columns,
+    Arithmetic, Block, Evaluation, Fixed, Network, PhaseOpening, Place, Rhs, RowShift, Weight, WireOpening, add_to_columns,
     assemble, copy_block, outer_product, scale_rows,
 };
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, mask_assign};
@@ -165,7 +165,7 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
                 gated.map_or(Ok(()), |gated| self.share(demand, Purpose::Second, gated))?;
             }
         }
-        Ok(vec![(); x.len()])
+        Ok(vec![(); x.iter().flat_map(Evaluation::curves).count()])
     }
 
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
@@ -175,6 +175,8 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
     fn opened_row_sums(&mut self, a: &Vec<u64>, rows: usize, cols: usize) -> Vec<u64> {
         row_sums(self.kernel, a, rows, cols)
     }
+
+    fn relative(&mut self, _: (), _: &(), _: &RowShift) {}
 
     fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
 

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use model::{
-    Arithmetic, Block, Calibrated, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, SpecError, Weight,
-    WireOpening,
+    Arithmetic, Block, Calibrated, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, RowShift, SpecError,
+    Weight, WireOpening,
 };
 use ring64::Dims;
 
@@ -281,22 +281,22 @@ impl Arithmetic for Sizes {
         }
         let mut pieces = self.step(sizes).into_iter();
         let result = |asked: &Evaluation<'_, Held, Held>| {
-            let Evaluation { rows, curve, .. } = asked;
+            let Evaluation { rows, curve, also, .. } = asked;
             if self.phase != Phase::Online {
-                return self.nothing();
+                return (0..1 + also.len()).map(|_| self.nothing()).collect::<Vec<_>>();
             }
             let mut parts = Vec::new();
             let _share = asked.gate.and_then(|_| pieces.next());
             for segment in &curve.segments {
                 let waves = Vec::from_iter(pieces.by_ref().take(times(asked)));
-                parts.push(self.meter.words(rows * segment.cols));
+                parts.extend((0..1 + also.len()).map(|_| self.meter.words(rows * segment.cols)));
                 self.meter.moment((1 + times(asked)) * rows * segment.cols);
                 drop(waves);
             }
             // joined, beside the parts
-            self.meter.words(rows * curve.cols())
+            (0..1 + also.len()).map(|_| self.meter.words(rows * curve.cols())).collect()
         };
-        Ok(x.iter().map(result).collect())
+        Ok(x.iter().flat_map(result).collect())
     }
 
     fn add(&mut self, a: (Held, u32), _: (Held, u32)) -> Held {
@@ -313,6 +313,10 @@ impl Arithmetic for Sizes {
 
     fn rotate(&mut self, x: Held, _: usize, _: &[u64], _: &[u64]) -> Held {
         x
+    }
+
+    fn relative(&mut self, scores: Held, _: &Held, _: &RowShift) -> Held {
+        scores
     }
 
     fn affine(&mut self, x: Held, _: u64, _: u64) -> Held {

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::vec::IntoIter;
 
 use model::{
-    Arithmetic, Block, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening,
-    add_to_columns, assemble, copy_block, join_columns, outer_product, rotate, scale_rows, split_columns,
+    Arithmetic, Block, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, RowShift, Weight,
+    WireOpening, add_to_columns, assemble, copy_block, join_columns, outer_product, rotate, scale_rows, split_columns,
 };
 use net::Link;
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, packed_len, sub_assign};
@@ -77,7 +77,7 @@ struct Scope {
 }
 
 /// Opened words. A product that is computed later keeps its factors.
-type Wire = Rc<Vec<u64>>;
+pub(super) type Wire = Rc<Vec<u64>>;
 /// Of `x (i y - [b]) - [a] y + [ab]`: x, the right factor of the first product, `-[a]`, y, and what both are added to.
 type Factors = (Wire, Vec<u64>, Vec<u64>, Wire, Vec<u64>);
 
@@ -92,7 +92,7 @@ impl<E: Into<MpcError>> From<E> for Stop {
     }
 }
 
-struct Online<'w, 'p, 't> {
+pub(super) struct Online<'w, 'p, 't> {
     weights: &'w PartyWeights,
     correlations: Correlations,
     peer: &'p mut dyn Link,
@@ -103,11 +103,19 @@ struct Online<'w, 'p, 't> {
 }
 
 /// The next piece of a correlation; a missing one is empty, which no length check lets pass.
-fn next(pieces: &mut IntoIter<Vec<u64>>) -> Vec<u64> {
+pub(super) fn next(pieces: &mut IntoIter<Vec<u64>>) -> Vec<u64> {
     pieces.next().unwrap_or_default()
 }
 
 impl Online<'_, '_, '_> {
+    pub(super) fn party(&self) -> Party {
+        self.correlations.party
+    }
+
+    pub(super) fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
     /// Parts of all runs are counted through.
     fn begin_part(&mut self, part: usize) {
         (self.scope.part, self.scope.parts) = (part, self.scope.parts + 1);
@@ -246,7 +254,12 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         self.tracing.begin_operation(self.scope.function);
         let mut dealt = self.correlations.take(Call::Series)?;
         let mut results = Vec::with_capacity(x.len());
-        for Evaluation { phase: phases, rows, curve, gate } in x {
+        for asked in x {
+            if !asked.also.is_empty() {
+                results.extend(self.evaluate_beside(asked, &mut dealt).into_iter().map(Share::of));
+                continue;
+            }
+            let Evaluation { phase: phases, rows, curve, gate, .. } = asked;
             let mut parts = Vec::with_capacity(phases.len());
             let gate = gate.map(|opened| (opened, self.as_share(opened, next(&mut dealt))));
             for (phase, segment) in phases.iter().zip(&curve.segments) {
@@ -295,6 +308,12 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
 
     fn rotate(&mut self, x: Share<'w>, cols: usize, cos: &[u64], sin: &[u64]) -> Share<'w> {
         Share::of(rotate(&x.into_words(), cols, cos, sin))
+    }
+
+    fn relative(&mut self, scores: Share<'w>, predicted: &Share<'w>, by: &RowShift) -> Share<'w> {
+        let mut words = scores.into_words();
+        by.apply(&mut words, &predicted.read(), self.correlations.party == Party::Zero);
+        Share::of(words)
     }
 
     fn affine(&mut self, x: Share<'w>, plus: u64, times: u64) -> Share<'w> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Calibrated, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, SpecError, Table,
+    Arithmetic, Block, Calibrated, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, RowShift, SpecError, Table,
     Weight, WireOpening,
 };
 use ring64::Dims;
@@ -169,11 +169,12 @@ impl Arithmetic for Planner {
             });
             self.demand(self.function, demand);
         }
-        Ok(vec![(); x.len()])
+        Ok(vec![(); x.iter().flat_map(Evaluation::curves).count()])
     }
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
     fn row_sums(&mut self, _: &(), _: usize, _: usize) {}
     fn opened_row_sums(&mut self, _: &(), _: usize, _: usize) {}
+    fn relative(&mut self, _: (), _: &(), _: &RowShift) {}
     fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
     fn affine(&mut self, _: (), _: u64, _: u64) {}
     fn offset(&mut self, _: (), _: u64) {}

@@ -9,7 +9,7 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use model::{
-    Arithmetic, Block, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, Weight, WireOpening,
+    Arithmetic, Block, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, RowShift, Weight, WireOpening,
     add_to_columns, assemble, copy_block, outer_product,
 };
 use ring64::{Dims, Kernel, add_assign, low_bits, mask_assign, neg_assign, shift_left_assign};
@@ -289,7 +289,7 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
             }
         }
         self.put(Call::Series, pieces)?;
-        Ok(vec![(); x.len()])
+        Ok(vec![(); x.iter().flat_map(Evaluation::curves).count()])
     }
 
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
@@ -299,6 +299,8 @@ impl<S: Streams> Arithmetic for Preparing<'_, '_, '_, S> {
     fn opened_row_sums(&mut self, a: &Vec<u64>, rows: usize, cols: usize) -> Vec<u64> {
         row_sums(self.kernel, a, rows, cols)
     }
+
+    fn relative(&mut self, _: (), _: &(), _: &RowShift) {}
 
     fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
 

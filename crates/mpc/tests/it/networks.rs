@@ -40,7 +40,7 @@ fn matrices(gated: &Gated) -> Matrices {
 
 fn calibrated() -> Calibrated<Gated> {
     let network = Gated::new();
-    let (opening, curve) = (Opening { frac: FRAC, bits: 18 }, Curve { frac: 0, segments: Vec::new() });
+    let (opening, curve) = (Opening { frac: FRAC, bits: 18 }, Curve { frac: 0, stretch: 0, segments: Vec::new() });
     let curve = Arc::new(curve);
     let scales = Scales::new(network.table().clone(), 16, |_| opening, |_| (curve.clone(), 0), |_| 14);
     Calibrated { network, scales: Arc::new(scales) }

@@ -1,0 +1,70 @@
+//! The curves of a spec, by the functions that read them.
+
+use std::sync::Arc;
+
+use crate::bert::BertFunction;
+use crate::opening::Curve;
+use crate::scales::Scaled;
+use crate::shape::SHORTEST_CLASS;
+use crate::softmax_spec::SoftmaxCurves;
+use crate::spec::{HeadSpec, LayerSpec, Spec};
+
+/// A spec's curves.
+pub(crate) struct Curves {
+    /// Exponent of the class of the shortest padded texts.
+    shortest: i32,
+    roots: Vec<Arc<Curve>>,
+    /// By layer and head, and for the shortest padded texts.
+    reciprocals: Vec<Vec<[Arc<Curve>; 2]>>,
+    /// By layer and head.
+    softmax: Vec<Vec<SoftmaxCurves>>,
+    gelus: Vec<Arc<Curve>>,
+    tanh: Arc<Curve>,
+}
+
+impl Curves {
+    pub(crate) fn of(spec: &Spec) -> Curves {
+        let shared = |curve: &Curve| Arc::new(curve.clone());
+        let head = |head: &HeadSpec| {
+            let reciprocal = shared(&head.reciprocal);
+            let padded = head.padded.as_ref().map_or_else(|| reciprocal.clone(), |padded| shared(&padded.reciprocal));
+            [reciprocal, padded]
+        };
+        let heads = |layer: &LayerSpec| layer.heads.iter().map(head).collect();
+        Curves {
+            shortest: spec.shape.class_exponent(SHORTEST_CLASS),
+            roots: spec.norms.iter().map(|norm| shared(&norm.inverse_root)).collect(),
+            reciprocals: spec.layers.iter().map(heads).collect(),
+            softmax: spec.layers.iter().map(|l| l.softmax.iter().map(SoftmaxCurves::of).collect()).collect(),
+            gelus: spec.layers.iter().map(|layer| shared(&layer.gelu)).collect(),
+            tanh: shared(&spec.tanh),
+        }
+    }
+
+    fn of_softmax(&self, layer: usize, head: usize) -> Option<&SoftmaxCurves> {
+        self.softmax.get(layer)?.get(head)
+    }
+
+    /// The curve of a function, and by how much the class of lengths shifts its scales: sums of 2Quad are read in units of
+    /// `2^class`, rough ones of softmax in units of their own.
+    pub(crate) fn scaled(&self, function: BertFunction) -> Scaled {
+        let softmax = |layer: usize, head: usize| &self.softmax[layer][head];
+        match function {
+            BertFunction::InverseRoot { norm } => (self.roots[norm].clone(), 0),
+            BertFunction::Exponential { layer, head } => (softmax(layer, head).exponential.clone(), 0),
+            BertFunction::Identity { layer, head } => (softmax(layer, head).identity.clone(), 0),
+            BertFunction::RoughExponential { layer, head } => (softmax(layer, head).rough_exponential.clone(), 0),
+            BertFunction::Rough { layer, head, class } => {
+                let of = softmax(layer, head);
+                (of.rough.clone(), of.units[class])
+            }
+            BertFunction::Reciprocal { layer, head, class } => match (self.of_softmax(layer, head), class) {
+                (Some(of), _) => (of.reciprocal.clone(), 0),
+                (None, SHORTEST_CLASS) => (self.reciprocals[layer][head][1].clone(), self.shortest),
+                (None, class) => (self.reciprocals[layer][head][0].clone(), class as i32),
+            },
+            BertFunction::Gelu { layer } => (self.gelus[layer].clone(), 0),
+            BertFunction::Tanh => (self.tanh.clone(), 0),
+        }
+    }
+}

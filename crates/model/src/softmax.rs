@@ -1,0 +1,139 @@
+//! Softmax attention on masked wires: no maximum, no comparison, and no exponential of a large range.
+//!
+//! Softmax does not change when a row of scores is shifted, and the logarithm of a row's sum of exponentials can be predicted
+//! linearly from what is a share before any score is opened ([`SoftmaxHead::features`]). So the sum of the shifted row keeps within a
+//! narrow range, and one series is its reciprocal. Rounds after query, key and value:
+//!
+//! | opened | |
+//! |---|---|
+//! | `s' = s - m`, a phase | |
+//! | `f = exp(s' / 2)` | and, where sums spread too far, the row sums of a smaller power, a phase |
+//! | `e = f^2`, row sums `D`, a phase | or, in two steps, `D` and a rough reciprocal `rho` |
+//! | `u = e V`, `r = 1 / D` | or `u` and `D rho`, a phase |
+//! | `u r` | or `u rho` and `r = 1 / (D rho)`, and one round later their product |
+
+use ring64::Rhs;
+
+use crate::attention::with;
+use crate::checks::Checks;
+use crate::engine::{Engine, SoftmaxHead};
+use crate::operation::Operation;
+
+/// Attention of each head and text, opened, from scores that were not.
+pub(crate) fn softmax<E: Engine>(
+    engine: &mut E,
+    part: usize,
+    (scores, predicted, values): (Vec<E::Share>, &E::Share, Vec<E::Wire>),
+    heads: &[SoftmaxHead],
+    checks: &mut Checks<E>,
+) -> Result<Vec<E::Wire>, E::Error> {
+    engine.begin(part, Operation::Softmax)?;
+    let two: Vec<bool> = heads.iter().map(|head| engine.takes_two_steps(head.rough)).collect();
+    let in_two = |steps: bool| (0..heads.len()).filter(move |i| two[*i] == steps).collect::<Vec<_>>();
+    let (one, two) = (in_two.clone()(false), in_two(true));
+
+    let (exponentials, rough_sums) = exponentials(engine, (scores, predicted), (heads, &two), checks)?;
+    let rough_phases: Vec<_> = two.iter().zip(&rough_sums).map(|(i, sum)| (sum, heads[*i].rough)).collect();
+    let asked = with(&exponentials, |i| heads[i].exponential_out);
+    let (exponentials, rough_phases) = checks.open(engine, &asked, &rough_phases)?;
+    drop(rough_sums);
+
+    let squares = engine.square(&exponentials)?;
+    drop(exponentials);
+    let sums: Vec<_> = squares.iter().map(|s| engine.row_sums(s)).collect();
+    let roughs: Vec<_> = rough_phases.into_iter().zip(&two).map(|(phase, i)| (phase, heads[*i].rough)).collect();
+    let roughs = engine.evaluate(&roughs)?;
+    let mut asked = with(&squares, |i| heads[i].squares);
+    asked.extend(two.iter().map(|i| (&sums[*i], heads[*i].sum)));
+    asked.extend(two.iter().zip(&roughs).map(|(i, rough)| (rough, heads[*i].rough_out)));
+    let phases: Vec<_> = one.iter().map(|i| (&sums[*i], heads[*i].reciprocal)).collect();
+    let (mut squares, phases) = checks.open(engine, &asked, &phases)?;
+    let mut of_two = squares.split_off(heads.len());
+    let roughs = of_two.split_off(two.len());
+    drop(sums);
+    // what reciprocals are held to: the sums of what the values are weighted with
+    let weights: Vec<_> = squares.iter().filter_map(|s| engine.opened_row_sums(s)).collect();
+
+    engine.begin(part, Operation::Others)?;
+    let pairs: Vec<_> = squares.into_iter().zip(values).collect();
+    let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
+    drop(pairs);
+    engine.begin(part, Operation::Softmax)?;
+    let phases: Vec<_> = phases.into_iter().zip(&one).map(|(phase, i)| (phase, heads[*i].reciprocal)).collect();
+    let reciprocals = engine.evaluate(&phases)?;
+    let products = engine.mul(&of_two.iter().zip(&roughs).collect::<Vec<_>>())?;
+    let mut asked = with(&mixed, |i| heads[i].mixed);
+    asked.extend(one.iter().zip(&reciprocals).map(|(i, r)| (r, heads[*i].reciprocal_out)));
+    let phases: Vec<_> = two.iter().zip(&products).map(|(i, product)| (product, heads[*i].reciprocal)).collect();
+    let (mut mixed, phases) = checks.open(engine, &asked, &phases)?;
+    let reciprocals = mixed.split_off(heads.len());
+
+    if !weights.is_empty() {
+        let held: Vec<_> = one.iter().zip(&reciprocals).map(|(i, r)| (&weights[*i], r, None)).collect();
+        checks.softmax_reciprocals(engine, &held, one.iter().map(|i| &heads[*i]))?;
+    }
+    let pairs: Vec<_> = one.iter().zip(&reciprocals).map(|(i, r)| (&mixed[*i], r)).collect();
+    let weighted = engine.scale_rows(&pairs)?;
+    if two.is_empty() {
+        return Ok(checks.open(engine, &with(&weighted, |i| heads[i].attention), &[])?.0);
+    }
+
+    let phases: Vec<_> = phases.into_iter().zip(&two).map(|(phase, i)| (phase, heads[*i].reciprocal)).collect();
+    let reciprocals = engine.evaluate(&phases)?;
+    let pairs: Vec<_> = two.iter().zip(&roughs).map(|(i, rough)| (&mixed[*i], rough)).collect();
+    let corrected = engine.scale_rows(&pairs)?;
+    let held: Vec<_> = two.iter().zip(&roughs).map(|(i, rough)| (&weights[*i], rough)).collect();
+    let held = engine.mul(&held)?;
+    let mut asked: Vec<_> = one.iter().zip(&weighted).map(|(i, share)| (share, heads[*i].attention)).collect();
+    asked.extend(two.iter().zip(&reciprocals).map(|(i, share)| (share, heads[*i].reciprocal_out)));
+    asked.extend(two.iter().zip(&corrected).map(|(i, share)| (share, heads[*i].corrected)));
+    asked.extend(two.iter().zip(&held).map(|(i, share)| (share, heads[*i].corrected_sum)));
+    let (mut attended, _) = checks.open(engine, &asked, &[])?;
+    let mut reciprocals = attended.split_off(one.len());
+    let mut corrected = reciprocals.split_off(two.len());
+    let held = corrected.split_off(two.len());
+
+    let held: Vec<_> = held.iter().zip(&reciprocals).map(|(sum, r)| (sum, r, None)).collect();
+    checks.softmax_reciprocals(engine, &held, two.iter().map(|i| &heads[*i]))?;
+    let weighted = engine.scale_rows(&corrected.iter().zip(&reciprocals).collect::<Vec<_>>())?;
+    let asked: Vec<_> = two.iter().zip(&weighted).map(|(i, share)| (share, heads[*i].attention)).collect();
+    let (last, _) = checks.open(engine, &asked, &[])?;
+    let mut by_head: Vec<(usize, E::Wire)> = one.into_iter().zip(attended).chain(two.into_iter().zip(last)).collect();
+    by_head.sort_by_key(|(i, _)| *i);
+    Ok(by_head.into_iter().map(|(_, wire)| wire).collect())
+}
+
+/// `exp(s' / 2)` of each head, and row sums of a smaller power of those in two steps. What the exponentials were made of is held to
+/// the scores.
+#[allow(clippy::type_complexity)]
+fn exponentials<E: Engine>(
+    engine: &mut E,
+    (scores, predicted): (Vec<E::Share>, &E::Share),
+    (heads, two): (&[SoftmaxHead], &[usize]),
+    checks: &mut Checks<E>,
+) -> Result<(Vec<E::Share>, Vec<E::Share>), E::Error> {
+    let shifted = |(scores, head)| engine.relative(scores, predicted, head);
+    let relative: Vec<_> = scores.into_iter().zip(heads).map(shifted).collect();
+    let (_, phases) = checks.open(engine, &[], &with(&relative, |i| heads[i].exponential))?;
+    let functions = |(i, phase)| {
+        let head: &SoftmaxHead = &heads[i];
+        let mut functions = vec![head.exponential, head.identity];
+        functions.extend(two.contains(&i).then_some(head.rough_exponential));
+        (phase, functions)
+    };
+    let asked: Vec<_> = phases.into_iter().enumerate().map(functions).collect();
+    let mut values = engine.evaluate_all(&asked)?.into_iter();
+    let (mut made, mut rough_sums) = (Vec::new(), Vec::new());
+    for (relative, (head, (_, functions))) in relative.iter().zip(heads.iter().zip(&asked)) {
+        made.extend(values.next());
+        if let Some(identity) = values.next() {
+            checks.identity(engine, (&identity, relative), head)?;
+        }
+        if functions.len() > 2
+            && let Some(rough) = values.next()
+        {
+            rough_sums.push(engine.row_sums(&rough));
+        }
+    }
+    Ok((made, rough_sums))
+}

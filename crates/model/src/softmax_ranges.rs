@@ -1,0 +1,56 @@
+//! Ranges of a head of softmax.
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use crate::calibrate::Span;
+use crate::row_shift::log_sum;
+use crate::shape::{TOKEN_CLASSES, token_class};
+
+/// Of which powers of the exponential row sums are looked at: `exp(s)`, `exp(s / 2)`, `exp(s / 4)`.
+pub(crate) const OVER: [f64; 3] = [1.0, 2.0, 4.0];
+/// Ways to split a spread between a rough reciprocal and the one that follows: which of these sums, and its power.
+pub(crate) const SPLITS: [(usize, f64); 5] = [(1, 1.0), (1, 1.5), (1, 2.0), (2, 2.0), (2, 3.0)];
+
+/// Ranges of a head of softmax.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SoftmaxRanges {
+    /// Shifted scores.
+    pub scores: Span,
+    /// Exponentials times values.
+    pub mixed: f32,
+    /// By token class, logarithms of row sums of `exp(s)`, `exp(s / 2)`, `exp(s / 4)`, and of the first over powers of the others.
+    pub sums: Vec<Vec<Span>>,
+}
+
+impl SoftmaxRanges {
+    pub(crate) fn empty() -> SoftmaxRanges {
+        let sums = vec![vec![Span::EMPTY; OVER.len() + SPLITS.len()]; TOKEN_CLASSES];
+        SoftmaxRanges { scores: Span::EMPTY, mixed: 0.0, sums }
+    }
+
+    /// Sees the shifted scores of a text.
+    pub(crate) fn see(&mut self, scores: &Array2<f32>) {
+        let sums = &mut self.sums[token_class(scores.ncols())];
+        for row in scores.rows() {
+            row.iter().for_each(|s| self.scores.see(*s));
+            let logs = OVER.map(|over| log_sum(row.iter().map(|s| f64::from(*s)), over));
+            let splits = SPLITS.map(|(which, power)| logs[0] - power * logs[which]);
+            sums.iter_mut().zip(logs.into_iter().chain(splits)).for_each(|(span, v)| span.see(v as f32));
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &SoftmaxRanges) {
+        self.scores.merge(&other.scores);
+        self.mixed = self.mixed.max(other.mixed);
+        for (own, other) in self.sums.iter_mut().zip(&other.sums) {
+            own.iter_mut().zip(other).for_each(|(own, other)| own.merge(other));
+        }
+    }
+
+    /// The classes of lengths that were seen, with the spans of their sums.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = (usize, &[Span])> {
+        let seen = |(_, sums): &(usize, &Vec<Span>)| sums.first().is_some_and(|span| span.lo <= span.hi);
+        self.sums.iter().enumerate().filter(seen).map(|(class, sums)| (class, sums.as_slice()))
+    }
+}

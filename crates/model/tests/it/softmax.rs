@@ -1,0 +1,83 @@
+//! Softmax attention: shifts are fitted, series chosen, and a run in clear fixed point gives what softmax gives in floating point.
+
+use std::sync::Arc;
+
+use model::{
+    Config, Folded, Functions, InputKind, Quantised, Sample, Shape, Spec, Texts, calibrate, choose, clear_certified,
+    fit_row_shifts, fold, quantise, synthetic,
+};
+
+use crate::engines::{config, sample};
+
+struct Small {
+    folded: Folded,
+    spec: Arc<Spec>,
+    quantised: Quantised,
+}
+
+/// A network whose scores are so many times as large as those of random weights.
+fn folded(dims: [usize; 4], positions: usize, seed: u64, sharper: f32) -> (Folded, Shape) {
+    let of = Config { max_position_embeddings: positions, ..config(dims, "gelu") };
+    let of = Config { attention_softmax: model::AttentionKind::Softmax, ..of };
+    let (shape, mut tensors) = (Shape::of(&of), synthetic(&of, seed));
+    for (name, tensor) in &mut tensors {
+        if name.contains("self.query") {
+            tensor.mapv_inplace(|v| v * sharper);
+        }
+    }
+    (fold(&shape, &tensors).unwrap(), shape)
+}
+
+impl Small {
+    fn new(dims: [usize; 4], positions: usize, seed: u64, sharper: f32) -> Small {
+        let (mut folded, _) = folded(dims, positions, seed, sharper);
+        let length = |i: usize| 2 + (i * 7) % (positions - 1);
+        let samples: Vec<_> = (0..120).map(|i| sample(seed * 1000 + i as u64, length(i))).collect();
+        fit_row_shifts(&mut folded, &samples, &|| ()).unwrap();
+        let choice = choose(&folded.shape, &calibrate(&folded, &samples, &|| ()).unwrap()).unwrap();
+        choice.orders.iter().enumerate().for_each(|(l, order)| folded.permute_neurons(l, order));
+        let spec = Arc::new(choice.spec);
+        let quantised = quantise(folded.matrices(), &spec.calibrated(InputKind::OneHot).scales).unwrap();
+        Small { folded, spec, quantised }
+    }
+
+    fn float(&self, texts: &Texts, text: &Sample, functions: Functions) -> Vec<f64> {
+        let logits = self.folded.observed(functions, &mut (), texts, &text.ids, &text.segments).unwrap();
+        logits.iter().map(|v| f64::from(*v)).collect()
+    }
+}
+
+fn apart(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn softmax_in_clear_gives_what_it_gives_in_floating_point_and_is_certified() {
+    for (seed, (dims, sharper)) in
+        [([1, 32, 2, 64], 1.0), ([2, 32, 4, 128], 3.0), ([3, 48, 3, 96], 6.0), ([2, 64, 4, 64], 12.0)].into_iter().enumerate()
+    {
+        let small = Small::new(dims, 60, seed as u64, sharper);
+        let heads: Vec<_> = small.spec.layers.iter().flat_map(|layer| &layer.softmax).collect();
+        let two = heads.iter().filter(|head| head.two_steps.is_some()).count();
+        let harmonics = |head: &&model::SoftmaxSpec| head.exponential.segments[0].series.harmonics.len();
+        println!("{dims:?} times {sharper}: {two} of {} heads in two steps, {:?} harmonics, weights {:?}", heads.len(),
+            heads.iter().map(harmonics).collect::<Vec<_>>(), small.spec.defect_weights);
+        let (mut worst, mut largest) = (0.0f64, 0.0f64);
+        for tokens in [2, 3, 7, 15, 16, 31, 60] {
+            let text = sample(seed as u64 * 77 + tokens as u64, tokens);
+            let texts = Texts::new(&[tokens], &small.spec.shape).unwrap();
+            let exact = small.float(&texts, &text, Functions::Exact);
+            let shifted = small.float(&texts, &text, Functions::Series);
+            assert!(apart(&exact, &shifted) < 1e-4, "{exact:?} and {shifted:?}");
+            let clear = clear_certified(&small.spec, &small.quantised, &texts, &text.ids, &text.segments).unwrap();
+            let (logits, total) = &clear[0];
+            let certificate = small.spec.certificate(texts.class(tokens, &small.spec.shape), *total);
+            println!("  {tokens} tokens: {:.5} off, {:.2e} of {:.2e}", apart(logits, &exact), certificate.total, certificate.limit);
+            assert!(certificate.holds(), "{tokens} tokens: {certificate:?}");
+            worst = worst.max(apart(logits, &exact));
+            largest = largest.max(exact.iter().fold(0.0, |most, v| most.max(v.abs())));
+        }
+        assert!(worst < 0.02, "{dims:?} times {sharper}: {worst} of {largest}");
+    }
+}
