@@ -49,6 +49,14 @@ pub enum ConvertError {
         /// What its reader said.
         source: serde_json::Error,
     },
+    /// Softmax without texts to fit its shifts to.
+    #[error(
+        "{}: its attention is softmax, whose scales and series are fitted to texts, and none are named; add --calibrate with --task or --train-file (a few hundred texts like those to be classified, which may have any labels)", .folder.display()
+    )]
+    Uncalibrated {
+        /// The model's folder.
+        folder: PathBuf,
+    },
     /// Nothing says how large the model's values become.
     #[error(
         "{} has no calibration.json, so nothing says how large its values become; either say --calibrate --task TASK \

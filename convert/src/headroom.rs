@@ -42,7 +42,8 @@ mod tests {
             Problem { function: &function, domain: (1.0, 14.0), period: 16.0, terms: Terms::All, relative: true };
         let fit = problem.fit(48, 22, 18);
         assert!(fit.error < 1e-3);
-        let curve = Curve { frac: 12, stretch: 0, segments: vec![Segment { cols: 1, series: fit.rounded(16, 22, 18, 0) }] };
+        let curve =
+            Curve { frac: 12, stretch: 0, segments: vec![Segment { cols: 1, series: fit.rounded(16, 22, 18, 0) }] };
         let (below, above) = factors(&curve, &function, (2.0, 7.0));
         assert!((2.0..2.6).contains(&below), "{below}");
         assert!((1.9..2.2).contains(&above), "{above}");

@@ -31,10 +31,18 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     check_output(&options.student, &options.output)?;
     bundle::check_folder(&options.output, options.overwrite).map_err(ConvertError::from)?;
     memory::check(&options.student, options.memory)?;
-    let student = Student::read(&options.student)?;
+    let mut student = Student::read(&options.student)?;
     student.warn();
+    if student.is_softmax() && !options.calibrate {
+        return Err(ConvertError::Uncalibrated { folder: options.student.clone() }.into());
+    }
     let texts = source.map(|source| Chosen::read(options, source, &student)).transpose()?.unwrap_or_default();
     memory::check_texts(&student, &texts.training, &texts.validation, options.memory)?;
+    if student.is_softmax() {
+        let bar = bar(options.quiet, "fitting the shifts of attention", texts.training.len() as u64);
+        student.fit_row_shifts(&texts.training, &|| bar.inc(1))?;
+        bar.finish_and_clear();
+    }
     let ranges = ranges(options, &student, &texts.training)?;
     let fitting = spinner(options.quiet, "choosing scales and fitting series");
     let mut converted = convert(&student, &ranges)?;
@@ -136,7 +144,8 @@ fn ranges(options: &Options, student: &Student, training: &[Sample]) -> Result<R
     }
     // what is stored and cannot be read is said before the work
     let stored = match student.stored_ranges() {
-        _ if options.replace_ranges => None,
+        // those of softmax go with shifts that were fitted to their texts
+        _ if options.replace_ranges || student.is_softmax() => None,
         Err(ConvertError::NoRanges { .. }) => None,
         stored => Some(stored?),
     };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use datasets::Tokenizer;
-use model::{Config, Folded, Ranges, Shape, fold};
+use model::{AttentionKind, Config, Folded, Ranges, Sample, Shape, fit_row_shifts, fold};
 
 use crate::error::ConvertError;
 
@@ -55,6 +55,16 @@ impl Student {
                 .map_err(|e| ConvertError::Io { path: folder.join("config.json"), source: e.into() })?,
         };
         Ok(Student { folder: folder.into(), config, config_json, tokenizer_json, tokenizer, folded })
+    }
+
+    /// Whether its attention is softmax, of which the shifts of rows are fitted to texts before it is observed.
+    pub fn is_softmax(&self) -> bool {
+        self.shape().attention == AttentionKind::Softmax
+    }
+
+    /// Fits the shifts of softmax to texts. `step` is called at each.
+    pub fn fit_row_shifts(&mut self, samples: &[Sample], step: &(dyn Fn() + Sync)) -> Result<(), ConvertError> {
+        Ok(fit_row_shifts(&mut self.folded, samples, step)?)
     }
 
     /// Says on standard error what is unusual about its tokenizer.

@@ -72,7 +72,12 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         let unusual = unusual.map(|u| &u.layers[l]);
         let (gelu, order) = gelu_curve(l, r, unusual, shape.activation)?;
         let (mut layer, defect) = layer(l, r, unusual, gelu)?;
-        let softmax = r.softmax.par_iter().enumerate().map(|(h, r)| softmax_head(l, h, r)).collect::<Result<Vec<_>, _>>()?;
+        let softmax = r
+            .softmax
+            .par_iter()
+            .enumerate()
+            .map(|(h, head)| softmax_head((l, h), head, r.attention))
+            .collect::<Result<Vec<_>, _>>()?;
         for (head, reciprocals, exponentials) in softmax {
             layer.softmax.push(head);
             of_softmax = (of_softmax.0 + reciprocals, of_softmax.1 + exponentials);

@@ -30,7 +30,7 @@ pub const TEXT_PAIR: &str = "text_pair";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttentionKind {
-    /// `exp(x) / sum exp(x)`: an ordinary BERT. Trained and read, never run privately.
+    /// `exp(x) / sum exp(x)`: an ordinary BERT.
     #[default]
     Softmax,
     /// `(x + c)^2 / sum (x + c)^2`.
@@ -227,12 +227,8 @@ impl Config {
     /// Why no private run evaluates it: the function that none has a protocol for, if there is one.
     pub fn refusal(&self) -> Option<&'static str> {
         Some(match (self.attention_softmax, self.activation()) {
-            (AttentionKind::Softmax, _) => {
-                "`attention_softmax` is `softmax` (or absent); expected `2quad`: an exponential and a maximum are not run on shares, \
-                 and a model trained with softmax gives other labels without it"
-            }
             (AttentionKind::TwoRelu, _) => {
-                "`attention_softmax` is `2relu`; expected `2quad`: the masked engine has no comparisons, and the beaver engine \
+                "`attention_softmax` is `2relu`; expected `softmax` or `2quad`: the masked engine has no comparisons, and the beaver engine \
                  compares for its own GeLU only"
             }
             (_, Activation::Relu) => {

@@ -196,7 +196,12 @@ pub trait Engine {
     /// Pairs of columns rotated by public angles: see [`Rotation`].
     fn rotate(&mut self, x: Self::Share, by: &Rotation) -> Self::Share;
     /// Scores of a head less the shift of each row: what was predicted of it, and [`SoftmaxHead::features`] of the row.
-    fn relative(&mut self, scores: Self::Share, predicted: &Self::Share, head: &SoftmaxHead) -> Self::Share;
+    fn relative(
+        &mut self,
+        scores: Self::Share,
+        predicted: &Self::Share,
+        head: &SoftmaxHead,
+    ) -> Result<Self::Share, Self::Error>;
     /// Whether the reciprocals of a head are made in two steps, by the function of its first.
     fn takes_two_steps(&self, _rough: Function) -> bool {
         false

@@ -152,7 +152,8 @@ impl Scores {
 
     fn row(&self, s: f64, count: usize) -> Vec<f64> {
         let harmonics: Vec<u32> = (1..=count as u32).collect();
-        let (cosines, sines): (Vec<f64>, Vec<f64>) = Angles::new(s * std::f64::consts::TAU / self.period, &harmonics).unzip();
+        let (cosines, sines): (Vec<f64>, Vec<f64>) =
+            Angles::new(s * std::f64::consts::TAU / self.period, &harmonics).unzip();
         [vec![1.0], cosines, sines].concat()
     }
 

@@ -248,7 +248,12 @@ impl<A: Arithmetic> Engine for Fixed<A> {
         Ok(attach(forms, results))
     }
 
-    fn relative(&mut self, scores: Self::Share, predicted: &Self::Share, head: &SoftmaxHead) -> Self::Share {
+    fn relative(
+        &mut self,
+        scores: Self::Share,
+        predicted: &Self::Share,
+        head: &SoftmaxHead,
+    ) -> Result<Self::Share, Self::Error> {
         let Form { rows, cols, frac } = scores.form;
         assert_eq!((rows, cols), (head.own.len(), head.tokens), "scores of a head");
         let stretch = self.scales.curve(head.exponential).0.stretch;
@@ -271,7 +276,7 @@ impl<A: Arithmetic> Engine for Fixed<A> {
         };
         let up = if stretch == 0 { 0 } else { STRETCH_FRAC };
         let data = self.arithmetic.relative(scores.data, &predicted.data, &by);
-        Value { form: Form { frac: to + up, ..scores.form }, data }
+        Ok(Value { form: Form { frac: to + up, ..scores.form }, data })
     }
 
     fn takes_two_steps(&self, rough: Function) -> bool {

@@ -153,14 +153,19 @@ impl<O: Observer> Engine for Float<'_, O> {
         Ok(all.map(|(x, function)| x.mapv(|v| self.value(function, v))).collect())
     }
 
-    fn relative(&mut self, mut scores: Array2<f32>, predicted: &Array2<f32>, head: &SoftmaxHead) -> Array2<f32> {
+    fn relative(
+        &mut self,
+        mut scores: Array2<f32>,
+        predicted: &Array2<f32>,
+        head: &SoftmaxHead,
+    ) -> Result<Array2<f32>, Infallible> {
         let (first, column) = head.predicted;
         let last = head.tokens - 1;
         for (at, mut row) in scores.rows_mut().into_iter().enumerate() {
             let shift = predicted[(first + at, column)] + row_shift(head, at, |column| row[column], row.sum(), last);
             row.mapv_inplace(|s| s - shift);
         }
-        scores
+        Ok(scores)
     }
 
     fn gated_evaluate(&mut self, x: &[(Array2<f32>, Function, &Array2<f32>)]) -> Result<Vec<Array2<f32>>, Infallible> {

@@ -79,9 +79,7 @@ pub use config::{
     AttentionKind, AttentionShift, Config, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR, TWO_RELU_EPSILON,
 };
 pub use config_error::ConfigError;
-pub use engine::{
-    Attending, Block, Engine, FEATURES, Head, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead,
-};
+pub use engine::{Attending, Block, Engine, FEATURES, Head, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead};
 pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Fixed, Outputs};
 pub use float::{Float, FloatTrace, Observer};
@@ -107,9 +105,9 @@ pub use shape::{
     Lengths, MOST_ROWS, MOST_TEXTS, SHORTEST_CLASS, SHORTEST_PADDED, Shape, TOKEN_CLASSES, Texts, TextsError,
     token_class,
 };
-pub use spec::{HeadSpec, LayerSpec, NormSpec, PaddedHead, PaddedSpec, SPEC_VERSION, Spec};
 pub use softmax_ranges::SoftmaxRanges;
 pub use softmax_spec::{SoftmaxSpec, TwoSteps};
+pub use spec::{HeadSpec, LayerSpec, NormSpec, PaddedHead, PaddedSpec, SPEC_VERSION, Spec};
 pub use spec_error::{LEAST_HEADROOM, SpecError};
 pub use split::{Part, weight_mask};
 pub use synthetic::synthetic;

@@ -137,7 +137,11 @@ impl Positive<'_> {
         let series = fit.rounded(domain.modulus_bits, bits.0, bits.1, scale);
         let out = Opening { frac: 18 - scale, bits: 20 };
         let mean_square = self.mean_square(fit, domain, scale, out);
-        Fitted { curve: Curve { frac: domain.frac, stretch: 0, segments: vec![Segment { cols: 1, series }] }, out, mean_square }
+        Fitted {
+            curve: Curve { frac: domain.frac, stretch: 0, segments: vec![Segment { cols: 1, series }] },
+            out,
+            mean_square,
+        }
     }
 
     fn too_wide(&self, domain: Domain, value: f64) -> ChooseError {

@@ -47,11 +47,16 @@ fn layer(shape: &Shape, l: usize, r: &LayerRanges) -> Result<(), ChooseError> {
     }
     for (h, head) in r.softmax.iter().enumerate() {
         let finite = |span: &Span| span.lo <= span.hi && span.lo.abs().max(span.hi.abs()) < MOST;
-        let sound = finite(&head.scores) && head.sums.len() == TOKEN_CLASSES && head.seen().all(|(_, s)| s.iter().all(finite));
+        let sound =
+            finite(&head.scores) && head.sums.len() == TOKEN_CLASSES && head.seen().all(|(_, s)| s.iter().all(finite));
         size(&|| format!("layer {l} head {h}: exponentials times values"), head.mixed)?;
         if !sound {
             let what = format!("layer {l} head {h}: shifted scores");
-            return Err(mismatch(what, format!("{} to {}", head.scores.lo, head.scores.hi), "a range of numbers".into()));
+            return Err(mismatch(
+                what,
+                format!("{} to {}", head.scores.lo, head.scores.hi),
+                "a range of numbers".into(),
+            ));
         }
     }
     for (n, value) in r.gelu.iter().enumerate() {

@@ -26,7 +26,11 @@ const RIDGE_OF_CONSTANT: f64 = 1e-10;
 const COLUMNS: usize = FEATURES + 2;
 
 /// Fits the shifts of all heads to these texts, and gives them to the network.
-pub fn fit_row_shifts(folded: &mut Folded, samples: &[Sample], progress: &(dyn Fn() + Sync)) -> Result<(), SampleError> {
+pub fn fit_row_shifts(
+    folded: &mut Folded,
+    samples: &[Sample],
+    progress: &(dyn Fn() + Sync),
+) -> Result<(), SampleError> {
     samples.iter().try_for_each(|sample| sample.check(&folded.shape))?;
     let shape = folded.shape.clone();
     let moments = samples

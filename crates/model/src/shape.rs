@@ -71,6 +71,11 @@ impl Shape {
         }
     }
 
+    /// Whether it is that of this configuration; what the shift of rows is made of was fitted, and is in no configuration.
+    pub fn is_of(&self, config: &Config) -> bool {
+        *self == Shape { row_shifts: self.row_shifts.clone(), ..Shape::of(config) }
+    }
+
     /// Width of a head.
     pub fn head_size(&self) -> usize {
         self.width / self.heads

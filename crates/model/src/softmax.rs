@@ -113,7 +113,7 @@ fn exponentials<E: Engine>(
     checks: &mut Checks<E>,
 ) -> Result<(Vec<E::Share>, Vec<E::Share>), E::Error> {
     let shifted = |(scores, head)| engine.relative(scores, predicted, head);
-    let relative: Vec<_> = scores.into_iter().zip(heads).map(shifted).collect();
+    let relative: Vec<_> = scores.into_iter().zip(heads).map(shifted).collect::<Result<_, _>>()?;
     let (_, phases) = checks.open(engine, &[], &with(&relative, |i| heads[i].exponential))?;
     let functions = |(i, phase)| {
         let head: &SoftmaxHead = &heads[i];

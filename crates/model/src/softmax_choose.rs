@@ -31,7 +31,12 @@ const ROUGH: (f64, f64) = (0.1, 0.4);
 const TOKENS: f64 = 128.0;
 
 /// A head, and mean squares of the defects of its reciprocal and of its exponentials in a row.
-pub(crate) fn softmax_head(l: usize, h: usize, r: &SoftmaxRanges) -> Result<(SoftmaxSpec, f64, f64), ChooseError> {
+/// `attention` is the largest output of the layer's heads.
+pub(crate) fn softmax_head(
+    (l, h): (usize, usize),
+    r: &SoftmaxRanges,
+    attention: f32,
+) -> Result<(SoftmaxSpec, f64, f64), ChooseError> {
     let (lo, hi) = (f64::from(r.scores.lo), f64::from(r.scores.hi));
     let (bottom, top) = (lo - BELOW.0 - BELOW.1 * (hi - lo), hi + MARGIN);
     let scores = Scores::of(bottom, top);
@@ -63,27 +68,28 @@ pub(crate) fn softmax_head(l: usize, h: usize, r: &SoftmaxRanges) -> Result<(Sof
             reciprocal_out,
             two_steps,
         };
-        return Ok((spec, mean_square, TOKENS * square));
+        return Ok((spec, mean_square, expected(square)));
     }
 
     let Split { which, power, units, rough: rough_ends, corrected } = split(r);
     let over = OVER[which];
     let function = |v: f64| v.powf(-power);
     let from = 30;
-    let positive = Positive { place: place("rough attention sums"), function: &function, seen: rough_ends, unusual: None, from };
+    let positive =
+        Positive { place: place("rough attention sums"), function: &function, seen: rough_ends, unusual: None, from };
     let rough = positive.wide_curve_within(ROUGH.0, ROUGH.1)?;
     // the product is opened from a sum at SUM_FRAC and the rough reciprocal at its own
     let Fitted { curve: reciprocal, out: reciprocal_out, mean_square } =
         one_step(corrected, SUM_FRAC + rough.out.frac)?;
     let unit = WIRE_FRAC + 1 - log2_floor(corrected.0);
-    let values = f64::from(r.mixed).max(1e-3) / sums.0.max(1e-9).min(1.0);
+    let attention = f64::from(attention).max(f64::powi(2.0, -WIRE_FRAC));
     let two = TwoSteps {
         exponential: scores.rough_exponential(over, count),
         units,
         rough: rough.curve,
         rough_out: rough.out,
         sum: Opening { frac: SUM_FRAC, bits: signed_bits(sums.1 * HEADROOM, SUM_FRAC) },
-        corrected: Opening { frac: unit, bits: signed_bits(values * corrected.1 * HEADROOM, unit) },
+        corrected: Opening { frac: unit, bits: signed_bits(attention * corrected.1 * HEADROOM, unit) },
         corrected_sum: Opening { frac: unit + 2, bits: signed_bits(corrected.1 * HEADROOM, unit + 2) },
     };
     let spec = SoftmaxSpec {
@@ -96,7 +102,12 @@ pub(crate) fn softmax_head(l: usize, h: usize, r: &SoftmaxRanges) -> Result<(Sof
         reciprocal_out,
         two_steps: Some(two),
     };
-    Ok((spec, mean_square, TOKENS * square))
+    Ok((spec, mean_square, expected(square)))
+}
+
+/// What the identity is off by in a row of scores, in the mean square: errors of one sign add up.
+fn expected(square: f64) -> f64 {
+    TOKENS * TOKENS * square / 4.0
 }
 
 /// How exponentials times values are opened: a unit of them, over the smallest sum, is a unit of the attention output.
@@ -139,7 +150,13 @@ fn split(r: &SoftmaxRanges) -> Split {
         (cost, Split { which: *which, power: *power, units, rough, corrected })
     });
     let best = candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, split)| split);
-    best.unwrap_or(Split { which: 1, power: 1.0, units: vec![0; TOKEN_CLASSES], rough: (1.0, 2.0), corrected: (1.0, 2.0) })
+    best.unwrap_or(Split {
+        which: 1,
+        power: 1.0,
+        units: vec![0; TOKEN_CLASSES],
+        rough: (1.0, 2.0),
+        corrected: (1.0, 2.0),
+    })
 }
 
 /// Powers of two in whose units sums are read, by class: how they grow with the number of tokens, which is public.

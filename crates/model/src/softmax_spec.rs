@@ -57,14 +57,11 @@ const MOST_UNIT: i32 = 16;
 impl SoftmaxSpec {
     /// All curves, by name.
     pub(crate) fn curves(&self) -> impl Iterator<Item = (&'static str, &Curve)> {
-        let one = [
-            ("exponential", &self.exponential),
-            ("identity", &self.identity),
-            ("reciprocal", &self.reciprocal),
-        ];
-        let two = self.two_steps.iter().flat_map(|two| {
-            [("rough exponential", &two.exponential), ("rough reciprocal", &two.rough)]
-        });
+        let one = [("exponential", &self.exponential), ("identity", &self.identity), ("reciprocal", &self.reciprocal)];
+        let two = self
+            .two_steps
+            .iter()
+            .flat_map(|two| [("rough exponential", &two.exponential), ("rough reciprocal", &two.rough)]);
         one.into_iter().chain(two)
     }
 

@@ -186,7 +186,9 @@ impl Spec {
             BertSite::Attention { layer } | BertSite::Weighted { layer } => self.layers[layer].attention,
             BertSite::Activation { layer } => self.layers[layer].activation,
             BertSite::Pooled => self.pooled,
-            BertSite::NormDefect { .. } | BertSite::ReciprocalDefect { .. } | BertSite::ExponentialDefect { .. } => DEFECT,
+            BertSite::NormDefect { .. } | BertSite::ReciprocalDefect { .. } | BertSite::ExponentialDefect { .. } => {
+                DEFECT
+            }
         }
     }
 
@@ -279,7 +281,8 @@ impl Spec {
                 count(&format!("layer {l}: heads of 2Quad"), layer.heads.len(), 0)?;
                 layer.check_softmax(l, s.heads)?;
                 for (h, head) in layer.softmax.iter().enumerate() {
-                    head.curves().try_for_each(|(name, c)| self.check_curve(&format!("layer {l} head {h}: {name}"), c, 1))?;
+                    head.curves()
+                        .try_for_each(|(name, c)| self.check_curve(&format!("layer {l} head {h}: {name}"), c, 1))?;
                 }
                 self.check_curve(&format!("layer {l}: gelu"), &layer.gelu, s.inner)?;
                 continue;

@@ -47,6 +47,9 @@ pub enum SpecError {
     /// An engine of published functions was given padded texts.
     #[error("published functions run texts of their exact lengths only, not padded ones: add --exact-lengths")]
     Padding,
+    /// An engine that has softmax as it was published only was asked for it by series.
+    #[error("the engine beaver runs softmax with --functions exact only; say so, or leave --engine out")]
+    SoftmaxSeries,
     /// Two scales are too far apart to be added.
     #[error("a sum of values with {one} and with {other} fractional bits; they may be at most 63 apart; convert again")]
     Sum {

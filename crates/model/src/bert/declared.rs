@@ -244,7 +244,12 @@ impl Declaring<'_> {
             let name = named("a rough attention sum");
             self.function(BertFunction::Rough { layer, head, class }, name, softmax, one);
         }
-        self.function(BertFunction::Reciprocal { layer, head, class }, named("one over the attention sum"), softmax, one);
+        self.function(
+            BertFunction::Reciprocal { layer, head, class },
+            named("one over the attention sum"),
+            softmax,
+            one,
+        );
         self.defect(BertSite::ReciprocalDefect { layer, head }, named("defect of one over the attention sum"), softmax);
         self.defect(BertSite::ExponentialDefect { layer, head }, named("defect of the exponentials"), softmax);
     }

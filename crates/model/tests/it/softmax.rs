@@ -55,14 +55,20 @@ fn apart(a: &[f64], b: &[f64]) -> f64 {
 #[test]
 fn softmax_in_clear_gives_what_it_gives_in_floating_point_and_is_certified() {
     for (seed, (dims, sharper)) in
-        [([1, 32, 2, 64], 1.0), ([2, 32, 4, 128], 1.6), ([3, 48, 3, 96], 2.0), ([2, 64, 4, 64], 2.4)].into_iter().enumerate()
+        [([1, 32, 2, 64], 1.0), ([2, 32, 4, 128], 1.6), ([3, 48, 3, 96], 2.0), ([2, 64, 4, 64], 2.4)]
+            .into_iter()
+            .enumerate()
     {
         let small = Small::new(dims, 60, seed as u64, sharper);
         let heads: Vec<_> = small.spec.layers.iter().flat_map(|layer| &layer.softmax).collect();
         let two = heads.iter().filter(|head| head.two_steps.is_some()).count();
         let harmonics = |head: &&model::SoftmaxSpec| head.exponential.segments[0].series.harmonics.len();
-        println!("{dims:?} times {sharper}: {two} of {} heads in two steps, {:?} harmonics, weights {:?}", heads.len(),
-            heads.iter().map(harmonics).collect::<Vec<_>>(), small.spec.defect_weights);
+        println!(
+            "{dims:?} times {sharper}: {two} of {} heads in two steps, {:?} harmonics, weights {:?}",
+            heads.len(),
+            heads.iter().map(harmonics).collect::<Vec<_>>(),
+            small.spec.defect_weights
+        );
         let (mut worst, mut largest) = (0.0f64, 0.0f64);
         for tokens in [2, 3, 7, 15, 16, 31, 60] {
             let text = sample(seed as u64 * 77 + tokens as u64, tokens);
@@ -73,7 +79,12 @@ fn softmax_in_clear_gives_what_it_gives_in_floating_point_and_is_certified() {
             let clear = clear_certified(&small.spec, &small.quantised, &texts, &text.ids, &text.segments).unwrap();
             let (logits, total) = &clear[0];
             let certificate = small.spec.certificate(texts.class(tokens, &small.spec.shape), *total);
-            println!("  {tokens} tokens: {:.5} off, {:.2e} of {:.2e}", apart(logits, &exact), certificate.total, certificate.limit);
+            println!(
+                "  {tokens} tokens: {:.5} off, {:.2e} of {:.2e}",
+                apart(logits, &exact),
+                certificate.total,
+                certificate.limit
+            );
             assert!(certificate.holds(), "{tokens} tokens: {certificate:?}");
             worst = worst.max(apart(logits, &exact));
             largest = largest.max(exact.iter().fold(0.0, |most, v| most.max(v.abs())));

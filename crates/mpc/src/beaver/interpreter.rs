@@ -3,7 +3,7 @@
 use model::secformer::{PUBLISHED, REFITTED, ROOT_STEPS};
 use model::{
     Attending, Block, Calibrated, Engine, Form, Function, Functions, Head, Network, Opened, Operation, Output, Read,
-    Rhs, Rotation, Scales, Site, Smooth, SpecError, Value, Weight, token_class,
+    Rhs, Rotation, Scales, Site, Smooth, SoftmaxHead, SpecError, Value, Weight, token_class,
 };
 use ring64::Dims;
 
@@ -259,6 +259,14 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
 
     fn rotate(&mut self, x: Tensor<R>, by: &Rotation) -> Tensor<R> {
         self.fixed.rotate(&x, by)
+    }
+
+    fn evaluate_all(&mut self, _: &[(Tensor<R>, Vec<Function>)]) -> Result<Vec<Tensor<R>>, R::Error> {
+        Err(SpecError::SoftmaxSeries.into())
+    }
+
+    fn relative(&mut self, _: Tensor<R>, _: &Tensor<R>, _: &SoftmaxHead) -> Result<Tensor<R>, R::Error> {
+        Err(SpecError::SoftmaxSeries.into())
     }
 
     fn mixes_weights(&self) -> bool {

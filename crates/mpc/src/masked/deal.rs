@@ -3,8 +3,8 @@
 //! P0's half of every dealt value comes from P0's key, P1 gets value minus half.
 
 use model::{
-    Arithmetic, Block, Evaluation, Fixed, Network, PhaseOpening, Place, Rhs, RowShift, Weight, WireOpening, add_to_columns,
-    assemble, copy_block, outer_product, scale_rows,
+    Arithmetic, Block, Evaluation, Fixed, Network, PhaseOpening, Place, Rhs, RowShift, Weight, WireOpening,
+    add_to_columns, assemble, copy_block, outer_product, scale_rows,
 };
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, mask_assign};
 

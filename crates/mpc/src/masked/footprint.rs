@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use model::{
-    Arithmetic, Block, Calibrated, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, RowShift, SpecError,
-    Weight, WireOpening,
+    Arithmetic, Block, Calibrated, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, RowShift,
+    SpecError, Weight, WireOpening,
 };
 use ring64::Dims;
 

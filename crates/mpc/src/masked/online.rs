@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::vec::IntoIter;
 
 use model::{
-    Arithmetic, Block, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, RowShift, Weight,
-    WireOpening, add_to_columns, assemble, copy_block, join_columns, outer_product, rotate, scale_rows, split_columns,
+    Arithmetic, Block, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, RowShift, Weight, WireOpening,
+    add_to_columns, assemble, copy_block, join_columns, outer_product, rotate, scale_rows, split_columns,
 };
 use net::Link;
 use ring64::{Dims, Kernel, Product, add_assign, low_bits, packed_len, sub_assign};
 
+use super::beside::beside;
 use super::correlation::Call;
 use super::exchange::{Exchange, Opened};
 use super::frames::opening_frames;
@@ -77,7 +78,7 @@ struct Scope {
 }
 
 /// Opened words. A product that is computed later keeps its factors.
-pub(super) type Wire = Rc<Vec<u64>>;
+type Wire = Rc<Vec<u64>>;
 /// Of `x (i y - [b]) - [a] y + [ab]`: x, the right factor of the first product, `-[a]`, y, and what both are added to.
 type Factors = (Wire, Vec<u64>, Vec<u64>, Wire, Vec<u64>);
 
@@ -92,7 +93,7 @@ impl<E: Into<MpcError>> From<E> for Stop {
     }
 }
 
-pub(super) struct Online<'w, 'p, 't> {
+struct Online<'w, 'p, 't> {
     weights: &'w PartyWeights,
     correlations: Correlations,
     peer: &'p mut dyn Link,
@@ -103,19 +104,11 @@ pub(super) struct Online<'w, 'p, 't> {
 }
 
 /// The next piece of a correlation; a missing one is empty, which no length check lets pass.
-pub(super) fn next(pieces: &mut IntoIter<Vec<u64>>) -> Vec<u64> {
+fn next(pieces: &mut IntoIter<Vec<u64>>) -> Vec<u64> {
     pieces.next().unwrap_or_default()
 }
 
 impl Online<'_, '_, '_> {
-    pub(super) fn party(&self) -> Party {
-        self.correlations.party
-    }
-
-    pub(super) fn kernel(&self) -> Kernel {
-        self.kernel
-    }
-
     /// Parts of all runs are counted through.
     fn begin_part(&mut self, part: usize) {
         (self.scope.part, self.scope.parts) = (part, self.scope.parts + 1);
@@ -256,7 +249,8 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         let mut results = Vec::with_capacity(x.len());
         for asked in x {
             if !asked.also.is_empty() {
-                results.extend(self.evaluate_beside(asked, &mut dealt).into_iter().map(Share::of));
+                let waves: Vec<_> = asked.phase.iter().map(|_| next(&mut dealt)).collect();
+                results.extend(beside(asked, &waves, self.correlations.party, self.kernel).into_iter().map(Share::of));
                 continue;
             }
             let Evaluation { phase: phases, rows, curve, gate, .. } = asked;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Calibrated, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, RowShift, SpecError, Table,
-    Weight, WireOpening,
+    Arithmetic, Block, Calibrated, Evaluation, Fixed, Network, Operation, PhaseOpening, Place, Rhs, RowShift,
+    SpecError, Table, Weight, WireOpening,
 };
 use ring64::Dims;
 use sha2::{Digest, Sha256};
