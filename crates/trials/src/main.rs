@@ -78,6 +78,9 @@ struct ChaosOptions {
     /// Longest wait of a client, in seconds; services wait two thirds of it.
     #[arg(long, default_value_t = 30)]
     deadline: u64,
+    /// The parties keep a stock of the classes of these texts: no pack is used twice, and in the end both have the same.
+    #[arg(long)]
+    stock: bool,
 }
 
 #[derive(Args)]
@@ -136,7 +139,7 @@ fn run(command: &Trial) -> Result<()> {
 }
 
 fn chaos(options: &ChaosOptions) -> Result<()> {
-    let ChaosOptions { common, inferences, clients, kills, seed, tolerance, deadline } = options;
+    let ChaosOptions { common, inferences, clients, kills, seed, tolerance, deadline, stock } = options;
     let root = Root::of(common)?;
     let chaos = Chaos {
         program: common.program.clone(),
@@ -149,6 +152,7 @@ fn chaos(options: &ChaosOptions) -> Result<()> {
         seed: *seed,
         tolerance: *tolerance,
         deadline: Duration::from_secs(*deadline),
+        stock: *stock,
     };
     let outcome = chaos.run()?;
     report::write(&common.report, None, report::joined(report::origin(), outcome.report))?;
