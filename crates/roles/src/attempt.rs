@@ -2,9 +2,11 @@
 
 use std::iter::once;
 use std::slice;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use cli::coded;
+use cli::exit::BUSY;
 use model::{Bert, Calibrated, Spec, Texts};
 use mpc::{
     Agreement, Compute, Consume, DealtReader, MpcError, Outcome, OutputShare, Party, PartyEngine, Planned, Run, Trace,
@@ -25,6 +27,8 @@ use crate::stocked::{PartyStock, Wish, kept_error, propose, respond};
 
 /// Bytes of the seed from which P0 expands its share of the input.
 const SEED: usize = 32;
+/// How long P1 gets to compare its ledger with P0's, which has done so.
+const UNITING: Duration = Duration::from_secs(10);
 /// What a client may send but for its input: a request, which is as small as any control message.
 pub(crate) const CLIENT: Limits = Limits { max_frame: 1 << 20, queue: 64 << 20 };
 
@@ -77,7 +81,7 @@ impl Serving<'_> {
         let taken = match self.party {
             Party::Zero => propose(&wish, kept.counter(), self.peer)?,
             Party::One => {
-                let counter = kept.counter().context("packs are taken before stocks were united")?;
+                let counter = kept.counter_within(UNITING).ok_or_else(|| coded(BUSY, "the stocks are still compared"))?;
                 respond(&wish, counter, self.peer)?
             }
         };

@@ -28,6 +28,8 @@ pub enum Point {
     LedgerSync,
     /// What was written to the ledger is durable.
     LedgerSynced,
+    /// How far the ledger has come is noted beside the key.
+    AnchorWrite,
 }
 
 /// What a test does at a point: it may fail the step with an error, or not come back.

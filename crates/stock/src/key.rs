@@ -56,6 +56,13 @@ impl StockKey {
         }
     }
 
+    /// Where it is noted how far a ledger has come that draws its keys from `salt`; nowhere for a key that is kept elsewhere.
+    pub(crate) fn anchor(&self, salt: &[u8; SALT_BYTES]) -> Option<PathBuf> {
+        let mut path = self.path.clone()?.into_os_string();
+        path.push(format!(".{}.anchor", hex::encode(&salt[..8])));
+        Some(PathBuf::from(path))
+    }
+
     /// The key that seals one pack: another for each salt and each `info`.
     pub(crate) fn pack_key(&self, salt: &[u8; SALT_BYTES], info: &[&[u8]]) -> aead::LessSafeKey {
         self.derive(salt, info, &aead::AES_256_GCM, |okm| aead::LessSafeKey::new(okm.into()))

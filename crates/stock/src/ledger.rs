@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use redb::Database;
 use ring::hmac;
 
+use crate::anchor::Anchor;
 use crate::backend::Backend;
 use crate::class::Party;
 use crate::error::{StockError, is_full};
@@ -42,6 +43,10 @@ pub(crate) struct Ledger {
     folder: PathBuf,
     mac: hmac::Key,
     sum: Sum,
+    /// Where it is noted how far it has come.
+    anchor: Option<Anchor>,
+    /// Whether it had come further before: it is an older copy, put back.
+    pub(crate) restored: bool,
     /// What happened when a change failed: what is on the disk is not known then.
     failed: Option<String>,
 }
@@ -51,6 +56,7 @@ impl Ledger {
     pub(crate) fn open(files: &Folder, key: &StockKey, owner: Party, hook: &Hook) -> Result<Ledger, StockError> {
         let folder = files.path();
         let path = folder.join(LEDGER);
+        let mut is_new = false;
         let length = match fs::metadata(&path) {
             Ok(about) => about.len(),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -58,6 +64,7 @@ impl Ledger {
                     return Err(StockError::NoLedger { folder: folder.to_path_buf() });
                 }
                 create(folder, key, owner, hook)?;
+                is_new = true;
                 u64::MAX
             }
             Err(e) => return Err(StockError::io("read", &path)(e)),
@@ -70,7 +77,12 @@ impl Ledger {
         }
         let file = File::options().read(true).write(true).open(&path).map_err(StockError::io("open", &path))?;
         let database = database(file, hook).map_err(|e| explain(folder, e))?;
-        let mut ledger = check(folder, database, key, owner)?;
+        let mut ledger = check(folder, database, key, owner, hook)?;
+        if let Some(anchor) = &mut ledger.anchor {
+            let noted = anchor.changes()?;
+            let changes = ledger.view(View::changes)?;
+            ledger.restored = !is_new && noted.is_none_or(|noted| changes < noted);
+        }
         let mark = random_number()?;
         let mut boots = ledger.view(View::boots)?;
         boots.again(mark);
@@ -92,8 +104,9 @@ impl Ledger {
     ) -> Result<T, StockError> {
         self.refuse_failed()?;
         match commit(&self.database, &self.mac, self.sum, make) {
-            Ok((made, sum)) => {
+            Ok((made, (sum, changes))) => {
                 self.sum = sum;
+                self.anchor.as_mut().map_or(Ok(()), |anchor| anchor.note(changes))?;
                 Ok(made)
             }
             Err(error) => {
@@ -117,7 +130,7 @@ fn commit<T>(
     mac: &hmac::Key,
     sum: Sum,
     make: impl FnOnce(&mut Change<'_>) -> Result<T, RowError>,
-) -> Result<(T, Sum), RowError> {
+) -> Result<(T, (Sum, u64)), RowError> {
     let mut transaction = database.begin_write()?;
     // durable at once is what redb does unless told otherwise; two phases it has to be told
     transaction.set_two_phase_commit(true);
@@ -172,7 +185,13 @@ fn create(folder: &Path, key: &StockKey, owner: Party, hook: &Hook) -> Result<()
 }
 
 /// Refuses a ledger that is not this party's, under this key, of this format.
-fn check(folder: &Path, database: Database, key: &StockKey, owner: Party) -> Result<Ledger, StockError> {
+fn check(
+    folder: &Path,
+    database: Database,
+    key: &StockKey,
+    owner: Party,
+    hook: &Hook,
+) -> Result<Ledger, StockError> {
     let folder = folder.to_path_buf();
     let fail = |error: RowError| explain(&folder, error);
     let strange = |what: &str| StockError::Damaged { folder: folder.clone(), what: format!("{what} makes no sense") };
@@ -199,7 +218,8 @@ fn check(folder: &Path, database: Database, key: &StockKey, owner: Party) -> Res
         return Err(StockError::Altered { folder });
     };
     drop(view);
-    Ok(Ledger { database, folder, mac, sum, failed: None })
+    let anchor = key.anchor(salt).map(|path| Anchor::open(path, mac.clone(), hook.clone())).transpose()?;
+    Ok(Ledger { database, folder, mac, sum, anchor, restored: false, failed: None })
 }
 
 /// An error of the ledger in this crate's terms.

@@ -15,11 +15,13 @@
 //! | `ledger.redb` | which packs are available, which are gone and why; authenticated (`ledger.rs`, `tables.rs`) |
 //! | `packs/` | one sealed file a pack (`sealed.rs`), which cannot be told from random bytes |
 //! | `lock` | locked by the one process that works here |
+//! | beside the key | how far the ledger has come, so that an older copy of this folder is found out (`anchor.rs`) |
 //!
 //! Who may take a pack follows from two ledgers: [`State`] is what the parties tell each other of theirs when they connect,
 //! [`taking`] how they take one together. Neither knows how messages travel. Keep the folder out of backups and snapshots:
-//! one restored side is found out, two that were restored to one moment are not ([`State`]).
+//! a restored side is found out ([`State`]), and so are two, but not where their machines were restored whole to one moment.
 
+mod anchor;
 mod backend;
 mod class;
 mod error;

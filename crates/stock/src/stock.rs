@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::class::{Binding, Class, Party};
-use crate::error::{Fate, StockError};
+use crate::error::{Discard, Fate, StockError};
 use crate::folder::{Folder, is_stock};
 use crate::hook::{Hook, Point};
 use crate::key::StockKey;
@@ -62,7 +62,12 @@ impl Stock {
     fn open_hooked(folder: &Path, key: StockKey, owner: Party, quota: u64, hook: Hook) -> Result<Stock, StockError> {
         let folder = Folder::lock(folder)?;
         key.check_outside(folder.path())?;
-        let ledger = Ledger::open(&folder, &key, owner, &hook)?;
+        let mut ledger = Ledger::open(&folder, &key, owner, &hook)?;
+        if ledger.restored {
+            let mut all = Vec::new();
+            ledger.view(|view| view.each_available(|class, serial, _| all.push((class, serial))))?;
+            ledger.change(|change| change.discard(&all, Discard::Restored))?;
+        }
         let classes: Vec<Class> = ledger.view(View::classes)?.into_iter().map(|(class, _)| class).collect();
         folder.clean(&classes, |class, serial| Ok(ledger.view(|view| view.available(class, serial))?.is_some()))?;
         let mut used = 0_u64;
@@ -85,6 +90,11 @@ impl Stock {
     /// [`StockError::Locked`] where a process has the stock open, [`StockError::Io`].
     pub fn remove(folder: &Path) -> Result<(), StockError> {
         Folder::lock(folder)?.empty()
+    }
+
+    /// Whether the folder turned out to be an older copy of itself when it was opened. All packs were thrown away then.
+    pub fn was_restored(&self) -> bool {
+        self.shared.lock().ledger.restored
     }
 
     /// Whose stock it is.
@@ -233,6 +243,13 @@ pub struct United {
     /// The boots of both sides that united.
     pub(crate) own: Boot,
     pub(crate) peer: Boot,
+}
+
+impl United {
+    /// The boot of the other side that united.
+    pub fn peer(&self) -> Boot {
+        self.peer
+    }
 }
 
 /// The ledger of one session, by which packs are taken.

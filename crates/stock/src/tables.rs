@@ -23,6 +23,7 @@ pub(crate) const KEY_ROW: &[u8] = b"key";
 const BOOTS_ROW: &[u8] = b"boots";
 const SEEN_ROW: &[u8] = b"seen";
 const SEAL_ROW: &[u8] = b"seal";
+const CHANGES_ROW: &[u8] = b"changes";
 
 /// Of how many gone packs of a class the ledger remembers what became of them. Fewer in unit tests, which try the rule.
 pub(crate) const REMEMBERED: u64 = if cfg!(test) { 4 } else { 16_384 };
@@ -40,6 +41,10 @@ impl<E: Into<redb::Error>> From<E> for RowError {
     fn from(error: E) -> RowError {
         RowError::Redb(error.into())
     }
+}
+
+fn read_changes(row: &[u8]) -> Option<u64> {
+    row.try_into().ok().map(u64::from_be_bytes)
 }
 
 fn known<T>(row: Option<T>, what: &'static str) -> Result<T, RowError> {
@@ -106,6 +111,11 @@ impl View {
         self.meta(SEEN_ROW)?.map(|row| known(rows::read_boot(&row), "the peer's boot")).transpose()
     }
 
+    /// How many changes the ledger has had.
+    pub(crate) fn changes(&self) -> Result<u64, RowError> {
+        self.meta(CHANGES_ROW)?.map_or(Ok(0), |row| known(read_changes(&row), "the number of changes"))
+    }
+
     pub(crate) fn class(&self, class: &Class) -> Result<ClassRow, RowError> {
         let row = self.get(CLASSES, &class.to_bytes())?;
         row.map_or(Ok(ClassRow::default()), |row| known(ClassRow::from_bytes(&row), "a class"))
@@ -164,11 +174,14 @@ impl<'t> Change<'t> {
         Ok(Change { tables: [meta?, classes?, available?, gone?], mac, sum })
     }
 
-    /// Writes the seal. The transaction may be committed then.
-    pub(crate) fn sealed(mut self) -> Result<Sum, RowError> {
+    /// Counts this change and writes the seal. The transaction may be committed then.
+    pub(crate) fn sealed(mut self) -> Result<(Sum, u64), RowError> {
+        let before = self.table(META).get(CHANGES_ROW)?.map(|row| read_changes(row.value()));
+        let changes = before.map_or(Ok(0), |before| known(before, "the number of changes"))? + 1;
+        self.put(META, CHANGES_ROW, &changes.to_be_bytes())?;
         let seal = seal(self.mac, &self.sum);
         self.put(META, SEAL_ROW, seal.as_ref())?;
-        Ok(self.sum)
+        Ok((self.sum, changes))
     }
 
     fn table(&mut self, table: Rows<'_>) -> &mut Table<'t, &'static [u8], &'static [u8]> {

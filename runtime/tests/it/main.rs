@@ -34,5 +34,6 @@ mod services;
 mod shipped;
 mod signals;
 mod stock;
+mod stock_local;
 mod uncertified;
 mod walkthrough;

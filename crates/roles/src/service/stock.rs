@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
 use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
+use stock::Boot;
 use tracing::info;
 
 use crate::message::Role;
@@ -34,8 +34,6 @@ pub struct StockService {
     pub(crate) kept: PartyStock,
     filling: Filling,
     state: Mutex<State>,
-    /// Connections for it.
-    pub(crate) links: AtomicUsize,
     /// The threads that make packs: those of sessions go before them.
     pub(crate) leisure: ThreadPool,
 }
@@ -45,6 +43,8 @@ struct State {
     levels: Levels,
     /// Why the last order failed, and when the next may be.
     failed: Option<(String, Instant)>,
+    /// The other ledger's boot, and how many connections there are to it.
+    peer: Option<(Boot, usize)>,
 }
 
 /// What is in stock, for `doctor` and `stock status`.
@@ -92,7 +92,7 @@ impl StockService {
             kept.of_tokens(*tokens)?;
         }
         let leisure = pool(filling.parallel.max(1))?;
-        Ok(StockService { kept, filling, state: Mutex::default(), links: AtomicUsize::new(0), leisure })
+        Ok(StockService { kept, filling, state: Mutex::default(), leisure })
     }
 
     /// What is in stock.
@@ -118,6 +118,18 @@ impl StockService {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a connection to a ledger of that boot, until what this gives goes; nothing where there are enough. Connections to
+    /// a ledger of before, which has been opened again, count no more.
+    pub(crate) fn connect(&self, boot: Boot) -> Option<Connected<'_>> {
+        let mut state = self.lock();
+        let links = state.peer.filter(|(known, _)| *known == boot).map_or(0, |(_, links)| links);
+        if links >= self.parallel() {
+            return None;
+        }
+        state.peer = Some((boot, links + 1));
+        Some(Connected { stock: self, boot })
     }
 
     /// Orders at once.
@@ -177,4 +189,31 @@ impl fmt::Debug for StockService {
 pub(crate) struct Allotted<'k> {
     pub(crate) class: &'k KeptClass,
     pub(crate) serials: Range<u64>,
+}
+
+/// One of the connections to the other party's ledger.
+pub(crate) struct Connected<'s> {
+    stock: &'s StockService,
+    boot: Boot,
+}
+
+impl Connected<'_> {
+    /// Whether the other ledger was not opened again since.
+    pub(crate) fn counts(&self) -> bool {
+        self.stock.lock().peer.is_some_and(|(boot, _)| boot == self.boot)
+    }
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        let mut state = self.stock.lock();
+        match state.peer {
+            Some((boot, links)) if boot == self.boot && links > 1 => state.peer = Some((boot, links - 1)),
+            Some((boot, _)) if boot == self.boot => {
+                state.peer = None;
+                self.stock.kept.part(boot);
+            }
+            _ => {}
+        }
+    }
 }

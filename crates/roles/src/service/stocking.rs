@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,15 +36,6 @@ struct Joined<'o> {
     nonces: [[u8; 32]; 3],
 }
 
-/// One of the connections for stocks, until this goes.
-struct Counted<'a>(&'a AtomicUsize);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl PartyService {
     /// P0's side of a connection for stocks, for as long as it lasts.
     pub(crate) fn attend_stock(&self, mut link: Peer, hello: &Hello) -> Result<()> {
@@ -54,19 +45,18 @@ impl PartyService {
             let none = "party0 keeps no stock; give both parties one, or neither";
             return Err(turn_away(&mut link, Refusal::new(checked.err().unwrap_or_else(|| none.into()))).into());
         };
-        let count = stock.links.fetch_add(1, Ordering::AcqRel);
-        let _counted = Counted(&stock.links);
-        if count >= stock.parallel() {
-            let reason = format!("party0 makes {count} packs at once and no more; give both parties one stock.parallel");
-            return Err(turn_away(&mut link, Refusal::new(reason)).into());
-        }
         let mut link: Peer = Box::new(Named::new(link, Role::Party1.name()));
         link.set_limits(Limits::default());
         send(&mut link, kind::HELLO, 0, 0, &own.hello(Role::Party1, Purpose::Stock))?;
         link.set_deadline(SILENT);
-        unite(&stock.kept, Party::Zero, &mut link)?;
+        let boot = unite(&stock.kept, Party::Zero, &mut link)?;
+        let Some(connected) = stock.connect(boot) else {
+            let most = stock.parallel();
+            let reason = format!("party0 makes {most} packs at once and no more; give both parties one stock.parallel");
+            return Err(turn_away(&mut link, Refusal::new(reason)).into());
+        };
         let mut asked = Instant::now();
-        while !self.ending.load(Ordering::Relaxed) {
+        while connected.counts() && !self.ending.load(Ordering::Relaxed) {
             let dealer = self.presence.missing(&[Role::Dealer]).is_empty();
             if let Some(allotted) = if dealer { stock.due()? } else { None } {
                 let mut made = 0;

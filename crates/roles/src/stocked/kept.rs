@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use cli::coded;
@@ -10,10 +12,13 @@ use cli::exit::{BAD_INPUT, USAGE};
 use model::{Lengths, SHORTEST_PADDED, Texts};
 use mpc::{Party, Planned, Stocking};
 use sha2::{Digest, Sha256};
-use stock::{Class, Counter, Stock, StockKey, United};
+use stock::{Boot, Class, Counter, Stock, StockKey, United};
 use tracing::{info, warn};
 
 use crate::party_model::PartyModel;
+
+/// How often it is looked whether ledgers were compared.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A class of lengths for which packs are made.
 #[derive(Debug)]
@@ -55,7 +60,12 @@ impl PartyStock {
             Party::Zero => stock::Party::P0,
             Party::One => stock::Party::P1,
         };
-        PartyStock::new(Stock::open(&place.folder, key, owner, place.quota)?, model)
+        let stock = Stock::open(&place.folder, key, owner, place.quota)?;
+        if stock.was_restored() {
+            let folder = place.folder.display();
+            warn!(role = %model.role(), "{folder} is an older copy of itself: all its packs were thrown away; keep it out of backups");
+        }
+        PartyStock::new(stock, model)
     }
 
     /// The stock of the party that serves `model`. Packs that this model cannot use are thrown away.
@@ -116,6 +126,23 @@ impl PartyStock {
     /// By what packs are taken in a session.
     pub(crate) fn counter(&self) -> Option<Counter<'_>> {
         self.lock().map(|united| Counter { stock: &self.stock, united })
+    }
+
+    /// The same, once the ledgers were compared: a party that was just started again may still be at it.
+    pub(crate) fn counter_within(&self, within: Duration) -> Option<Counter<'_>> {
+        let begin = Instant::now();
+        loop {
+            let counter = self.counter();
+            if counter.is_some() || begin.elapsed() >= within {
+                return counter;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// The other ledger of that boot is gone: until it is back and compared anew, no packs are asked for.
+    pub(crate) fn part(&self, boot: Boot) {
+        self.lock().take_if(|united| united.peer() == boot);
     }
 
     pub(crate) fn set_united(&self, united: United) {

@@ -106,6 +106,10 @@ pub(crate) fn next_order(peer: &mut Peer) -> Result<Option<Vec<u8>>> {
                 peer.flush()?;
             }
             kind::BYE => return Ok(None),
+            kind::REFUSE => {
+                let name = peer.peer().to_owned();
+                return Err(parse::<Refusal>(&name, "refusal", &frame.payload)?.error(&name).into());
+            }
             other => {
                 let reason = format!("sent a frame of kind {other} where an order is due");
                 return Err(ControlError::Unexpected { peer: peer.peer().to_owned(), reason }.into());

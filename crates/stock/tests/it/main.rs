@@ -2,6 +2,7 @@
 //! all orders.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod anchored;
 mod damage;
 mod fixture;
 #[cfg(unix)]

@@ -96,12 +96,35 @@ fn a_restored_copy_at_either_party_costs_both_all_packs() {
         copy(&copied, &own);
         let mark = world.mark(if role == Role::Party0 { Role::Party1 } else { Role::Party0 });
         world.services.start(role).unwrap();
-        mark.says("was restored from an older copy");
+        mark.wait("was restored from an older copy", 1);
         logged(&world, role, "all packs were thrown away");
         let levels = filled(&world, 4);
         assert!(levels.iter().all(|level| level.discarded >= 3), "{levels:?}");
         assert_eq!(asked(&world, &[]).1, 1);
     }
+}
+
+/// Two that agree with each other would deceive each other: what is noted beside their keys does not.
+#[test]
+fn copies_of_one_moment_at_both_parties_cost_both_all_packs() {
+    let mut world = full(1, 4);
+    let own = PARTIES.map(|role| world.services.folder(role.name()).join("stock"));
+    let copied = PARTIES.map(|role| world.path(role.name()));
+    PARTIES.iter().for_each(|role| world.services.kill(*role).unwrap());
+    own.iter().zip(&copied).for_each(|(own, copied)| copy(own, copied));
+    PARTIES.iter().for_each(|role| world.services.start(*role).unwrap());
+    filled(&world, 4);
+    assert_eq!(asked(&world, &[]).1, 1);
+    PARTIES.iter().for_each(|role| world.services.kill(*role).unwrap());
+    for (own, copied) in own.iter().zip(&copied) {
+        fs::remove_dir_all(own).unwrap();
+        copy(copied, own);
+    }
+    PARTIES.iter().for_each(|role| world.services.start(*role).unwrap());
+    PARTIES.iter().for_each(|role| logged(&world, *role, "is an older copy of itself"));
+    let levels = filled(&world, 4);
+    assert!(levels.iter().all(|level| level.discarded >= 4), "{levels:?}");
+    assert_eq!(asked(&world, &[]).1, 1);
 }
 
 #[test]

@@ -123,6 +123,26 @@ fn a_stock_is_filled_spent_and_filled_again_and_what_is_not_in_it_is_made_on_dem
     assert_eq!(world.services.status(0).unwrap().stock, None);
 }
 
+/// The dealer hears of packs when they are made. Of requests that use them, and of their restarts, it hears nothing at all.
+#[test]
+fn with_a_stock_the_dealer_is_told_of_orders_and_of_no_request() {
+    let mut world = world(1, 4);
+    world.services.start_all().unwrap();
+    filled(&world, 4);
+    let dealer = world.mark(Role::Dealer);
+    // what was said of the order's end may still be on its way
+    logged(&world, Role::Dealer, "session ended");
+    let before = dealer.lines().len();
+    for _ in 0..3 {
+        assert_eq!(asked(&world, &[]).1, 1);
+    }
+    let lines = dealer.lines().split_off(before);
+    assert!(lines.iter().all(|line| !line.contains("session begins") && !line.contains("dealing")), "{lines:#?}");
+    // a text that is not padded is dealt for when it comes
+    assert_eq!(asked(&world, &["--exact-lengths"]).1, 0);
+    dealer.wait("dealing", 1);
+}
+
 #[test]
 fn with_a_stock_the_dealer_may_be_away_and_without_either_the_client_is_told() {
     let mut world = world(1, 2);
