@@ -63,7 +63,8 @@ pub(super) fn check(deployment: &Deployment, told: [Value; 2], counts: &mut Coun
     for (role, party) in [(Role::Party0, Party::P0), (Role::Party1, Party::P1)] {
         let path = deployment.log(role);
         let log = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
-        if log.contains("all packs were thrown away") {
+        // by the other party's ledger, or by what it knows of its own
+        if ["all packs were thrown away", "all its packs were thrown away"].iter().any(|words| log.contains(words)) {
             violations.push(format!("{role} threw all packs away, and no ledger was restored; see {}", path.display()));
         }
         let taken = Taken::read(role.name(), &log, &mut violations);

@@ -1,8 +1,6 @@
 //! What a party's operator is told of its stock while the service runs, which has the ledger to itself.
 
 use std::fs;
-use std::thread;
-use std::time::Duration;
 
 use bundle::Role;
 use cli::exit::{EXHAUSTED, LOST, STOCK};
@@ -156,11 +154,9 @@ fn stock_status_asks_the_service_that_has_the_ledger_and_both_say_the_same() {
     }
     // a service that has the ledger and cannot be asked
     world.services.start(Role::Party0).unwrap();
-    let said = || world.configured(&["stock", "status"], "party0", &["listen=127.0.0.1:1"]);
-    while said().code == Some(0) {
-        thread::sleep(Duration::from_millis(20));
-    }
+    assert!(soon(|| world.services.status(0).is_ok()));
+    let said = world.configured(&["stock", "status"], "party0", &["listen=127.0.0.1:1"]);
     let words =
         ["another process works with the stock in ", "stop the service; it was asked in vain: cannot reach party0"];
-    said().ended(STOCK, &words);
+    said.ended(STOCK, &words);
 }
