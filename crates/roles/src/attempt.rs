@@ -71,23 +71,30 @@ impl Serving<'_> {
         outcome
     }
 
+    fn role(&self) -> Role {
+        match self.party {
+            Party::Zero => Role::Party0,
+            Party::One => Role::Party1,
+        }
+    }
+
     /// Takes a pack for an attempt, together with the other party; none where none is left.
     pub(crate) fn take(&mut self, kept: &PartyStock, agreement: &Agreement) -> Result<Option<Pack>> {
         let Agreement { session, request, attempt, .. } = *agreement;
         let class = kept.class_of(self.texts, self.plan);
-        let wanted =
-            Wanted { class, binding: Binding { session, request, attempt }, agreement: agreement.digest() };
+        let wanted = Wanted { class, binding: Binding { session, request, attempt }, agreement: agreement.digest() };
         let wish = Wish { wanted, request, attempt };
         let taken = match self.party {
             Party::Zero => propose(&wish, kept.counter(), self.peer)?,
             Party::One => {
-                let counter = kept.counter_within(UNITING).ok_or_else(|| coded(BUSY, "the stocks are still compared"))?;
+                let counter =
+                    kept.counter_within(UNITING).ok_or_else(|| coded(BUSY, "the stocks are still compared"))?;
                 respond(&wish, counter, self.peer)?
             }
         };
         if let Some(pack) = &taken {
             // whoever reads the logs sees that no pack is taken twice
-            let (role, session) = (kept.stock().party(), hex::encode(&session[..4]));
+            let (role, session) = (self.role(), hex::encode(&session[..4]));
             let (serial, class) = (pack.serial(), hex::encode(&class.plan[..4]));
             info!(%role, %session, request, attempt, %class, serial, "pack taken");
         }
