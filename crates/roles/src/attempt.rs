@@ -23,7 +23,7 @@ use crate::handshake::{Peer, fresh};
 use crate::message::{ControlError, DealRequest, PublicTexts, Report, Role, kind, send, send_bytes};
 use crate::output::output_shapes;
 use crate::schedule::Schedule;
-use crate::stocked::{PartyStock, Wish, kept_error, propose, respond};
+use crate::stocked::{Ahead, PartyStock, Wish, kept_error, propose, respond};
 
 /// Bytes of the seed from which P0 expands its share of the input.
 const SEED: usize = 32;
@@ -106,7 +106,7 @@ impl Serving<'_> {
         let none = "this engine keeps no stock";
         let stocking = self.weights.stocking().context(none)?;
         self.report.stocked += 1;
-        let pack = Box::new(pack);
+        let pack = Box::new(Ahead::begin(pack).context("starting a thread")?);
         self.compute(agreement.attempt, begin, |run, consume| stocking.attempt(run, pack, consume))
     }
 
