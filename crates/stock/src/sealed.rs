@@ -7,7 +7,7 @@
 
 use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use ring::error::Unspecified;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::class::{Class, Party};
 use crate::key::{SALT_BYTES, StockKey};

@@ -5,7 +5,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use stock::Pack;
-use zeroize::Zeroize;
 
 /// Bytes that are handed over at once.
 const PIECE: usize = 256 << 10;
@@ -66,11 +65,5 @@ impl Read for Ahead {
         into[..length].copy_from_slice(&bytes[..length]);
         self.consume(length);
         Ok(length)
-    }
-}
-
-impl Drop for Ahead {
-    fn drop(&mut self) {
-        self.now.zeroize();
     }
 }
