@@ -4,7 +4,7 @@
 //! tells them apart but their names, the scale of their results and what they state of their security.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use model::{Calibrated, Network, Operation, Quantised, SpecError, Table, Weight};
@@ -125,7 +125,7 @@ pub trait Stocking<N: Network>: Send + Sync {
     fn attempt(
         &self,
         run: &Run<'_, N>,
-        from: Box<dyn Read + Send>,
+        from: Box<dyn BufRead + Send>,
         consume: &mut Consume<'_>,
     ) -> Result<Outcome, MpcError>;
 

@@ -23,7 +23,7 @@ use crate::handshake::{Peer, fresh};
 use crate::message::{ControlError, DealRequest, PublicTexts, Report, Role, kind, send, send_bytes};
 use crate::output::output_shapes;
 use crate::schedule::Schedule;
-use crate::stocked::{PartyStock, Wish, kept_error, propose, respond};
+use crate::stocked::{Ahead, PartyStock, Wish, kept_error, propose, respond};
 
 /// Bytes of the seed from which P0 expands its share of the input.
 const SEED: usize = 32;
@@ -71,6 +71,13 @@ impl Serving<'_> {
         outcome
     }
 
+    fn role(&self) -> Role {
+        match self.party {
+            Party::Zero => Role::Party0,
+            Party::One => Role::Party1,
+        }
+    }
+
     /// Takes a pack for an attempt, together with the other party; none where none is left.
     pub(crate) fn take(&mut self, kept: &PartyStock, agreement: &Agreement) -> Result<Option<Pack>> {
         let Agreement { session, request, attempt, .. } = *agreement;
@@ -87,7 +94,7 @@ impl Serving<'_> {
         };
         if let Some(pack) = &taken {
             // whoever reads the logs sees that no pack is taken twice
-            let (role, session) = (kept.stock().party(), hex::encode(&session[..4]));
+            let (role, session) = (self.role(), hex::encode(&session[..4]));
             let (serial, class) = (pack.serial(), hex::encode(&class.plan[..4]));
             info!(%role, %session, request, attempt, %class, serial, "pack taken");
         }
@@ -99,7 +106,7 @@ impl Serving<'_> {
         let none = "this engine keeps no stock";
         let stocking = self.weights.stocking().context(none)?;
         self.report.stocked += 1;
-        let pack = Box::new(pack);
+        let pack = Box::new(Ahead::begin(pack).context("starting a thread")?);
         self.compute(agreement.attempt, begin, |run, consume| stocking.attempt(run, pack, consume))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 
 use crate::class::{Class, Party};
@@ -105,14 +105,27 @@ impl From<ring::error::Unspecified> for Unread {
 
 impl Read for Pack {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.opener.plain().len() && !into.is_empty() {
-            self.open_chunk().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        if into.is_empty() {
+            return Ok(0);
         }
-        let plain = &self.opener.plain()[self.at..];
+        let plain = self.fill_buf()?;
         let length = plain.len().min(into.len());
         into[..length].copy_from_slice(&plain[..length]);
-        self.at += length;
+        self.consume(length);
         Ok(length)
+    }
+}
+
+impl BufRead for Pack {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at == self.opener.plain().len() {
+            self.open_chunk().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        }
+        Ok(&self.opener.plain()[self.at..])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at += count;
     }
 }
 

@@ -7,7 +7,7 @@
 
 use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use ring::error::Unspecified;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::class::{Class, Party};
 use crate::key::{SALT_BYTES, StockKey};
@@ -121,10 +121,10 @@ impl Opener {
     ) -> Result<(), E> {
         let length = self.next_length();
         self.plain = 0;
-        self.chunk.zeroize();
         if length == 0 {
             return Ok(());
         }
+        // what it held is written over by what is read, and wiped at the end: wiping each chunk costs more than opening it
         self.chunk.resize(length, 0);
         read(&mut self.chunk)?;
         let last = self.left <= CHUNK as u64;

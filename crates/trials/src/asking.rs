@@ -1,5 +1,6 @@
 //! Clients of a trial: texts, what is right for them, and one session after the other.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub struct Asker {
     parties: [PeerAddress; 2],
     folder: std::path::PathBuf,
     deadline: Duration,
+    lengths: Lengths,
 }
 
 impl Asker {
@@ -31,7 +33,12 @@ impl Asker {
         let folder = deployment.folder(&format!("client{client}"));
         let tls = TlsIdentity::read(&folder.join("keys"))?;
         let parties = [deployment.address(0)?, deployment.address(1)?];
-        Ok(Asker { tls, parties, folder: folder.join("bundle"), deadline })
+        Ok(Asker { tls, parties, folder: folder.join("bundle"), deadline, lengths: Lengths::Exact })
+    }
+
+    /// The same client, whose texts are padded: only such find packs in stock.
+    pub fn padded(self) -> Asker {
+        Asker { lengths: Lengths::Padded, ..self }
     }
 
     /// Opens a session.
@@ -47,7 +54,7 @@ impl Asker {
     /// Opens a session; `waiting` is told what keeps us waiting.
     pub fn open_waiting(&self, waiting: &mut dyn FnMut(&str)) -> Result<Client> {
         let bundle = self.bundle()?;
-        open_session(bundle, (EngineKind::default(), Lengths::Exact), &self.tls, &self.parties, self.deadline, waiting)
+        open_session(bundle, (EngineKind::default(), self.lengths), &self.tls, &self.parties, self.deadline, waiting)
     }
 }
 
@@ -61,6 +68,12 @@ pub fn samples(bundle: &Path, texts: &[impl AsRef<str>]) -> Result<Vec<Sample>> 
         Ok(Sample::new(encoding.ids, encoding.type_ids, shape)?)
     };
     texts.iter().map(|text| sample(text.as_ref())).collect()
+}
+
+/// The lengths that these texts are padded to, by the bundle of a client.
+pub fn classes(bundle: &Path, samples: &[Sample]) -> Result<BTreeSet<usize>> {
+    let client = ClientBundle::open(bundle)?;
+    Ok(samples.iter().map(|sample| client.spec.shape.padded_length(sample.ids.len())).collect())
 }
 
 /// A text of so many tokens, made of others: what stands before and behind each of them is there once.

@@ -10,16 +10,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bundle::{ClientBundle, Role};
+use bundle::{ClientBundle, PartyBundle, Role};
 use net::keys;
 use net::{Pin, TlsIdentity};
 use roles::handshake::{Identity, fresh};
 use roles::service::dial::PeerAddress;
 use roles::service::examine::examine;
 use roles::service::status::Status;
+use roles::service::stock::StockStatus;
+use serde_json::Value;
 
 /// The three that serve.
 pub const SERVICES: [Role; 3] = [Role::Party0, Role::Party1, Role::Dealer];
+/// A party's stock, in its folder, where its configuration names one.
+pub const STOCK: &str = "stock";
 /// What a certificate of a trial holds for.
 const VALID: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Ports that a system does not draw from for connections of its own.
@@ -220,6 +224,26 @@ impl Deployment {
         let me = Identity::pinned(Role::Client, fresh()?, client.id, &client.spec)?;
         let to = self.address(index)?;
         Ok(examine(&tls, &me, &to, Duration::from_secs(5))?.status)
+    }
+
+    /// What a party says of its stock to its own operator.
+    pub fn stock(&self, index: usize) -> Result<StockStatus> {
+        let (role, folder) = (SERVICES[index], self.folder(SERVICES[index].name()));
+        let bundle = PartyBundle::open(&folder.join("bundle"), index)?;
+        let me = Identity::pinned(role, fresh()?, bundle.id, &bundle.spec)?;
+        let tls = TlsIdentity::read(&folder.join("keys"))?;
+        let status = examine(&tls, &me, &self.address(index)?, Duration::from_secs(5))?.status;
+        status.stock.with_context(|| format!("{role} tells of no stock"))
+    }
+
+    /// What `runtime stock status` says of a party.
+    pub fn stock_status(&self, role: Role) -> Result<Value> {
+        let mut program = Command::new(&self.program);
+        let said =
+            program.args(["stock", "status", "--json", "-q", "--config"]).arg(self.config(role.name())).output()?;
+        ensure!(said.status.success(), "stock status of {role}: {}", String::from_utf8_lossy(&said.stderr));
+        let mut all: Value = serde_json::from_slice(&said.stdout)?;
+        Ok(all["stocks"][0].take())
     }
 
     /// Where a party is dialled, and its key.

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use local::network::LinkSpeed;
 use trials::asking::lines;
 use trials::chaos::Chaos;
-use trials::load::{Load, Pairs};
+use trials::load::{Load, Pairs, Stocked};
 use trials::report;
 use trials::shaped::Slow;
 
@@ -30,7 +30,7 @@ enum Trial {
     /// Clients ask while services are killed and links cut, held up and damaged: every answer right, every failure named, in time.
     Chaos(ChaosOptions),
     /// Clients ask as fast as they can: memory, threads and descriptors of services stay as they are. Then one client, over
-    /// services and over roles on this machine in turns.
+    /// services and over roles on this machine in turns. Then, with --stock, requests from stock against requests on demand.
     Load(LoadOptions),
     /// The link between the parties is slow: what a request takes online, held against the plan.
     Shaped(ShapedOptions),
@@ -78,6 +78,9 @@ struct ChaosOptions {
     /// Longest wait of a client, in seconds; services wait two thirds of it.
     #[arg(long, default_value_t = 30)]
     deadline: u64,
+    /// The parties keep a stock of the classes of these texts: no pack is used twice, and in the end both have the same.
+    #[arg(long)]
+    stock: bool,
 }
 
 #[derive(Args)]
@@ -99,9 +102,12 @@ struct LoadOptions {
     /// Requests of such a run, of which the median counts.
     #[arg(long, default_value_t = 3)]
     repeat: usize,
-    /// Tokens of the text of such a run.
+    /// Tokens of the text of such a run, and of requests from stock.
     #[arg(long, default_value_t = 128)]
     tokens: usize,
+    /// Packs made ahead, half of them for one client and half for all clients at once; 0 leaves this part out.
+    #[arg(long, value_name = "PACKS", default_value_t = 0)]
+    stock: usize,
 }
 
 #[derive(Args)]
@@ -136,7 +142,7 @@ fn run(command: &Trial) -> Result<()> {
 }
 
 fn chaos(options: &ChaosOptions) -> Result<()> {
-    let ChaosOptions { common, inferences, clients, kills, seed, tolerance, deadline } = options;
+    let ChaosOptions { common, inferences, clients, kills, seed, tolerance, deadline, stock } = options;
     let root = Root::of(common)?;
     let chaos = Chaos {
         program: common.program.clone(),
@@ -149,6 +155,7 @@ fn chaos(options: &ChaosOptions) -> Result<()> {
         seed: *seed,
         tolerance: *tolerance,
         deadline: Duration::from_secs(*deadline),
+        stock: *stock,
     };
     let outcome = chaos.run()?;
     report::write(&common.report, None, report::joined(report::origin(), outcome.report))?;
@@ -156,7 +163,7 @@ fn chaos(options: &ChaosOptions) -> Result<()> {
 }
 
 fn load(options: &LoadOptions) -> Result<()> {
-    let LoadOptions { common, requests, clients, per_session, pairs, repeat, tokens } = options;
+    let LoadOptions { common, requests, clients, per_session, pairs, repeat, tokens, stock } = options;
     let (root, texts) = (Root::of(common)?, lines(&common.texts)?);
     let (program, bundle) = (common.program.clone(), common.bundle.clone());
     let mut violations = Vec::new();
@@ -168,9 +175,16 @@ fn load(options: &LoadOptions) -> Result<()> {
         violations.extend(outcome.violations);
     }
     if *pairs > 0 {
-        let (root, pairs, repeat, tokens) = (root.path().join("pairs"), *pairs, *repeat, *tokens);
+        let (root, program, bundle) = (root.path().join("pairs"), program.clone(), bundle.clone());
+        let (texts, pairs, repeat, tokens) = (texts.clone(), *pairs, *repeat, *tokens);
         let outcome = Pairs { program, bundle, root, texts, tokens, pairs, repeat, most: MOST_RATIO }.run()?;
         report::write(&common.report, Some("beside_local"), report::joined(report::origin(), outcome.report))?;
+        violations.extend(outcome.violations);
+    }
+    if *stock > 0 {
+        let (root, tokens, packs, clients) = (root.path().join("stocked"), *tokens, *stock, *clients);
+        let outcome = Stocked { program, bundle, root, texts, tokens, packs, clients }.run()?;
+        report::write(&common.report, Some("stock"), report::joined(report::origin(), outcome.report))?;
         violations.extend(outcome.violations);
     }
     kept(&violations)

@@ -1,7 +1,8 @@
 //! `runtime doctor`: whether this role could do its work, and if not, the first thing that is in its way.
 
+mod stock;
+
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
@@ -15,10 +16,12 @@ use net::{TlsIdentity, Validity};
 use roles::handshake::{Identity, fresh};
 use roles::service::dial::PeerAddress;
 use roles::service::examine::{Examined, examine};
+use roles::service::status::Status;
 use serde::Serialize;
 use serde_json::json;
 
 use super::flags::{ConfigFlags, address, settings};
+use super::own::{self, REACH};
 use crate::exit::code_of;
 
 /// A certificate that ends sooner is warned of.
@@ -29,8 +32,6 @@ const SKEW: i64 = 5_000;
 const DESCRIPTORS: (u64, u64) = (64, 16);
 /// Bytes of free disk below which it is warned, where correlations wait that have no room in memory.
 const DISK: u64 = 1 << 30;
-/// How long a peer is tried to be reached.
-const REACH: Duration = Duration::from_secs(5);
 
 /// `runtime doctor`.
 #[derive(Args)]
@@ -66,6 +67,8 @@ struct Check {
 /// What is known of this role, and what was found so far.
 struct Examination {
     checks: Vec<Check>,
+    /// What this role's own service says, where it runs.
+    own: Option<Status>,
 }
 
 impl Examination {
@@ -84,7 +87,7 @@ pub fn run(options: &Doctor, out: &mut dyn Write) -> Result<()> {
     let Some(config) = options.config.read(&Role::ALL)? else {
         return Err(coded(cli::exit::USAGE, "which role? say --config FILE"));
     };
-    let mut found = Examination { checks: Vec::new() };
+    let mut found = Examination { checks: Vec::new(), own: None };
     settings(&config)?;
     found.say("configuration", State::Ok, format!("{} of {}", config.path.display(), config.role));
     let tls = key(&config, &mut found);
@@ -93,11 +96,15 @@ pub fn run(options: &Doctor, out: &mut dyn Write) -> Result<()> {
     if let (Some(tls), Some(own)) = (tls, own) {
         peers(&config, &tls, &own, &mut found);
     }
+    stock::check(&config, &mut found);
     // the order in which they were found, but what is in the way first
     found.checks.sort_by_key(|check| check.state);
     let failed = found.checks.iter().find(|check| check.state == State::Fail);
     if options.json {
-        let report = json!({ "role": config.role, "ok": failed.is_none(), "checks": found.checks });
+        let mut report = json!({ "role": config.role, "ok": failed.is_none(), "checks": found.checks });
+        if let Some(stock) = found.own.as_ref().and_then(|status| status.stock.as_ref()) {
+            report["stock"] = json!(stock);
+        }
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         for Check { check, state, detail, .. } in &found.checks {
@@ -212,16 +219,12 @@ fn machine(config: &Config, found: &mut Examination) {
 fn peers(config: &Config, tls: &TlsIdentity, own: &Identity, found: &mut Examination) {
     for role in [Role::Party0, Role::Party1] {
         if role == config.role {
-            let Some(listen) = config.listen else { continue };
-            let ip = match listen.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-                ip => ip,
-            };
-            let address = std::net::SocketAddr::new(ip, listen.port()).to_string();
-            let to = PeerAddress { role, address, pins: vec![tls.pin()] };
+            let Some(to) = own::address(config, tls) else { continue };
             match examine(tls, own, &to, REACH) {
-                Ok(examined) => service("this service", &examined, own, found),
+                Ok(examined) => {
+                    service("this service", &examined, own, found);
+                    found.own = Some(examined.status);
+                }
                 Err(error) => {
                     let error = anyhow::Error::new(error);
                     match code_of(&error) {

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod flags;
 pub mod keys;
 mod logs;
+pub mod own;
 pub mod party;
 mod signals;
 mod stock;

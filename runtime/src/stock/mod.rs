@@ -1,4 +1,5 @@
-//! `runtime stock`: stocks of correlations made ahead, looked at, checked and thrown away while no service uses them.
+//! `runtime stock`: stocks of correlations made ahead, looked at, checked and thrown away. A service that runs is asked for the
+//! state of its own; all else waits until no service uses it.
 
 mod drop;
 mod fill;
@@ -55,6 +56,8 @@ pub struct Stock {
 #[derive(Subcommand)]
 pub enum StockCommand {
     /// Say how many packs there are of each class, how old they are and how much of the quota they take.
+    ///
+    /// While the party's service runs it has the ledger to itself, and is asked.
     #[command(after_help = after(STATUS))]
     Status(Look),
     /// Read every pack to its end, and discard those that are damaged.

@@ -7,6 +7,7 @@ use bundle::Role;
 use clap::Args;
 use cli::exit::{BAD_INPUT, STOCK, USAGE};
 use cli::{coded, log};
+use config::Config;
 use stock::{Party, Stock, StockError, StockKey};
 
 use crate::services::flags::ConfigFlags;
@@ -14,7 +15,7 @@ use crate::services::flags::ConfigFlags;
 /// Which stock.
 #[derive(Args)]
 pub struct Where {
-    /// The stock of the party whose configuration this is; its service must not run.
+    /// The stock of the party whose configuration this is; but for `status`, its service must not run.
     #[arg(long, value_name = "FILE", conflicts_with = "stock")]
     pub config: Option<PathBuf>,
     /// A value over that of the configuration, such as stock.folder=/mnt/stock; may be given several times.
@@ -32,6 +33,8 @@ pub(super) struct Place {
     key: PathBuf,
     /// Nothing where there is no end to it.
     pub(super) quota: Option<u64>,
+    /// By what the service of this party is run; nothing where none is.
+    pub(super) config: Option<Config>,
 }
 
 impl Where {
@@ -75,14 +78,16 @@ impl Where {
         };
         let party = if config.role == Role::Party0 { Party::P0 } else { Party::P1 };
         let (folder, key) = (stock.folder.clone(), stock.key.clone());
-        Ok(Place { party, folder, key, quota: Some(stock.quota) })
+        let quota = Some(stock.quota);
+        Ok(Place { party, folder, key, quota, config: Some(config) })
     }
 }
 
 impl Place {
     fn local(folder: &Path, party: Party) -> Place {
         let name = name(party);
-        Place { party, folder: folder.join(name), key: folder.join(format!("{name}.key")), quota: None }
+        let (key, folder) = (folder.join(format!("{name}.key")), folder.join(name));
+        Place { party, folder, key, quota: None, config: None }
     }
 
     /// The role whose stock it is.
@@ -92,13 +97,18 @@ impl Place {
 
     /// Opens it. Where its key is gone none is made: a new one does not open it.
     pub(super) fn open(&self) -> Result<Stock> {
+        self.try_open()?.map_err(said)
+    }
+
+    /// The same; what the ledger has against it is told apart.
+    pub(super) fn try_open(&self) -> Result<Result<Stock, StockError>> {
         if !self.has_key() {
             let (key, folder) = (self.key.display(), self.folder.display());
             let cure = "put the key back, or drop the stock (runtime stock drop) and fill it anew";
             return Err(coded(BAD_INPUT, format!("there is no key at {key} for the stock in {folder}; {cure}")));
         }
         let key = StockKey::read_or_create(&self.key)?;
-        Stock::open(&self.folder, key, self.party, self.quota.unwrap_or(u64::MAX)).map_err(said)
+        Ok(Stock::open(&self.folder, key, self.party, self.quota.unwrap_or(u64::MAX)))
     }
 
     /// Whether its key is where it should be.

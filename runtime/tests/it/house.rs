@@ -21,7 +21,7 @@ const EDGES: [(&str, &[&str]); 17] = [
     ("roles", &["bundle", "cli", "model", "mpc", "net", "ring64", "stock"]),
     ("local", &["bundle", "cli", "convert", "model", "mpc", "net", "roles"]),
     ("bench", &["bundle", "cli", "convert", "local", "model", "mpc", "ring64", "roles"]),
-    ("trials", &["bundle", "cli", "datasets", "local", "model", "net", "roles"]),
+    ("trials", &["bundle", "cli", "datasets", "local", "model", "net", "roles", "stock"]),
     ("distill", &["checkpoint", "cli", "datasets", "model", "net"]),
     ("convert", &["bundle", "checkpoint", "cli", "datasets", "model", "mpc", "ring64"]),
     (

@@ -1,6 +1,6 @@
 //! Masked wires behind the interface of both engines.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
 use std::sync::Arc;
 
 use model::{Calibrated, Network, Quantised, SpecError, Table, Weight};
@@ -109,7 +109,7 @@ impl<N: Network<Batch: Sync> + Sync> Stocking<N> for PartyWeights {
     fn attempt(
         &self,
         run: &Run<'_, N>,
-        from: Box<dyn Read + Send>,
+        from: Box<dyn BufRead + Send>,
         consume: &mut Consume<'_>,
     ) -> Result<Outcome, MpcError> {
         use_up(run, self, restore(run, self, from), consume)

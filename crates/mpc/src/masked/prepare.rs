@@ -4,7 +4,7 @@
 //! all of them before the input ([`prepare`]), while it computes ([`stream`]), or long before and written down ([`lay_up`], then
 //! [`restore`]).
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -80,7 +80,7 @@ pub fn lay_up<N: Network, S: Streams>(
 }
 
 /// What [`lay_up`] wrote by this party, for this attempt and no other: read as it is used.
-pub fn restore<N: Network>(run: &Run<'_, N>, weights: &PartyWeights, from: Box<dyn Read + Send>) -> Correlations {
+pub fn restore<N: Network>(run: &Run<'_, N>, weights: &PartyWeights, from: Box<dyn BufRead + Send>) -> Correlations {
     correlations(run, weights, Waiting::Stored(Reading(from)))
 }
 

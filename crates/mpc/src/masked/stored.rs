@@ -4,7 +4,7 @@
 //! nobody reads or alters them there, and that each is used once is for who keeps them; here they are taken by value from a
 //! reader, in the order in which they were written.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, ErrorKind, Write};
 
 use super::correlation::{Call, Correlation, Sink};
 use crate::error::MpcError;
@@ -12,7 +12,7 @@ use crate::error::MpcError;
 /// Version of the format. Who keeps correlations binds what they keep to it: another release cannot use them.
 pub const STORED_FORMAT: u32 = 1;
 
-/// Words that are read at once: a length that is not true ends with the bytes, not with the memory.
+/// Words for which there is memory before they are read.
 const MOST_WORDS: usize = 1 << 20;
 
 /// The number of a call is its place.
@@ -28,17 +28,17 @@ const CALLS: [Call; 9] = [
     Call::Shared,
 ];
 
-/// Writes correlations as they are prepared: of each the number of its call, the number of its pieces, the lengths of these in
-/// words, then the words.
+/// Writes correlations as they are prepared, in words: of each the number of its call, the number of its pieces, the lengths of
+/// these, then their words.
 pub(crate) struct Writing<'w>(pub(crate) &'w mut dyn Write);
 
 impl Writing<'_> {
     fn write(&mut self, correlation: &Correlation) -> std::io::Result<()> {
         let Correlation { call, pieces } = correlation;
         let number = CALLS.iter().position(|known| known == call).unwrap_or(CALLS.len());
-        let mut head = Vec::with_capacity(5 + 8 * pieces.len());
-        head.push(number as u8);
-        head.extend_from_slice(&(pieces.len() as u32).to_le_bytes());
+        let mut head = Vec::with_capacity(16 + 8 * pieces.len());
+        head.extend_from_slice(&(number as u64).to_le_bytes());
+        head.extend_from_slice(&(pieces.len() as u64).to_le_bytes());
         pieces.iter().for_each(|words| head.extend_from_slice(&(words.len() as u64).to_le_bytes()));
         self.0.write_all(&head)?;
         pieces.iter().try_for_each(|words| {
@@ -61,7 +61,7 @@ impl Sink for Writing<'_> {
 }
 
 /// Reads them back, each once.
-pub(crate) struct Reading(pub(crate) Box<dyn Read + Send>);
+pub(crate) struct Reading(pub(crate) Box<dyn BufRead + Send>);
 
 impl Reading {
     /// The next one; nothing at the end.
@@ -70,36 +70,42 @@ impl Reading {
     }
 
     fn next(&mut self) -> std::io::Result<Option<Correlation>> {
-        let mut number = [0];
-        match self.0.read_exact(&mut number) {
-            Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-            other => other?,
+        if self.0.fill_buf()?.is_empty() {
+            return Ok(None);
         }
-        let Some(call) = CALLS.get(usize::from(number[0])) else {
-            return Err(malformed("a call that this release does not know"));
-        };
-        let mut count = [0; 4];
-        self.0.read_exact(&mut count)?;
+        let [number, count] = [self.word()?, self.word()?];
+        let call = usize::try_from(number).ok().and_then(|number| CALLS.get(number));
+        let call = *call.ok_or_else(|| malformed("a call that this release does not know"))?;
         let mut lengths = Vec::new();
-        for _ in 0..u32::from_le_bytes(count) {
-            let mut length = [0; 8];
-            self.0.read_exact(&mut length)?;
-            let length = usize::try_from(u64::from_le_bytes(length));
+        for _ in 0..count {
+            let length = usize::try_from(self.word()?);
             lengths.push(length.map_err(|_| malformed("a length beyond this machine's memory"))?);
         }
         let pieces = lengths.into_iter().map(|length| self.words(length)).collect::<std::io::Result<_>>()?;
-        Ok(Some(Correlation { call: *call, pieces }))
+        Ok(Some(Correlation { call, pieces }))
     }
 
+    fn word(&mut self) -> std::io::Result<u64> {
+        let mut word = [0; 8];
+        self.0.read_exact(&mut word)?;
+        Ok(u64::from_le_bytes(word))
+    }
+
+    /// Words out of the reader's own buffer, into memory that is not cleared first. A length that is not true ends with the bytes,
+    /// and not with the memory.
     fn words(&mut self, length: usize) -> std::io::Result<Vec<u64>> {
-        let mut words = Vec::new();
+        let mut words = Vec::with_capacity(length.min(MOST_WORDS));
         while words.len() < length {
-            let begin = words.len();
-            words.resize(length.min(begin + MOST_WORDS), 0);
-            self.0.read_exact(bytemuck::must_cast_slice_mut(&mut words[begin..]))?;
-        }
-        if cfg!(target_endian = "big") {
-            words.iter_mut().for_each(|word| *word = u64::from_le(*word));
+            let buffer = self.0.fill_buf()?;
+            let (whole, _) = buffer.as_chunks::<8>();
+            let now = whole.len().min(length - words.len());
+            words.extend(whole[..now].iter().map(|word| u64::from_le_bytes(*word)));
+            let (now, none) = (8 * now, whole.is_empty());
+            self.0.consume(now);
+            if none {
+                // a word that is cut by the end of the buffer, or the end of all
+                words.push(self.word()?);
+            }
         }
         Ok(words)
     }
@@ -130,28 +136,33 @@ mod tests {
 
     #[test]
     fn what_was_written_comes_back_in_order_and_then_nothing() {
-        let mut reading = Reading(Box::new(std::io::Cursor::new(written())));
-        for expected in correlations() {
-            let got = reading.take().unwrap().unwrap();
-            assert!(got.call == expected.call && got.pieces == expected.pieces, "{}", got.call);
+        // by buffers that end within words, too
+        for buffer in [1, 13, 4096, 1 << 20] {
+            let cursor = std::io::Cursor::new(written());
+            let mut reading = Reading(Box::new(std::io::BufReader::with_capacity(buffer, cursor)));
+            for expected in correlations() {
+                let got = reading.take().unwrap().unwrap();
+                assert!(got.call == expected.call && got.pieces == expected.pieces, "{}", got.call);
+            }
+            assert!(reading.take().unwrap().is_none());
         }
-        assert!(reading.take().unwrap().is_none());
     }
 
     /// No length that is not true takes memory, and nothing that ends early passes for the end.
     #[test]
     fn bytes_that_are_not_those_of_correlations_are_refused() {
         let bytes = written();
-        for end in [1, 4, 5, 12, 29, 36, bytes.len() - 1] {
+        for end in [1, 7, 8, 15, 16, 23, 40, 47, bytes.len() - 1] {
             let mut reading = Reading(Box::new(std::io::Cursor::new(bytes[..end].to_vec())));
             let cut = (0..CALLS.len()).find_map(|_| reading.take().err());
             assert!(matches!(cut, Some(MpcError::Stored(e)) if e.kind() == ErrorKind::UnexpectedEof), "{end}");
         }
         let of = |bytes: &[u8]| Reading(Box::new(std::io::Cursor::new(bytes.to_vec()))).take().err();
-        assert!(matches!(of(&[9]), Some(MpcError::Stored(e)) if e.kind() == ErrorKind::InvalidData));
-        let huge = [&[0, 1, 0, 0, 0][..], &u64::MAX.to_le_bytes(), &[1; 64]].concat();
+        let said = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).chain([1; 64]).collect::<Vec<_>>();
+        assert!(matches!(of(&said(&[9, 0])), Some(MpcError::Stored(e)) if e.kind() == ErrorKind::InvalidData));
+        let huge = said(&[0, 1, u64::MAX]);
         assert!(matches!(of(&huge), Some(MpcError::Stored(_))));
-        let many = [&[0][..], &u32::MAX.to_le_bytes(), &[1; 64]].concat();
+        let many = said(&[0, u64::MAX]);
         assert!(matches!(of(&many), Some(MpcError::Stored(_))));
     }
 }

@@ -81,11 +81,20 @@ impl Presence {
         Liveness::monitored(move || now.is_some() && presence.lock().here.get(&role).map(|here| here.number) == now)
     }
 
-    /// Tells a role, if it is there, what it is to join.
-    pub fn tell(&self, role: Role, told: Told) {
-        if let Some(here) = self.lock().here.get(&role) {
-            // its connection is ending: the session will miss it
-            let _ = here.opened.send(told);
+    /// Tells a role, if it is there, what it is to join; gives the number of the connection by which it was told.
+    pub fn tell(&self, role: Role, told: Told) -> Option<u64> {
+        let state = self.lock();
+        let here = state.here.get(&role)?;
+        // where its connection is ending it is told again, once it has another
+        let _ = here.opened.send(told);
+        Some(here.number)
+    }
+
+    /// Tells it again where it has connected anew since it was told.
+    pub(crate) fn tell_again(&self, role: Role, told: Told, by: &mut Option<u64>) {
+        let now = self.lock().here.get(&role).map(|here| here.number);
+        if now.is_some() && now != *by {
+            *by = self.tell(role, told);
         }
     }
 

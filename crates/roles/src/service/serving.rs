@@ -136,9 +136,6 @@ impl PartyService {
     ) -> Result<(PartyLinks<'o>, Identity)> {
         let called = self.calls_dealer();
         let Some(address) = &self.party0 else {
-            if !called {
-                self.presence.tell(Role::Dealer, Told::Session(open.identity.session));
-            }
             return self.joined(link, nonce, None, (open, called));
         };
         match self.dial_party0(address, &open.identity, pin) {
@@ -161,8 +158,11 @@ impl PartyService {
     ) -> Result<(PartyLinks<'o>, Identity)> {
         let mut client = welcome(&open.identity, link, Role::Client, nonce, self.settings.deadline)?;
         client.link.set_limits(CLIENT);
-        let (begin, mut dealer, mut early) = (Instant::now(), None, None);
+        let (begin, mut dealer, mut early, mut told) = (Instant::now(), None, None, None);
         loop {
+            if !called && dealer.is_none() && self.party0.is_none() {
+                self.presence.tell_again(Role::Dealer, Told::Session(open.identity.session), &mut told);
+            }
             if peer.is_some() && (called || dealer.is_some()) {
                 break;
             }
@@ -197,19 +197,19 @@ impl PartyService {
 
     /// The dealer of a session in which correlations are made on demand after all.
     fn call_dealer(&self, open: &Open<'_>) -> Result<Known> {
-        let (begin, mut told) = (Instant::now(), self.party0.is_some());
+        let (begin, mut told) = (Instant::now(), None);
         loop {
-            if !told && self.presence.missing(&[Role::Dealer]).is_empty() {
-                self.presence.tell(Role::Dealer, Told::Session(open.identity.session));
-                told = true;
+            if self.party0.is_none() {
+                self.presence.tell_again(Role::Dealer, Told::Session(open.identity.session), &mut told);
             }
             match open.joined(LOOK) {
                 Some(Ok(known)) if known.role == Role::Dealer => return Ok(self.watched(known)),
                 Some(Ok(known)) => anyhow::bail!("{} joined the session again", known.role),
                 Some(Err(refusal)) => anyhow::bail!(refusal.reason),
                 None if begin.elapsed() >= self.limits.join => {
+                    let there = self.presence.missing(&[Role::Dealer]).is_empty();
                     let (waited, what) =
-                        (self.limits.join.as_secs(), if told { "did not join" } else { "is not there" });
+                        (self.limits.join.as_secs(), if there { "did not join" } else { "is not there" });
                     let message = format!("none of this class are in stock, and the dealer {what} after {waited} s");
                     return Err(coded(EXHAUSTED, message));
                 }

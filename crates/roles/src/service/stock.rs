@@ -98,7 +98,8 @@ impl StockService {
     /// What is in stock.
     pub fn status(&self) -> Result<StockStatus> {
         let gauges = self.kept.stock().gauges(SystemTime::now())?;
-        let failed = self.lock().failed.as_ref().map(|(why, _)| why.clone());
+        let ago = |again: Instant| (Instant::now() + AFTER_FAILURE).saturating_duration_since(again).as_secs();
+        let failed = self.lock().failed.as_ref().map(|(why, again)| format!("{why} ({} s ago)", ago(*again)));
         let of = |kept: &KeptClass| {
             let gauge = gauges.classes.iter().find(|gauge| gauge.class == kept.class);
             ClassStatus {

@@ -84,7 +84,6 @@ impl PartyService {
         let open =
             self.table.open(identity, self.tls.get().pin()).map_err(|refusal| anyhow::anyhow!(refusal.reason))?;
         let one = offer(class, serials.clone(), &open.identity, link)?;
-        self.presence.tell(Role::Dealer, Told::Order(open.identity.session));
         let dealer = self.dealer_of(&open)?;
         let nonces = [open.identity.nonce, one, dealer.nonce];
         let order = Joined { class, serials: serials.clone(), identity: &open.identity, nonces };
@@ -139,8 +138,11 @@ impl PartyService {
 
     /// The dealer, once it has joined a session of packs.
     fn dealer_of(&self, open: &Open<'_>) -> Result<Known> {
-        let begin = Instant::now();
+        let (begin, mut told) = (Instant::now(), None);
         loop {
+            if self.party0.is_none() {
+                self.presence.tell_again(Role::Dealer, Told::Order(open.identity.session), &mut told);
+            }
             match open.joined(LOOK) {
                 Some(Ok(known)) if known.role == Role::Dealer => return Ok(self.watched(known)),
                 Some(Ok(known)) => anyhow::bail!("{} joined a session of packs", known.role),

@@ -12,13 +12,16 @@ use cli::exit::{BAD_INPUT, USAGE};
 use model::{Lengths, SHORTEST_PADDED, Texts};
 use mpc::{Party, Planned, Stocking};
 use sha2::{Digest, Sha256};
-use stock::{Boot, Class, Counter, Stock, StockKey, United};
+use stock::{Boot, Class, Counter, Stock, StockError, StockKey, United};
 use tracing::{info, warn};
 
 use crate::party_model::PartyModel;
 
 /// How often it is looked whether ledgers were compared.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a stock may be looked at by another process before it counts as used by it.
+const LOOKED_AT: Duration = Duration::from_secs(2);
 
 /// A class of lengths for which packs are made.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl PartyStock {
             Party::Zero => stock::Party::P0,
             Party::One => stock::Party::P1,
         };
-        let stock = Stock::open(&place.folder, key, owner, place.quota)?;
+        let stock = opened(place, key, owner)?;
         if stock.was_restored() {
             let folder = place.folder.display();
             warn!(role = %model.role(), "{folder} is an older copy of itself: all its packs were thrown away; keep it out of backups");
@@ -168,6 +171,17 @@ impl PartyStock {
 pub(crate) fn stocking(model: &PartyModel) -> Result<&dyn Stocking<model::Bert>> {
     let none = || coded(USAGE, format!("the engine {} keeps no stock; use masked", model.engine.name()));
     model.weights.stocking().ok_or_else(none)
+}
+
+/// Opens a stock at which somebody may just be looking.
+fn opened(place: &StockPlace, key: StockKey, owner: stock::Party) -> Result<Stock, StockError> {
+    let begin = Instant::now();
+    loop {
+        match Stock::open(&place.folder, key.clone(), owner, place.quota) {
+            Err(StockError::Locked { .. }) if begin.elapsed() < LOOKED_AT => thread::sleep(LOOK),
+            other => return other,
+        }
+    }
 }
 
 /// A plan, and how what it consumes is written down.

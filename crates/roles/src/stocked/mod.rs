@@ -10,6 +10,7 @@
 //! session like others, with one request a pack; it is not told which packs are used, nor of restarts. A batch of several texts,
 //! and a text of a class that is not in stock, is served on demand, as without a stock.
 
+mod ahead;
 mod fill;
 mod kept;
 mod laying;
@@ -17,6 +18,7 @@ mod order;
 mod take;
 mod unite;
 
+pub(crate) use ahead::Ahead;
 pub use fill::Fill;
 pub(crate) use fill::fill;
 pub use kept::{KeptClass, PartyStock, StockPlace};

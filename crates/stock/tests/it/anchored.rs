@@ -32,7 +32,7 @@ impl Place {
 
     fn anchor(&self) -> PathBuf {
         let names = fs::read_dir(self.root.path()).unwrap().map(|entry| entry.unwrap().path());
-        names.filter(|path| path.extension().is_some_and(|end| end == "anchor")).next().unwrap()
+        names.into_iter().find(|path| path.extension().is_some_and(|end| end == "anchor")).unwrap()
     }
 
     /// Four packs in an image of the folder, and one of them spent after it was taken.

@@ -75,6 +75,8 @@ pub(super) struct Answered {
     /// What is right.
     pub(super) right: Vec<f64>,
     pub(super) certified: bool,
+    /// Attempts whose correlations came from the stock.
+    pub(super) stocked: u32,
 }
 
 /// Why a session ended before its time.
@@ -152,5 +154,6 @@ fn request(client: &mut Client, text: &Text) -> Result<Answered> {
     let batch = std::slice::from_ref(&text.sample);
     let answer = client.classify(batch, &mut || ())?;
     let certified = answer.certified(&spec, 0) == Some(true);
-    Ok(Answered { logits: answer.logits.concat(), right: text.logits.clone(), certified })
+    let stocked = answer.measured.stocked;
+    Ok(Answered { logits: answer.logits.concat(), right: text.logits.clone(), certified, stocked })
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cli::exit::{BUSY, LOST, REFUSED};
-use serde_json::json;
+use cli::exit::{BUSY, EXHAUSTED, LOST, REFUSED};
+use serde_json::{Value, json};
 
 use crate::chaos::Chaos;
 use crate::chaos::clients::{Session, Text};
@@ -13,8 +13,8 @@ use crate::deployment::SERVICES;
 use crate::outcome::Outcome;
 use crate::report::rounded;
 
-/// What a failure under faults may be: refused, lost, busy.
-const EXPECTED: [i32; 3] = [REFUSED, LOST, BUSY];
+/// What a failure under faults may be: refused, lost, busy, and with a stock that none was left and the dealer did not come.
+const EXPECTED: [i32; 4] = [REFUSED, LOST, BUSY, EXHAUSTED];
 /// What a busy machine may add to a wait before the client is told: threads are not run at once.
 const GRACE: Duration = Duration::from_secs(2);
 /// Most violations that are listed.
@@ -38,6 +38,10 @@ pub(super) struct Counts {
     /// Demands that dealers answered, and different digests of agreements among them.
     pub(super) demands: usize,
     pub(super) digests: usize,
+    /// Answers to which packs were taken.
+    from_stock: usize,
+    /// What became of packs, where there are any.
+    pub(super) stock: Option<Value>,
     violations: Vec<String>,
 }
 
@@ -58,6 +62,8 @@ impl Counts {
             disturbances: Disturbances::default(),
             demands: 0,
             digests: 0,
+            from_stock: 0,
+            stock: None,
             violations: Vec::new(),
         }
     }
@@ -66,6 +72,7 @@ impl Counts {
         self.sessions += 1;
         for answer in &session.answers {
             self.answers += 1;
+            self.from_stock += usize::from(answer.stocked > 0);
             let pairs = answer.logits.iter().zip(&answer.right);
             let difference = pairs.map(|(one, other)| (one - other).abs()).fold(0.0, f64::max);
             self.largest_difference = self.largest_difference.max(difference);
@@ -84,7 +91,8 @@ impl Counts {
         self.longest = self.longest.max(failure.seconds);
         *self.codes.entry(failure.code).or_insert(0) += 1;
         *self.messages.entry(kind_of(&failure.message)).or_insert(0) += 1;
-        if !EXPECTED.contains(&failure.code) {
+        let expected = EXPECTED.contains(&failure.code) && (self.chaos.stock || failure.code != EXHAUSTED);
+        if !expected {
             self.violation(format!("code {}: {}", failure.code, failure.message));
         }
         if !SERVICES.iter().any(|role| failure.message.contains(role.name())) {
@@ -129,11 +137,11 @@ impl Counts {
     }
 
     pub(super) fn outcome(self, took: Duration) -> Outcome {
-        let Disturbances { kills, cuts, delays, silences, flips, .. } = self.disturbances;
+        let Disturbances { kills, taking, cuts, delays, silences, flips, .. } = self.disturbances;
         let kills: BTreeMap<&str, usize> = SERVICES.iter().map(|role| role.name()).zip(kills).collect();
         let codes: BTreeMap<String, usize> =
             self.codes.iter().map(|(code, count)| (code.to_string(), *count)).collect();
-        let report = json!({
+        let mut report = json!({
             "seed": self.chaos.seed,
             "clients": self.chaos.clients,
             "texts": self.texts,
@@ -160,6 +168,11 @@ impl Counts {
             "seconds": rounded(took.as_secs_f64()),
             "violations": self.violations,
         });
+        if let Some(mut stock) = self.stock {
+            stock["answers"] = json!(self.from_stock);
+            stock["kills_while_a_pack_is_taken"] = json!(taking);
+            report["stock"] = stock;
+        }
         Outcome { report, violations: self.violations }
     }
 }

@@ -1,8 +1,9 @@
 //! What goes wrong, drawn from a seed: services are killed and started again, links are cut, held up and damaged.
 
+use std::fs;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bundle::Role;
@@ -12,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::chaos::Chaos;
 use crate::chaos::clients::Progress;
+use crate::chaos::taken::is_taken;
 use crate::deployment::{Deployment, SERVICES};
 use crate::proxy::Proxy;
 
@@ -19,6 +21,10 @@ use crate::proxy::Proxy;
 const PAUSES: std::ops::Range<u64> = 300..2500;
 /// Between a moment that the answers decide and a kill, and from a kill until the service is started again, in milliseconds.
 const KILLS: std::ops::Range<u64> = 0..1500;
+/// How long it is waited for a pack to be taken, and how long after that the party is killed: at once, or while it computes.
+const TAKING: (Duration, std::ops::Range<u64>) = (Duration::from_secs(10), 0..100);
+/// Between two looks whether one is taken.
+const LOOK: Duration = Duration::from_millis(1);
 /// By how much each piece of a link that is slow is held up, and for how long it is slow, in milliseconds.
 const DELAYS: (std::ops::Range<u64>, std::ops::Range<u64>) = (10..200, 500..3000);
 /// How long a link is silent, in milliseconds: longer than a control connection waits for a word.
@@ -31,6 +37,8 @@ const FALLS_SILENT: u64 = 150;
 pub(super) struct Disturbances {
     /// Kills by service, in the order of [`SERVICES`].
     pub(super) kills: [usize; 3],
+    /// Of them those just after a pack was taken.
+    pub(super) taking: usize,
     /// Connections cut.
     pub(super) cuts: usize,
     /// Times that a link was slow.
@@ -49,6 +57,7 @@ pub(super) struct Disturber {
     proxies: [Proxy; 2],
     progress: Arc<Progress>,
     generator: ChaCha8Rng,
+    stock: bool,
     /// After how many answers which service is killed; the next one last.
     kills: Vec<(usize, Role)>,
     done: Disturbances,
@@ -67,7 +76,7 @@ impl Disturber {
         let mut roles: Vec<Role> = SERVICES.into_iter().cycle().take(chaos.kills).collect();
         roles.shuffle(&mut generator);
         let kills = moments.into_iter().zip(roles).collect();
-        Disturber { deployment, proxies, progress, generator, kills, done: Disturbances::default() }
+        Disturber { deployment, proxies, progress, generator, stock: chaos.stock, kills, done: Disturbances::default() }
     }
 
     /// Disturbs until the trial ends, and leaves services and links whole.
@@ -89,7 +98,11 @@ impl Disturber {
     }
 
     fn kill(&mut self, role: Role) -> Result<()> {
-        self.pause(KILLS);
+        if self.stock && role != Role::Dealer && self.generator.random() {
+            self.await_taking();
+        } else {
+            self.pause(KILLS);
+        }
         self.done.fallen.extend(self.deployment.fallen());
         self.deployment.kill(role)?;
         self.pause(KILLS);
@@ -97,6 +110,23 @@ impl Disturber {
         self.done.kills.iter_mut().zip(SERVICES).filter(|(_, other)| *other == role).for_each(|(kills, _)| *kills += 1);
         self.progress.killed();
         Ok(())
+    }
+
+    /// Waits until one of the parties takes a pack, and a moment: what a kill does then is neither before nor after its use.
+    fn await_taking(&mut self) {
+        let log = self.deployment.log(SERVICES[self.generator.random_range(0..2)]);
+        let read = || fs::read_to_string(&log).unwrap_or_default();
+        let (seen, end) = (read().len(), Instant::now() + TAKING.0);
+        while Instant::now() < end && !self.progress.ended() {
+            if fs::metadata(&log).is_ok_and(|now| now.len() > seen as u64)
+                && read().get(seen..).is_some_and(|more| more.lines().any(is_taken))
+            {
+                self.done.taking += 1;
+                break;
+            }
+            thread::sleep(LOOK);
+        }
+        self.pause(TAKING.1);
     }
 
     fn fault(&mut self) {

@@ -1,11 +1,14 @@
 //! Chaos: clients ask without a pause while services are killed and started again and links are cut, held up and damaged.
 //!
-//! Every answer must be right, every failure a named error in time, and no correlation used twice.
+//! Every answer must be right, every failure a named error in time, and no correlation used twice. With stocks, no pack either, and
+//! in the end both parties have the same.
 
 mod burnt;
 mod clients;
 mod counts;
 mod disturber;
+mod stocked;
+mod taken;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +58,8 @@ pub struct Chaos {
     pub tolerance: f64,
     /// Longest wait of a client, in which each failure must come. Services wait two thirds of it.
     pub deadline: Duration,
+    /// Whether the parties keep a stock of the texts' classes.
+    pub stock: bool,
 }
 
 impl Chaos {
@@ -66,7 +71,10 @@ impl Chaos {
         deployment.start_all()?;
         deployment.ready(SETTLE)?;
         let askers = (0..self.clients).map(|client| Asker::new(&deployment, client, self.deadline));
-        let askers = askers.collect::<Result<Vec<_>>>()?;
+        let mut askers = askers.collect::<Result<Vec<_>>>()?;
+        if self.stock {
+            askers = askers.into_iter().map(Asker::padded).collect();
+        }
         let texts = self.right(&deployment, &askers[0])?;
         let progress = Arc::new(Progress::default());
         let disturber = Disturber::new(self, deployment, proxies, Arc::clone(&progress));
@@ -80,10 +88,14 @@ impl Chaos {
             disturbing.join().map_err(|_| anyhow::anyhow!("the disturber panicked"))??;
         counts.disturbances(disturbances);
         calm(&mut deployment, &askers[0], &texts, &mut counts)?;
+        let told = self.stock.then(|| stocked::settled(&deployment, SETTLE, &mut counts)).transpose()?;
         for role in SERVICES {
             deployment.kill(role)?;
         }
         burnt::check(&deployment, &mut counts)?;
+        if let Some(told) = told {
+            stocked::check(&deployment, told, &mut counts)?;
+        }
         Ok(counts.outcome(begin.elapsed()))
     }
 
@@ -99,6 +111,11 @@ impl Chaos {
         plan.parties = format!(
             "[limits]\nsessions = 4\nwaiting = 16\njoin = {deadline}\nhandshakes = {handshakes}\nhandshakes_per_address = {handshakes}\n"
         );
+        if self.stock {
+            let [parties, party0] = stocked::lines(&self.bundle, &self.texts)?;
+            plan.parties += &parties;
+            plan.party0 = party0;
+        }
         Ok((Deployment::lay_out(&self.root, &self.program, &self.bundle, plan)?, proxies))
     }
 

@@ -1,6 +1,7 @@
 //! Load: clients ask as fast as they can, and what the services hold is looked at once a second.
 
 mod pairs;
+mod stocked;
 mod watched;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::deployment::{Deployment, Plan};
 use crate::outcome::Outcome;
 use crate::report::rounded;
 pub use pairs::Pairs;
+pub use stocked::Stocked;
 use watched::Watched;
 
 /// How long the services get to start.

@@ -8,6 +8,7 @@ mod lifecycle;
 mod raw;
 mod secrets;
 mod stock_faults;
+mod stock_told;
 mod stocked;
 mod strangers;
 
