@@ -75,9 +75,11 @@ fn run(command: &Command) -> Result<()> {
             ready(role, listener.local_addr().port(), out)?;
             let start = parent.start(settings.deadline)?;
             let stock = options.stock.as_deref().map(|folder| local::stock::place(folder, role));
-            party::serve_through(&listener, bundle, &start, &settings, stock.as_ref(), |peer| match options.link.shape() {
-                Some(shape) => Box::new(Shaped::new(peer, shape)),
-                None => peer,
+            party::serve_through(&listener, bundle, &start, &settings, stock.as_ref(), |peer| {
+                match options.link.shape() {
+                    Some(shape) => Box::new(Shaped::new(peer, shape)),
+                    None => peer,
+                }
             })
         }
         Command::Dealer(options) => {

@@ -179,7 +179,10 @@ impl ModelSource {
         let Some(folder) = &self.stock else { return Ok(None) };
         if !folder.join(Role::Party0.name()).is_dir() {
             let folder = folder.display();
-            return Err(coded(BAD_INPUT, format!("{folder} holds no stock; fill one: runtime stock fill --stock {folder}")));
+            return Err(coded(
+                BAD_INPUT,
+                format!("{folder} holds no stock; fill one: runtime stock fill --stock {folder}"),
+            ));
         }
         Ok(Some(folder.clone()))
     }

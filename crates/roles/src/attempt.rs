@@ -75,13 +75,13 @@ impl Serving<'_> {
     pub(crate) fn take(&mut self, kept: &PartyStock, agreement: &Agreement) -> Result<Option<Pack>> {
         let Agreement { session, request, attempt, .. } = *agreement;
         let class = kept.class_of(self.texts, self.plan);
-        let wanted =
-            Wanted { class, binding: Binding { session, request, attempt }, agreement: agreement.digest() };
+        let wanted = Wanted { class, binding: Binding { session, request, attempt }, agreement: agreement.digest() };
         let wish = Wish { wanted, request, attempt };
         let taken = match self.party {
             Party::Zero => propose(&wish, kept.counter(), self.peer)?,
             Party::One => {
-                let counter = kept.counter_within(UNITING).ok_or_else(|| coded(BUSY, "the stocks are still compared"))?;
+                let counter =
+                    kept.counter_within(UNITING).ok_or_else(|| coded(BUSY, "the stocks are still compared"))?;
                 respond(&wish, counter, self.peer)?
             }
         };

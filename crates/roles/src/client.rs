@@ -281,7 +281,12 @@ mod tests {
         let token = Key::from_bytes([0xab; 32]);
         let (session, bundle, spec, nonce) = ([1; 16], [2; 16], [3; 32], [4; 32]);
         let identity = Identity { role: Role::Client, token: Some(token), session, bundle, spec, nonce };
-        let start = Start { token: hex::encode([0xab; 32]), session: hex::encode(session), peers: BTreeMap::new(), fill: Vec::new() };
+        let start = Start {
+            token: hex::encode([0xab; 32]),
+            session: hex::encode(session),
+            peers: BTreeMap::new(),
+            fill: Vec::new(),
+        };
         let config = r#"{"vocab_size":9,"hidden_size":4,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8,
             "max_position_embeddings":5}"#;
         let shape = model::Shape::of(&model::Config::from_json(config).unwrap());

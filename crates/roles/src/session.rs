@@ -63,7 +63,12 @@ pub struct Surroundings<'a> {
 }
 
 /// Serves requests until the client says goodbye.
-pub fn run(model: &PartyModel, identity: Identity, links: PartyLinks<'_>, surroundings: Surroundings<'_>) -> Result<()> {
+pub fn run(
+    model: &PartyModel,
+    identity: Identity,
+    links: PartyLinks<'_>,
+    surroundings: Surroundings<'_>,
+) -> Result<()> {
     let PartyLinks { mut peer, dealer, client, early } = links;
     let (output_root, stocked) = open(model.party, surroundings.stock, &mut peer.link)?;
     let nonces = match model.party {

@@ -57,7 +57,10 @@ impl Anchor {
             // in one write, which is within a page
             file.write_all(&line)
         };
-        self.hook.at(Point::AnchorWrite).and_then(|()| write(&mut self.file)).map_err(StockError::io("write", &self.path))
+        self.hook
+            .at(Point::AnchorWrite)
+            .and_then(|()| write(&mut self.file))
+            .map_err(StockError::io("write", &self.path))
     }
 }
 

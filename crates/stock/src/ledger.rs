@@ -185,13 +185,7 @@ fn create(folder: &Path, key: &StockKey, owner: Party, hook: &Hook) -> Result<()
 }
 
 /// Refuses a ledger that is not this party's, under this key, of this format.
-fn check(
-    folder: &Path,
-    database: Database,
-    key: &StockKey,
-    owner: Party,
-    hook: &Hook,
-) -> Result<Ledger, StockError> {
+fn check(folder: &Path, database: Database, key: &StockKey, owner: Party, hook: &Hook) -> Result<Ledger, StockError> {
     let folder = folder.to_path_buf();
     let fail = |error: RowError| explain(&folder, error);
     let strange = |what: &str| StockError::Damaged { folder: folder.clone(), what: format!("{what} makes no sense") };

@@ -72,7 +72,15 @@ pub(super) fn run(options: &Table3, out: &mut dyn Write) -> Result<()> {
     let bar = cli::bar(options.quiet, "classifying", count as u64);
     let mut lengths = Vec::new();
     for (work, tokens) in works.iter().zip(&options.tokens) {
-        let setup = Setup { work, bundle: &bundle, spec: &spec, kind, settings: settings.clone(), repeat: options.repeat, layers };
+        let setup = Setup {
+            work,
+            bundle: &bundle,
+            spec: &spec,
+            kind,
+            settings: settings.clone(),
+            repeat: options.repeat,
+            layers,
+        };
         let mut runs = Vec::new();
         for engine in engines() {
             bar.set_message(format!("{tokens} tokens, {}, {}", engine.name(), engine.functions()));

@@ -5,6 +5,7 @@
 //! [`prepare`](fn@prepare) (what a party makes of it before the input) and [`online`](fn@online) (what it computes with it,
 //! once).
 
+mod compare;
 mod correlation;
 mod deal;
 mod demand;

@@ -16,7 +16,7 @@ pub const STORED_FORMAT: u32 = 1;
 const MOST_WORDS: usize = 1 << 20;
 
 /// The number of a call is its place.
-const CALLS: [Call; 9] = [
+const CALLS: [Call; 12] = [
     Call::Opening,
     Call::Linear,
     Call::Residual,
@@ -26,6 +26,9 @@ const CALLS: [Call; 9] = [
     Call::ScaleRows,
     Call::Series,
     Call::Shared,
+    Call::Compare,
+    Call::Join,
+    Call::Flip,
 ];
 
 /// Writes correlations as they are prepared: of each the number of its call, the number of its pieces, the lengths of these in
@@ -148,7 +151,7 @@ mod tests {
             assert!(matches!(cut, Some(MpcError::Stored(e)) if e.kind() == ErrorKind::UnexpectedEof), "{end}");
         }
         let of = |bytes: &[u8]| Reading(Box::new(std::io::Cursor::new(bytes.to_vec()))).take().err();
-        assert!(matches!(of(&[9]), Some(MpcError::Stored(e)) if e.kind() == ErrorKind::InvalidData));
+        assert!(matches!(of(&[CALLS.len() as u8]), Some(MpcError::Stored(e)) if e.kind() == ErrorKind::InvalidData));
         let huge = [&[0, 1, 0, 0, 0][..], &u64::MAX.to_le_bytes(), &[1; 64]].concat();
         assert!(matches!(of(&huge), Some(MpcError::Stored(_))));
         let many = [&[0][..], &u32::MAX.to_le_bytes(), &[1; 64]].concat();

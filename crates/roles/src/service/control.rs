@@ -61,12 +61,7 @@ pub(crate) fn keep_up(
     }
 }
 
-fn connect(
-    to: &PeerAddress,
-    tls: &TlsIdentity,
-    purpose: Purpose,
-    own: &dyn Fn() -> Result<Identity>,
-) -> Result<Peer> {
+fn connect(to: &PeerAddress, tls: &TlsIdentity, purpose: Purpose, own: &dyn Fn() -> Result<Identity>) -> Result<Peer> {
     let me = own()?;
     let mut link: Peer = Box::new(to.connect(tls, HELLO_DEADLINE)?);
     exchange_hellos(&me, &mut link, to.role, &me.hello(to.role, purpose), &mut |_| ())?;

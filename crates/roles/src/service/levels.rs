@@ -54,7 +54,10 @@ pub(crate) enum Due {
     /// All that is left goes.
     Renew,
     /// So many packs of texts of so many tokens.
-    Order { tokens: usize, count: u64 },
+    Order {
+        tokens: usize,
+        count: u64,
+    },
 }
 
 /// The state of ordering.
@@ -103,7 +106,8 @@ impl Levels {
     }
 
     fn next_of_day(&mut self) -> Due {
-        let Some((tokens, left)) = self.left.iter_mut().max_by_key(|(_, left)| **left).filter(|(_, left)| **left > 0) else {
+        let Some((tokens, left)) = self.left.iter_mut().max_by_key(|(_, left)| **left).filter(|(_, left)| **left > 0)
+        else {
             return Due::Nothing;
         };
         let count = (*left).min(MOST_AT_ONCE);

@@ -20,8 +20,8 @@ use crate::service::dial::PeerAddress;
 use crate::service::door::{Caller, Door, accept};
 use crate::service::presence::Presence;
 use crate::service::roster::{Current, Roster};
-use crate::service::stock::StockService;
 use crate::service::status::{MOST_PROBE, Status, answer_probes, clock};
+use crate::service::stock::StockService;
 use crate::service::table::Table;
 use crate::settings::Settings;
 

@@ -208,7 +208,8 @@ impl PartyService {
                 Some(Ok(known)) => anyhow::bail!("{} joined the session again", known.role),
                 Some(Err(refusal)) => anyhow::bail!(refusal.reason),
                 None if begin.elapsed() >= self.limits.join => {
-                    let (waited, what) = (self.limits.join.as_secs(), if told { "did not join" } else { "is not there" });
+                    let (waited, what) =
+                        (self.limits.join.as_secs(), if told { "did not join" } else { "is not there" });
                     let message = format!("none of this class are in stock, and the dealer {what} after {waited} s");
                     return Err(coded(EXHAUSTED, message));
                 }

@@ -81,7 +81,8 @@ impl PartyService {
     fn order(&self, stock: &StockService, allotted: &Allotted<'_>, made: &mut u64, link: &mut Peer) -> Result<()> {
         let Allotted { class, serials } = allotted;
         let identity = self.model.identity(fresh()?)?;
-        let open = self.table.open(identity, self.tls.get().pin()).map_err(|refusal| anyhow::anyhow!(refusal.reason))?;
+        let open =
+            self.table.open(identity, self.tls.get().pin()).map_err(|refusal| anyhow::anyhow!(refusal.reason))?;
         let one = offer(class, serials.clone(), &open.identity, link)?;
         self.presence.tell(Role::Dealer, Told::Order(open.identity.session));
         let dealer = self.dealer_of(&open)?;

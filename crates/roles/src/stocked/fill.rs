@@ -55,7 +55,10 @@ pub(crate) fn fill(
                     laying.lay(serials, &mut || {
                         made += 1;
                         if said.elapsed() >= SAY {
-                            cli::log(&format!("{made} of {} packs for {} tokens are in stock", fill.count, fill.tokens));
+                            cli::log(&format!(
+                                "{made} of {} packs for {} tokens are in stock",
+                                fill.count, fill.tokens
+                            ));
                             said = Instant::now();
                         }
                     })?;

@@ -75,7 +75,8 @@ impl PartyStock {
         let mut classes: Vec<KeptClass> = Vec::new();
         let mut tokens = SHORTEST_PADDED.min(model.spec.shape.positions);
         loop {
-            let unpadded = "this bundle does not pad texts, so that packs would fit no request; convert the model again";
+            let unpadded =
+                "this bundle does not pad texts, so that packs would fit no request; convert the model again";
             let fewest = model.spec.padded.map(|padded| padded.fewest).ok_or_else(|| coded(BAD_INPUT, unpadded))?;
             let texts = model.spec.texts(&[tokens.max(fewest)], Lengths::Padded)?;
             let plan = model.engine.plan(&model.calibrated, &texts).context("planning a class of packs")?;
@@ -108,7 +109,10 @@ impl PartyStock {
     pub fn of_tokens(&self, tokens: usize) -> Result<&KeptClass> {
         self.classes.iter().find(|kept| kept.tokens == tokens).ok_or_else(|| {
             let known: Vec<String> = self.classes.iter().map(|kept| kept.tokens.to_string()).collect();
-            coded(USAGE, format!("texts are not padded to {tokens} tokens; this model's classes are {}", known.join(", ")))
+            coded(
+                USAGE,
+                format!("texts are not padded to {tokens} tokens; this model's classes are {}", known.join(", ")),
+            )
         })
     }
 

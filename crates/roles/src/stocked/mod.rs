@@ -17,9 +17,9 @@ mod order;
 mod take;
 mod unite;
 
-pub use kept::{KeptClass, PartyStock, StockPlace};
 pub use fill::Fill;
 pub(crate) use fill::fill;
+pub use kept::{KeptClass, PartyStock, StockPlace};
 pub(crate) use laying::{Laying, kept_error};
 pub(crate) use order::{accept, ask_whether_there, next_order, offer};
 pub(crate) use take::{Wish, propose, respond};

@@ -66,7 +66,8 @@ pub(crate) fn accept<'k, T>(
     hex::decode_to_slice(&order.session, &mut session).context("an order's session is not 16 bytes")?;
     let nonce = nonce_in(&order.nonce)?;
     let Some(class) = kept.classes().iter().find(|kept| kept.class == order.class) else {
-        let refusal = Refusal::new("this party makes no packs of that class; run one release and one bundle at both parties");
+        let refusal =
+            Refusal::new("this party makes no packs of that class; run one release and one bundle at both parties");
         return Err(refuse(peer, refusal));
     };
     if let Err(error) = kept.stock().accept(&class.class, order.serials.clone()) {
