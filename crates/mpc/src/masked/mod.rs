@@ -23,6 +23,7 @@ mod store;
 mod stored;
 mod weights;
 
+pub use compare::{Links, paced};
 pub use deal::deal;
 pub use demand::Demand;
 pub use engine::Masked;

@@ -14,14 +14,13 @@ impl Comparisons for Sizes {
         let words = |asked: &Comparing<'_, Held>| words_of_bits(asked.count, asked.chunks.table_bits());
         // the dealer's beside P0's half of them
         x.iter().for_each(|asked| self.dealt(self.halves() * words(asked)));
-        let pieces = self.step(x.iter().map(words));
-        let bits = |asked: &Comparing<'_, Held>| SignBits {
-            first: self.computed(asked.count),
-            others: self.computed(asked.count * asked.chunks.others()),
+        let mut pieces = self.step(x.iter().map(words)).into_iter();
+        let bits = |asked: &Comparing<'_, Held>| {
+            let _tables = pieces.next();
+            let (first, others) = (self.computed(asked.count), self.computed(asked.count * asked.chunks.others()));
+            SignBits { first, others }
         };
-        let bits = x.iter().map(bits).collect();
-        drop(pieces);
-        Ok(bits)
+        Ok(x.iter().map(bits).collect())
     }
 
     fn join(&mut self, x: Vec<Joining<'_, Held, Held>>) -> Result<Vec<Held>, SpecError> {

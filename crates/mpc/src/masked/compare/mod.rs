@@ -9,9 +9,11 @@ mod bits;
 mod deal;
 mod footprint;
 mod online;
+mod pace;
 mod plan;
 mod prepare;
 mod signs;
 mod tables;
 
 pub(super) use bits::words_of_bits;
+pub use pace::{Links, paced};
