@@ -28,16 +28,7 @@ pub(crate) fn signs<A: Comparisons>(
     let Some((_, first)) = x.first() else { return Ok(Vec::new()) };
     let entry = &scales.table()[*first];
     let place = Place { name: &entry.name, wires: entry.operation, phases: entry.operation };
-    let (mut asked, mut paces) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
-    for (x, comparison) in x {
-        let compared = scales.compared(*comparison);
-        if !compared.is_possible() {
-            let (name, bits, cut) = (scales.table()[*comparison].name.to_string(), compared.bits, compared.cut);
-            return Err(SpecError::Comparison { name, bits, cut }.into());
-        }
-        asked.push(Comparing { wire: &x.data, count: x.form.count(), chunks: compared.chunks() });
-        paces.push(compared.pace);
-    }
+    let (asked, paces) = asked::<A>(scales, x)?;
     let bits = arithmetic.compare(&asked)?;
     let mut openings = Vec::with_capacity(2 * x.len());
     for ((bits, asked), pace) in bits.iter().zip(&asked).zip(&paces) {
@@ -46,49 +37,59 @@ pub(crate) fn signs<A: Comparisons>(
         }
         openings.push((&bits.others, rows_of_bits(asked.chunks.others(), asked.count)));
     }
-    let opened = arithmetic.open(&place, &[], &openings)?.1;
-    let (mut opened, mut open, mut lean) = (opened.into_iter(), Vec::with_capacity(x.len()), Vec::new());
-    for ((SignBits { first, .. }, asked), pace) in bits.into_iter().zip(&asked).zip(&paces) {
-        let taken = Vec::from_iter(opened.by_ref().take(if *pace == Pace::Fast { 2 } else { 1 }));
+    let mut opened = arithmetic.open(&place, &[], &openings)?.1.into_iter();
+    let (mut signs, mut lean) = (Vec::with_capacity(x.len()), Vec::new());
+    for (((x, _), SignBits { first, .. }), (asked, pace)) in x.iter().zip(bits).zip(asked.iter().zip(&paces)) {
+        let open = if *pace == Pace::Fast { 2 } else { 1 };
         if *pace == Pace::Lean {
-            lean.push((first, asked));
+            lean.push((signs.len(), first));
         }
-        open.push((taken, asked.chunks.depth()));
+        let bits = opened.by_ref().take(open).collect();
+        signs.push(Signs { form: x.form, bits, depth: asked.chunks.depth() });
     }
-    join(arithmetic, &place, lean, (&mut open, &paces))?;
-    let signs = |((bits, depth), (x, _)): ((Vec<A::Phase>, usize), &(&Value<A::Wire>, Comparison))| Signs {
-        form: x.form,
-        bits,
-        depth,
-    };
-    Ok(open.into_iter().zip(x).map(signs).collect())
+    if !lean.is_empty() {
+        join(arithmetic, &place, lean, &asked, &mut signs)?;
+    }
+    Ok(signs)
+}
+
+/// How each is compared.
+#[allow(clippy::type_complexity)]
+fn asked<'a, A: Comparisons>(
+    scales: &Scales,
+    x: &[(&'a Value<A::Wire>, Comparison)],
+) -> Result<(Vec<Comparing<'a, A::Wire>>, Vec<Pace>), SpecError> {
+    let (mut asked, mut paces) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len()));
+    for (x, comparison) in x {
+        let compared = scales.compared(*comparison);
+        if !compared.is_possible() {
+            let (name, bits, cut) = (scales.table()[*comparison].name.to_string(), compared.bits, compared.cut);
+            return Err(SpecError::Comparison { name, bits, cut });
+        }
+        asked.push(Comparing { wire: &x.data, count: x.form.count(), chunks: compared.chunks() });
+        paces.push(compared.pace);
+    }
+    Ok((asked, paces))
 }
 
 /// The second round of lean signs: their own bits take the place of those that they are made of.
 fn join<A: Comparisons>(
     arithmetic: &mut A,
     place: &Place<'_>,
-    lean: Vec<(A::Share, &Comparing<'_, A::Wire>)>,
-    (open, paces): (&mut [(Vec<A::Phase>, usize)], &[Pace]),
+    lean: Vec<(usize, A::Share)>,
+    asked: &[Comparing<'_, A::Wire>],
+    signs: &mut [Signs<A::Phase>],
 ) -> Result<(), A::Error> {
-    if lean.is_empty() {
-        return Ok(());
-    }
-    let counts: Vec<_> = lean.iter().map(|(_, asked)| asked.count).collect();
-    let others = open.iter().zip(paces).filter(|(_, pace)| **pace == Pace::Lean).flat_map(|((bits, _), _)| bits);
-    let joining = lean.into_iter().zip(others).map(|((first, asked), others)| Joining {
-        first,
-        others,
-        count: asked.count,
-        chunks: asked.chunks,
-    });
-    let joining = joining.collect();
-    let joined = arithmetic.join(joining)?;
-    let openings: Vec<_> = joined.iter().zip(counts).map(|(bit, count)| (bit, rows_of_bits(1, count))).collect();
-    let opened = arithmetic.open(place, &[], &openings)?.1;
-    let places = open.iter_mut().zip(paces).filter(|(_, pace)| **pace == Pace::Lean);
-    for ((place, _), bit) in places.zip(opened) {
-        *place = (vec![bit], 1);
+    let places: Vec<_> = lean.iter().map(|(at, _)| *at).collect();
+    let joining = |(at, first): (usize, A::Share)| {
+        let Comparing { count, chunks, .. } = asked[at];
+        Joining { first, others: &signs[at].bits[0], count, chunks }
+    };
+    let joined = arithmetic.join(lean.into_iter().map(joining).collect())?;
+    let openings = joined.iter().zip(&places).map(|(bit, at)| (bit, rows_of_bits(1, asked[*at].count)));
+    let opened = arithmetic.open(place, &[], &openings.collect::<Vec<_>>())?.1;
+    for (bit, at) in opened.into_iter().zip(places) {
+        (signs[at].bits, signs[at].depth) = (vec![bit], 1);
     }
     Ok(())
 }

@@ -367,10 +367,10 @@ impl Arithmetic for Sizes {
                 Vec::new()
             }
             Phase::Online => {
-                // masks become the words that are opened; phases are cut into their columns first
+                // masks become the words that are opened; phases of several classes of columns are cut into them first
                 let pieces = self.step([]);
-                let parts = self.meter.words(2 * phase_count);
-                drop(parts);
+                let cut = phases.iter().filter(|(_, o)| o.segments.len() > 1).map(|(_, o)| o.rows * o.cols());
+                self.meter.moment(2 * cut.sum::<usize>());
                 let bits = |o: &PhaseOpening| {
                     o.segments.iter().map(|s| (o.rows * s.cols) as u64 * u64::from(s.modulus_bits)).sum::<u64>()
                 };

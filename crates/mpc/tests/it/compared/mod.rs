@@ -4,6 +4,7 @@ mod costs;
 mod exact;
 mod hidden;
 pub(crate) mod network;
+mod published;
 
 use std::thread;
 
