@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(widths(17, Pace::Fast), [9, 8]);
         assert_eq!(widths(20, Pace::Fast), [7, 6, 7]);
         assert_eq!(widths(24, Pace::Fast), [9, 7, 8]);
-        assert_eq!(widths(20, Pace::Lean), [4, 4, 4, 4, 4]);
+        assert_eq!(widths(20, Pace::Lean), [5, 4, 4, 3, 4]);
         for bits in 2..=32 {
             for pace in [Pace::Fast, Pace::Lean] {
                 for cut in [0, 5] {
