@@ -5,7 +5,7 @@ use ndarray::Array2;
 
 use super::network::{Compares, FRAC, Task, compares};
 use super::{World, in_units, paces, units_of_values, values};
-use crate::world::stream_keys;
+use crate::world::{Schedule, stream_keys};
 
 const SEED: u64 = 61;
 
@@ -122,8 +122,8 @@ fn each_way_to_compare_is_exact_on_every_number_of_bits() {
             .flat_map(|task| paces.map(|one| (task, [one, paces[1]])))
         {
             let mut world = World::new(&compares(task, bits, compared), (100, 12), &values, SEED);
-            for streamed in [false, true] {
-                world.streamed = streamed;
+            for schedule in [Schedule::Ahead(u64::MAX), Schedule::Stream, Schedule::Stored] {
+                world.schedule = schedule;
                 let results = world.results(SEED);
                 assert_eq!(results, world.clear(), "{task:?}, {bits} bits, {compared:?}");
                 let results = in_units(&results, if task == Task::Negative { 0 } else { FRAC });

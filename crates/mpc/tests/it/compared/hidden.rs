@@ -10,7 +10,7 @@ use ring64::low_bits;
 use super::network::{EXTRA, Task, compares};
 use super::{Ran, World, paces, values};
 use crate::world::chosen::{Chosen, Drawn, Words, edit};
-use crate::world::{stream_keys, view};
+use crate::world::{Schedule, stream_keys, view};
 
 const SEED: u64 = 63;
 const TASKS: [Task; 5] = [Task::Relu, Task::Select, Task::Both, Task::Maximum, Task::Argmax];
@@ -80,7 +80,7 @@ fn other(world: &World, party: usize, values: &[i64]) -> World {
     let mut inputs = world.inputs.clone();
     let rest = values.iter().zip(&world.inputs[party]).map(|(v, own)| ((*v as u64) << EXTRA).wrapping_sub(*own));
     inputs[1 - party] = rest.collect();
-    World { calibrated: world.calibrated.clone(), shape: world.shape, inputs, streamed: false }
+    World { calibrated: world.calibrated.clone(), shape: world.shape, inputs, schedule: world.schedule }
 }
 
 /// Bit for bit, headers included, and with it the party's own share of the result.
@@ -205,7 +205,9 @@ fn what_is_sent_does_not_depend_on_when_correlations_are_made() {
             [run.opened.sent(), run.opened.received(), run.dealt.received()]
         };
         let ahead = frames(&world);
-        world.streamed = true;
-        assert_eq!(frames(&world), ahead);
+        for schedule in [Schedule::Ahead(0), Schedule::Stream, Schedule::Stored] {
+            world.schedule = schedule;
+            assert_eq!(frames(&world), ahead, "{schedule:?}");
+        }
     }
 }

@@ -9,13 +9,13 @@ mod published;
 use std::thread;
 
 use model::{Calibrated, Clear, Compared, Network as _, Pace, Quantised};
-use mpc::masked::{DealerWeights, PartyWeights, Plan, deal, online, prepare, stream};
+use mpc::masked::{DealerWeights, PartyWeights, Plan, deal, lay_up, online, prepare, restore, stream};
 use mpc::{DealtReader, DealtWriter, Outcome, OutputShare, Party, Planned, Run as Attempt, Streams, Trace};
 use net::memory_pair;
 use net::testing::{Recorded, Recording};
 use ring64::{Kernel, Prg};
 
-use crate::world::key;
+use crate::world::{Schedule, key};
 use network::{Compares, EXTRA, FRAC};
 
 /// Both paces on so many bits.
@@ -40,7 +40,7 @@ struct World {
     calibrated: Calibrated<Compares>,
     shape: (usize, usize),
     inputs: [Vec<u64>; 2],
-    streamed: bool,
+    schedule: Schedule,
 }
 
 struct Ran {
@@ -73,7 +73,7 @@ impl World {
         assert_eq!(values.len(), shape.0 * shape.1);
         let zero = Prg::new(&key(seed), 9).words(values.len());
         let one = values.iter().zip(&zero).map(|(v, z)| ((*v as u64) << EXTRA).wrapping_sub(*z)).collect();
-        World { calibrated: calibrated.clone(), shape, inputs: [zero, one], streamed: false }
+        World { calibrated: calibrated.clone(), shape, inputs: [zero, one], schedule: Schedule::Ahead(u64::MAX) }
     }
 
     fn attempt(&self) -> Attempt<'_, Compares> {
@@ -92,13 +92,17 @@ impl World {
         let (attempt, mut inputs) = (self.attempt(), [self.inputs[i].clone()]);
         let mut trace = Trace::default();
         let consume = |made| online(&attempt, &weights, made, &mut inputs, peer, &mut trace);
-        match self.streamed {
-            true => stream(&attempt, &weights, own, dealt, consume).unwrap(),
-            false => {
+        match self.schedule {
+            Schedule::Stream => stream(&attempt, &weights, own, dealt, consume),
+            Schedule::Ahead(hold) => prepare(&attempt, &weights, own, dealt, hold).and_then(consume),
+            Schedule::Stored => {
+                let mut kept = Vec::new();
+                lay_up(&attempt, &weights, own, dealt, &mut kept).unwrap();
                 let mut consume = consume;
-                consume(prepare(&attempt, &weights, own, dealt, u64::MAX).unwrap()).unwrap()
+                consume(restore(&attempt, &weights, Box::new(std::io::Cursor::new(kept))))
             }
         }
+        .unwrap()
     }
 
     fn run<S: Streams + Send>(&self, streams: [S; 2], dealers: [S; 2]) -> Ran {
