@@ -18,6 +18,9 @@ mod checks;
 mod choose;
 mod choose_error;
 mod clear;
+mod compare;
+mod compared;
+mod comparisons;
 mod config;
 mod config_error;
 mod defect;
@@ -47,6 +50,7 @@ mod scales;
 pub mod secformer;
 mod series;
 mod shape;
+mod signs;
 mod spec;
 mod spec_error;
 mod split;
@@ -68,11 +72,14 @@ pub use checks::Checks;
 pub use choose::{Choice, choose};
 pub use choose_error::ChooseError;
 pub use clear::Clear;
+pub use compare::{abs, argmax, maximum, negative, relu, select};
+pub use compared::{Chunks, Compared, MOST_CHUNKS, Pace, sign_words};
+pub use comparisons::{Comparing, Comparisons, Flipping, Joining, SignBits};
 pub use config::{
     AttentionKind, AttentionShift, Config, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR, TWO_RELU_EPSILON,
 };
 pub use config_error::ConfigError;
-pub use engine::{Attending, Block, Engine, Head, Norm, Opened, Reciprocal, Rhs, Rotation};
+pub use engine::{Attending, Block, Engine, Flipped, Head, Norm, Opened, Reciprocal, Rhs, Rotation};
 pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Fixed, Outputs};
 pub use float::{Float, FloatTrace, Observer};
@@ -97,8 +104,11 @@ pub use shape::{
     Lengths, MOST_ROWS, MOST_TEXTS, SHORTEST_CLASS, SHORTEST_PADDED, Shape, TOKEN_CLASSES, Texts, TextsError,
     token_class,
 };
+pub use signs::Signs;
 pub use spec::{HeadSpec, LayerSpec, NormSpec, PaddedHead, PaddedSpec, SPEC_VERSION, Spec};
 pub use spec_error::{LEAST_HEADROOM, SpecError};
 pub use split::{Part, weight_mask};
 pub use synthetic::synthetic;
-pub use table::{Function, FunctionEntry, Parameter, Read, Site, SiteEntry, Smooth, Table, Weight};
+pub use table::{
+    Comparison, ComparisonEntry, Function, FunctionEntry, Parameter, Read, Site, SiteEntry, Smooth, Table, Weight,
+};

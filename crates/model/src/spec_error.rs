@@ -47,6 +47,16 @@ pub enum SpecError {
     /// An engine of published functions was given padded texts.
     #[error("published functions run texts of their exact lengths only, not padded ones: add --exact-lengths")]
     Padding,
+    /// A comparison of too few or too many bits.
+    #[error("{name}: compared on {bits} bits but the lowest {cut}; from 2 to 32 bits must remain")]
+    Comparison {
+        /// Which.
+        name: String,
+        /// Range.
+        bits: u32,
+        /// Bits that are not looked at.
+        cut: u32,
+    },
     /// Two scales are too far apart to be added.
     #[error("a sum of values with {one} and with {other} fractional bits; they may be at most 63 apart; convert again")]
     Sum {

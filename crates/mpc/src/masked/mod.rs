@@ -5,6 +5,7 @@
 //! [`prepare`](fn@prepare) (what a party makes of it before the input) and [`online`](fn@online) (what it computes with it,
 //! once).
 
+mod compare;
 mod correlation;
 mod deal;
 mod demand;
@@ -22,6 +23,7 @@ mod store;
 mod stored;
 mod weights;
 
+pub use compare::{Links, paced};
 pub use deal::deal;
 pub use demand::Demand;
 pub use engine::Masked;

@@ -7,6 +7,7 @@ mod beaver;
 mod beaver_coupling;
 mod beaver_published;
 mod certificates;
+mod compared;
 mod coupling;
 mod edges;
 mod faults;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Evaluation, Fixed, InputKind, Network as _, PhaseOpening, Place, Quantised, Rhs, Series, Spec,
-    SpecError, Texts, Weight, WireOpening, assemble, copy_block, join_columns, split_columns,
+    Arithmetic, Block, Comparing, Comparisons, Evaluation, Fixed, Flipping, InputKind, Joining, Network as _,
+    PhaseOpening, Place, Quantised, Rhs, Series, SignBits, Spec, SpecError, Texts, Weight, WireOpening, assemble,
+    copy_block, join_columns, split_columns,
 };
 use ring64::{Dims, Kernel, low_bits};
 
@@ -248,5 +249,23 @@ impl Arithmetic for Replay<'_> {
             segments.map(|(part, s)| self.unmask(part, z.noise, o.shift, s.modulus_bits, 0)).collect()
         });
         Ok((wires, phases.collect()))
+    }
+}
+
+impl Comparisons for Replay<'_> {
+    fn difference(&mut self, _: &Vec<u64>, _: &Vec<u64>) -> Vec<u64> {
+        unreachable!("a BERT compares nothing")
+    }
+
+    fn compare(&mut self, _: &[Comparing<'_, Vec<u64>>]) -> Result<Vec<SignBits<Exact>>, SpecError> {
+        unreachable!("a BERT compares nothing")
+    }
+
+    fn join(&mut self, _: Vec<Joining<'_, Exact, Vec<Vec<u64>>>>) -> Result<Vec<Exact>, SpecError> {
+        unreachable!("a BERT compares nothing")
+    }
+
+    fn flip(&mut self, _: &[Flipping<'_, Vec<Vec<u64>>, Vec<u64>>]) -> Result<Vec<Vec<Exact>>, SpecError> {
+        unreachable!("a BERT compares nothing")
     }
 }
