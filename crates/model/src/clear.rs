@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ring64::{Dims, Kernel, Rhs};
 
 use crate::arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, Place, RowShift, WireOpening};
+use crate::comparisons::{Comparing, Comparisons, Flipping, Joining, SignBits};
 use crate::engine::Block;
 use crate::fixed::Fixed;
 use crate::layout::{
@@ -213,5 +214,34 @@ impl Arithmetic for Clear<'_> {
             parts.into_iter().zip(masks).map(|(p, mask)| p.iter().map(|v| v & mask).collect()).collect()
         };
         Ok((wires.iter().map(|(x, o)| round(x, o.shift)).collect(), phases.iter().map(phase).collect()))
+    }
+}
+
+/// Nothing is masked, so nothing is borrowed: the first bit is the sign, whatever is cut.
+impl Comparisons for Clear<'_> {
+    fn difference(&mut self, x: &Vec<u64>, y: &Vec<u64>) -> Vec<u64> {
+        x.iter().zip(y).map(|(x, y)| x.wrapping_sub(*y)).collect()
+    }
+
+    fn compare(&mut self, x: &[Comparing<'_, Vec<u64>>]) -> Result<Vec<SignBits<Vec<u64>>>, SpecError> {
+        let bits = |asked: &Comparing<'_, Vec<u64>>| {
+            let top = asked.chunks.cut + asked.chunks.widths().iter().sum::<u32>() - 1;
+            let first = asked.wire.iter().map(|v| v >> top & 1).collect();
+            SignBits { first, others: vec![0; asked.chunks.others() * asked.count] }
+        };
+        Ok(x.iter().map(bits).collect())
+    }
+
+    fn join(&mut self, x: Vec<Joining<'_, Vec<u64>, Vec<Vec<u64>>>>) -> Result<Vec<Vec<u64>>, SpecError> {
+        Ok(x.into_iter().map(|asked| asked.first).collect())
+    }
+
+    fn flip(&mut self, x: &[Flipping<'_, Vec<Vec<u64>>, Vec<u64>>]) -> Result<Vec<Vec<Vec<u64>>>, SpecError> {
+        let flipped = |asked: &Flipping<'_, Vec<Vec<u64>>, Vec<u64>>| {
+            let signs: Vec<u64> = asked.bits[0].concat().iter().map(|bit| 1u64.wrapping_sub(bit << 1)).collect();
+            let product = |y: &&Vec<u64>| y.iter().zip(&signs).map(|(y, sign)| y.wrapping_mul(*sign)).collect();
+            std::iter::once(signs.clone()).chain(asked.wires.iter().map(product)).collect()
+        };
+        Ok(x.iter().map(flipped).collect())
     }
 }

@@ -9,7 +9,7 @@
 pub use ring64::Rhs;
 
 use crate::operation::Operation;
-use crate::table::{Function, Site, Weight};
+use crate::table::{Comparison, Function, Site, Weight};
 
 /// A rectangle of a wire: rows `[row, row + rows)`, columns `[col, col + cols)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -145,6 +145,9 @@ pub enum Attending<W> {
 /// Opened sums `D`, opened reciprocals `r` of them, and the gate of their rows.
 pub type Reciprocal<'w, W> = (&'w W, &'w W, Option<&'w W>);
 
+/// Signs as a share, and their products with opened values.
+pub type Flipped<E> = (<E as Engine>::Share, Vec<<E as Engine>::Share>);
+
 /// The openings of one round, in the order in which they were asked for.
 pub type Opened<E> = (Vec<<E as Engine>::Wire>, Vec<<E as Engine>::Phase>);
 
@@ -160,6 +163,8 @@ pub trait Engine {
     type Phase;
     /// A result that was not opened yet.
     type Share;
+    /// Signs, which nobody knows, of opened values: one for zero and above, minus one below.
+    type Signs;
     /// What can go wrong; `Infallible` where nothing can.
     type Error;
 
@@ -193,6 +198,19 @@ pub trait Engine {
     fn gated_evaluate(&mut self, x: &[(Self::Phase, Function, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
     /// Elementwise products.
     fn mul(&mut self, pairs: &[(&Self::Wire, &Self::Wire)]) -> Result<Vec<Self::Share>, Self::Error>;
+    /// Signs of opened values, by comparisons that the table declares: one round for all, or two where one of them is lean. A value
+    /// beyond a comparison's range has any sign.
+    fn signs(&mut self, x: &[(&Self::Wire, Comparison)]) -> Result<Vec<Self::Signs>, Self::Error>;
+    /// Of each, the signs as a share, and their products, element by element, with opened values of the same shape.
+    fn flip(&mut self, x: &[(&Self::Signs, Vec<&Self::Wire>)]) -> Result<Vec<Flipped<Self>>, Self::Error>
+    where
+        Self: Sized;
+    /// An opened value as a share.
+    fn shared(&mut self, x: &Self::Wire) -> Result<Self::Share, Self::Error>;
+    /// `x - y` of values opened at one scale.
+    fn difference(&mut self, x: &Self::Wire, y: &Self::Wire) -> Self::Wire;
+    /// `(x + plus) times`, both public whole numbers.
+    fn affine(&mut self, x: Self::Share, plus: i32, times: i32) -> Self::Share;
     /// Pairs of columns rotated by public angles: see [`Rotation`].
     fn rotate(&mut self, x: Self::Share, by: &Rotation) -> Self::Share;
     /// Scores of a head less the shift of each row: what was predicted of it, and [`SoftmaxHead::features`] of the row.

@@ -10,14 +10,16 @@ use ring64::Dims;
 use crate::arithmetic::{
     Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, RowShift, Value, WireOpening,
 };
+use crate::comparisons::Comparisons;
 use crate::defect::{norm_defect, reciprocal_defect};
-use crate::engine::{Block, Engine, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead};
+use crate::engine::{Block, Engine, Flipped, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead};
 use crate::network::{Calibrated, Input, Network, Output};
 use crate::opening::{Curve, STRETCH_FRAC, Segment};
 use crate::operation::Operation;
 use crate::scales::Scales;
+use crate::signs::{Signs, flip, signs};
 use crate::spec_error::{LEAST_HEADROOM, SpecError};
-use crate::table::{Function, Read, Site, Table, Weight};
+use crate::table::{Comparison, Function, Read, Site, Table, Weight};
 
 /// Fractional bits of the sines and cosines of a [`Rotation`].
 const ROTATION_FRAC: i32 = 14;
@@ -33,7 +35,7 @@ pub struct Fixed<A> {
 /// What runs of a network give on an arithmetic, in order.
 pub type Outputs<A> = Vec<Output<Value<<A as Arithmetic>::Share>>>;
 
-impl<A: Arithmetic> Fixed<A> {
+impl<A: Comparisons> Fixed<A> {
     /// An engine for one network's scales.
     pub fn new(scales: Arc<Scales>, arithmetic: A) -> Fixed<A> {
         Fixed { scales, arithmetic }
@@ -161,10 +163,11 @@ fn place<'t, S>(table: &'t Table, wires: &[(S, Site)], phases: &[(S, Function)])
     Place { name, wires: one.unwrap_or_default(), phases: other.unwrap_or_default() }
 }
 
-impl<A: Arithmetic> Engine for Fixed<A> {
+impl<A: Comparisons> Engine for Fixed<A> {
     type Wire = Value<A::Wire>;
     type Phase = Value<A::Phase>;
     type Share = Value<A::Share>;
+    type Signs = Signs<A::Phase>;
     type Error = A::Error;
 
     fn begin(&mut self, part: usize, operation: Operation) -> Result<(), Self::Error> {
@@ -327,6 +330,28 @@ impl<A: Arithmetic> Engine for Fixed<A> {
         assert!(pairs.iter().all(same), "shapes of an elementwise product");
         let products = self.arithmetic.scale_rows(&data, &dims)?;
         Ok(attach(pairs.iter().map(|(a, b)| Form { frac: a.form.frac + b.form.frac, ..a.form }), products))
+    }
+
+    fn signs(&mut self, x: &[(&Self::Wire, Comparison)]) -> Result<Vec<Self::Signs>, Self::Error> {
+        signs(&mut self.arithmetic, &self.scales, x)
+    }
+
+    fn flip(&mut self, x: &[(&Self::Signs, Vec<&Self::Wire>)]) -> Result<Vec<Flipped<Self>>, Self::Error> {
+        flip(&mut self.arithmetic, x)
+    }
+
+    fn shared(&mut self, x: &Self::Wire) -> Result<Self::Share, Self::Error> {
+        Ok(Value { form: x.form, data: self.arithmetic.shared(&x.data)? })
+    }
+
+    fn difference(&mut self, x: &Self::Wire, y: &Self::Wire) -> Self::Wire {
+        assert_eq!(x.form, y.form, "a difference of values of one shape and scale");
+        Value { form: x.form, data: self.arithmetic.difference(&x.data, &y.data) }
+    }
+
+    fn affine(&mut self, x: Self::Share, plus: i32, times: i32) -> Self::Share {
+        let plus = (f64::from(plus) * f64::powi(2.0, x.form.frac)) as i64 as u64;
+        Value { form: x.form, data: self.arithmetic.affine(x.data, plus, i64::from(times) as u64) }
     }
 
     fn rotate(&mut self, x: Self::Share, by: &Rotation) -> Self::Share {

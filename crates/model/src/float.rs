@@ -5,10 +5,10 @@ use std::fmt;
 
 use ndarray::{Array2, Axis, s};
 
-use crate::engine::{Attending, Block, Engine, Head, Opened, Rhs, Rotation, SoftmaxHead};
+use crate::engine::{Attending, Block, Engine, Flipped, Head, Opened, Rhs, Rotation, SoftmaxHead};
 use crate::functions::Functions;
 use crate::matrix::Matrices;
-use crate::table::{Function, Read, Site, Smooth, Table, Weight};
+use crate::table::{Comparison, Function, Read, Site, Smooth, Table, Weight};
 
 /// Sees every value that a private run would open.
 pub trait Observer {
@@ -16,6 +16,8 @@ pub trait Observer {
     fn wire(&mut self, site: Site, value: &Array2<f32>);
     /// The argument of a smooth function.
     fn phase(&mut self, function: Function, value: &Array2<f32>);
+    /// What is compared with zero.
+    fn compared(&mut self, _comparison: Comparison, _value: &Array2<f32>) {}
 }
 
 /// Observes nothing.
@@ -30,6 +32,9 @@ impl<O: Observer> Observer for &mut O {
     }
     fn phase(&mut self, function: Function, value: &Array2<f32>) {
         (**self).phase(function, value);
+    }
+    fn compared(&mut self, comparison: Comparison, value: &Array2<f32>) {
+        (**self).compared(comparison, value);
     }
 }
 
@@ -87,6 +92,7 @@ impl<O: Observer> Engine for Float<'_, O> {
     type Wire = Array2<f32>;
     type Phase = Array2<f32>;
     type Share = Array2<f32>;
+    type Signs = Array2<f32>;
     type Error = Infallible;
 
     fn linear(&mut self, x: &Array2<f32>, weight: Weight) -> Result<Array2<f32>, Infallible> {
@@ -182,6 +188,31 @@ impl<O: Observer> Engine for Float<'_, O> {
 
     fn mul(&mut self, pairs: &[(&Array2<f32>, &Array2<f32>)]) -> Result<Vec<Array2<f32>>, Infallible> {
         Ok(pairs.iter().map(|(a, b)| *a * *b).collect())
+    }
+
+    fn signs(&mut self, x: &[(&Array2<f32>, Comparison)]) -> Result<Vec<Array2<f32>>, Infallible> {
+        x.iter().for_each(|(x, comparison)| self.observer.compared(*comparison, x));
+        Ok(x.iter().map(|(x, _)| x.mapv(|v| if v < 0.0 { -1.0 } else { 1.0 })).collect())
+    }
+
+    fn flip(&mut self, x: &[(&Array2<f32>, Vec<&Array2<f32>>)]) -> Result<Vec<Flipped<Self>>, Infallible> {
+        let flipped = |(signs, values): &(&Array2<f32>, Vec<&Array2<f32>>)| {
+            let products = values.iter().map(|value| *signs * *value);
+            ((*signs).clone(), products.collect())
+        };
+        Ok(x.iter().map(flipped).collect())
+    }
+
+    fn shared(&mut self, x: &Array2<f32>) -> Result<Array2<f32>, Infallible> {
+        Ok(x.clone())
+    }
+
+    fn difference(&mut self, x: &Array2<f32>, y: &Array2<f32>) -> Array2<f32> {
+        x - y
+    }
+
+    fn affine(&mut self, x: Array2<f32>, plus: i32, times: i32) -> Array2<f32> {
+        (x + plus as f32) * times as f32
     }
 
     fn rotate(&mut self, x: Array2<f32>, by: &Rotation) -> Array2<f32> {

@@ -18,6 +18,9 @@ mod checks;
 mod choose;
 mod choose_error;
 mod clear;
+mod compare;
+mod compared;
+mod comparisons;
 mod config;
 mod config_error;
 mod curves;
@@ -50,6 +53,7 @@ mod scales;
 pub mod secformer;
 mod series;
 mod shape;
+mod signs;
 mod softmax;
 mod softmax_choose;
 mod softmax_ranges;
@@ -75,11 +79,16 @@ pub use checks::Checks;
 pub use choose::{Choice, choose};
 pub use choose_error::ChooseError;
 pub use clear::Clear;
+pub use compare::{abs, argmax, maximum, negative, relu, select};
+pub use compared::{Chunks, Compared, MOST_CHUNKS, Pace, sign_words};
+pub use comparisons::{Comparing, Comparisons, Flipping, Joining, SignBits};
 pub use config::{
     AttentionKind, AttentionShift, Config, DEFAULT_ATTENTION_SHIFT, ProblemType, TEXT_PAIR, TWO_RELU_EPSILON,
 };
 pub use config_error::ConfigError;
-pub use engine::{Attending, Block, Engine, FEATURES, Head, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead};
+pub use engine::{
+    Attending, Block, Engine, FEATURES, Flipped, Head, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead,
+};
 pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Fixed, Outputs};
 pub use float::{Float, FloatTrace, Observer};
@@ -105,10 +114,13 @@ pub use shape::{
     Lengths, MOST_ROWS, MOST_TEXTS, SHORTEST_CLASS, SHORTEST_PADDED, Shape, TOKEN_CLASSES, Texts, TextsError,
     token_class,
 };
+pub use signs::Signs;
 pub use softmax_ranges::SoftmaxRanges;
 pub use softmax_spec::{SoftmaxSpec, TwoSteps};
 pub use spec::{HeadSpec, LayerSpec, NormSpec, PaddedHead, PaddedSpec, SPEC_VERSION, Spec};
 pub use spec_error::{LEAST_HEADROOM, SpecError};
 pub use split::{Part, weight_mask};
 pub use synthetic::synthetic;
-pub use table::{Function, FunctionEntry, Parameter, Read, Site, SiteEntry, Smooth, Table, Weight};
+pub use table::{
+    Comparison, ComparisonEntry, Function, FunctionEntry, Parameter, Read, Site, SiteEntry, Smooth, Table, Weight,
+};

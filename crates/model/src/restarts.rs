@@ -3,6 +3,7 @@
 use ring64::{Dims, Rhs};
 
 use crate::arithmetic::{Arithmetic, Evaluation, PhaseOpening, Place, RowShift, WireOpening};
+use crate::comparisons::{Comparing, Comparisons, Flipping, Joining, SignBits};
 use crate::engine::Block;
 use crate::fixed::Fixed;
 use crate::network::{Calibrated, Network};
@@ -75,5 +76,18 @@ impl Arithmetic for Openings {
             self.keep *= 1.0 - opening.restart_probability();
         }
         Ok((vec![(); wires.len()], vec![(); phases.len()]))
+    }
+}
+
+impl Comparisons for Openings {
+    fn difference(&mut self, _: &(), _: &()) {}
+    fn compare(&mut self, x: &[Comparing<'_, ()>]) -> Result<Vec<SignBits<()>>, SpecError> {
+        Ok(x.iter().map(|_| SignBits { first: (), others: () }).collect())
+    }
+    fn join(&mut self, x: Vec<Joining<'_, (), ()>>) -> Result<Vec<()>, SpecError> {
+        Ok(vec![(); x.len()])
+    }
+    fn flip(&mut self, x: &[Flipping<'_, (), ()>]) -> Result<Vec<Vec<()>>, SpecError> {
+        Ok(x.iter().map(|asked| vec![(); 1 + asked.wires.len()]).collect())
     }
 }

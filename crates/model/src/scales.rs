@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::compared::Compared;
 use crate::opening::{Curve, Opening};
-use crate::table::{Function, Site, Table, Weight};
+use crate::table::{Comparison, Function, Site, Table, Weight};
 
 /// A curve, and by how many fractional bits argument (down) and result (up) are read at another scale.
 pub type Scaled = (Arc<Curve>, i32);
@@ -15,6 +16,7 @@ pub struct Scales {
     openings: Vec<Opening>,
     curves: Vec<Scaled>,
     weights: Vec<i32>,
+    comparisons: Vec<Compared>,
     input_extra: u32,
     /// By how many bits defects of reciprocals, and of exponentials, count for less than they are.
     defects: (i32, i32),
@@ -33,7 +35,15 @@ impl Scales {
         let openings = table.sites().map(opening).collect();
         let curves = table.functions().map(curve).collect();
         let weights = table.parameters().map(|(weight, _)| weight).map(weight_frac).collect();
-        Scales { table, openings, curves, weights, input_extra, defects: (0, 0) }
+        let comparisons = table.comparisons().map(|_| Compared::default()).collect();
+        Scales { table, openings, curves, weights, comparisons, input_extra, defects: (0, 0) }
+    }
+
+    /// The same with comparisons made like this; without it all are made as [`Compared::default`] says.
+    #[must_use]
+    pub fn comparing(mut self, compared: impl FnMut(Comparison) -> Compared) -> Scales {
+        self.comparisons = self.table.comparisons().map(compared).collect();
+        self
     }
 
     /// The same where defects of reciprocals and of exponentials are divided by these powers of two before they count.
@@ -65,6 +75,11 @@ impl Scales {
     pub fn curve(&self, function: Function) -> (&Curve, i32) {
         let (curve, shift) = &self.curves[function.index()];
         (curve, *shift)
+    }
+
+    /// How a comparison is made.
+    pub fn compared(&self, comparison: Comparison) -> Compared {
+        self.comparisons[comparison.index()]
     }
 
     /// Fractional bits of a weight.

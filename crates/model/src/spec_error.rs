@@ -50,6 +50,16 @@ pub enum SpecError {
     /// An engine that has softmax as it was published only was asked for it by series.
     #[error("the engine beaver runs softmax with --functions exact only; say so, or leave --engine out")]
     SoftmaxSeries,
+    /// A comparison of too few or too many bits.
+    #[error("{name}: compared on {bits} bits but the lowest {cut}; from 2 to 32 bits must remain")]
+    Comparison {
+        /// Which.
+        name: String,
+        /// Range.
+        bits: u32,
+        /// Bits that are not looked at.
+        cut: u32,
+    },
     /// Two scales are too far apart to be added.
     #[error("a sum of values with {one} and with {other} fractional bits; they may be at most 63 apart; convert again")]
     Sum {

@@ -32,7 +32,11 @@ macro_rules! numbered {
     )*};
 }
 
-numbered!(Weight, Site, Function);
+/// Where a network asks for signs, by its number in the network's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Comparison(u32);
+
+numbered!(Weight, Site, Function, Comparison);
 
 /// How a parameter is read, which decides on the form in which each role holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +98,15 @@ pub struct FunctionEntry {
     pub smooth: Smooth,
 }
 
+/// One comparison with zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComparisonEntry {
+    /// In words.
+    pub name: Arc<str>,
+    /// Which operation it is a part of.
+    pub operation: Operation,
+}
+
 /// What a smooth function computes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Smooth {
@@ -139,6 +152,7 @@ pub struct Table {
     parameters: Vec<Parameter>,
     sites: Vec<SiteEntry>,
     functions: Vec<FunctionEntry>,
+    comparisons: Vec<ComparisonEntry>,
 }
 
 impl Table {
@@ -166,6 +180,12 @@ impl Table {
     pub fn function(&mut self, name: impl Into<Arc<str>>, operation: Operation, smooth: Smooth) -> Function {
         self.functions.push(FunctionEntry { name: name.into(), operation, smooth });
         Function(self.functions.len() as u32 - 1)
+    }
+
+    /// Declares a comparison.
+    pub fn comparison(&mut self, name: impl Into<Arc<str>>, operation: Operation) -> Comparison {
+        self.comparisons.push(ComparisonEntry { name: name.into(), operation });
+        Comparison(self.comparisons.len() as u32 - 1)
     }
 
     /// Declares a parameter.
@@ -197,6 +217,11 @@ impl Table {
     pub fn functions(&self) -> impl Iterator<Item = Function> + use<> {
         (0..self.functions.len() as u32).map(Function)
     }
+
+    /// All comparisons, in the order of their declaration.
+    pub fn comparisons(&self) -> impl Iterator<Item = Comparison> + use<> {
+        (0..self.comparisons.len() as u32).map(Comparison)
+    }
 }
 
 impl Index<Weight> for Table {
@@ -220,6 +245,14 @@ impl Index<Function> for Table {
 
     fn index(&self, function: Function) -> &FunctionEntry {
         &self.functions[function.index()]
+    }
+}
+
+impl Index<Comparison> for Table {
+    type Output = ComparisonEntry;
+
+    fn index(&self, comparison: Comparison) -> &ComparisonEntry {
+        &self.comparisons[comparison.index()]
     }
 }
 

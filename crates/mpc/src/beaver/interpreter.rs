@@ -2,14 +2,15 @@
 
 use model::secformer::{PUBLISHED, REFITTED, ROOT_STEPS};
 use model::{
-    Attending, Block, Calibrated, Engine, Form, Function, Functions, Head, Network, Opened, Operation, Output, Read,
-    Rhs, Rotation, Scales, Site, Smooth, SoftmaxHead, SpecError, Value, Weight, token_class,
+    Attending, Block, Calibrated, Comparison, Engine, Flipped, Form, Function, Functions, Head, Network, Opened,
+    Operation, Output, Read, Rhs, Rotation, Scales, Site, Smooth, SoftmaxHead, SpecError, Value, Weight, token_class,
 };
 use ring64::Dims;
 
 use super::network::NetworkRing;
 use super::options::{FRAC, Options, Sines};
-use crate::protocol::arithmetic::add_shifted;
+use crate::protocol::arithmetic::{add_shifted, affine_public, sub};
+use crate::protocol::compare::negative;
 use crate::protocol::divide::Reciprocal;
 use crate::protocol::fixed::{FixedPoint, Tensor, over_power_of_two};
 use crate::protocol::ring::Wave;
@@ -116,6 +117,7 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
     type Wire = Tensor<R>;
     type Phase = Tensor<R>;
     type Share = Tensor<R>;
+    type Signs = Tensor<R>;
     type Error = R::Error;
 
     fn begin(&mut self, part: usize, operation: Operation) -> Result<(), R::Error> {
@@ -255,6 +257,43 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
             data: product.data,
         };
         Ok(products.into_iter().zip(pairs).map(shaped).collect())
+    }
+
+    /// On all 64 bits, whatever the comparison's range.
+    fn signs(&mut self, x: &[(&Tensor<R>, Comparison)]) -> Result<Vec<Tensor<R>>, R::Error> {
+        let mut signs = Vec::with_capacity(x.len());
+        for (x, comparison) in x {
+            self.fixed.ring.begin_operation(self.scales.table()[*comparison].operation);
+            let negative = negative(self.fixed.ring, &x.data)?;
+            let data = affine_public(self.fixed.ring, 1, 2u64.wrapping_neg(), &negative);
+            signs.push(Value { form: Form { frac: 0, ..x.form }, data });
+        }
+        self.fixed.ring.begin_operation(self.scope);
+        Ok(signs)
+    }
+
+    fn flip(&mut self, x: &[(&Tensor<R>, Vec<&Tensor<R>>)]) -> Result<Vec<Flipped<Self>>, R::Error> {
+        let mut flipped = Vec::with_capacity(x.len());
+        for (signs, values) in x {
+            let pairs: Vec<_> = values.iter().map(|value| (*signs, *value)).collect();
+            let products = if pairs.is_empty() { Vec::new() } else { self.mul(&pairs)? };
+            flipped.push((self.fixed.copy(signs), products));
+        }
+        Ok(flipped)
+    }
+
+    fn shared(&mut self, x: &Tensor<R>) -> Result<Tensor<R>, R::Error> {
+        Ok(self.fixed.copy(x))
+    }
+
+    fn difference(&mut self, x: &Tensor<R>, y: &Tensor<R>) -> Tensor<R> {
+        assert_eq!(x.form, y.form, "a difference of values of one shape and scale");
+        Value { form: x.form, data: sub(self.fixed.ring, &x.data, &y.data) }
+    }
+
+    fn affine(&mut self, x: Tensor<R>, plus: i32, times: i32) -> Tensor<R> {
+        let x = self.fixed.offset(&x, f64::from(plus));
+        Value { form: x.form, data: affine_public(self.fixed.ring, 0, i64::from(times) as u64, &x.data) }
     }
 
     fn rotate(&mut self, x: Tensor<R>, by: &Rotation) -> Tensor<R> {

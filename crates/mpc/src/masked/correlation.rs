@@ -26,6 +26,13 @@ pub(crate) enum Call {
     Series,
     /// `-[a]`.
     Shared,
+    /// Of each matrix, the tables of its elements, a bit an entry.
+    Compare,
+    /// Of each matrix, the bits from which opened ones make a sign.
+    Join,
+    /// Of each matrix, element by element the words of which opened bits make a sign; then for each factor of mask `a` the
+    /// same words times `a`.
+    Flip,
 }
 
 impl fmt::Display for Call {
@@ -40,6 +47,9 @@ impl fmt::Display for Call {
             Call::ScaleRows => "a scaling of rows",
             Call::Series => "a series",
             Call::Shared => "an opened value as a share",
+            Call::Compare => "a comparison",
+            Call::Join => "a sign's bits",
+            Call::Flip => "a product with signs",
         })
     }
 }

@@ -31,24 +31,24 @@ pub fn deal<N: Network, S: Streams>(
     engine.arithmetic.writer.finish()
 }
 
-struct Dealing<'w, 'd, S> {
+pub(super) struct Dealing<'w, 'd, S> {
     weights: &'w DealerWeights,
-    zero: S,
+    pub(super) zero: S,
     one: S,
-    kernel: Kernel,
+    pub(super) kernel: Kernel,
     demand: u64,
-    writer: DealtWriter<'d>,
+    pub(super) writer: DealtWriter<'d>,
 }
 
 impl<S: Streams> Dealing<'_, '_, S> {
     /// The number of the next demand.
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.demand += 1;
         self.demand - 1
     }
 
     /// Shares a value: P0 finds its half in its stream, P1 is sent the rest.
-    fn share(&mut self, demand: u64, purpose: Purpose, mut value: Vec<u64>) -> Result<(), MpcError> {
+    pub(super) fn share(&mut self, demand: u64, purpose: Purpose, mut value: Vec<u64>) -> Result<(), MpcError> {
         self.zero.subtract_from(demand, purpose, &mut value, self.kernel);
         self.writer.words(&value, 0, 64)
     }

@@ -1,6 +1,8 @@
 //! What masked wires demand of the dealer.
 
-use model::{Table, Weight, WireOpening};
+use model::{Chunks, Table, Weight, WireOpening, sign_words};
+
+use super::compare::words_of_bits;
 
 /// One demand on the dealer. The dealer and both parties meet the same demands in the same order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +88,34 @@ pub enum Demand {
         /// Whether they are dealt times the mask of a gate as well.
         gated: bool,
     },
+    /// Tables of bits that masks of wires, or differences of them, are compared by.
+    Compare {
+        /// Elements.
+        count: usize,
+        /// How their bits are cut.
+        chunks: Chunks,
+    },
+    /// Bits from which opened bits make a sign that is shared by exclusive or.
+    Join {
+        /// Elements.
+        count: usize,
+        /// How their bits are cut.
+        chunks: Chunks,
+    },
+    /// Words of which opened bits make a sign.
+    Signs {
+        /// Elements.
+        count: usize,
+        /// Chunks that are open, one where the sign's own bit is.
+        depth: usize,
+    },
+    /// The same words times a mask.
+    Flip {
+        /// Elements.
+        count: usize,
+        /// Chunks that are open, one where the sign's own bit is.
+        depth: usize,
+    },
 }
 
 impl Demand {
@@ -101,6 +131,9 @@ impl Demand {
             Demand::SquareSum { rows, .. } => 8 * rows,
             Demand::ScaleRows { rows, cols } => 8 * rows * cols,
             Demand::Series { count, harmonics, gated } => (16 << u32::from(*gated)) * count * harmonics,
+            Demand::Compare { count, chunks } => 8 * words_of_bits(*count, chunks.table_bits()),
+            Demand::Join { count, chunks } => 8 * words_of_bits(*count, chunks.joined_bits()),
+            Demand::Signs { count, depth } | Demand::Flip { count, depth } => 8 * count * sign_words(*depth),
         }
     }
 
@@ -142,15 +175,24 @@ impl Demand {
             Demand::Series { count, harmonics, gated } => {
                 (if gated { 11 } else { 9 }, [count as u64, harmonics as u64, 0, 0])
             }
+            Demand::Compare { count, chunks } => (12, [count as u64, chunks.cut.into(), packed(&chunks), 0]),
+            Demand::Join { count, chunks } => (13, [count as u64, chunks.cut.into(), packed(&chunks), 0]),
+            Demand::Signs { count, depth } => (14, [count as u64, depth as u64, 0, 0]),
+            Demand::Flip { count, depth } => (15, [count as u64, depth as u64, 0, 0]),
         };
         to.push(kind);
         numbers.iter().for_each(|number| to.extend_from_slice(&number.to_le_bytes()));
     }
 }
 
+/// The widths of chunks as one number, a byte each; none is zero.
+fn packed(chunks: &Chunks) -> u64 {
+    chunks.widths().iter().fold(0, |all, width| all << 8 | u64::from(*width))
+}
+
 #[cfg(test)]
 mod tests {
-    use model::{Operation, Parameter, Read};
+    use model::{Compared, Operation, Pace, Parameter, Read};
 
     use super::*;
 
@@ -169,6 +211,7 @@ mod tests {
     #[test]
     fn every_part_of_a_demand_is_encoded() {
         let (table, [weight, other]) = table();
+        let chunks = |bits, cut| Compared { bits, cut, pace: Pace::Fast }.chunks();
         let demands = [
             Demand::Wire { count: 1, shift: 2, bits: 3 },
             Demand::Wire { count: 9, shift: 2, bits: 3 },
@@ -206,6 +249,19 @@ mod tests {
             Demand::Series { count: 1, harmonics: 2, gated: true },
             Demand::Series { count: 9, harmonics: 2, gated: false },
             Demand::Series { count: 1, harmonics: 9, gated: false },
+            Demand::Compare { count: 1, chunks: chunks(20, 0) },
+            Demand::Compare { count: 9, chunks: chunks(20, 0) },
+            Demand::Compare { count: 1, chunks: chunks(21, 0) },
+            Demand::Compare { count: 1, chunks: chunks(21, 1) },
+            Demand::Join { count: 1, chunks: chunks(20, 0) },
+            Demand::Join { count: 9, chunks: chunks(20, 0) },
+            Demand::Join { count: 1, chunks: chunks(21, 0) },
+            Demand::Signs { count: 1, depth: 3 },
+            Demand::Signs { count: 9, depth: 3 },
+            Demand::Signs { count: 1, depth: 2 },
+            Demand::Flip { count: 1, depth: 3 },
+            Demand::Flip { count: 9, depth: 3 },
+            Demand::Flip { count: 1, depth: 2 },
         ];
         let encoded = |demand: &Demand| {
             let mut bytes = Vec::new();

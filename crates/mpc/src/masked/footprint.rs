@@ -21,17 +21,17 @@ const WORD: u64 = 8;
 
 /// Bytes held now, and the most that ever were.
 #[derive(Clone, Default)]
-struct Meter(Rc<Cell<(u64, u64)>>);
+pub(super) struct Meter(Rc<Cell<(u64, u64)>>);
 
 impl Meter {
-    fn hold(&self, bytes: u64) -> Held {
+    pub(super) fn hold(&self, bytes: u64) -> Held {
         let (now, most) = self.0.get();
         let now = now.saturating_add(bytes);
         self.0.set((now, most.max(now)));
         Held { meter: self.clone(), bytes }
     }
 
-    fn words(&self, count: usize) -> Held {
+    pub(super) fn words(&self, count: usize) -> Held {
         self.hold(WORD.saturating_mul(count as u64))
     }
 
@@ -46,9 +46,9 @@ impl Meter {
 }
 
 /// Bytes that are held as long as this lives.
-struct Held {
+pub(super) struct Held {
     meter: Meter,
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 impl Drop for Held {
@@ -111,7 +111,7 @@ fn run<N: Network>(sizes: Sizes, calibrated: &Calibrated<N>, batches: &[N::Batch
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Dealing,
     Preparing(Party),
     Online,
@@ -123,9 +123,9 @@ enum Left {
     Spooled(Vec<usize>),
 }
 
-struct Sizes {
-    meter: Meter,
-    phase: Phase,
+pub(super) struct Sizes {
+    pub(super) meter: Meter,
+    pub(super) phase: Phase,
     /// The part that the network is in.
     part: usize,
     /// What preparing leaves for each call of the network, and the online phase takes.
@@ -149,7 +149,7 @@ impl Sizes {
     }
 
     /// A value that the dealer deals.
-    fn dealt(&self, words: usize) {
+    pub(super) fn dealt(&self, words: usize) {
         match self.phase {
             Phase::Dealing | Phase::Preparing(_) => self.meter.moment(words),
             Phase::Online => {}
@@ -157,7 +157,7 @@ impl Sizes {
     }
 
     /// One call of the network: preparing keeps pieces of these sizes, the online phase takes them.
-    fn step(&mut self, pieces: impl IntoIterator<Item = usize>) -> Vec<Held> {
+    pub(super) fn step(&mut self, pieces: impl IntoIterator<Item = usize>) -> Vec<Held> {
         match self.phase {
             Phase::Dealing => Vec::new(),
             Phase::Preparing(_) => {
@@ -371,10 +371,10 @@ impl Arithmetic for Sizes {
                 Vec::new()
             }
             Phase::Online => {
-                // masks become the words that are opened; phases are cut into their columns first
+                // masks become the words that are opened; phases of several classes of columns are cut into them first
                 let pieces = self.step([]);
-                let parts = self.meter.words(2 * phase_count);
-                drop(parts);
+                let cut = phases.iter().filter(|(_, o)| o.segments.len() > 1).map(|(_, o)| o.rows * o.cols());
+                self.meter.moment(2 * cut.sum::<usize>());
                 let bits = |o: &PhaseOpening| {
                     o.segments.iter().map(|s| (o.rows * s.cols) as u64 * u64::from(s.modulus_bits)).sum::<u64>()
                 };

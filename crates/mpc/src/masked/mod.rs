@@ -6,6 +6,7 @@
 //! once).
 
 mod beside;
+mod compare;
 mod correlation;
 mod deal;
 mod demand;
@@ -23,6 +24,7 @@ mod store;
 mod stored;
 mod weights;
 
+pub use compare::{Links, paced};
 pub use deal::deal;
 pub use demand::Demand;
 pub use engine::Masked;

@@ -78,11 +78,11 @@ struct Scope {
 }
 
 /// Opened words. A product that is computed later keeps its factors.
-type Wire = Rc<Vec<u64>>;
+pub(super) type Wire = Rc<Vec<u64>>;
 /// Of `x (i y - [b]) - [a] y + [ab]`: x, the right factor of the first product, `-[a]`, y, and what both are added to.
 type Factors = (Wire, Vec<u64>, Vec<u64>, Wire, Vec<u64>);
 
-enum Stop {
+pub(super) enum Stop {
     Restart,
     Error(MpcError),
 }
@@ -93,9 +93,9 @@ impl<E: Into<MpcError>> From<E> for Stop {
     }
 }
 
-struct Online<'w, 'p, 't> {
+pub(super) struct Online<'w, 'p, 't> {
     weights: &'w PartyWeights,
-    correlations: Correlations,
+    pub(super) correlations: Correlations,
     peer: &'p mut dyn Link,
     step: u32,
     kernel: Kernel,
@@ -104,7 +104,7 @@ struct Online<'w, 'p, 't> {
 }
 
 /// The next piece of a correlation; a missing one is empty, which no length check lets pass.
-fn next(pieces: &mut IntoIter<Vec<u64>>) -> Vec<u64> {
+pub(super) fn next(pieces: &mut IntoIter<Vec<u64>>) -> Vec<u64> {
     pieces.next().unwrap_or_default()
 }
 

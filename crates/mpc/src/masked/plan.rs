@@ -95,7 +95,7 @@ impl Planned for Plan {
 }
 
 #[derive(Default)]
-struct Planner {
+pub(super) struct Planner {
     demands: Vec<Demand>,
     operations: Vec<Operation>,
     rounds: Vec<String>,
@@ -103,13 +103,13 @@ struct Planner {
     opened: Vec<usize>,
     frames: Vec<usize>,
     /// What the network says that it is at.
-    scope: Operation,
+    pub(super) scope: Operation,
     /// What the last phases belong to.
     function: Operation,
 }
 
 impl Planner {
-    fn demand(&mut self, operation: Operation, demands: impl IntoIterator<Item = Demand>) {
+    pub(super) fn demand(&mut self, operation: Operation, demands: impl IntoIterator<Item = Demand>) {
         self.demands.extend(demands);
         self.operations.resize(self.demands.len(), operation);
     }

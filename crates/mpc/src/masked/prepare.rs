@@ -122,7 +122,7 @@ fn make<N: Network, S: Streams>(
 }
 
 /// Where a party's halves come from: P0's all from its key, P1's masks from its key and the rest from the dealer.
-struct Source<'a, S> {
+pub(super) struct Source<'a, S> {
     streams: S,
     dealt: Option<DealtReader<'a>>,
     demand: u64,
@@ -130,12 +130,12 @@ struct Source<'a, S> {
 }
 
 impl<S: Streams> Source<'_, S> {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.demand += 1;
         self.demand - 1
     }
 
-    fn dealt(&mut self, demand: u64, purpose: Purpose, count: usize) -> Result<Vec<u64>, MpcError> {
+    pub(super) fn dealt(&mut self, demand: u64, purpose: Purpose, count: usize) -> Result<Vec<u64>, MpcError> {
         match &mut self.dealt {
             None => Ok(self.streams.words(demand, purpose, count, self.kernel)),
             Some(reader) => reader.words(count, 64),
@@ -159,9 +159,9 @@ impl<S: Streams> Source<'_, S> {
     }
 }
 
-struct Preparing<'w, 'd, 's, S> {
+pub(super) struct Preparing<'w, 'd, 's, S> {
     weights: &'w PartyWeights,
-    source: Source<'d, S>,
+    pub(super) source: Source<'d, S>,
     kernel: Kernel,
     /// The part that the network is in, and how many were begun over all runs.
     part: usize,
@@ -175,7 +175,7 @@ impl<S: Streams> Preparing<'_, '_, '_, S> {
         self.sink.begin_part(self.parts)
     }
 
-    fn put(&mut self, call: Call, pieces: Vec<Vec<u64>>) -> Result<(), MpcError> {
+    pub(super) fn put(&mut self, call: Call, pieces: Vec<Vec<u64>>) -> Result<(), MpcError> {
         self.sink.put(Correlation { call, pieces })
     }
 

@@ -16,7 +16,7 @@ pub const STORED_FORMAT: u32 = 1;
 const MOST_WORDS: usize = 1 << 20;
 
 /// The number of a call is its place.
-const CALLS: [Call; 9] = [
+const CALLS: [Call; 12] = [
     Call::Opening,
     Call::Linear,
     Call::Residual,
@@ -26,6 +26,9 @@ const CALLS: [Call; 9] = [
     Call::ScaleRows,
     Call::Series,
     Call::Shared,
+    Call::Compare,
+    Call::Join,
+    Call::Flip,
 ];
 
 /// Writes correlations as they are prepared, in words: of each the number of its call, the number of its pieces, the lengths of
@@ -159,7 +162,9 @@ mod tests {
         }
         let of = |bytes: &[u8]| Reading(Box::new(std::io::Cursor::new(bytes.to_vec()))).take().err();
         let said = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).chain([1; 64]).collect::<Vec<_>>();
-        assert!(matches!(of(&said(&[9, 0])), Some(MpcError::Stored(e)) if e.kind() == ErrorKind::InvalidData));
+        assert!(
+            matches!(of(&said(&[CALLS.len() as u64, 0])), Some(MpcError::Stored(e)) if e.kind() == ErrorKind::InvalidData)
+        );
         let huge = said(&[0, 1, u64::MAX]);
         assert!(matches!(of(&huge), Some(MpcError::Stored(_))));
         let many = said(&[0, u64::MAX]);

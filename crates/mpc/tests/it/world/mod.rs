@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::thread;
 
 use model::{
-    Bert, BertWeight, Calibrated, Config, Folded, InputKind, Lengths, Network as _, Part, Quantised, Sample, Shape,
-    Spec, Table, Texts, Weight, Words, batch_rows, calibrate, choose, fold, quantise, synthetic, weight_mask,
+    AttentionKind, Bert, BertWeight, Calibrated, Config, Folded, InputKind, Lengths, Network as _, Part, Quantised,
+    Sample, Shape, Spec, Table, Texts, Weight, Words, batch_rows, calibrate, choose, fit_row_shifts, fold, quantise,
+    synthetic, weight_mask,
 };
 use mpc::Planned;
 use mpc::masked::{Correlations, DealerWeights, PartyWeights, Plan, deal, lay_up, online, prepare, restore, stream};
@@ -70,13 +71,16 @@ impl Network {
     /// Networks with unrelated weights under one spec, which is public: its ranges hold for all of them.
     pub fn under_one_spec<const N: usize>(config: &Config, seeds: [u64; N]) -> [Network; N] {
         let shape = Shape::of(config);
-        let folded = seeds.map(|seed| fold(&shape, &synthetic(config, seed)).unwrap());
+        let mut folded = seeds.map(|seed| fold(&shape, &synthetic(config, seed)).unwrap());
         // every other text is of one or two tokens: sums over a single score spread most
         let length = |i: usize| if i.is_multiple_of(2) { 1 + i / 2 % 2 } else { 1 + (i * 5) % shape.positions };
         let length = |i: usize| length(i).min(shape.positions);
         let samples = seeds.map(|seed| Vec::from_iter((0..48).map(|i| sample(seed * 1000 + i as u64, length(i)))));
+        if shape.attention == AttentionKind::Softmax {
+            folded.iter_mut().zip(&samples).for_each(|(folded, s)| fit_row_shifts(folded, s, &|| ()).unwrap());
+        }
         let ranges = folded.iter().zip(&samples).map(|(folded, samples)| calibrate(folded, samples, &|| ()).unwrap());
-        let choice = choose(&shape, &ranges.reduce(|a, b| a.merge(&b)).unwrap()).unwrap();
+        let choice = choose(&folded[0].shape, &ranges.reduce(|a, b| a.merge(&b)).unwrap()).unwrap();
         let spec = Arc::new(choice.spec);
         let mut samples = samples.into_iter();
         folded.map(|mut folded| {

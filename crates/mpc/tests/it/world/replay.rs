@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Arithmetic, Block, Evaluation, Fixed, InputKind, Network as _, PhaseOpening, Place, Quantised, Rhs, Series, Spec,
-    SpecError, Texts, Weight, WireOpening, assemble, copy_block, join_columns, split_columns,
+    Arithmetic, Block, Comparing, Comparisons, Evaluation, Fixed, Flipping, InputKind, Joining, Network as _,
+    PhaseOpening, Place, Quantised, Rhs, RowShift, Series, SignBits, Spec, SpecError, Texts, Weight, WireOpening, assemble,
+    copy_block, join_columns, split_columns,
 };
 use ring64::{Dims, Kernel, low_bits};
 
@@ -169,8 +170,9 @@ impl Arithmetic for Replay<'_> {
     }
 
     fn evaluate(&mut self, x: &[Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>]) -> Result<Vec<Exact>, SpecError> {
-        let one = |Evaluation { phase: phases, rows, curve, gate }: &Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>| {
-            self.demand += curve.segments.len() as u64;
+        self.demand += x.iter().map(|asked| asked.curve.segments.len() as u64).sum::<u64>();
+        let one = |(asked, curve): (&Evaluation<'_, Vec<Vec<u64>>, Vec<u64>>, &model::Curve)| {
+            let Evaluation { phase: phases, rows, gate, .. } = asked;
             let parts: Vec<_> =
                 phases.iter().zip(&curve.segments).map(|(p, s)| (s.series.evaluate(p), s.cols)).collect();
             let noise = curve.segments.iter().map(|s| noise(&s.series)).fold(0.0, f64::max);
@@ -181,7 +183,13 @@ impl Arithmetic for Replay<'_> {
             }
             Exact { words, noise }
         };
-        Ok(x.iter().map(one).collect())
+        Ok(x.iter().flat_map(|asked| asked.curves().map(move |curve| (asked, curve))).map(one).collect())
+    }
+
+    fn relative(&mut self, mut scores: Exact, predicted: &Exact, by: &RowShift) -> Exact {
+        by.apply(&mut scores.words, &predicted.words, true);
+        assert!(scores.noise == 0.0 && predicted.noise == 0.0, "products are exact");
+        scores
     }
 
     fn add(&mut self, a: (Exact, u32), b: (Exact, u32)) -> Exact {
@@ -205,7 +213,7 @@ impl Arithmetic for Replay<'_> {
 
     fn affine(&mut self, x: Exact, plus: u64, times: u64) -> Exact {
         let words = x.words.iter().map(|z| z.wrapping_add(plus).wrapping_mul(times)).collect();
-        Exact { words, noise: x.noise * times as f64 }
+        Exact { words, noise: x.noise * (times as i64).unsigned_abs() as f64 }
     }
 
     fn offset(&mut self, x: Vec<u64>, by: u64) -> Vec<u64> {
@@ -248,5 +256,23 @@ impl Arithmetic for Replay<'_> {
             segments.map(|(part, s)| self.unmask(part, z.noise, o.shift, s.modulus_bits, 0)).collect()
         });
         Ok((wires, phases.collect()))
+    }
+}
+
+impl Comparisons for Replay<'_> {
+    fn difference(&mut self, _: &Vec<u64>, _: &Vec<u64>) -> Vec<u64> {
+        unreachable!("a BERT compares nothing")
+    }
+
+    fn compare(&mut self, _: &[Comparing<'_, Vec<u64>>]) -> Result<Vec<SignBits<Exact>>, SpecError> {
+        unreachable!("a BERT compares nothing")
+    }
+
+    fn join(&mut self, _: Vec<Joining<'_, Exact, Vec<Vec<u64>>>>) -> Result<Vec<Exact>, SpecError> {
+        unreachable!("a BERT compares nothing")
+    }
+
+    fn flip(&mut self, _: &[Flipping<'_, Vec<Vec<u64>>, Vec<u64>>]) -> Result<Vec<Vec<Exact>>, SpecError> {
+        unreachable!("a BERT compares nothing")
     }
 }

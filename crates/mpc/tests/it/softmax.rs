@@ -1,0 +1,76 @@
+//! Softmax attention on masked wires: right, certified, and as costly as planned.
+
+use model::{Config, InputKind, Sample};
+use mpc::Planned;
+use mpc::masked::Demand;
+
+use crate::world::{Network, Run, Schedule, World, sample};
+
+/// Largest difference of a logit to softmax in floating point; three times what is seen.
+const TO_FLOAT: f64 = 0.01;
+
+fn config(layers: usize, width: usize, heads: usize, inner: usize, positions: usize) -> Config {
+    let text = format!(
+        r#"{{"vocab_size":97,"hidden_size":{width},"num_hidden_layers":{layers},"num_attention_heads":{heads},
+        "intermediate_size":{inner},"max_position_embeddings":{positions}}}"#
+    );
+    Config::from_json(&text).unwrap()
+}
+
+fn run(world: &World, seed: u64) -> Run {
+    let attempt = |number| Some(world.run_seeded(seed * 50 + number)).filter(|run| run.logits().is_some());
+    (0..6).find_map(attempt).unwrap_or_else(|| panic!("seed {seed}: six restarts in a row"))
+}
+
+fn apart(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn softmax_gives_what_it_gives_in_floating_point_is_certified_and_costs_what_was_planned() {
+    let mut worst = 0.0f64;
+    for (seed, (layers, width, heads, inner)) in
+        [(1, 32, 2, 64), (2, 32, 4, 128), (3, 48, 3, 96)].into_iter().enumerate()
+    {
+        let seed = seed as u64;
+        let network = Network::random(&config(layers, width, heads, inner, 40), seed);
+        let two_steps = network.spec.layers.iter().flat_map(|l| &l.softmax).any(|head| head.two_steps.is_some());
+        for lengths in [&[2][..], &[31, 9, 17], &[40]] {
+            let batch: Vec<Sample> = lengths.iter().map(|n| sample(seed * 7 + *n as u64, *n)).collect();
+            let float = network.float(&batch);
+            let mut world = World::new(&network, &batch, InputKind::OneHot, seed);
+            if seed == 1 {
+                world.schedule = Schedule::Stored;
+            }
+            let run = run(&world, seed);
+            let error = apart(&run.logits().unwrap(), &float);
+            assert!(error < TO_FLOAT, "seed {seed}, {lengths:?}: {error} off floating point");
+            for (total, rows) in run.certificates().iter().zip(world.texts.lengths()) {
+                let limit = network.spec.certificate_limit(world.texts.class(*rows, &network.spec.shape));
+                assert!((0.0..limit).contains(total), "seed {seed}, {lengths:?}: {total} of {limit}");
+            }
+            let cost = world.plan().cost();
+            for frames in [run.opened.sent(), run.opened.received()] {
+                assert_eq!(frames.len(), cost.frames);
+                assert_eq!(frames.iter().map(|f| f.payload.len()).sum::<usize>(), cost.opened_bytes);
+            }
+            assert_eq!(run.dealt.received().iter().map(|f| f.payload.len()).sum::<usize>(), cost.dealt_bytes);
+            // two rounds more a layer than 2Quad would be one too many: one, and another where a head takes two steps
+            let layers_rounds = cost.rounds - 4 - 1 - 2;
+            assert!(layers_rounds <= layers * if two_steps { 17 } else { 16 }, "{} rounds", cost.rounds);
+            worst = worst.max(error);
+        }
+    }
+    println!("largest difference to float {worst:.5}");
+}
+
+/// What serves a phase's exponential serves its identity too: nothing more is dealt for the check.
+#[test]
+fn the_check_of_exponentials_deals_nothing() {
+    let network = Network::random(&config(1, 32, 2, 64, 24), 4);
+    let world = World::new(&network, &[sample(3, 20)], InputKind::OneHot, 4);
+    let series = |demand: &&Demand| matches!(demand, Demand::Series { count: 400 | 20, .. });
+    // the last layer computes one row: a head's exponentials are of 20 scores, and there are two heads
+    assert_eq!(world.plan().demands.iter().filter(series).count(), 2);
+}
