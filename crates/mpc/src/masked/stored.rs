@@ -162,7 +162,9 @@ mod tests {
         }
         let of = |bytes: &[u8]| Reading(Box::new(std::io::Cursor::new(bytes.to_vec()))).take().err();
         let said = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).chain([1; 64]).collect::<Vec<_>>();
-        assert!(matches!(of(&said(&[CALLS.len() as u64, 0])), Some(MpcError::Stored(e)) if e.kind() == ErrorKind::InvalidData));
+        assert!(
+            matches!(of(&said(&[CALLS.len() as u64, 0])), Some(MpcError::Stored(e)) if e.kind() == ErrorKind::InvalidData)
+        );
         let huge = said(&[0, 1, u64::MAX]);
         assert!(matches!(of(&huge), Some(MpcError::Stored(_))));
         let many = said(&[0, u64::MAX]);
