@@ -56,13 +56,15 @@ pub(crate) struct Serving<'a> {
 impl Serving<'_> {
     /// One attempt with fresh correlations: a key and, at P1, the dealt stream. The dealer gives them to parties only that
     /// agree with it, and so with each other.
-    pub(crate) fn attempt(&mut self, dealer: &mut Peer, agreement: &Agreement) -> Result<Outcome> {
+    ///
+    /// The dealer is asked under `asked`, which may be numbered otherwise than the agreement: of a session that takes packs it is
+    /// not to know how many requests and attempts there were.
+    pub(crate) fn attempt(&mut self, dealer: &mut Peer, number: u32, asked: &Agreement) -> Result<Outcome> {
         let (begin, before) = (Instant::now(), dealer.counters());
-        let (request, number) = (self.request, agreement.attempt);
-        let key = demand(dealer, agreement, self.texts)?;
+        let key = demand(dealer, asked, self.texts)?;
         let dealt = match self.party {
             Party::Zero => None,
-            Party::One => Some(DealtReader::new(dealer, request, number, self.plan.cost().dealt_bytes)),
+            Party::One => Some(DealtReader::new(dealer, asked.request, asked.attempt, self.plan.cost().dealt_bytes)),
         };
         let hold = (self.schedule == Schedule::Ahead).then_some(self.hold);
         let weights = self.weights;
@@ -85,7 +87,7 @@ impl Serving<'_> {
         let wanted = Wanted { class, binding: Binding { session, request, attempt }, agreement: agreement.digest() };
         let wish = Wish { wanted, request, attempt };
         let taken = match self.party {
-            Party::Zero => propose(&wish, kept.counter(), self.peer)?,
+            Party::Zero => propose(&wish, kept, self.peer)?,
             Party::One => {
                 let counter =
                     kept.counter_within(UNITING).ok_or_else(|| coded(BUSY, "the stocks are still compared"))?;

@@ -56,6 +56,12 @@ pub fn serve_through(
     let dealer = take(&mut known, Role::Dealer)?;
     peer.link = wrap(peer.link);
     if let Some(stock) = &stock {
+        if stock.retired() > 0 {
+            let retired = stock.retired();
+            cli::log(&format!(
+                "note: {retired} packs of another bundle or release were thrown away: one stock is for one bundle"
+            ));
+        }
         unite(stock, model.party, &mut peer.link)?;
         if !start.fill.is_empty() {
             return fill(&model, stock, &identity, (peer, dealer), &start.fill);

@@ -89,6 +89,7 @@ pub fn run(
         client,
         early,
         last_request: 0,
+        demands: 0,
     };
     server.run()
 }
@@ -130,6 +131,8 @@ struct Server<'a> {
     client: Peer,
     early: Option<Frame>,
     last_request: u64,
+    /// Correlations that the dealer was asked for, in a session that takes packs.
+    demands: u64,
 }
 
 impl<'a> Server<'a> {
@@ -252,7 +255,12 @@ impl<'a> Server<'a> {
                 None => {
                     let dealer = self.dealer.get()?;
                     let agreement = agree(dealer.nonce);
-                    (run.attempt(&mut dealer.link, &agreement)?, agreement)
+                    let mut asked = agreement;
+                    if self.surroundings.stock.is_some() {
+                        self.demands += 1;
+                        (asked.request, asked.attempt) = (self.demands, 0);
+                    }
+                    (run.attempt(&mut dealer.link, attempt, &asked)?, agreement)
                 }
             };
             match outcome {

@@ -7,12 +7,13 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ring::hmac;
 
 use crate::error::StockError;
 use crate::hook::{Hook, Point};
+use crate::key::sync_folder;
 
 const LABEL: &[u8] = b"anchor";
 /// The number of changes, then its HMAC.
@@ -61,6 +62,14 @@ impl Anchor {
             .at(Point::AnchorWrite)
             .and_then(|()| write(&mut self.file))
             .map_err(StockError::io("write", &self.path))
+    }
+}
+
+impl Anchor {
+    /// What was noted, and its name, outlive a crash from now on.
+    pub(crate) fn settle(&self) -> Result<(), StockError> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        self.file.sync_all().and_then(|()| sync_folder(folder)).map_err(StockError::io("write", &self.path))
     }
 }
 

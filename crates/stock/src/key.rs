@@ -17,7 +17,6 @@ pub(crate) const SALT_BYTES: usize = 32;
 
 /// The key of one party's stock: 32 random bytes, wiped when dropped. It lies outside the stock's folder, so that who
 /// copies the stock does not have the key.
-#[derive(Clone)]
 pub struct StockKey {
     bytes: Zeroizing<[u8; KEY_BYTES]>,
     /// Where it was read from, without symbolic links.

@@ -21,7 +21,7 @@ use ring::hmac;
 use crate::anchor::Anchor;
 use crate::backend::Backend;
 use crate::class::Party;
-use crate::error::{StockError, is_full};
+use crate::error::{Discard, StockError, is_full};
 use crate::folder::{Folder, LEDGER, UNFINISHED};
 use crate::hook::{Hook, Point};
 use crate::key::{SALT_BYTES, StockKey, owned_by_user, sync_folder};
@@ -78,15 +78,24 @@ impl Ledger {
         let file = File::options().read(true).write(true).open(&path).map_err(StockError::io("open", &path))?;
         let database = database(file, hook).map_err(|e| explain(folder, e))?;
         let mut ledger = check(folder, database, key, owner, hook)?;
+        let (mut noted, mut all) = (None, Vec::new());
         if let Some(anchor) = &mut ledger.anchor {
-            let noted = anchor.changes()?;
+            noted = anchor.changes()?;
             let changes = ledger.view(View::changes)?;
             ledger.restored = !is_new && noted.is_none_or(|noted| changes < noted);
+        }
+        if ledger.restored {
+            ledger.view(|view| view.each_available(|class, serial, _| all.push((class, serial))))?;
         }
         let mark = random_number()?;
         let mut boots = ledger.view(View::boots)?;
         boots.again(mark);
-        ledger.change(|change| change.set_boots(&boots))?;
+        // at once: a crash in between must not leave a note that the copy has caught up with
+        ledger.change(|change| {
+            change.come_to(noted.unwrap_or(0));
+            change.discard(&all, Discard::Restored)?;
+            change.set_boots(&boots)
+        })?;
         Ok(ledger)
     }
 
@@ -106,7 +115,9 @@ impl Ledger {
         match commit(&self.database, &self.mac, self.sum, make) {
             Ok((made, (sum, changes))) => {
                 self.sum = sum;
-                self.anchor.as_mut().map_or(Ok(()), |anchor| anchor.note(changes))?;
+                let noted = self.anchor.as_mut().map_or(Ok(()), |anchor| anchor.note(changes));
+                // what was changed is on the disk, and whoever asked for it hears that it may be
+                noted.inspect_err(|error| self.failed = Some(error.to_string()))?;
                 Ok(made)
             }
             Err(error) => {
@@ -173,8 +184,14 @@ fn create(folder: &Path, key: &StockKey, owner: Party, hook: &Hook) -> Result<()
         change.set_meta(KEY_ROW, &[&salt[..], check.as_ref()].concat())?;
         change.set_boots(&boots)
     };
-    commit(&database, &mac, Sum::default(), first).map_err(|e| explain(folder, e))?;
+    let (_, (_, changes)) = commit(&database, &mac, Sum::default(), first).map_err(|e| explain(folder, e))?;
     drop(database);
+    if let Some(path) = key.anchor(&salt) {
+        // before the ledger has its name: one without a note counts as put back
+        let mut anchor = Anchor::open(path, mac, hook.clone())?;
+        anchor.note(changes)?;
+        anchor.settle()?;
+    }
     let place = || {
         hook.at(Point::Rename)?;
         fs::rename(&path, folder.join(LEDGER))?;
@@ -246,7 +263,7 @@ fn explain(folder: &Path, error: RowError) -> StockError {
 mod tests {
     use super::*;
     use crate::class::Class;
-    use crate::error::{Discard, Fate};
+    use crate::error::Fate;
     use crate::rows::AvailableRow;
     use crate::tables::REMEMBERED;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::class::{Binding, Class, Party};
-use crate::error::{Discard, Fate, StockError};
+use crate::error::{Fate, StockError};
 use crate::folder::{Folder, is_stock};
 use crate::hook::{Hook, Point};
 use crate::key::StockKey;
@@ -62,12 +62,7 @@ impl Stock {
     fn open_hooked(folder: &Path, key: StockKey, owner: Party, quota: u64, hook: Hook) -> Result<Stock, StockError> {
         let folder = Folder::lock(folder)?;
         key.check_outside(folder.path())?;
-        let mut ledger = Ledger::open(&folder, &key, owner, &hook)?;
-        if ledger.restored {
-            let mut all = Vec::new();
-            ledger.view(|view| view.each_available(|class, serial, _| all.push((class, serial))))?;
-            ledger.change(|change| change.discard(&all, Discard::Restored))?;
-        }
+        let ledger = Ledger::open(&folder, &key, owner, &hook)?;
         let classes: Vec<Class> = ledger.view(View::classes)?.into_iter().map(|(class, _)| class).collect();
         folder.clean(&classes, |class, serial| Ok(ledger.view(|view| view.available(class, serial))?.is_some()))?;
         let mut used = 0_u64;
@@ -259,6 +254,8 @@ pub struct Counter<'a> {
     pub stock: &'a Stock,
     /// What uniting came to in this session.
     pub united: United,
+    /// Told of a pack that was burnt and whose file is gone or damaged.
+    pub noticed: fn(&StockError),
 }
 
 impl taking::Ledger for Counter<'_> {
@@ -272,11 +269,13 @@ impl taking::Ledger for Counter<'_> {
     fn burn(&mut self, class: &Class, serial: u64, binding: Binding) -> Result<Option<Pack>, StockError> {
         match self.stock.burn(&self.united, class, serial, binding) {
             Ok(pack) => Ok(Some(pack)),
+            Err(StockError::NotAvailable { .. }) => Ok(None),
             // a file that is gone or damaged was noticed after its pack was burnt: the next one may do
-            Err(StockError::NotAvailable { .. } | StockError::PackMissing { .. } | StockError::PackDamaged { .. }) => {
+            Err(error @ (StockError::PackMissing { .. } | StockError::PackDamaged { .. })) => {
+                (self.noticed)(&error);
                 Ok(None)
             }
-            Err(e) => Err(e),
+            Err(error) => Err(error),
         }
     }
 

@@ -166,18 +166,26 @@ pub(crate) struct Change<'t> {
     tables: [Table<'t, &'static [u8], &'static [u8]>; 4],
     mac: &'t hmac::Key,
     sum: Sum,
+    /// The number of changes is larger than this one.
+    floor: u64,
 }
 
 impl<'t> Change<'t> {
     pub(crate) fn of(transaction: &'t WriteTransaction, mac: &'t hmac::Key, sum: Sum) -> Result<Change<'t>, RowError> {
         let [meta, classes, available, gone] = TABLES.map(|table| transaction.open_table(table));
-        Ok(Change { tables: [meta?, classes?, available?, gone?], mac, sum })
+        Ok(Change { tables: [meta?, classes?, available?, gone?], mac, sum, floor: 0 })
+    }
+
+    /// This ledger has had more changes than so many: it, or the one that it is a copy of.
+    pub(crate) fn come_to(&mut self, changes: u64) {
+        self.floor = changes;
     }
 
     /// Counts this change and writes the seal. The transaction may be committed then.
     pub(crate) fn sealed(mut self) -> Result<(Sum, u64), RowError> {
         let before = self.table(META).get(CHANGES_ROW)?.map(|row| read_changes(row.value()));
-        let changes = before.map_or(Ok(0), |before| known(before, "the number of changes"))? + 1;
+        let before = before.map_or(Ok(0), |before| known(before, "the number of changes"))?;
+        let changes = before.max(self.floor).saturating_add(1);
         self.put(META, CHANGES_ROW, &changes.to_be_bytes())?;
         let seal = seal(self.mac, &self.sum);
         self.put(META, SEAL_ROW, seal.as_ref())?;

@@ -31,7 +31,7 @@ pub fn run(config: &Config, flags: &ConfigFlags, out: &mut dyn Write) -> Result<
     cores::settle(None, config.run.threads)?;
     info!(role = "dealer", pin = %tls.pin(), "dealing");
     let model = DealerModel::new(bundle, settings.engine);
-    let service = Arc::new(DealerService::new(model, settings, config.limits.join, tls, addresses)?);
+    let service = Arc::new(DealerService::new(model, settings, config.limits.join, tls, addresses));
     let serving = Arc::clone(&service);
     let reload = || {
         let again = again(config, flags)?;

@@ -108,7 +108,12 @@ impl Place {
             return Err(coded(BAD_INPUT, format!("there is no key at {key} for the stock in {folder}; {cure}")));
         }
         let key = StockKey::read_or_create(&self.key)?;
-        Ok(Stock::open(&self.folder, key, self.party, self.quota.unwrap_or(u64::MAX)))
+        let opened = Stock::open(&self.folder, key, self.party, self.quota.unwrap_or(u64::MAX));
+        if opened.as_ref().is_ok_and(Stock::was_restored) {
+            let folder = self.folder.display();
+            log(&format!("warning: {folder} is an older copy of itself: all its packs were thrown away"));
+        }
+        Ok(opened)
     }
 
     /// Whether its key is where it should be.

@@ -39,8 +39,14 @@ pub(crate) fn keep_up(
         match connect(&to, &tls, purpose, own) {
             Ok(mut link) => {
                 info!(%role, %peer, address = %to.address, "connected");
-                (pause, said.0) = (FIRST_PAUSE, String::new());
-                match attend(&mut link) {
+                said.0 = String::new();
+                let begin = Instant::now();
+                let attended = attend(&mut link);
+                // one that ends at once is not tried at once again and again
+                if begin.elapsed() >= LAST_PAUSE {
+                    pause = FIRST_PAUSE;
+                }
+                match attended {
                     Ok(()) => return,
                     Err(error) => warn!(%role, %peer, "{}; connecting again", cli::describe(&error)),
                 }

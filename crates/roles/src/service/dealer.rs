@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use net::TlsIdentity;
-use rayon::ThreadPool;
 use tracing::{info, warn};
 
 use crate::dealer::{DealerModel, deal, draw_root};
@@ -17,7 +16,7 @@ use crate::message::{Purpose, Role};
 use crate::service::control::keep_up;
 use crate::service::dial::PeerAddress;
 use crate::service::failed::session_failed;
-use crate::service::leisure::pool;
+use crate::service::leisure::at_leisure;
 use crate::service::presence::{Told, keep};
 use crate::service::roster::Current;
 use crate::service::table::SessionId;
@@ -37,8 +36,6 @@ pub struct DealerService {
     /// How long a session waits for all its roles.
     join: Duration,
     budget: Budget,
-    /// The threads that make packs: those of requests go before them.
-    leisure: ThreadPool,
     running: AtomicUsize,
     stop: AtomicBool,
 }
@@ -66,12 +63,11 @@ impl DealerService {
         join: Duration,
         tls: TlsIdentity,
         parties: [PeerAddress; 2],
-    ) -> Result<DealerService> {
-        let leisure = pool(thread::available_parallelism().map_or(1, usize::from))?;
+    ) -> DealerService {
         let (tls, parties) = (Current::new(tls), Current::new(parties));
         let (running, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let budget = Budget::new(settings.memory);
-        Ok(DealerService { model, settings, tls, parties, join, budget, leisure, running, stop })
+        DealerService { model, settings, tls, parties, join, budget, running, stop }
     }
 
     /// Serves until [`end`](Self::end).
@@ -128,7 +124,7 @@ impl DealerService {
             let begin = Instant::now();
             let dealt = match told {
                 Told::Session(_) => service.deal(session),
-                Told::Order(_) => service.leisure.install(|| service.deal(session)),
+                Told::Order(_) => at_leisure(|| service.deal(session)),
             };
             match dealt {
                 Ok(()) => {

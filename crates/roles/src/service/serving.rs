@@ -203,14 +203,16 @@ impl PartyService {
                 self.presence.tell_again(Role::Dealer, Told::Session(open.identity.session), &mut told);
             }
             match open.joined(LOOK) {
-                Some(Ok(known)) if known.role == Role::Dealer => return Ok(self.watched(known)),
+                Some(Ok(known)) if known.role == Role::Dealer => return Ok(self.watched_dealer(known, begin)),
                 Some(Ok(known)) => anyhow::bail!("{} joined the session again", known.role),
                 Some(Err(refusal)) => anyhow::bail!(refusal.reason),
                 None if begin.elapsed() >= self.limits.join => {
                     let there = self.presence.missing(&[Role::Dealer]).is_empty();
                     let (waited, what) =
                         (self.limits.join.as_secs(), if there { "did not join" } else { "is not there" });
-                    let message = format!("none of this class are in stock, and the dealer {what} after {waited} s");
+                    let message = format!(
+                        "none of this class can be taken from the stock, and the dealer {what} after {waited} s"
+                    );
                     return Err(coded(EXHAUSTED, message));
                 }
                 None => {}
@@ -222,6 +224,14 @@ impl PartyService {
     pub(crate) fn watched(&self, known: Known) -> Known {
         let Known { role, nonce, link } = known;
         Known { role, nonce, link: Box::new(Monitored::new(link, self.presence.watch(role))) }
+    }
+
+    /// The same of the dealer, which may join before its control connection to this party is there.
+    pub(crate) fn watched_dealer(&self, known: Known, since: Instant) -> Known {
+        while !self.presence.missing(&[Role::Dealer]).is_empty() && since.elapsed() < self.limits.join {
+            thread::sleep(LOOK);
+        }
+        self.watched(known)
     }
 
     /// For measuring: with the link to the other party slowed down, where that was asked for.

@@ -7,13 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
-use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 use stock::Boot;
 use tracing::info;
 
 use crate::message::Role;
-use crate::service::leisure::pool;
 use crate::service::levels::{AFTER_FAILURE, Due, Level, Levels};
 pub use crate::service::levels::{Marks, Refill};
 use crate::stocked::{KeptClass, PartyStock};
@@ -34,15 +32,17 @@ pub struct StockService {
     pub(crate) kept: PartyStock,
     filling: Filling,
     state: Mutex<State>,
-    /// The threads that make packs: those of sessions go before them.
-    pub(crate) leisure: ThreadPool,
+    /// Held from allotting packs to P1's answer: it takes orders in the order of their serials.
+    pub(crate) turn: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     levels: Levels,
-    /// Why the last order failed, and when the next may be.
+    /// Why the last order failed, and when.
     failed: Option<(String, Instant)>,
+    /// Classes that could not be ordered, and when they may be again: the others are ordered meanwhile.
+    paused: BTreeMap<usize, Instant>,
     /// The other ledger's boot, and how many connections there are to it.
     peer: Option<(Boot, usize)>,
 }
@@ -91,15 +91,13 @@ impl StockService {
         for tokens in filling.marks.keys() {
             kept.of_tokens(*tokens)?;
         }
-        let leisure = pool(filling.parallel.max(1))?;
-        Ok(StockService { kept, filling, state: Mutex::default(), leisure })
+        Ok(StockService { kept, filling, state: Mutex::default(), turn: Mutex::default() })
     }
 
     /// What is in stock.
     pub fn status(&self) -> Result<StockStatus> {
         let gauges = self.kept.stock().gauges(SystemTime::now())?;
-        let ago = |again: Instant| (Instant::now() + AFTER_FAILURE).saturating_duration_since(again).as_secs();
-        let failed = self.lock().failed.as_ref().map(|(why, again)| format!("{why} ({} s ago)", ago(*again)));
+        let failed = self.lock().failed.as_ref().map(|(why, at)| format!("{why} ({} s ago)", at.elapsed().as_secs()));
         let of = |kept: &KeptClass| {
             let gauge = gauges.classes.iter().find(|gauge| gauge.class == kept.class);
             ClassStatus {
@@ -141,16 +139,17 @@ impl StockService {
     /// What is due now, its packs allotted.
     pub(crate) fn due(&self) -> Result<Option<Allotted<'_>>> {
         let mut state = self.lock();
-        if state.failed.as_ref().is_some_and(|(_, again)| Instant::now() < *again) {
-            return Ok(None);
-        }
+        let now = Instant::now();
+        state.paused.retain(|_, until| now < *until);
         let gauges = self.kept.stock().gauges(SystemTime::now())?;
         let level = |tokens| {
             let class = self.kept.classes().iter().find(|kept| kept.tokens == tokens).map(|kept| kept.class);
             let gauge = gauges.classes.iter().find(|gauge| Some(gauge.class) == class);
             gauge.map_or(Level::default(), |gauge| Level { available: gauge.available, ordered: gauge.ordered })
         };
-        match state.levels.due(&self.filling.marks, self.filling.refill, SystemTime::now(), level) {
+        let open = |tokens: &usize| !state.paused.contains_key(tokens);
+        let marks = self.filling.marks.iter().filter(|(tokens, _)| open(tokens)).map(|(t, m)| (*t, *m)).collect();
+        match state.levels.due(&marks, self.filling.refill, SystemTime::now(), level) {
             Due::Nothing => Ok(None),
             Due::Renew => {
                 let thrown = self.kept.stock().drop_all()?;
@@ -159,6 +158,18 @@ impl StockService {
             }
             Due::Order { tokens, count } => {
                 let class = self.kept.of_tokens(tokens)?;
+                let of = gauges.classes.iter().find(|gauge| gauge.class == class.class && gauge.available > 0);
+                let each = of.map_or(0, |gauge| gauge.bytes / gauge.available);
+                if gauges.used.saturating_add(count.saturating_mul(each)) > gauges.quota {
+                    let why = format!(
+                        "{count} packs for {tokens} tokens do not fit into the quota of {} bytes",
+                        gauges.quota
+                    );
+                    state.levels.not_made(tokens, count);
+                    state.failed = Some((why, now));
+                    state.paused.insert(tokens, now + AFTER_FAILURE);
+                    return Ok(None);
+                }
                 let serials = self.kept.stock().reserve(&class.class, count)?;
                 Ok(Some(Allotted { class, serials }))
             }
@@ -176,7 +187,8 @@ impl StockService {
         self.kept.stock().give_up(&class.class, serials.clone());
         let mut state = self.lock();
         state.levels.not_made(class.tokens, (serials.end - serials.start).saturating_sub(made));
-        state.failed = Some((cli::describe(error), Instant::now() + AFTER_FAILURE));
+        state.failed = Some((cli::describe(error), Instant::now()));
+        state.paused.insert(class.tokens, Instant::now() + AFTER_FAILURE);
     }
 }
 

@@ -2,8 +2,8 @@
 //! what is missing.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,10 @@ use net::{Limits, Link, Named};
 use tracing::info;
 
 use crate::handshake::{Identity, Known, Peer, fresh, turn_away};
+use crate::liveness::probe_silent;
 use crate::message::{Hello, Purpose, Refusal, Role, kind, send};
 use crate::service::dial::PeerAddress;
+use crate::service::leisure::at_leisure;
 use crate::service::party::PartyService;
 use crate::service::presence::Told;
 use crate::service::stock::{Allotted, StockService};
@@ -52,21 +54,32 @@ impl PartyService {
         let boot = unite(&stock.kept, Party::Zero, &mut link)?;
         let Some(connected) = stock.connect(boot) else {
             let most = stock.parallel();
-            let reason = format!("party0 makes {most} packs at once and no more; give both parties one stock.parallel");
+            let reason = format!(
+                "party0 has {most} connections for its stock, as many as its stock.parallel: an older one may still be counted, or party1 has a larger stock.parallel"
+            );
             return Err(turn_away(&mut link, Refusal::new(reason)).into());
         };
-        let mut asked = Instant::now();
+        let (mut asked, mut looked) = (Instant::now(), None::<Instant>);
         while connected.counts() && !self.ending.load(Ordering::Relaxed) {
             let dealer = self.presence.missing(&[Role::Dealer]).is_empty();
-            if let Some(allotted) = if dealer { stock.due()? } else { None } {
+            if stock.kept.takes_doubt() {
+                anyhow::bail!("a pack could not be taken: the stocks are compared anew");
+            }
+            let turn = stock.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(allotted) =
+                if dealer && looked.is_none_or(|at| at.elapsed() >= ASK) { stock.due()? } else { None }
+            {
                 let mut made = 0;
-                if let Err(error) = self.order(stock, &allotted, &mut made, &mut link) {
+                if let Err(error) = self.order(stock, &allotted, &mut made, &mut link, turn) {
                     stock.order_failed(&allotted, made, &error);
                     return Err(error.context("an order of packs was not made to its end"));
                 }
                 stock.order_made();
+                looked = None;
                 continue;
             }
+            drop(turn);
+            looked = looked.filter(|at| at.elapsed() < ASK).or_else(|| Some(Instant::now()));
             if asked.elapsed() >= ASK {
                 ask_whether_there(&mut link)?;
                 asked = Instant::now();
@@ -78,13 +91,21 @@ impl PartyService {
     }
 
     /// One order, from its offer to its last pack.
-    fn order(&self, stock: &StockService, allotted: &Allotted<'_>, made: &mut u64, link: &mut Peer) -> Result<()> {
+    fn order(
+        &self,
+        stock: &StockService,
+        allotted: &Allotted<'_>,
+        made: &mut u64,
+        link: &mut Peer,
+        turn: MutexGuard<'_, ()>,
+    ) -> Result<()> {
         let Allotted { class, serials } = allotted;
         let identity = self.model.identity(fresh()?)?;
         let open =
             self.table.open(identity, self.tls.get().pin()).map_err(|refusal| anyhow::anyhow!(refusal.reason))?;
         let one = offer(class, serials.clone(), &open.identity, link)?;
-        let dealer = self.dealer_of(&open)?;
+        drop(turn);
+        let dealer = self.dealer_of(&open, link)?;
         let nonces = [open.identity.nonce, one, dealer.nonce];
         let order = Joined { class, serials: serials.clone(), identity: &open.identity, nonces };
         self.lay(stock, order, dealer, link, made)
@@ -123,7 +144,7 @@ impl PartyService {
                 Ok((open, nonce))
             };
             let (offered, open) = accept(&stock.kept, &payload, link, begin)?;
-            let laid = self.dealer_of(&open).and_then(|dealer| {
+            let laid = self.dealer_of(&open, link).and_then(|dealer| {
                 let nonces = [offered.nonce, open.identity.nonce, dealer.nonce];
                 let (class, serials) = (offered.class, offered.serials.clone());
                 let order = Joined { class, serials, identity: &open.identity, nonces };
@@ -137,14 +158,16 @@ impl PartyService {
     }
 
     /// The dealer, once it has joined a session of packs.
-    fn dealer_of(&self, open: &Open<'_>) -> Result<Known> {
+    fn dealer_of(&self, open: &Open<'_>, link: &mut Peer) -> Result<Known> {
         let (begin, mut told) = (Instant::now(), None);
         loop {
             if self.party0.is_none() {
                 self.presence.tell_again(Role::Dealer, Told::Order(open.identity.session), &mut told);
             }
+            // whoever is to make them with us may be gone meanwhile
+            probe_silent(link)?;
             match open.joined(LOOK) {
-                Some(Ok(known)) if known.role == Role::Dealer => return Ok(self.watched(known)),
+                Some(Ok(known)) if known.role == Role::Dealer => return Ok(self.watched_dealer(known, begin)),
                 Some(Ok(known)) => anyhow::bail!("{} joined a session of packs", known.role),
                 Some(Err(refusal)) => anyhow::bail!(refusal.reason),
                 None if begin.elapsed() >= self.limits.join => {
@@ -170,7 +193,7 @@ impl PartyService {
         let (dealer, kept, model) = (&mut dealer.link, &stock.kept, &self.model);
         let peer = &mut *link;
         let laying = Laying { model, kept, class, identity, nonces, requests: 0, dealer: &mut *dealer, peer };
-        stock.leisure.install(|| laying.lay(serials, &mut || *made += 1))?;
+        at_leisure(|| laying.lay(serials, &mut || *made += 1))?;
         send(dealer, kind::BYE, 0, 0, &())?;
         dealer.flush()?;
         link.set_deadline(SILENT);

@@ -6,9 +6,7 @@ use std::thread;
 
 use stock::Pack;
 
-/// Bytes that are handed over at once.
-const PIECE: usize = 256 << 10;
-/// Pieces that wait to be used at most: 16 MB.
+/// Chunks of a pack that wait to be used at most: 16 MB.
 const PIECES: usize = 64;
 
 /// A pack on its way: what is opened waits here until it is used. The thread ends with this or with the pack.
@@ -31,7 +29,7 @@ fn read(mut pack: Pack, sender: &SyncSender<io::Result<Vec<u8>>>) {
     loop {
         let piece = match pack.fill_buf() {
             Ok([]) => return,
-            Ok(bytes) => Ok(bytes[..bytes.len().min(PIECE)].to_vec()),
+            Ok(bytes) => Ok(bytes.to_vec()),
             Err(error) => Err(error),
         };
         let (read, failed) = (piece.as_ref().map_or(0, Vec::len), piece.is_err());

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,6 +43,10 @@ pub struct PartyStock {
     format: u32,
     /// What comparing it with the other party's came to last; packs are taken from then on.
     united: Mutex<Option<United>>,
+    /// Whether a pack could not be taken since, so that what both have may differ.
+    doubt: AtomicBool,
+    /// Packs of other bundles or releases that were thrown away when it was opened.
+    retired: u64,
 }
 
 /// Where a party's stock is.
@@ -58,12 +63,11 @@ pub struct StockPlace {
 impl PartyStock {
     /// Opens the stock of the party that serves `model`.
     pub fn open(place: &StockPlace, model: &PartyModel) -> Result<PartyStock> {
-        let key = StockKey::read_or_create(&place.key)?;
         let owner = match model.party {
             Party::Zero => stock::Party::P0,
             Party::One => stock::Party::P1,
         };
-        let stock = opened(place, key, owner)?;
+        let stock = opened(place, owner)?;
         if stock.was_restored() {
             let folder = place.folder.display();
             warn!(role = %model.role(), "{folder} is an older copy of itself: all its packs were thrown away; keep it out of backups");
@@ -95,7 +99,8 @@ impl PartyStock {
         if retired > 0 {
             info!(role = %model.role(), retired, "packs of another bundle or release were thrown away");
         }
-        Ok(PartyStock { stock, classes, bundle, format, united: Mutex::new(None) })
+        let (united, doubt) = (Mutex::new(None), AtomicBool::new(false));
+        Ok(PartyStock { stock, classes, bundle, format, united, doubt, retired })
     }
 
     /// The stock itself.
@@ -125,6 +130,21 @@ impl PartyStock {
         Class { bundle: self.bundle, plan, rows: texts.rows() as u32 }
     }
 
+    /// Packs of other bundles or releases that were thrown away when it was opened.
+    pub fn retired(&self) -> u64 {
+        self.retired
+    }
+
+    /// A pack could not be taken: the ledgers have to be compared anew.
+    pub(crate) fn doubt(&self) {
+        self.doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they have to be, since this was last asked.
+    pub(crate) fn takes_doubt(&self) -> bool {
+        self.doubt.swap(false, Ordering::Relaxed)
+    }
+
     /// Whether packs can be taken: the ledgers were compared.
     pub fn is_united(&self) -> bool {
         self.lock().is_some()
@@ -132,7 +152,11 @@ impl PartyStock {
 
     /// By what packs are taken in a session.
     pub(crate) fn counter(&self) -> Option<Counter<'_>> {
-        self.lock().map(|united| Counter { stock: &self.stock, united })
+        self.lock().map(|united| Counter {
+            stock: &self.stock,
+            united,
+            noticed: |error| warn!("a pack is passed over: {error}"),
+        })
     }
 
     /// The same, once the ledgers were compared: a party that was just started again may still be at it.
@@ -174,10 +198,11 @@ pub(crate) fn stocking(model: &PartyModel) -> Result<&dyn Stocking<model::Bert>>
 }
 
 /// Opens a stock at which somebody may just be looking.
-fn opened(place: &StockPlace, key: StockKey, owner: stock::Party) -> Result<Stock, StockError> {
+fn opened(place: &StockPlace, owner: stock::Party) -> Result<Stock, StockError> {
     let begin = Instant::now();
     loop {
-        match Stock::open(&place.folder, key.clone(), owner, place.quota) {
+        let key = StockKey::read_or_create(&place.key)?;
+        match Stock::open(&place.folder, key, owner, place.quota) {
             Err(StockError::Locked { .. }) if begin.elapsed() < LOOKED_AT => thread::sleep(LOOK),
             other => return other,
         }

@@ -70,14 +70,20 @@ pub(crate) fn accept<'k, T>(
             Refusal::new("this party makes no packs of that class; run one release and one bundle at both parties");
         return Err(refuse(peer, refusal));
     };
+    if order.serials.start >= order.serials.end {
+        return Err(refuse(peer, Refusal::new("an order of no packs")));
+    }
     if let Err(error) = kept.stock().accept(&class.class, order.serials.clone()) {
         let refusal = Refusal::new("these packs cannot be allotted; the log of this role says why");
         return Err(refuse(peer, refusal).context(error));
     }
     let serials = order.serials;
-    let (own, answer) = own(session).inspect_err(|_| kept.stock().give_up(&class.class, serials.clone()))?;
-    send(peer, kind::ORDERED, 0, 0, &Ordered { nonce: hex::encode(answer) })?;
-    peer.flush()?;
+    let begun = own(session).and_then(|(own, answer)| {
+        send(peer, kind::ORDERED, 0, 0, &Ordered { nonce: hex::encode(answer) })?;
+        peer.flush()?;
+        Ok(own)
+    });
+    let own = begun.inspect_err(|_| kept.stock().give_up(&class.class, serials.clone()))?;
     Ok((Offered { nonce, class, serials }, own))
 }
 

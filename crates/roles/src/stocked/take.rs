@@ -4,7 +4,9 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use stock::taking::{Message, Proposer, Responder, Step, TakingError, Wanted};
 use stock::{Counter, Pack, StockError};
+use tracing::warn;
 
+use super::kept::PartyStock;
 use crate::handshake::Peer;
 use crate::message::{ControlError, expect, kind, send};
 
@@ -35,26 +37,41 @@ impl Wish {
     }
 }
 
-/// P0's side: the pack that both have burnt for this attempt, or none where none is left. Without a counter none is asked for.
-pub(crate) fn propose(wish: &Wish, counter: Option<Counter<'_>>, peer: &mut Peer) -> Result<Option<Pack>> {
-    let Some(mut counter) = counter else {
+/// How many packs of one taking the other party may turn out not to have before it is served on demand.
+const MOST_GONE: u32 = 3;
+
+/// P0's side: the pack that both have burnt for this attempt, or none where none is left or none can be had. Without a counter
+/// none is asked for.
+pub(crate) fn propose(wish: &Wish, kept: &PartyStock, peer: &mut Peer) -> Result<Option<Pack>> {
+    let on_demand = |peer: &mut Peer| {
         wish.say(peer, Word::OnDemand)?;
-        return Ok(None);
+        Ok(None)
     };
-    let (mut proposer, mut message) = (Proposer::new(wish.wanted), None);
+    let Some(mut ledger) = kept.counter() else { return on_demand(peer) };
+    let (mut proposer, mut message, mut gone) = (Proposer::new(wish.wanted), None, 0);
     loop {
-        match proposer.step(&mut counter, message.take()) {
+        match proposer.step(&mut ledger, message.take()) {
             Ok(Step::Again) => {}
-            Ok(Step::Send(word)) => wish.say(peer, Word::Pack(word))?,
-            Ok(Step::Receive) => match wish.hear(peer)? {
-                Word::Pack(answer) => message = Some(answer),
+            // what is burnt here alone is thrown away there once the ledgers are compared anew
+            Ok(Step::Send(word)) => wish.say(peer, Word::Pack(word)).inspect_err(|_| kept.doubt())?,
+            Ok(Step::Receive) => match wish.hear(peer).inspect_err(|_| kept.doubt())? {
+                Word::Pack(Message::Gone { .. }) if gone + 1 == MOST_GONE => {
+                    kept.doubt();
+                    return on_demand(peer);
+                }
+                Word::Pack(answer) => {
+                    gone += u32::from(matches!(answer, Message::Gone { .. }));
+                    message = Some(answer);
+                }
                 Word::OnDemand => return Err(out_of_place(peer, "no pack where one was proposed")),
             },
             Ok(Step::Ready(pack)) => return Ok(Some(pack)),
-            // the ledgers have to be compared again before the next pack; nothing was burnt
-            Err(TakingError::Exhausted { .. } | TakingError::Ledger(StockError::NotUnited { .. })) => {
-                wish.say(peer, Word::OnDemand)?;
-                return Ok(None);
+            Err(TakingError::Exhausted { .. }) => return on_demand(peer),
+            // nothing was said of the pack under way: it may be burnt here, and is not used
+            Err(TakingError::Ledger(error)) => {
+                warn!(role = %kept.stock().party(), "no pack can be taken: {error}");
+                kept.doubt();
+                return on_demand(peer);
             }
             Err(error) => return Err(failed(error, peer)),
         }
@@ -62,10 +79,10 @@ pub(crate) fn propose(wish: &Wish, counter: Option<Counter<'_>>, peer: &mut Peer
 }
 
 /// P1's side.
-pub(crate) fn respond(wish: &Wish, mut counter: Counter<'_>, peer: &mut Peer) -> Result<Option<Pack>> {
+pub(crate) fn respond(wish: &Wish, mut ledger: Counter<'_>, peer: &mut Peer) -> Result<Option<Pack>> {
     let (mut responder, mut message) = (Responder::new(wish.wanted), None);
     loop {
-        match responder.step(&mut counter, message.take()) {
+        match responder.step(&mut ledger, message.take()) {
             Ok(Step::Again) => {}
             Ok(Step::Send(word)) => wish.say(peer, Word::Pack(word))?,
             Ok(Step::Receive) => match wish.hear(peer)? {

@@ -135,3 +135,45 @@ fn a_note_that_cannot_be_written_ends_the_burning_and_the_pack_stays_burnt() {
     assert!(matches!(opened, Err(StockError::Io { doing: "write", .. })), "{opened:?}");
     assert!(!place.open().was_restored());
 }
+
+/// A copy that was found out stays found out, and so does another one that is newer than it: the note never goes back.
+#[test]
+fn a_newer_copy_after_an_older_one_is_worth_nothing_either() {
+    let place = Place::new();
+    place.spent();
+    let newer = place.root.path().join("newer");
+    copy(&place.stock(), &newer);
+    burn(&place.open(), &CLASS, 1, binding(2)).unwrap();
+    restore(&place.image(), &place.stock());
+    dropped(&place.open());
+    restore(&newer, &place.stock());
+    let stock = place.open();
+    assert!(stock.was_restored());
+    assert_eq!(available(&stock, &CLASS), []);
+}
+
+/// Wherever the opening of a copy ends early, the next one finds it out as well.
+#[test]
+fn an_opening_of_a_copy_that_is_cut_short_changes_nothing_of_what_it_is() {
+    for cut in 0.. {
+        let place = Place::new();
+        place.spent();
+        restore(&place.image(), &place.stock());
+        let points = std::sync::atomic::AtomicU32::new(0);
+        let watch: Watch =
+            std::sync::Arc::new(move |_| match points.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= cut {
+                true => Err(std::io::Error::other("as a test")),
+                false => Ok(()),
+            });
+        let key = StockKey::read_or_create(&place.root.path().join("key")).unwrap();
+        let opened = Stock::open_watched(&place.stock(), key, Party::P0, QUOTA, watch);
+        let whole = opened.is_ok();
+        drop(opened);
+        let stock = place.open();
+        assert_eq!(available(&stock, &CLASS), [], "cut after {cut} steps");
+        if whole {
+            assert!(cut > 3, "{cut}");
+            return;
+        }
+    }
+}

@@ -30,7 +30,7 @@ fn two() -> Two {
 
 impl Two {
     fn counters(&self) -> [Counter<'_>; 2] {
-        [0, 1].map(|place| Counter { stock: &self.stocks[place], united: self.united[place] })
+        [0, 1].map(|place| Counter { stock: &self.stocks[place], united: self.united[place], noticed: |_| () })
     }
 
     fn place(&self, party: Party) -> std::path::PathBuf {

@@ -53,9 +53,13 @@ fn packs_that_are_deleted_swapped_or_altered_under_a_service_are_passed_over() {
     let mut bytes = fs::read(&one[3]).unwrap();
     bytes[100] ^= 1;
     fs::write(&one[3], bytes).unwrap();
+    // three of one taking are passed over, and then it is served on demand
     let (again, taken) = asked(&world, &[]);
     assert_eq!(taken, 0, "{}", logs(&world));
+    assert_eq!(PARTIES.map(|role| level(&world, role).unwrap().burnt), [4; 2]);
     assert!(answer.iter().zip(&again).all(|(a, b)| (a - b).abs() < super::NEAR), "{answer:?} and {again:?}");
+    logged(&world, Role::Party1, "a pack is passed over");
+    assert_eq!(asked(&world, &[]).1, 0, "the last one is altered");
     assert_eq!(filled(&world, 5).map(|level| level.burnt), [5; 2]);
     assert_eq!(asked(&world, &[]).1, 1);
 }

@@ -20,7 +20,7 @@ pub(super) const PARTIES: [Role; 2] = [Role::Party0, Role::Party1];
 /// The shortest class, which the text is of.
 pub(super) const CLASS: u64 = 16;
 /// What is logged when nobody is there who could make correlations.
-const GONE: &str = "none of this class are in stock, and the dealer is not there after 1 s";
+const GONE: &str = "none of this class can be taken from the stock, and the dealer is not there after 1 s";
 
 /// Services whose stock is kept between these marks.
 pub(super) fn world(low: u64, high: u64) -> World {
