@@ -180,6 +180,15 @@ fn the_parties_see_the_same_with_texts_of_other_lengths() {
     }
 }
 
+/// The same of softmax: exponentials, rough and other reciprocals, and the check of each.
+#[test]
+fn the_parties_see_the_same_with_softmax() {
+    for party in [Party::Zero, Party::One] {
+        let networks = Network::under_one_spec(&crate::softmax::config(2, 16, 2, 32, 12), [SEED, SEED + 1]);
+        check_between((networks, texts()), (party, InputKind::OneHot), Default::default(), false);
+    }
+}
+
 /// Values of a network are small next to their masks: a mask whose upper bits were constant would hide them almost always. So once
 /// more with weights and an input of uniform words, whose answer means nothing, in which every bit of every value differs.
 #[test]

@@ -9,7 +9,7 @@ use crate::world::{Network, Run, Schedule, World, sample};
 /// Largest difference of a logit to softmax in floating point; three times what is seen.
 const TO_FLOAT: f64 = 0.01;
 
-fn config(layers: usize, width: usize, heads: usize, inner: usize, positions: usize) -> Config {
+pub(crate) fn config(layers: usize, width: usize, heads: usize, inner: usize, positions: usize) -> Config {
     let text = format!(
         r#"{{"vocab_size":97,"hidden_size":{width},"num_hidden_layers":{layers},"num_attention_heads":{heads},
         "intermediate_size":{inner},"max_position_embeddings":{positions}}}"#
@@ -70,7 +70,12 @@ fn softmax_gives_what_it_gives_in_floating_point_is_certified_and_costs_what_was
 fn the_check_of_exponentials_deals_nothing() {
     let network = Network::random(&config(1, 32, 2, 64, 24), 4);
     let world = World::new(&network, &[sample(3, 20)], InputKind::OneHot, 4);
-    let series = |demand: &&Demand| matches!(demand, Demand::Series { count: 400 | 20, .. });
-    // the last layer computes one row: a head's exponentials are of 20 scores, and there are two heads
-    assert_eq!(world.plan().demands.iter().filter(series).count(), 2);
+    let harmonics: Vec<usize> =
+        network.spec.layers[0].softmax.iter().map(|head| head.exponential.segments[0].series.harmonics.len()).collect();
+    // the layer is the last one and computes one row, of twenty scores, for each of its two heads
+    let dealt = world.plan().demands.into_iter().filter_map(|demand| match demand {
+        Demand::Series { count: 20, harmonics, .. } => Some(harmonics),
+        _ => None,
+    });
+    assert_eq!(dealt.collect::<Vec<_>>(), harmonics);
 }

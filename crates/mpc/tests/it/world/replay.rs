@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use model::{
     Arithmetic, Block, Comparing, Comparisons, Evaluation, Fixed, Flipping, InputKind, Joining, Network as _,
-    PhaseOpening, Place, Quantised, Rhs, RowShift, Series, SignBits, Spec, SpecError, Texts, Weight, WireOpening, assemble,
-    copy_block, join_columns, split_columns,
+    PhaseOpening, Place, Quantised, Rhs, RowShift, Series, SignBits, Spec, SpecError, Texts, Weight, WireOpening,
+    assemble, copy_block, join_columns, split_columns,
 };
 use ring64::{Dims, Kernel, low_bits};
 
