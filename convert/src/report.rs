@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model::{Curve, InputKind, Lengths, Opening, Ranges, Segment, Spec, token_class};
+use model::{Curve, InputKind, Lengths, Opening, Ranges, Segment, SoftmaxRanges, SoftmaxSpec, Spec, token_class};
 use mpc::Planned;
 use mpc::masked::Plan;
 use serde::Serialize;
@@ -135,6 +135,8 @@ pub(crate) fn rows(converted: &Converted, ranges: &Ranges) -> Vec<Row> {
                 wire(&name, "squares x values", (f64::from(seen.mixed) * longest) as f32, head.mixed[class]),
             ]);
         }
+        let softmax = layer.softmax.iter().zip(&seen.softmax).enumerate();
+        rows.extend(softmax.flat_map(|(h, (head, seen))| softmax_rows(&format!("{name} head {h}"), head, seen)));
         rows.push(wire(&name, "attention", seen.attention, layer.attention));
         rows.extend(norm_rows(spec, ranges, 2 * l + 1));
         rows.extend([
@@ -145,6 +147,26 @@ pub(crate) fn rows(converted: &Converted, ranges: &Ranges) -> Vec<Row> {
     }
     rows.push(folded("pooler", "tanh", std::iter::once(ranges.pooler), &spec.tanh));
     rows.push(wire("classifier", "logits", ranges.logits, spec.logits));
+    rows
+}
+
+/// A head of softmax: its scores, and the sums of its rows with what their spread asks for.
+fn softmax_rows(layer: &str, head: &SoftmaxSpec, seen: &SoftmaxRanges) -> Vec<Row> {
+    let row = |place, (least, most): (f64, f64), curve: &Curve, headroom: f64| {
+        let (layer, frac, series) = (layer.into(), curve.frac, series_of(curve));
+        Row { layer, place, least: Some(least), most, frac, headroom, headroom_below: None, series }
+    };
+    let sums = seen.row_sums();
+    let scores = (f64::from(seen.scores.lo), f64::from(seen.scores.hi));
+    // a factor of e: above it exponentials are clipped for three nats more
+    let mut rows = vec![row("exp of scores", scores, &head.exponential, std::f64::consts::LOG2_E)];
+    match &head.two_steps {
+        None => rows.push(positive(layer, "1/sum of exp", &|v| 1.0 / v, sums, &head.reciprocal)),
+        Some(two) => {
+            rows.push(row("1/sum of exp, roughly", sums, &two.rough, std::f64::consts::LOG2_E / 2.0));
+            rows.push(row("1/sum of exp, the rest", sums, &head.reciprocal, 0.7 * std::f64::consts::LOG2_E));
+        }
+    }
     rows
 }
 

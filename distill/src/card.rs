@@ -157,6 +157,7 @@ impl Card<'_> {
         let scores: String = scores.collect();
         let metrics: String = named.keys().map(|name| format!("- {name}\n")).collect();
         let tags = match (self.config.refusal(), self.config.attention_softmax) {
+            (None, AttentionKind::Softmax) => "- private-inference\n",
             (None, _) => "- 2quad\n- private-inference\n",
             (Some(_), AttentionKind::TwoQuad) => "- 2quad\n",
             (Some(_), _) => "",

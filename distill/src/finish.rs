@@ -1,6 +1,7 @@
 //! The student's folder: weights, results, the card.
 
 use anyhow::Result;
+use model::AttentionKind;
 
 use crate::bert::Bert;
 use crate::calibration::write_calibration;
@@ -52,6 +53,9 @@ pub(crate) fn finish(options: &Options, run: &Run, teacher: &Folder, student: &S
     atomic::write(&out.join("README.md"), card.markdown().as_bytes())?;
     match student.config.refusal() {
         _ if options.no_calibration => {}
+        None if student.config.attention_softmax == AttentionKind::Softmax => {
+            cli::log("note: of softmax attention, convert fits shifts and ranges itself: convert --calibrate");
+        }
         None => write_calibration(&stored, &data.train, options.quiet)?,
         Some(why) => cli::log(&format!("note: this student cannot be run privately: {why}")),
     }

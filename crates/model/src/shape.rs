@@ -157,7 +157,7 @@ pub enum TextsError {
     },
     /// A spec that was chosen before texts could be padded, or for a model that no class of padded texts fits.
     #[error(
-        "this bundle has no scales for padded texts: it was made by an older convert, or its heads' attention sums spread too far (convert's report says which); add --exact-lengths, which makes the number of tokens public"
+        "this bundle has no scales for padded texts: it was made by an older convert, or its attention is softmax, or its heads' attention sums spread too far (convert's report says which); add --exact-lengths, which makes the number of tokens public"
     )]
     Unpadded,
     /// A text too short to be padded.

@@ -48,6 +48,12 @@ impl SoftmaxRanges {
         }
     }
 
+    /// The smallest and the largest sum of a row.
+    pub fn row_sums(&self) -> (f64, f64) {
+        let of = |(_, sums): (usize, &[Span])| (f64::from(sums[0].lo).exp(), f64::from(sums[0].hi).exp());
+        self.seen().map(of).fold((f64::INFINITY, 0.0), |(lo, hi), (l, h)| (lo.min(l), hi.max(h)))
+    }
+
     /// The classes of lengths that were seen, with the spans of their sums.
     pub(crate) fn seen(&self) -> impl Iterator<Item = (usize, &[Span])> {
         let seen = |(_, sums): &(usize, &Vec<Span>)| sums.first().is_some_and(|span| span.lo <= span.hi);
