@@ -88,7 +88,8 @@ pub fn unusual(student: &Student) -> Result<Vec<Sample>, ConvertError> {
 /// The ranges with those over unusual texts: domains reach there where that is nearly free.
 pub(crate) fn with_unusual(student: &Student, ranges: &Ranges) -> Result<Ranges, ConvertError> {
     let mut ranges = ranges.clone();
-    if ranges.unusual.is_none() {
+    // the exponentials of softmax are fitted to its own texts alone
+    if ranges.unusual.is_none() && !student.is_softmax() {
         let samples = unusual(student)?;
         ranges.unusual = Some(Box::new(calibrate_unusual(&student.folded, &samples, &|| ())?));
     }

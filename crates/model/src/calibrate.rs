@@ -222,7 +222,7 @@ pub fn shortened(ids: &[u32], segments: &[u32], tokens: usize) -> Sample {
     Sample { ids, segments: segments[..tokens].to_vec() }
 }
 
-fn stretch(samples: &[Sample], positions: usize) -> Vec<Sample> {
+pub(crate) fn stretch(samples: &[Sample], positions: usize) -> Vec<Sample> {
     let cut = |s: &Sample, n: usize| (n < s.ids.len()).then(|| shortened(&s.ids, &s.segments, n));
     let short = samples.iter().take(4).flat_map(|s| SHORT.filter_map(move |n| cut(s, n)));
     let mut all: Vec<Sample> = short.collect();

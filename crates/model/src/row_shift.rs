@@ -8,6 +8,7 @@ use ndarray::{Array1, Array2};
 use rayon::prelude::*;
 
 use crate::bert::{Bert, BertSite};
+use crate::calibrate::stretch;
 use crate::engine::FEATURES;
 use crate::float::{Float, Observer};
 use crate::fold::Folded;
@@ -33,8 +34,11 @@ pub fn fit_row_shifts(
 ) -> Result<(), SampleError> {
     samples.iter().try_for_each(|sample| sample.check(&folded.shape))?;
     let shape = folded.shape.clone();
-    let moments = samples
-        .par_iter()
+    // what is observed later beside them, too: short texts, and as long ones as there may be
+    let stretched = stretch(samples, shape.positions);
+    let all: Vec<&Sample> = samples.iter().chain(&stretched).collect();
+    let moments = all
+        .into_par_iter()
         .filter(|sample| !sample.ids.is_empty())
         .map(|sample| {
             let moments = observe(folded, sample)?;
