@@ -320,7 +320,9 @@ fn p0_masks_its_half_under_the_root_that_it_tells_p1_alone() {
                 scope.spawn(|| party::serve(&stage.listeners[0], stage.party(0), &stage.start(), &stage.settings()));
             let me = [Role::Party1, Role::Dealer, Role::Client].map(|role| stage.identity(role));
             let [mut peer, mut dealer, mut client] = me.each_ref().map(|me| stage.call(me, 0));
-            let root: [u8; 32] = peer.link.expect(kind::OUTPUT_ROOT, 0, 0, 0, Some(32)).unwrap().try_into().unwrap();
+            let opening = peer.link.expect(kind::OUTPUT_ROOT, 0, 0, 0, Some(33)).unwrap();
+            assert_eq!(opening[32], 0, "no packs are taken");
+            let root: [u8; 32] = opening[..32].try_into().unwrap();
             let agreement = stage.agreement([peer.nonce, me[0].nonce, me[1].nonce], &batch, 1, 0);
 
             let lengths = vec![batch[0].ids.len()];
