@@ -42,6 +42,9 @@ pub struct Options {
     /// Training texts that --calibrate observes, spread over the set.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one, requires = "calibrate")]
     pub calibrate_samples: usize,
+    /// Longest text in tokens, where that is less than the model takes: ranges need not hold for longer ones, which are cut.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub positions: Option<usize>,
     /// Put the new bundle in the place of an old one.
     #[arg(long, alias = "overwrite-output-dir")]
     pub overwrite: bool,

@@ -33,6 +33,9 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     memory::check(&options.student, options.memory)?;
     let mut student = Student::read(&options.student)?;
     student.warn();
+    if let Some(positions) = options.positions {
+        student.shorten(positions)?;
+    }
     if student.is_softmax() && !options.calibrate {
         return Err(ConvertError::Uncalibrated { folder: options.student.clone() }.into());
     }

@@ -24,6 +24,11 @@ pub struct Student {
     pub folded: Folded,
 }
 
+fn json(folder: &Path, config: &Config) -> Result<Vec<u8>, ConvertError> {
+    let failed = |e: serde_json::Error| ConvertError::Io { path: folder.join("config.json"), source: e.into() };
+    serde_json::to_vec_pretty(config).map_err(failed)
+}
+
 impl Student {
     /// Reads `config.json`, the weights and `tokenizer.json`.
     pub fn read(folder: &Path) -> Result<Student, ConvertError> {
@@ -51,10 +56,22 @@ impl Student {
             {
                 json
             }
-            _ => serde_json::to_vec_pretty(&config)
-                .map_err(|e| ConvertError::Io { path: folder.join("config.json"), source: e.into() })?,
+            _ => json(folder, &config)?,
         };
         Ok(Student { folder: folder.into(), config, config_json, tokenizer_json, tokenizer, folded })
+    }
+
+    /// The same for texts of at most so many tokens; one that takes no more is left as it is.
+    pub fn shorten(&mut self, positions: usize) -> Result<(), ConvertError> {
+        if positions >= self.config.max_position_embeddings {
+            return Ok(());
+        }
+        self.config.max_position_embeddings = positions;
+        self.tokenizer = Tokenizer::load(&self.folder, positions)?;
+        self.tokenizer_json = self.tokenizer.to_json()?;
+        self.config_json = json(&self.folder, &self.config)?;
+        self.folded.shorten(positions);
+        Ok(())
     }
 
     /// Whether its attention is softmax, of which the shifts of rows are fitted to texts before it is observed.

@@ -178,7 +178,7 @@ impl Ranges {
 /// any, and their attention sums alone would widen the domains of the reciprocals ten times.
 pub fn calibrate(folded: &Folded, samples: &[Sample], progress: &(dyn Fn() + Sync)) -> Result<Ranges, SampleError> {
     samples.iter().try_for_each(|sample| sample.check(&folded.shape))?;
-    let stretched = stretch(samples, folded.shape.positions);
+    let stretched = stretched(samples, &folded.shape);
     observe_all(folded, &samples.iter().chain(&stretched).collect::<Vec<_>>(), progress)
 }
 
@@ -206,7 +206,7 @@ fn observe_all(folded: &Folded, samples: &[&Sample], progress: &(dyn Fn() + Sync
 
 /// Number of texts that [`calibrate`] adds to the samples.
 pub fn stretched_count(samples: &[Sample], positions: usize) -> usize {
-    stretch(samples, positions).len()
+    stretch(samples, positions, false).len()
 }
 
 /// Tokens of the short texts that are observed beside the samples; two are a text of no words.
@@ -222,13 +222,28 @@ pub fn shortened(ids: &[u32], segments: &[u32], tokens: usize) -> Sample {
     Sample { ids, segments: segments[..tokens].to_vec() }
 }
 
-pub(crate) fn stretch(samples: &[Sample], positions: usize) -> Vec<Sample> {
+/// What is observed beside the samples.
+pub(crate) fn stretched(samples: &[Sample], shape: &Shape) -> Vec<Sample> {
+    stretch(samples, shape.positions, shape.attention == AttentionKind::Softmax)
+}
+
+/// Short texts, and texts set end to end. With `ends` these begin and end as one text does: heads of softmax that attend to the
+/// first and to the last token would meet what no text has.
+fn stretch(samples: &[Sample], positions: usize, ends: bool) -> Vec<Sample> {
     let cut = |s: &Sample, n: usize| (n < s.ids.len()).then(|| shortened(&s.ids, &s.segments, n));
     let short = samples.iter().take(4).flat_map(|s| SHORT.filter_map(move |n| cut(s, n)));
     let mut all: Vec<Sample> = short.collect();
-    let mut words = samples.iter().flat_map(|s| s.ids.iter().copied().zip(s.segments.iter().copied())).cycle();
+    let inner = |s: &Sample| match ends && s.ids.len() > 2 {
+        true => 1..s.ids.len() - 1,
+        false => 0..s.ids.len(),
+    };
+    let words = |s: &Sample| inner(s).map(|at| (s.ids[at], s.segments[at])).collect::<Vec<_>>();
+    let mut words = samples.iter().flat_map(words).cycle();
     for length in [positions / 8, positions / 4, positions / 2, positions / 2, positions, positions] {
-        let (ids, segments) = words.by_ref().take(length).unzip();
+        let (mut ids, segments): (Vec<u32>, Vec<u32>) = words.by_ref().take(length).unzip();
+        if let (true, Some(sample), [first, .., last]) = (ends, samples.first(), &mut ids[..]) {
+            (*first, *last) = (sample.ids[0], sample.ids[sample.ids.len() - 1]);
+        }
         all.push(Sample { ids, segments });
     }
     all
@@ -323,7 +338,7 @@ mod tests {
             Sample { segments: (0..ids.len() as u32).map(|i| i / 4).collect(), ids }
         };
         let samples = [text(1..7), text(11..13)];
-        let all = stretch(&samples, 32);
+        let all = stretch(&samples, 32, false);
         let shown = |s: &Sample| (s.ids.clone(), s.segments.clone());
         let short = [vec![1, 102], vec![1, 2, 102], vec![1, 2, 3, 102], vec![11, 102]];
         for (sample, want) in all.iter().zip(&short) {

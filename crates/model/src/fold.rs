@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate};
+use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate, s};
 
 use crate::bert::{Bert, BertWeight, InputKind};
 use crate::config::AttentionKind;
@@ -159,6 +159,20 @@ impl Folded {
         for (layer, (matrix, features)) in shifts.into_iter().enumerate() {
             self.matrices.insert(self.bert.weight(BertWeight::Shift(layer)), matrix);
             self.shape.row_shifts.push(features);
+        }
+        self.bert = Bert::new(self.shape.clone(), InputKind::OneHot);
+    }
+
+    /// The same network for texts of at most so many tokens, which is no more than before.
+    ///
+    /// # Panics
+    ///
+    /// Of no positions, and of more than there are.
+    pub fn shorten(&mut self, positions: usize) {
+        assert!((1..=self.shape.positions).contains(&positions), "{positions} of {} positions", self.shape.positions);
+        self.shape.positions = positions;
+        if let Some(table) = self.matrices.get_mut(&self.bert.weight(BertWeight::Position)) {
+            table.weight = table.weight.slice(s![..positions, ..]).to_owned();
         }
         self.bert = Bert::new(self.shape.clone(), InputKind::OneHot);
     }

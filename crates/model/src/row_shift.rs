@@ -8,7 +8,7 @@ use ndarray::{Array1, Array2};
 use rayon::prelude::*;
 
 use crate::bert::{Bert, BertSite};
-use crate::calibrate::stretch;
+use crate::calibrate::stretched;
 use crate::engine::FEATURES;
 use crate::float::{Float, Observer};
 use crate::fold::Folded;
@@ -35,7 +35,7 @@ pub fn fit_row_shifts(
     samples.iter().try_for_each(|sample| sample.check(&folded.shape))?;
     let shape = folded.shape.clone();
     // what is observed later beside them, too: short texts, and as long ones as there may be
-    let stretched = stretch(samples, shape.positions);
+    let stretched = stretched(samples, &shape);
     let all: Vec<&Sample> = samples.iter().chain(&stretched).collect();
     let moments = all
         .into_par_iter()
