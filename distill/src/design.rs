@@ -14,7 +14,7 @@ use crate::parallel::Launch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Softmax {
-    /// exp(x) / sum exp(x): no private run evaluates it.
+    /// exp(x) / sum exp(x): private runs need `convert --calibrate`.
     Softmax,
     /// (x + c)^2 / sum (x + c)^2, of MPCFormer and SecFormer.
     #[value(name = "2quad")]

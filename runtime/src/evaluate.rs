@@ -12,7 +12,7 @@ use convert::{Converted, Student};
 use datasets::{Empty, Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, chosen, largest};
 use indicatif::ProgressBar;
 use local::report::{cost, say_engine};
-use model::{Lengths, ProblemType, Sample, Spec, Texts, batch_rows, clear_logits};
+use model::{Lengths, ProblemType, Sample, Shape, Spec, Texts, batch_rows, clear_logits};
 use roles::measured::Measured;
 use serde_json::{Value, json};
 
@@ -199,12 +199,19 @@ struct Reference {
 impl Reference {
     fn read(folder: &Path, spec: &Arc<Spec>, flags: &ModelSource) -> Result<Reference> {
         convert::check_memory(folder, flags.here.running.memory)?;
-        let student = Student::read(folder)?;
-        if *student.shape() != spec.shape {
+        let mut student = Student::read(folder)?;
+        student.shorten(spec.shape.positions)?;
+        // the shifts of softmax are fitted by a conversion, and change no value in floating point
+        let of_bundle = Shape { row_shifts: student.shape().row_shifts.clone(), ..spec.shape.clone() };
+        if *student.shape() != of_bundle {
             let message = format!("{} has another shape than the bundle's model", folder.display());
             return Err(coded(BAD_INPUT, message));
         }
-        let converted = student.stored_ranges().and_then(|ranges| convert::convert(&student, &ranges)).map(|mut c| {
+        let stored = match student.is_softmax() {
+            true => Err(convert::ConvertError::Uncalibrated { folder: folder.to_owned() }),
+            false => student.stored_ranges(),
+        };
+        let converted = stored.and_then(|ranges| convert::convert(&student, &ranges)).map(|mut c| {
             // what is accepted was worked out on the texts of that conversion, and changes no logit
             let own = Arc::make_mut(&mut c.spec);
             own.certificates = spec.certificates.clone();
@@ -219,9 +226,12 @@ impl Reference {
         let fixed = converted.ok().filter(|converted| *converted.spec == **spec);
         if fixed.is_none() {
             let name = folder.display();
-            cli::log(&format!(
-                "note: the bundle has other scales than the calibration.json in {name}; fixed point is left out"
-            ));
+            cli::log(&match student.is_softmax() {
+                true => "note: the scales of softmax are fitted by `convert` and stay in the bundle; fixed point is left out".into(),
+                false => format!(
+                    "note: the bundle has other scales than the calibration.json in {name}; fixed point is left out"
+                ),
+            });
         }
         Ok(Reference { student, fixed })
     }

@@ -88,11 +88,10 @@ fn quiet_leaves_out_the_table() {
 }
 
 #[test]
-fn a_softmax_model_is_refused_with_the_command_that_helps() {
+fn a_softmax_model_is_not_converted_without_texts() {
     let place = Place::new();
     place.edit("config.json", "\"attention_softmax\": \"2quad\",", "");
-    let student = place.student().display().to_string();
-    refused(&convert(&place, &[]), 3, &["softmax", "2quad", &format!("distill --teacher {student} --task TASK")]);
+    refused(&convert(&place, &[]), 3, &["its attention is softmax", "add --calibrate with --task or --train-file"]);
 }
 
 #[test]

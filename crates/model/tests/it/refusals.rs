@@ -162,9 +162,8 @@ fn the_names_of_activations_are_known_and_others_refused_with_all_of_them() {
 fn functions_that_no_engine_evaluates_are_named() {
     let with = |from: &str, to: &str| Config::from_json(&CONFIG.replace(from, to));
     assert_eq!(with("", "").unwrap().refusal(), None);
-    for (to, name) in [("\"softmax\"", "softmax"), ("\"2relu\"", "2relu")] {
-        assert!(with("\"2quad\"", to).unwrap().refusal().unwrap().contains(name));
-    }
+    assert_eq!(with("\"2quad\"", "\"softmax\"").unwrap().refusal(), None);
+    assert!(with("\"2quad\"", "\"2relu\"").unwrap().refusal().unwrap().contains("2relu"));
     let linear = with("\"2quad\"", "\"2quad\",\"linear_layer_norms\":[0]").unwrap();
     assert!(linear.refusal().unwrap().contains("linear_layer_norms"));
     let error = with("\"2quad\"", "\"2quad\",\"linear_layer_norms\":[99]").unwrap_err().to_string();

@@ -10,11 +10,11 @@ pub(crate) fn cases() -> Vec<Case> {
     let case = |wrong, prepare: fn(&World), run, code, says| Case { wrong, prepare, run, code, says };
     vec![
         case(
-            "a model trained with softmax",
+            "a model trained with softmax, without texts to calibrate on",
             NOTHING,
             "convert {root}/teacher -o {root}/new",
             3,
-            &["softmax", "2quad", "distill --teacher"],
+            &["its attention is softmax", "--calibrate", "--train-file"],
         ),
         case(
             "a student without calibration.json",
