@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::activation::Activation;
 use crate::bert::{InputKind, norm_name};
-use crate::calibrate::{LayerRanges, NormRanges, Ranges, Span};
+use crate::calibrate::{LayerRanges, NormRanges, Ranges};
 use crate::certificate::certificate_fracs;
 use crate::choose_error::ChooseError;
 use crate::config::AttentionKind;
@@ -17,6 +17,7 @@ use crate::ranges::check;
 use crate::restarts::restart_probability;
 use crate::shape::{Shape, TOKEN_CLASSES, Texts};
 use crate::softmax_choose::softmax_head;
+use crate::span::Span;
 use crate::spec::{LayerSpec, NormSpec, ONE_HOT, SPEC_VERSION, Spec};
 
 /// Fractional bits of matrices.
@@ -111,6 +112,13 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         padding(&mut spec, ranges, of_norms, RESTART_LIMIT);
     }
     spec.check()?;
+    check_restarts(&spec)?;
+    Ok(Choice { spec, orders })
+}
+
+/// That a text of any length is restarted rarely enough.
+fn check_restarts(spec: &Spec) -> Result<(), ChooseError> {
+    let shape = &spec.shape;
     let calibrated = spec.calibrated(InputKind::OneHot);
     for tokens in (0..TOKEN_CLASSES).map(|c| shape.positions.min(1 << c)) {
         let mismatch = |e: crate::shape::TextsError| ChooseError::Mismatch {
@@ -132,7 +140,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
             });
         }
     }
-    Ok(Choice { spec, orders })
+    Ok(())
 }
 
 /// By how many bits defects count for less than they are whose squares come to so much in a row: so that they do not hide those of

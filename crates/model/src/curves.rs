@@ -1,16 +1,35 @@
-//! The curves of a spec, by the functions that read them.
+//! The network of a spec with its scales, and its curves by the functions that read them.
 
 use std::sync::Arc;
 
-use crate::bert::BertFunction;
+use crate::bert::{Bert, BertFunction, InputKind};
+use crate::network::{Calibrated, Network};
 use crate::opening::Curve;
-use crate::scales::Scaled;
+use crate::scales::{Scaled, Scales};
 use crate::shape::SHORTEST_CLASS;
 use crate::softmax_spec::SoftmaxCurves;
 use crate::spec::{HeadSpec, LayerSpec, Spec};
 
+impl Spec {
+    /// The network with these scales.
+    pub fn calibrated(&self, kind: InputKind) -> Calibrated<Bert> {
+        let network = Bert::new(self.shape.clone(), kind);
+        let curves = Curves::of(self);
+        let scales = Scales::new(
+            network.table().clone(),
+            self.input_extra,
+            |site| self.opening(network.site_of(site)),
+            |function| curves.scaled(network.function_of(function)),
+            |weight| self.weight_frac(network.weight_of(weight)),
+        );
+        let (reciprocals, exponentials) = self.defect_weights.unwrap_or((0, 0));
+        let scales = scales.with_defects(reciprocals, exponentials);
+        Calibrated { network, scales: Arc::new(scales) }
+    }
+}
+
 /// A spec's curves.
-pub(crate) struct Curves {
+struct Curves {
     /// Exponent of the class of the shortest padded texts.
     shortest: i32,
     roots: Vec<Arc<Curve>>,
@@ -23,7 +42,7 @@ pub(crate) struct Curves {
 }
 
 impl Curves {
-    pub(crate) fn of(spec: &Spec) -> Curves {
+    fn of(spec: &Spec) -> Curves {
         let shared = |curve: &Curve| Arc::new(curve.clone());
         let head = |head: &HeadSpec| {
             let reciprocal = shared(&head.reciprocal);
@@ -47,7 +66,7 @@ impl Curves {
 
     /// The curve of a function, and by how much the class of lengths shifts its scales: sums of 2Quad are read in units of
     /// `2^class`, rough ones of softmax in units of their own.
-    pub(crate) fn scaled(&self, function: BertFunction) -> Scaled {
+    fn scaled(&self, function: BertFunction) -> Scaled {
         let softmax = |layer: usize, head: usize| &self.softmax[layer][head];
         match function {
             BertFunction::InverseRoot { norm } => (self.roots[norm].clone(), 0),

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use ring64::Dims;
 
-use crate::arithmetic::{
-    Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, RowShift, Value, WireOpening,
-};
+use crate::arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, Value, WireOpening};
 use crate::comparisons::Comparisons;
 use crate::defect::{norm_defect, reciprocal_defect};
 use crate::engine::{Block, Engine, Flipped, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead};
 use crate::network::{Calibrated, Input, Network, Output};
 use crate::opening::{Curve, STRETCH_FRAC, Segment};
 use crate::operation::Operation;
+use crate::relative::row_shift;
 use crate::scales::Scales;
 use crate::signs::{Signs, flip, signs};
 use crate::spec_error::{LEAST_HEADROOM, SpecError};
@@ -97,9 +96,6 @@ impl<A: Comparisons> Fixed<A> {
 
 /// A phase, what is evaluated at it, and the gate of its rows.
 type Asked<'a, A> = (&'a Value<<A as Arithmetic>::Phase>, Function, Option<&'a Value<<A as Arithmetic>::Wire>>);
-
-/// Fractional bits of the multiples of scores in the shift of a row.
-const FEATURE_FRAC: i32 = 14;
 
 impl<A: Arithmetic> Fixed<A> {
     fn product(
@@ -257,26 +253,8 @@ impl<A: Comparisons> Engine for Fixed<A> {
         predicted: &Self::Share,
         head: &SoftmaxHead,
     ) -> Result<Self::Share, Self::Error> {
-        let Form { rows, cols, frac } = scores.form;
-        assert_eq!((rows, cols), (head.own.len(), head.tokens), "scores of a head");
         let stretch = self.scales.curve(head.exponential).0.stretch;
-        let to = frac + FEATURE_FRAC;
-        let (first, column) = head.predicted;
-        let multiple = |times: f64| (times * f64::powi(2.0, FEATURE_FRAC)).round() as i64 as u64;
-        let [near @ .., mean, log] = head.features;
-        let tokens = head.tokens as f64;
-        // by libm, which gives the same on every machine: parties that rounded differently would share nothing
-        let constant = (libm::log(tokens) * log * f64::powi(2.0, to)).round() as i64 as u64;
-        let by = RowShift {
-            own: head.own.clone(),
-            cols,
-            scores_up: FEATURE_FRAC as u32,
-            predicted: (first, column, predicted.form.cols, (to - predicted.form.frac) as u32),
-            near: near.map(multiple),
-            sum: multiple(mean / tokens),
-            constant,
-            times: u64::from(stretch.max(1)),
-        };
+        let (by, to) = row_shift((scores.form, predicted.form), head, stretch);
         let up = if stretch == 0 { 0 } else { STRETCH_FRAC };
         let data = self.arithmetic.relative(scores.data, &predicted.data, &by);
         Ok(Value { form: Form { frac: to + up, ..scores.form }, data })

@@ -46,6 +46,7 @@ mod padding;
 mod positive;
 mod quantise;
 mod ranges;
+mod relative;
 mod restarts;
 mod row_shift;
 mod sample;
@@ -58,6 +59,7 @@ mod softmax;
 mod softmax_choose;
 mod softmax_ranges;
 mod softmax_spec;
+mod span;
 mod spec;
 mod spec_error;
 mod split;
@@ -71,8 +73,8 @@ pub use bert::{
     Bert, BertFunction, BertSite, BertWeight, ClearError, InputKind, clear_certified, clear_logits, clear_trace,
 };
 pub use calibrate::{
-    CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, SHORT, Span, calibrate, calibrate_unusual,
-    shortened, stretched_count,
+    CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, SHORT, calibrate, calibrate_unusual, shortened,
+    stretched_count,
 };
 pub use certificate::{Certificate, ORDINARY};
 pub use checks::Checks;
@@ -117,6 +119,7 @@ pub use shape::{
 pub use signs::Signs;
 pub use softmax_ranges::SoftmaxRanges;
 pub use softmax_spec::{SoftmaxSpec, TwoSteps};
+pub use span::Span;
 pub use spec::{HeadSpec, LayerSpec, NormSpec, PaddedHead, PaddedSpec, SPEC_VERSION, Spec};
 pub use spec_error::{LEAST_HEADROOM, SpecError};
 pub use split::{Part, weight_mask};

@@ -1,9 +1,10 @@
 //! Whether ranges are those of a trained model: nothing is computed from a number that no observation gives.
 
 use crate::bert::norm_name;
-use crate::calibrate::{CALIBRATION_VERSION, LayerRanges, Ranges, Span};
+use crate::calibrate::{CALIBRATION_VERSION, LayerRanges, Ranges};
 use crate::choose_error::ChooseError;
 use crate::shape::{Shape, TOKEN_CLASSES};
+use crate::span::Span;
 
 /// The largest absolute value of anything that is opened.
 const MOST: f32 = 1e9;

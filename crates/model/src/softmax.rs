@@ -78,13 +78,26 @@ pub(crate) fn softmax<E: Engine>(
         return Ok(checks.open(engine, &with(&weighted, |i| heads[i].attention), &[])?.0);
     }
 
-    let phases: Vec<_> = phases.into_iter().zip(&two).map(|(phase, i)| (phase, heads[*i].reciprocal)).collect();
+    let weights: Vec<_> = two.iter().map(|i| &weights[*i]).collect();
+    second_step(engine, (&one, &weighted), (&two, &mixed, phases, &roughs, &weights), heads, checks)
+}
+
+/// The last two rounds where heads take two steps: their attention, and that of the others, which is done.
+#[allow(clippy::type_complexity)]
+fn second_step<E: Engine>(
+    engine: &mut E,
+    (one, weighted): (&[usize], &[E::Share]),
+    (two, mixed, phases, roughs, weights): (&[usize], &[E::Wire], Vec<E::Phase>, &[E::Wire], &[&E::Wire]),
+    heads: &[SoftmaxHead],
+    checks: &mut Checks<E>,
+) -> Result<Vec<E::Wire>, E::Error> {
+    let phases: Vec<_> = phases.into_iter().zip(two).map(|(phase, i)| (phase, heads[*i].reciprocal)).collect();
     let reciprocals = engine.evaluate(&phases)?;
-    let pairs: Vec<_> = two.iter().zip(&roughs).map(|(i, rough)| (&mixed[*i], rough)).collect();
+    let pairs: Vec<_> = two.iter().zip(roughs).map(|(i, rough)| (&mixed[*i], rough)).collect();
     let corrected = engine.scale_rows(&pairs)?;
-    let held: Vec<_> = two.iter().zip(&roughs).map(|(i, rough)| (&weights[*i], rough)).collect();
+    let held: Vec<_> = weights.iter().zip(roughs).map(|(weights, rough)| (*weights, rough)).collect();
     let held = engine.mul(&held)?;
-    let mut asked: Vec<_> = one.iter().zip(&weighted).map(|(i, share)| (share, heads[*i].attention)).collect();
+    let mut asked: Vec<_> = one.iter().zip(weighted).map(|(i, share)| (share, heads[*i].attention)).collect();
     asked.extend(two.iter().zip(&reciprocals).map(|(i, share)| (share, heads[*i].reciprocal_out)));
     asked.extend(two.iter().zip(&corrected).map(|(i, share)| (share, heads[*i].corrected)));
     asked.extend(two.iter().zip(&held).map(|(i, share)| (share, heads[*i].corrected_sum)));
@@ -98,7 +111,8 @@ pub(crate) fn softmax<E: Engine>(
     let weighted = engine.scale_rows(&corrected.iter().zip(&reciprocals).collect::<Vec<_>>())?;
     let asked: Vec<_> = two.iter().zip(&weighted).map(|(i, share)| (share, heads[*i].attention)).collect();
     let (last, _) = checks.open(engine, &asked, &[])?;
-    let mut by_head: Vec<(usize, E::Wire)> = one.into_iter().zip(attended).chain(two.into_iter().zip(last)).collect();
+    let mut by_head: Vec<(usize, E::Wire)> =
+        one.iter().chain(two).copied().zip(attended.into_iter().chain(last)).collect();
     by_head.sort_by_key(|(i, _)| *i);
     Ok(by_head.into_iter().map(|(_, wire)| wire).collect())
 }

@@ -1,6 +1,5 @@
 //! From the ranges of a head of softmax to its scales and series.
 
-use crate::calibrate::Span;
 use crate::choose_error::ChooseError;
 use crate::exponential::Scores;
 use crate::heads::{HEADROOM, WIRE_FRAC, signed_bits};
@@ -9,6 +8,7 @@ use crate::positive::{Fitted, Positive, log2_floor};
 use crate::shape::TOKEN_CLASSES;
 use crate::softmax_ranges::{OVER, SPLITS, SoftmaxRanges};
 use crate::softmax_spec::{SoftmaxSpec, TwoSteps};
+use crate::span::Span;
 
 /// Head-room above the largest score that was seen, in nats.
 const MARGIN: f64 = 1.0;
@@ -54,21 +54,20 @@ pub(crate) fn softmax_head(
         let function = |v: f64| 1.0 / v;
         Positive { place: place("attention sums"), function: &function, seen: ends, unusual: None, from }.wide_curve()
     };
+    let spec = |reciprocal, reciprocal_out, two_steps| SoftmaxSpec {
+        exponential,
+        identity,
+        exponential_out,
+        squares,
+        mixed,
+        reciprocal,
+        reciprocal_out,
+        two_steps,
+    };
     if sums.1 / sums.0 <= MOST_RATIO
         && let Ok(Fitted { curve: reciprocal, out: reciprocal_out, mean_square }) = one_step(sums, 2 * HALF_FRAC)
     {
-        let two_steps = None;
-        let spec = SoftmaxSpec {
-            exponential,
-            identity,
-            exponential_out,
-            squares,
-            mixed,
-            reciprocal,
-            reciprocal_out,
-            two_steps,
-        };
-        return Ok((spec, mean_square, expected(square)));
+        return Ok((spec(reciprocal, reciprocal_out, None), mean_square, expected(square)));
     }
 
     let Split { which, power, units, rough: rough_ends, corrected } = split(r);
@@ -92,17 +91,7 @@ pub(crate) fn softmax_head(
         corrected: Opening { frac: unit, bits: signed_bits(attention * corrected.1 * HEADROOM, unit) },
         corrected_sum: Opening { frac: unit + 2, bits: signed_bits(corrected.1 * HEADROOM, unit + 2) },
     };
-    let spec = SoftmaxSpec {
-        exponential,
-        identity,
-        exponential_out,
-        squares,
-        mixed,
-        reciprocal,
-        reciprocal_out,
-        two_steps: Some(two),
-    };
-    Ok((spec, mean_square, expected(square)))
+    Ok((spec(reciprocal, reciprocal_out, Some(two)), mean_square, expected(square)))
 }
 
 /// What the identity is off by in a row of scores, in the mean square: errors of one sign add up.

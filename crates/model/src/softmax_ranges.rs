@@ -3,9 +3,9 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::Span;
 use crate::row_shift::log_sum;
 use crate::shape::{TOKEN_CLASSES, token_class};
+use crate::span::Span;
 
 /// Of which powers of the exponential row sums are looked at: `exp(s)`, `exp(s / 2)`, `exp(s / 4)`.
 pub(crate) const OVER: [f64; 3] = [1.0, 2.0, 4.0];

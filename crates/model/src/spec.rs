@@ -4,16 +4,11 @@
 //! Attention sums grow with the number of tokens `n`; their scales are functions of the class of `n`
 //! ([`token_class`]): a sum is read in units of `2^class`, so one series serves every length.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use crate::bert::{Bert, BertSite, BertWeight, InputKind};
 use crate::config::{AttentionKind, MOST_EPS, MOST_SHIFT, shift_is_sound};
-use crate::curves::Curves;
-use crate::network::{Calibrated, Network};
 use crate::opening::{CERTIFICATE_FRACS, Curve, DEFECT, Opening};
-use crate::scales::Scales;
 use crate::shape::{SHORTEST_CLASS, Shape, TOKEN_CLASSES};
 use crate::softmax_spec::SoftmaxSpec;
 use crate::spec_error::SpecError;
@@ -133,22 +128,6 @@ pub struct Spec {
 pub(crate) const ONE_HOT: Opening = Opening { frac: 0, bits: 2 };
 
 impl Spec {
-    /// The network with these scales.
-    pub fn calibrated(&self, kind: InputKind) -> Calibrated<Bert> {
-        let network = Bert::new(self.shape.clone(), kind);
-        let curves = Curves::of(self);
-        let scales = Scales::new(
-            network.table().clone(),
-            self.input_extra,
-            |site| self.opening(network.site_of(site)),
-            |function| curves.scaled(network.function_of(function)),
-            |weight| self.weight_frac(network.weight_of(weight)),
-        );
-        let (reciprocals, exponentials) = self.defect_weights.unwrap_or((0, 0));
-        let scales = scales.with_defects(reciprocals, exponentials);
-        Calibrated { network, scales: Arc::new(scales) }
-    }
-
     /// How a site is opened.
     pub fn opening(&self, site: BertSite) -> Opening {
         let head = |layer: usize, head: usize| &self.layers[layer].heads[head];

@@ -51,10 +51,10 @@ pub fn inverse_root(v: f64, eta: f64, steps: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::bert::{BertFunction, InputKind};
-    use crate::calibrate::Span;
     use crate::network::Calibrated;
     use crate::secformer::sample::{MEANS, SUMS, spec};
     use crate::shape::token_class;
+    use crate::span::Span;
 
     const GOOD: f64 = 1e-3;
 

@@ -2,10 +2,11 @@
 
 use std::sync::OnceLock;
 
-use crate::calibrate::{CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, Span};
+use crate::calibrate::{CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges};
 use crate::choose::choose;
 use crate::config::Config;
 use crate::shape::Shape;
+use crate::span::Span;
 use crate::spec::Spec;
 
 /// Mean over a row of squared, shifted scores: head 0 spans 20 times, head 1 is narrow.
