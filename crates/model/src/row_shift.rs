@@ -17,6 +17,7 @@ use crate::matrix::Matrix;
 use crate::network::Network;
 use crate::sample::{Sample, SampleError, one_hot};
 use crate::shape::Texts;
+use crate::softmax_ranges::log_sum;
 use crate::table::{Function, Site};
 
 /// The penalty of a coefficient, over the sum of squares of what it multiplies.
@@ -182,10 +183,4 @@ fn columns(scores: &Array2<f32>) -> Array2<f64> {
         out[8] = log_sum(row.iter().map(|s| f64::from(*s)), 1.0);
     }
     columns
-}
-
-/// `ln sum exp(s / over)`.
-pub(crate) fn log_sum(scores: impl Iterator<Item = f64> + Clone, over: f64) -> f64 {
-    let most = scores.clone().fold(f64::NEG_INFINITY, f64::max);
-    most / over + scores.map(|s| ((s - most) / over).exp()).sum::<f64>().ln()
 }

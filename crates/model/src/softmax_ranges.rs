@@ -3,7 +3,6 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::row_shift::log_sum;
 use crate::shape::{TOKEN_CLASSES, token_class};
 use crate::span::Span;
 
@@ -59,4 +58,10 @@ impl SoftmaxRanges {
         let seen = |(_, sums): &(usize, &Vec<Span>)| sums.first().is_some_and(|span| span.lo <= span.hi);
         self.sums.iter().enumerate().filter(seen).map(|(class, sums)| (class, sums.as_slice()))
     }
+}
+
+/// `ln sum exp(s / over)`.
+pub(crate) fn log_sum(scores: impl Iterator<Item = f64> + Clone, over: f64) -> f64 {
+    let most = scores.clone().fold(f64::NEG_INFINITY, f64::max);
+    most / over + scores.map(|s| ((s - most) / over).exp()).sum::<f64>().ln()
 }

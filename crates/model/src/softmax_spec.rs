@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::opening::{Curve, Opening};
 use crate::series::Series;
 use crate::shape::TOKEN_CLASSES;
-use crate::spec::{LayerSpec, Spec, count};
-use crate::spec_error::SpecError;
+use crate::spec_error::{SpecError, count};
 
 /// Openings of a head of softmax.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,26 +117,5 @@ impl SoftmaxCurves {
             rough: two.map_or_else(none, |two| shared(&two.rough)),
             units: two.map_or_else(|| vec![0; TOKEN_CLASSES], |two| two.units.clone()),
         }
-    }
-}
-
-impl Spec {
-    /// Openings of a head of softmax.
-    pub(crate) fn softmax(&self, layer: usize, head: usize) -> &SoftmaxSpec {
-        &self.layers[layer].softmax[head]
-    }
-
-    /// The same of its two steps; of a head in one step what is never asked for.
-    pub(crate) fn two_steps(&self, layer: usize, head: usize, of: fn(&TwoSteps) -> Opening) -> Opening {
-        self.softmax(layer, head).two_steps.as_ref().map_or(Opening { frac: 0, bits: 2 }, of)
-    }
-}
-
-impl LayerSpec {
-    /// Counts of heads of either kind.
-    pub(crate) fn check_softmax(&self, layer: usize, heads: usize) -> Result<(), SpecError> {
-        count(&format!("layer {layer}: heads of softmax"), self.softmax.len(), heads)?;
-        let mut all = self.softmax.iter().enumerate();
-        all.try_for_each(|(head, softmax)| softmax.check(&format!("layer {layer} head {head}")))
     }
 }

@@ -10,8 +10,8 @@ use crate::bert::{Bert, BertSite, BertWeight, InputKind};
 use crate::config::{AttentionKind, MOST_EPS, MOST_SHIFT, shift_is_sound};
 use crate::opening::{CERTIFICATE_FRACS, Curve, DEFECT, Opening};
 use crate::shape::{SHORTEST_CLASS, Shape, TOKEN_CLASSES};
-use crate::softmax_spec::SoftmaxSpec;
-use crate::spec_error::SpecError;
+use crate::softmax_spec::{SoftmaxSpec, TwoSteps};
+use crate::spec_error::{SpecError, count};
 
 /// The format that this program reads and writes.
 pub const SPEC_VERSION: u32 = 3;
@@ -355,11 +355,24 @@ impl Spec {
     }
 }
 
-/// Refuses another number than that of the shape.
-pub(crate) fn count(what: &str, got: usize, expected: usize) -> Result<(), SpecError> {
-    match got == expected {
-        true => Ok(()),
-        false => Err(SpecError::Shape { what: what.into(), got: got.to_string(), expected: expected.to_string() }),
+impl Spec {
+    /// Openings of a head of softmax.
+    pub(crate) fn softmax(&self, layer: usize, head: usize) -> &SoftmaxSpec {
+        &self.layers[layer].softmax[head]
+    }
+
+    /// The same of its two steps; of a head in one step what is never asked for.
+    pub(crate) fn two_steps(&self, layer: usize, head: usize, of: fn(&TwoSteps) -> Opening) -> Opening {
+        self.softmax(layer, head).two_steps.as_ref().map_or(Opening { frac: 0, bits: 2 }, of)
+    }
+}
+
+impl LayerSpec {
+    /// Counts of heads of either kind.
+    pub(crate) fn check_softmax(&self, layer: usize, heads: usize) -> Result<(), SpecError> {
+        count(&format!("layer {layer}: heads of softmax"), self.softmax.len(), heads)?;
+        let mut all = self.softmax.iter().enumerate();
+        all.try_for_each(|(head, softmax)| softmax.check(&format!("layer {layer} head {head}")))
     }
 }
 

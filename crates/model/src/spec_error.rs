@@ -69,3 +69,11 @@ pub enum SpecError {
         other: i32,
     },
 }
+
+/// Refuses another number than that of the shape.
+pub(crate) fn count(what: &str, got: usize, expected: usize) -> Result<(), SpecError> {
+    match got == expected {
+        true => Ok(()),
+        false => Err(SpecError::Shape { what: what.into(), got: got.to_string(), expected: expected.to_string() }),
+    }
+}
