@@ -36,12 +36,9 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     if let Some(positions) = options.positions {
         student.shorten(positions)?;
     }
-    if student.is_softmax() && !options.calibrate {
-        return Err(ConvertError::Uncalibrated { folder: options.student.clone() }.into());
-    }
     let texts = source.map(|source| Chosen::read(options, source, &student)).transpose()?.unwrap_or_default();
     memory::check_texts(&student, &texts.training, &texts.validation, options.memory)?;
-    if student.is_softmax() {
+    if student.is_softmax() && options.calibrate {
         let bar = bar(options.quiet, "fitting the shifts of attention", texts.training.len() as u64);
         student.fit_row_shifts(&texts.training, &|| bar.inc(1))?;
         bar.finish_and_clear();

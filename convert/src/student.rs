@@ -96,8 +96,12 @@ impl Student {
         &self.folded.shape
     }
 
-    /// The ranges that `distill` left in `calibration.json`, or an error that says how to come by some.
+    /// The ranges that `distill` left in `calibration.json`, or an error that says how to come by some. Softmax has none there:
+    /// they depend on the shifts that a conversion fits.
     pub fn stored_ranges(&self) -> Result<Ranges, ConvertError> {
+        if self.is_softmax() {
+            return Err(ConvertError::Uncalibrated { folder: self.folder.clone() });
+        }
         let path = self.folder.join("calibration.json");
         match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| ConvertError::Ranges { path, source }),

@@ -207,11 +207,7 @@ impl Reference {
             let message = format!("{} has another shape than the bundle's model", folder.display());
             return Err(coded(BAD_INPUT, message));
         }
-        let stored = match student.is_softmax() {
-            true => Err(convert::ConvertError::Uncalibrated { folder: folder.to_owned() }),
-            false => student.stored_ranges(),
-        };
-        let converted = stored.and_then(|ranges| convert::convert(&student, &ranges)).map(|mut c| {
+        let converted = student.stored_ranges().and_then(|ranges| convert::convert(&student, &ranges)).map(|mut c| {
             // what is accepted was worked out on the texts of that conversion, and changes no logit
             let own = Arc::make_mut(&mut c.spec);
             own.certificates = spec.certificates.clone();

@@ -32,9 +32,7 @@ pub fn attend<E: Engine>(
         Attending::Scores(scores) => two_quad(engine, part, (scores, values), (heads, gates), checks),
         Attending::Weights(weights) => {
             assert!(gates.is_none(), "published functions know no padding");
-            engine.begin(part, Operation::Others)?;
-            let pairs: Vec<_> = weights.into_iter().zip(values).collect();
-            let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
+            let mixed = mix(engine, part, weights, values)?;
             Ok(checks.open(engine, &with(&mixed, |i| heads[i].weighted), &[])?.0)
         }
     }
@@ -63,10 +61,7 @@ fn two_quad<E: Engine>(
     // what the reciprocals are held to: the sums of the squares that the values are weighted with
     let weights: Vec<_> = squares.iter().filter_map(|s| engine.opened_row_sums(s)).collect();
 
-    engine.begin(part, Operation::Others)?;
-    let pairs: Vec<_> = squares.into_iter().zip(values).collect();
-    let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
-    drop(pairs);
+    let mixed = mix(engine, part, squares, values)?;
     engine.begin(part, Operation::Softmax)?;
     let attending = gates.as_ref().and_then(|gates| gates.attending);
     let sums = sums.into_iter().zip(heads);
@@ -83,11 +78,22 @@ fn two_quad<E: Engine>(
     let reciprocals = mixed.split_off(heads.len());
     let gate = |head: &Head| attending.map(|gates| &gates[head.text]);
     let held: Vec<_> = weights.iter().zip(&reciprocals).zip(heads).map(|((d, r), head)| (d, r, gate(head))).collect();
-    checks.reciprocals(engine, &held, heads)?;
+    checks.reciprocals(engine, &held, heads.iter().map(|head| (head.defect, head.text)))?;
 
     let pairs: Vec<_> = mixed.iter().zip(&reciprocals).collect();
     let weighted = engine.scale_rows(&pairs)?;
     Ok(checks.open(engine, &with(&weighted, |i| heads[i].attention), &[])?.0)
+}
+
+/// Values as they are weighted, a product of matrices a head.
+pub(crate) fn mix<E: Engine>(
+    engine: &mut E,
+    part: usize,
+    weights: Vec<E::Wire>,
+    values: Vec<E::Wire>,
+) -> Result<Vec<E::Share>, E::Error> {
+    engine.begin(part, Operation::Others)?;
+    engine.matmul(&weights.into_iter().zip(values).collect::<Vec<_>>(), Rhs::AsIs)
 }
 
 pub(crate) fn with<T, S>(values: &[T], site: impl Fn(usize) -> S) -> Vec<(&T, S)> {

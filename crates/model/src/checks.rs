@@ -6,7 +6,7 @@
 //! (of each attention). It is opened beside what the network opens anyway, and the squares of all defects of a text add up to
 //! its *certificate*, which the client alone learns, with the logits. See `docs/masked-wires.md`.
 
-use crate::engine::{Block, Engine, Head, Norm, Opened, Reciprocal, SoftmaxHead};
+use crate::engine::{Block, Engine, Norm, Opened, Reciprocal, SoftmaxHead};
 use crate::table::{Function, Site};
 
 /// To which rows of which texts a column of defects belongs.
@@ -44,27 +44,15 @@ impl<E: Engine> Checks<E> {
         Ok(())
     }
 
-    /// Holds reciprocals to the sums that they are of, both opened, of these heads.
-    pub fn reciprocals(
+    /// Holds reciprocals to the sums that they are of, both opened, with the site of each one's defects and its text.
+    pub(crate) fn reciprocals(
         &mut self,
         engine: &mut E,
         pairs: &[Reciprocal<'_, E::Wire>],
-        heads: &[Head],
+        heads: impl Iterator<Item = (Site, usize)>,
     ) -> Result<(), E::Error> {
         let defects = engine.reciprocal_defects(pairs)?.into_iter().zip(heads);
-        self.pending.extend(defects.map(|(share, head)| (share, head.defect, Rows::Of(head.text))));
-        Ok(())
-    }
-
-    /// The same of reciprocals of softmax.
-    pub(crate) fn softmax_reciprocals<'h>(
-        &mut self,
-        engine: &mut E,
-        pairs: &[Reciprocal<'_, E::Wire>],
-        heads: impl Iterator<Item = &'h SoftmaxHead>,
-    ) -> Result<(), E::Error> {
-        let defects = engine.reciprocal_defects(pairs)?.into_iter().zip(heads);
-        self.pending.extend(defects.map(|(share, head)| (share, head.defect, Rows::Of(head.text))));
+        self.pending.extend(defects.map(|(share, (site, text))| (share, site, Rows::Of(text))));
         Ok(())
     }
 

@@ -12,9 +12,7 @@
 //! | `u = e V`, `r = 1 / D` | or `u` and `D rho`, a phase |
 //! | `u r` | or `u rho` and `r = 1 / (D rho)`, and one round later their product |
 
-use ring64::Rhs;
-
-use crate::attention::with;
+use crate::attention::{mix, with};
 use crate::checks::Checks;
 use crate::engine::{Engine, SoftmaxHead};
 use crate::operation::Operation;
@@ -54,10 +52,7 @@ pub(crate) fn softmax<E: Engine>(
     // what reciprocals are held to: the sums of what the values are weighted with
     let weights: Vec<_> = squares.iter().filter_map(|s| engine.opened_row_sums(s)).collect();
 
-    engine.begin(part, Operation::Others)?;
-    let pairs: Vec<_> = squares.into_iter().zip(values).collect();
-    let mixed = engine.matmul(&pairs, Rhs::AsIs)?;
-    drop(pairs);
+    let mixed = mix(engine, part, squares, values)?;
     engine.begin(part, Operation::Softmax)?;
     let phases: Vec<_> = phases.into_iter().zip(&one).map(|(phase, i)| (phase, heads[*i].reciprocal)).collect();
     let reciprocals = engine.evaluate(&phases)?;
@@ -70,7 +65,7 @@ pub(crate) fn softmax<E: Engine>(
 
     if !weights.is_empty() {
         let held: Vec<_> = one.iter().zip(&reciprocals).map(|(i, r)| (&weights[*i], r, None)).collect();
-        checks.softmax_reciprocals(engine, &held, one.iter().map(|i| &heads[*i]))?;
+        checks.reciprocals(engine, &held, one.iter().map(|i| (heads[*i].defect, heads[*i].text)))?;
     }
     let pairs: Vec<_> = one.iter().zip(&reciprocals).map(|(i, r)| (&mixed[*i], r)).collect();
     let weighted = engine.scale_rows(&pairs)?;
@@ -107,7 +102,7 @@ fn second_step<E: Engine>(
     let held = corrected.split_off(two.len());
 
     let held: Vec<_> = held.iter().zip(&reciprocals).map(|(sum, r)| (sum, r, None)).collect();
-    checks.softmax_reciprocals(engine, &held, two.iter().map(|i| &heads[*i]))?;
+    checks.reciprocals(engine, &held, two.iter().map(|i| (heads[*i].defect, heads[*i].text)))?;
     let weighted = engine.scale_rows(&corrected.iter().zip(&reciprocals).collect::<Vec<_>>())?;
     let asked: Vec<_> = two.iter().zip(&weighted).map(|(i, share)| (share, heads[*i].attention)).collect();
     let (last, _) = checks.open(engine, &asked, &[])?;

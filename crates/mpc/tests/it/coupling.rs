@@ -63,12 +63,8 @@ fn other_world(corrupted: Party, here: (&Network, &[Sample]), there: (&Network, 
     }
 }
 
-/// All frames that a party received, and those it sent.
-fn view_of(party: Party, run: &Run) -> [Vec<Frame>; 3] {
-    match party {
-        Party::Zero => [run.opened.received(), run.opened.sent(), Vec::new()],
-        Party::One => [run.opened.sent(), run.opened.received(), run.dealt.received()],
-    }
+fn view_of(party: Party, run: &Run) -> view::View {
+    view::of(party, &run.opened, &run.dealt)
 }
 
 /// Finds the honest party's words under which `world` gives the corrupted party the view it had in `target`.
@@ -78,41 +74,14 @@ fn couple(world: &World, corrupted: Party, target: &Run, mut edits: [Words; 2]) 
     let limit = 2 * target.plan.rounds.len() + 3;
     for iteration in 0..limit {
         let run = world.run(Chosen::pair(SEED, &edits), Chosen::pair(SEED, &edits));
-        if view_of(corrupted, &run) == view_of(corrupted, target) {
+        let views = [view_of(corrupted, &run), view_of(corrupted, target)];
+        if views[0] == views[1] {
             return (run, iteration);
         }
-        correct(corrupted, &run, target, &mut edits[honest]);
+        // no demand of a network without comparisons is shared by exclusive or
+        view::correct(&target.plan, corrupted, views.each_ref(), &Words::new(), &mut edits[honest]);
     }
     panic!("no words of the honest party give this view after {limit} runs");
-}
-
-/// Adds to the honest party's words what its frames, and at P1 the dealer's, differ by.
-fn correct(corrupted: Party, run: &Run, target: &Run, edits: &mut Words) {
-    let plan = &target.plan;
-    let [opened, _, dealt] = view_of(corrupted, run);
-    let [wanted, _, wanted_dealt] = view_of(corrupted, target);
-    let wanted = view::halves(plan, &wanted);
-    for (demand, halves) in view::halves(plan, &opened) {
-        let Some(wanted) = wanted.get(&demand) else { continue };
-        let (count, kept) = view::opening(&plan.demands[demand as usize]).unwrap();
-        for (i, (got, wanted)) in halves.iter().zip(wanted).enumerate() {
-            edit(edits, (demand, Purpose::Mask), count, i, wanted.wrapping_sub(*got) & low_bits(kept));
-        }
-    }
-    if corrupted == Party::Zero {
-        return; // the dealer sends it nothing
-    }
-    let wanted = view::dealt(plan, &wanted_dealt);
-    for (at, dealt) in view::dealt(plan, &dealt) {
-        for (i, (got, wanted)) in dealt.iter().zip(&wanted[&at]).enumerate() {
-            // dealt = value - half; of a mask only the bits above the kept ones are dealt, and only those move
-            let by = match plan.demands[at.0 as usize] {
-                Demand::Wire { shift, .. } => got.wrapping_sub(*wanted) << (64 - shift),
-                _ => got.wrapping_sub(*wanted),
-            };
-            edit(edits, at, dealt.len(), i, by);
-        }
-    }
 }
 
 /// The coupling of one party's whole view, from a run with some words of P1 (or P0) changed.

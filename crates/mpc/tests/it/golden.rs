@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use crate::world::beaver::parties;
 use crate::world::chosen::{Chosen, Words, edit};
 use crate::world::{Schedule, World, config, key, sample, split, stream_keys};
 use model::{Bert, Functions, InputKind, Network as _, Quantised, Sample, Spec, Texts, batch_rows, token_class};
@@ -211,14 +212,7 @@ fn published(lengths_of: &[usize], kind: InputKind, options: Options) -> Said {
         let mut trace = Trace::default();
         beaver::online(&attempt, options, &weights[i], own, dealt, input, peer, &mut trace).unwrap().remove(0)
     };
-    let shares = thread::scope(|scope| {
-        let writer = DealtWriter::new(&mut dealer, 1, 0);
-        scope.spawn(|| beaver::deal(&plan, stream_keys(SEED), Kernel::detect(), writer).unwrap());
-        let [zeros, ones] = stream_keys(SEED);
-        let reader = DealtReader::new(&mut assisted, 1, 0, plan.cost().dealt_bytes);
-        let one = scope.spawn(|| party(1, ones, Some(reader), &mut one));
-        [party(0, zeros, None, &mut zero), one.join().unwrap()]
-    });
+    let shares = parties(&plan, SEED, [&mut zero, &mut one, &mut dealer, &mut assisted], party);
     passed(&mut said, "", &opened, &dealt);
     outputs(&mut said, &spec, &texts, shares);
     said

@@ -197,37 +197,47 @@ impl PartyService {
 
     /// The dealer of a session in which correlations are made on demand after all.
     fn call_dealer(&self, open: &Open<'_>) -> Result<Known> {
-        let (begin, mut told) = (Instant::now(), None);
+        if let Some(dealer) = self.await_dealer(open, Told::Session, &mut || Ok(()))? {
+            return Ok(dealer);
+        }
+        let there = self.presence.missing(&[Role::Dealer]).is_empty();
+        let (waited, what) = (self.limits.join.as_secs(), if there { "did not join" } else { "is not there" });
+        let message = format!("none of this class can be taken from the stock, and the dealer {what} after {waited} s");
+        Err(coded(EXHAUSTED, message))
+    }
+
+    /// The dealer of a session that all others are in, where it joins in time; P0 tells it of the session. `check` is called
+    /// between looks, and ends the wait by its error.
+    pub(crate) fn await_dealer(
+        &self,
+        open: &Open<'_>,
+        told: fn(SessionId) -> Told,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Option<Known>> {
+        let (begin, mut by) = (Instant::now(), None);
         loop {
             if self.party0.is_none() {
-                self.presence.tell_again(Role::Dealer, Told::Session(open.identity.session), &mut told);
+                self.presence.tell_again(Role::Dealer, told(open.identity.session), &mut by);
             }
+            check()?;
             match open.joined(LOOK) {
-                Some(Ok(known)) if known.role == Role::Dealer => return Ok(self.watched_dealer(known, begin)),
-                Some(Ok(known)) => anyhow::bail!("{} joined the session again", known.role),
+                Some(Ok(known)) if known.role == Role::Dealer => return Ok(Some(self.watched_dealer(known, begin))),
+                Some(Ok(known)) => anyhow::bail!("{} joined a session that waits for the dealer", known.role),
                 Some(Err(refusal)) => anyhow::bail!(refusal.reason),
-                None if begin.elapsed() >= self.limits.join => {
-                    let there = self.presence.missing(&[Role::Dealer]).is_empty();
-                    let (waited, what) =
-                        (self.limits.join.as_secs(), if there { "did not join" } else { "is not there" });
-                    let message = format!(
-                        "none of this class can be taken from the stock, and the dealer {what} after {waited} s"
-                    );
-                    return Err(coded(EXHAUSTED, message));
-                }
+                None if begin.elapsed() >= self.limits.join => return Ok(None),
                 None => {}
             }
         }
     }
 
     /// A link whose waits end when the role's control connection is lost: a machine that is gone says nothing over any.
-    pub(crate) fn watched(&self, known: Known) -> Known {
+    fn watched(&self, known: Known) -> Known {
         let Known { role, nonce, link } = known;
         Known { role, nonce, link: Box::new(Monitored::new(link, self.presence.watch(role))) }
     }
 
     /// The same of the dealer, which may join before its control connection to this party is there.
-    pub(crate) fn watched_dealer(&self, known: Known, since: Instant) -> Known {
+    fn watched_dealer(&self, known: Known, since: Instant) -> Known {
         while !self.presence.missing(&[Role::Dealer]).is_empty() && since.elapsed() < self.limits.join {
             thread::sleep(LOOK);
         }

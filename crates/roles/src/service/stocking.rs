@@ -157,25 +157,10 @@ impl PartyService {
         anyhow::bail!("party0 is ending")
     }
 
-    /// The dealer, once it has joined a session of packs.
+    /// The dealer, once it has joined a session of packs. Whoever is to make them with us may be gone meanwhile.
     fn dealer_of(&self, open: &Open<'_>, link: &mut Peer) -> Result<Known> {
-        let (begin, mut told) = (Instant::now(), None);
-        loop {
-            if self.party0.is_none() {
-                self.presence.tell_again(Role::Dealer, Told::Order(open.identity.session), &mut told);
-            }
-            // whoever is to make them with us may be gone meanwhile
-            probe_silent(link)?;
-            match open.joined(LOOK) {
-                Some(Ok(known)) if known.role == Role::Dealer => return Ok(self.watched_dealer(known, begin)),
-                Some(Ok(known)) => anyhow::bail!("{} joined a session of packs", known.role),
-                Some(Err(refusal)) => anyhow::bail!(refusal.reason),
-                None if begin.elapsed() >= self.limits.join => {
-                    anyhow::bail!("the dealer did not join within {} s", self.limits.join.as_secs())
-                }
-                None => {}
-            }
-        }
+        let joined = self.await_dealer(open, Told::Order, &mut || Ok(probe_silent(link)?))?;
+        joined.ok_or_else(|| anyhow::anyhow!("the dealer did not join within {} s", self.limits.join.as_secs()))
     }
 
     /// Makes packs, when there is nothing better to do.

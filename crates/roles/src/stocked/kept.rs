@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use crate::party_model::PartyModel;
 
-/// How often it is looked whether ledgers were compared.
+/// How often it is looked whether a stock is free.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How long a stock may be looked at by another process before it counts as used by it.
@@ -43,6 +43,8 @@ pub struct PartyStock {
     format: u32,
     /// What comparing it with the other party's came to last; packs are taken from then on.
     united: Mutex<Option<United>>,
+    /// Told when there is such a thing.
+    compared: Condvar,
     /// Whether a pack could not be taken since, so that what both have may differ.
     doubt: AtomicBool,
     /// Packs of other bundles or releases that were thrown away when it was opened.
@@ -100,7 +102,7 @@ impl PartyStock {
             info!(role = %model.role(), retired, "packs of another bundle or release were thrown away");
         }
         let (united, doubt) = (Mutex::new(None), AtomicBool::new(false));
-        Ok(PartyStock { stock, classes, bundle, format, united, doubt, retired })
+        Ok(PartyStock { stock, classes, bundle, format, united, compared: Condvar::new(), doubt, retired })
     }
 
     /// The stock itself.
@@ -161,14 +163,8 @@ impl PartyStock {
 
     /// The same, once the ledgers were compared: a party that was just started again may still be at it.
     pub(crate) fn counter_within(&self, within: Duration) -> Option<Counter<'_>> {
-        let begin = Instant::now();
-        loop {
-            let counter = self.counter();
-            if counter.is_some() || begin.elapsed() >= within {
-                return counter;
-            }
-            thread::sleep(LOOK);
-        }
+        drop(self.compared.wait_timeout_while(self.lock(), within, |united| united.is_none()));
+        self.counter()
     }
 
     /// The other ledger of that boot is gone: until it is back and compared anew, no packs are asked for.
@@ -184,6 +180,7 @@ impl PartyStock {
             info!(%role, discarded = united.discarded, "packs that the other party has not were thrown away");
         }
         *self.lock() = Some(united);
+        self.compared.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<United>> {

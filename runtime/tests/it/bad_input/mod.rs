@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::folder::{Place, weights};
 use crate::programs::{command, output, processes, tree};
+use crate::sessions::copy;
 use safetensors::Dtype;
 
 /// One mistake. In `args`, `{root}` is the world's folder; a `+` stands for a space.
@@ -69,14 +70,6 @@ impl World {
     fn other_bundle(&self) {
         let mut convert = command("convert", self.root());
         assert!(output(convert.args(["-q", "student", "-o", "other"])).status.success());
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::{Case, TEACH, World, copy, edit};
+use super::{Case, TEACH, World, edit};
+use crate::sessions::copy;
 
 const WITH_STUDENT: &str = "distill --teacher {root}/teacher --student {root}/other --task sst2 --data-dir {root}/glue --max-seq-length 16 \
                             --output-dir {root}/out";

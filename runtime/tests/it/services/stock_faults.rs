@@ -6,35 +6,15 @@ use std::path::{Path, PathBuf};
 use bundle::{Embedding, Role};
 use cli::exit::STOCK;
 
-use super::stocked::{PARTIES, asked, filled, level, logged, logs, packs, stock, world};
-use super::{PATIENCE, World};
-use crate::sessions::convert;
+use super::stocked::{PARTIES, asked, filled, full, level, logged, logs, packs, stock, world};
+use super::{PATIENCE, soon};
+use crate::sessions::{convert, copy};
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let all = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut packs: Vec<PathBuf> = all.filter(|path| path.extension().is_some_and(|name| name == "pack")).collect();
     packs.sort();
     packs
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
-}
-
-fn full(low: u64, high: u64) -> World {
-    let mut world = world(low, high);
-    world.services.start_all().unwrap();
-    filled(&world, high);
-    world
 }
 
 /// A pack that is not what was written is passed over, burnt at both, and the next one is taken; where none is left, the dealer
@@ -60,7 +40,7 @@ fn packs_that_are_deleted_swapped_or_altered_under_a_service_are_passed_over() {
     assert!(answer.iter().zip(&again).all(|(a, b)| (a - b).abs() < super::NEAR), "{answer:?} and {again:?}");
     logged(&world, Role::Party1, "a pack is passed over");
     // until both have compared what they have, none is asked for
-    assert!(super::soon(|| stock(&world, Role::Party0).is_ok_and(|stock| stock.united)), "{}", logs(&world));
+    assert!(soon(|| stock(&world, Role::Party0).is_ok_and(|stock| stock.united)), "{}", logs(&world));
     assert_eq!(asked(&world, &[]).1, 0, "the last one is altered");
     assert_eq!(filled(&world, 5).map(|level| level.burnt), [5; 2]);
     assert_eq!(asked(&world, &[]).1, 1);
@@ -139,9 +119,8 @@ fn an_order_that_is_cut_leaves_what_was_made_and_the_rest_is_made_later() {
     world.services.start_all().unwrap();
     for role in [Role::Dealer, Role::Party1, Role::Party0] {
         let before = level(&world, Role::Party0).map_or(0, |level| level.available);
-        while level(&world, Role::Party0).map_or(0, |level| level.available) <= before {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        let grown = || level(&world, Role::Party0).map_or(0, |level| level.available) > before;
+        assert!(soon(grown), "no more than {before} packs: {}", logs(&world));
         world.services.kill(role).unwrap();
         world.services.start(role).unwrap();
         world.services.ready(PATIENCE).unwrap();

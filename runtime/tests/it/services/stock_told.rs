@@ -6,7 +6,7 @@ use bundle::Role;
 use cli::exit::{EXHAUSTED, LOST, STOCK};
 use serde_json::Value;
 
-use super::stocked::{PARTIES, asked, filled, level, stock, world};
+use super::stocked::{PARTIES, asked, filled, full, level, stock, world};
 use super::{Said, World, soon};
 
 /// What doctor says of a thing: its state and its words.
@@ -103,9 +103,7 @@ fn doctor_says_when_the_disk_has_no_room_for_what_is_ordered() {
 
 #[test]
 fn doctor_names_a_class_that_is_empty_first_and_a_service_that_has_no_stock() {
-    let mut world = world(1, 1);
-    world.services.start_all().unwrap();
-    filled(&world, 1);
+    let mut world = full(1, 1);
     world.services.kill(Role::Party0).unwrap();
     // what is spent does not come again where the disk has no room
     fs::remove_dir_all(world.services.folder("party0").join("stock")).unwrap();
@@ -130,9 +128,7 @@ fn doctor_names_a_class_that_is_empty_first_and_a_service_that_has_no_stock() {
 
 #[test]
 fn stock_status_asks_the_service_that_has_the_ledger_and_both_say_the_same() {
-    let mut world = world(1, 2);
-    world.services.start_all().unwrap();
-    filled(&world, 2);
+    let mut world = full(1, 2);
     world.services.kill(Role::Dealer).unwrap();
     asked(&world, &[]);
     let told = PARTIES.map(|role| status(&world, role));

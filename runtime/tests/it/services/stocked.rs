@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use bundle::{PartyBundle, Role};
 use cli::exit::EXHAUSTED;
@@ -14,18 +12,18 @@ use roles::service::stock::{ClassStatus, StockStatus};
 use serde_json::Value;
 use trials::deployment::Plan;
 
-use super::{PATIENCE, TEXT, World};
+use super::{PATIENCE, TEXT, World, soon};
 
 pub(super) const PARTIES: [Role; 2] = [Role::Party0, Role::Party1];
 /// The shortest class, which the text is of.
 pub(super) const CLASS: u64 = 16;
 /// What is logged when nobody is there who could make correlations.
-const GONE: &str = "none of this class can be taken from the stock, and the dealer is not there after 1 s";
+const GONE: &str = "none of this class can be taken from the stock, and the dealer is not there after 8 s";
 
 /// Services whose stock is kept between these marks.
 pub(super) fn world(low: u64, high: u64) -> World {
     let mut plan = Plan::loopback(1).unwrap();
-    plan.parties = "[limits]\njoin = 1\n[stock]\nfolder = \"stock\"\nquota = \"1G\"\n".into();
+    plan.parties = "[stock]\nfolder = \"stock\"\nquota = \"1G\"\n".into();
     plan.party0 = format!("[stock.classes]\n{CLASS} = {{ low = {low}, high = {high} }}\n");
     World::of(plan)
 }
@@ -48,17 +46,22 @@ pub(super) fn level(world: &World, role: Role) -> anyhow::Result<ClassStatus> {
 /// Waits until both parties have so many packs and none is on its way.
 #[track_caller]
 pub(super) fn filled(world: &World, count: u64) -> [ClassStatus; 2] {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let levels = PARTIES.map(|role| level(world, role));
-        if let [Ok(zero), Ok(one)] = &levels
-            && [zero, one].iter().all(|level| (level.available, level.ordered) == (count, 0))
-        {
-            return levels.map(Result::unwrap);
-        }
-        assert!(Instant::now() < end, "not {count} packs: {levels:?}; {}", logs(world));
-        thread::sleep(Duration::from_millis(50));
-    }
+    let mut levels = PARTIES.map(|role| level(world, role));
+    let full = soon(|| {
+        levels = PARTIES.map(|role| level(world, role));
+        levels.iter().all(|level| level.as_ref().is_ok_and(|level| (level.available, level.ordered) == (count, 0)))
+    });
+    assert!(full, "not {count} packs: {levels:?}; {}", logs(world));
+    levels.map(Result::unwrap)
+}
+
+/// Services that run, with as many packs as there are to be.
+#[track_caller]
+pub(super) fn full(low: u64, high: u64) -> World {
+    let mut world = world(low, high);
+    world.services.start_all().unwrap();
+    filled(&world, high);
+    world
 }
 
 pub(super) fn logs(world: &World) -> String {
@@ -69,11 +72,8 @@ pub(super) fn logs(world: &World) -> String {
 /// Waits until a party has logged this.
 #[track_caller]
 pub(super) fn logged(world: &World, role: Role, words: &str) {
-    let end = Instant::now() + PATIENCE;
-    while !fs::read_to_string(world.services.log(role)).unwrap_or_default().contains(words) {
-        assert!(Instant::now() < end, "{role} did not say `{words}`: {}", logs(world));
-        thread::sleep(Duration::from_millis(20));
-    }
+    let said = || fs::read_to_string(world.services.log(role)).unwrap_or_default().contains(words);
+    assert!(soon(said), "{role} did not say `{words}`: {}", logs(world));
 }
 
 /// The answer to the text, and how many attempts took a pack.
@@ -99,9 +99,7 @@ pub(super) fn packs(world: &World, role: Role) -> PathBuf {
 
 #[test]
 fn a_stock_is_filled_spent_and_filled_again_and_what_is_not_in_it_is_made_on_demand() {
-    let mut world = world(2, 3);
-    world.services.start_all().unwrap();
-    filled(&world, 3);
+    let world = full(2, 3);
     let (first, taken) = asked(&world, &[]);
     assert_eq!(taken, 1);
     let levels = PARTIES.map(|role| level(&world, role).unwrap());
@@ -126,9 +124,7 @@ fn a_stock_is_filled_spent_and_filled_again_and_what_is_not_in_it_is_made_on_dem
 /// The dealer hears of packs when they are made. Of requests that use them, and of their restarts, it hears nothing at all.
 #[test]
 fn with_a_stock_the_dealer_is_told_of_orders_and_of_no_request() {
-    let mut world = world(1, 4);
-    world.services.start_all().unwrap();
-    filled(&world, 4);
+    let world = full(1, 4);
     let dealer = world.mark(Role::Dealer);
     // what was said of the order's end may still be on its way
     logged(&world, Role::Dealer, "session ended");
@@ -146,6 +142,7 @@ fn with_a_stock_the_dealer_is_told_of_orders_and_of_no_request() {
 #[test]
 fn with_a_stock_the_dealer_may_be_away_and_without_either_the_client_is_told() {
     let mut world = world(1, 2);
+    PARTIES.iter().for_each(|role| world.edit(role.name(), "[stock]\n", "[limits]\njoin = 8\n[stock]\n"));
     world.services.start_all().unwrap();
     filled(&world, 2);
     world.services.kill(Role::Dealer).unwrap();

@@ -2,26 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use mpc::Purpose;
 use mpc::masked::Demand;
-use net::Frame;
-use ring64::low_bits;
+use mpc::{Party, Purpose};
 
 use super::network::{EXTRA, Task, compares};
 use super::{Ran, World, paces, values};
 use crate::world::chosen::{Chosen, Drawn, Words, edit};
-use crate::world::{Schedule, stream_keys, view};
+use crate::world::view::{self, View};
+use crate::world::{Schedule, stream_keys};
 
 const SEED: u64 = 63;
 const TASKS: [Task; 5] = [Task::Relu, Task::Select, Task::Both, Task::Maximum, Task::Argmax];
 const SHAPE: (usize, usize) = (8, 12);
 
-/// All frames that a party received, and those it sent.
-fn view_of(party: usize, run: &Ran) -> [Vec<Frame>; 3] {
-    match party {
-        0 => [run.opened.received(), run.opened.sent(), Vec::new()],
-        _ => [run.opened.sent(), run.opened.received(), run.dealt.received()],
-    }
+fn view_of(party: Party, run: &Ran) -> View {
+    view::of(party, &run.opened, &run.dealt)
 }
 
 fn run(world: &World, edits: &[Words; 2]) -> (Ran, [Drawn; 2]) {
@@ -31,53 +26,24 @@ fn run(world: &World, edits: &[Words; 2]) -> (Ran, [Drawn; 2]) {
 }
 
 /// Finds the other party's words under which `world` gives a party the view that it had in `target`.
-fn couple(world: &World, party: usize, target: &Ran) -> Ran {
+fn couple(world: &World, party: Party, target: &Ran) -> Ran {
     let mut edits = [Words::new(), Words::new()];
     // one run a round, and at P1 another one: new bits of a mask move what is dealt for it
     for _ in 0..3 * target.plan.rounds.len() + 3 {
         let (run, drawn) = run(world, &edits);
-        if view_of(party, &run) == view_of(party, target) {
+        let views = [view_of(party, &run), view_of(party, target)];
+        if views[0] == views[1] {
             return run;
         }
-        correct(party, (&run, &drawn[1 - party]), target, &mut edits[1 - party]);
+        let other = party.other().index();
+        view::correct(&target.plan, party, views.each_ref(), &drawn[other].words(), &mut edits[other]);
     }
     panic!("no words of the other party give this view");
 }
 
-/// Adds to the other party's words what its frames, and at P1 the dealer's, differ by.
-fn correct(party: usize, (run, drawn): (&Ran, &Drawn), target: &Ran, edits: &mut Words) {
-    let (plan, words) = (&target.plan, drawn.words());
-    let [[opened, _, dealt], [wanted, _, wanted_dealt]] = [run, target].map(|run| view_of(party, run));
-    let wanted = view::halves(plan, &wanted);
-    for (demand, halves) in view::halves(plan, &opened) {
-        let (count, kept) = view::opening(&plan.demands[demand as usize]).unwrap();
-        for (i, (got, wanted)) in halves.iter().zip(&wanted[&demand]).enumerate() {
-            edit(edits, (demand, Purpose::Mask), count, i, wanted.wrapping_sub(*got) & low_bits(kept));
-        }
-    }
-    if party == 0 {
-        return; // the dealer sends it nothing
-    }
-    let wanted = view::dealt(plan, &wanted_dealt);
-    for (at, dealt) in view::dealt(plan, &dealt) {
-        for (i, (got, wanted)) in dealt.iter().zip(&wanted[&at]).enumerate() {
-            let by = match plan.demands[at.0 as usize] {
-                Demand::Wire { shift, .. } => got.wrapping_sub(*wanted) << (64 - shift),
-                // shared by exclusive or
-                Demand::Compare { .. } | Demand::Join { .. } => {
-                    let half = words[&at][i];
-                    (half ^ got ^ wanted).wrapping_sub(half)
-                }
-                _ => got.wrapping_sub(*wanted),
-            };
-            edit(edits, at, dealt.len(), i, by);
-        }
-    }
-}
-
 /// The same network on other values, of which this party has the same share.
-fn other(world: &World, party: usize, values: &[i64]) -> World {
-    let mut inputs = world.inputs.clone();
+fn other(world: &World, party: Party, values: &[i64]) -> World {
+    let (mut inputs, party) = (world.inputs.clone(), party.index());
     let rest = values.iter().zip(&world.inputs[party]).map(|(v, own)| ((*v as u64) << EXTRA).wrapping_sub(*own));
     inputs[1 - party] = rest.collect();
     World { calibrated: world.calibrated.clone(), shape: world.shape, inputs, schedule: world.schedule }
@@ -91,12 +57,13 @@ fn each_party_sees_the_same_whatever_is_compared() {
         for compared in [paces(20, 0), paces(20, 4)].concat() {
             let world = World::new(&compares(task, 19, [compared, paces(20, 0)[0]]), SHAPE, &here, SEED);
             let (target, _) = run(&world, &Default::default());
-            for party in [0, 1] {
+            for party in [Party::Zero, Party::One] {
                 let coupled = couple(&other(&world, party, &there), party, &target);
                 assert_eq!(view_of(party, &coupled), view_of(party, &target));
                 let [one, two] = [&coupled, &target].map(|run| run.outputs().unwrap());
-                assert_eq!(one[party], two[party], "its share of the result");
-                assert_ne!(one[1 - party], two[1 - party], "{task:?}: the results are the same, so this shows nothing");
+                let (own, others) = (party.index(), party.other().index());
+                assert_eq!(one[own], two[own], "its share of the result");
+                assert_ne!(one[others], two[others], "{task:?}: the results are the same, so this shows nothing");
                 let results = coupled.results().unwrap();
                 assert!(compared.cut > 0 || results == other(&world, party, &there).clear(), "{task:?}");
             }
@@ -113,7 +80,7 @@ fn a_party_and_the_client_together_see_the_same_where_the_result_is_the_same() {
     for compared in paces(20, 0) {
         let world = World::new(&compares(Task::Relu, 19, [compared; 2]), SHAPE, &here, SEED);
         let (target, _) = run(&world, &Default::default());
-        for party in [0, 1] {
+        for party in [Party::Zero, Party::One] {
             let coupled = couple(&other(&world, party, &there), party, &target);
             assert_eq!(view_of(party, &coupled), view_of(party, &target));
             assert_eq!(coupled.outputs().unwrap(), target.outputs().unwrap());

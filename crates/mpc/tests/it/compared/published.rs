@@ -1,16 +1,15 @@
 //! The same network on additive shares: its comparisons there are those of SecFormer, on all bits.
 
-use std::thread;
-
 use model::{Functions, Network as _, Quantised};
 use mpc::beaver::{self, Options, Shares};
-use mpc::{DealtReader, DealtWriter, Party, Planned, Trace};
+use mpc::{DealtReader, Party, Trace};
 use net::{Link, memory_pair};
-use ring64::{Kernel, Key};
+use ring64::Key;
 
 use super::network::{FRAC, Task, compares};
 use super::{World, paces, values};
-use crate::world::{key, stream_keys};
+use crate::world::beaver::parties;
+use crate::world::key;
 
 const SEED: u64 = 64;
 
@@ -25,14 +24,7 @@ fn run(world: &World) -> Vec<f64> {
         let (input, mut trace) = (vec![world.inputs[i].clone()], Trace::default());
         beaver::online(&world.attempt(), options, &weights, own, dealt, input, peer, &mut trace).unwrap().remove(0)
     };
-    let [a, b] = thread::scope(|scope| {
-        let writer = DealtWriter::new(&mut dealer, 1, 0);
-        scope.spawn(|| beaver::deal(&plan, stream_keys(SEED), Kernel::detect(), writer).unwrap());
-        let [zeros, ones] = stream_keys(SEED);
-        let reader = DealtReader::new(&mut assisted, 1, 0, plan.cost().dealt_bytes);
-        let one = scope.spawn(|| party(1, ones, Some(reader), &mut one));
-        [party(0, zeros, None, &mut zero), one.join().unwrap()]
-    });
+    let [a, b] = parties(&plan, SEED, [&mut zero, &mut one, &mut dealer, &mut assisted], party);
     a.results.iter().zip(&b.results).map(|(x, y)| ring64::decode(x.wrapping_add(*y), a.frac)).collect()
 }
 

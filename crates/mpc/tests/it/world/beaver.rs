@@ -13,9 +13,27 @@ use mpc::{
 };
 use net::testing::{Recorded, Recording};
 use net::{Link, memory_pair};
-use ring64::{Kernel, add_assign};
+use ring64::{Kernel, Key, add_assign};
 
 use super::{Network, key, split, stream_keys};
+
+/// A plan's dealer and both parties, each on a thread of its own: over the links of P0, P1, the dealer, and P1 to the dealer. `party`
+/// runs one with the key of its streams and what it is dealt.
+pub fn parties<T: Send>(
+    plan: &Plan,
+    seed: u64,
+    [zero, one, dealer, assisted]: [&mut dyn Link; 4],
+    party: impl Fn(usize, Key, Option<DealtReader<'_>>, &mut dyn Link) -> T + Sync,
+) -> [T; 2] {
+    thread::scope(|scope| {
+        let writer = DealtWriter::new(dealer, 1, 0);
+        scope.spawn(move || deal(plan, stream_keys(seed), Kernel::detect(), writer).unwrap());
+        let [zeros, ones] = stream_keys(seed);
+        let (reader, party) = (DealtReader::new(assisted, 1, 0, plan.cost().dealt_bytes), &party);
+        let other = scope.spawn(move || party(1, ones, Some(reader), one));
+        [party(0, zeros, None, zero), other.join().unwrap()]
+    })
+}
 
 /// All roles' possessions.
 pub struct Deployment {

@@ -2,13 +2,55 @@
 
 use std::collections::BTreeMap;
 
-use mpc::Purpose;
 use mpc::masked::{Demand, Plan};
+use mpc::{Party, Purpose};
 use net::Frame;
 use net::testing::Recording;
 use ring64::{low_bits, packed_len, unpack};
 
-use super::chosen::{Drawn, Words};
+use super::chosen::{Drawn, Words, edit};
+
+/// What a party received from the other one, what it sent to it, and what it received from the dealer.
+pub type View = [Vec<Frame>; 3];
+
+/// All frames that a party received, and those it sent. Links are recorded at P0 and, to the dealer, at P1.
+pub fn of(party: Party, opened: &Recording, dealt: &Recording) -> View {
+    match party {
+        Party::Zero => [opened.received(), opened.sent(), Vec::new()],
+        Party::One => [opened.sent(), opened.received(), dealt.received()],
+    }
+}
+
+/// Adds to the other party's words, which were drawn as `drawn` says, what its frames, and at P1 the dealer's, differ by.
+pub fn correct(plan: &Plan, corrupted: Party, [run, target]: [&View; 2], drawn: &Words, edits: &mut Words) {
+    let wanted = halves(plan, &target[0]);
+    for (demand, halves) in halves(plan, &run[0]) {
+        let Some(wanted) = wanted.get(&demand) else { continue };
+        let (count, kept) = opening(&plan.demands[demand as usize]).unwrap();
+        for (i, (got, wanted)) in halves.iter().zip(wanted).enumerate() {
+            edit(edits, (demand, Purpose::Mask), count, i, wanted.wrapping_sub(*got) & low_bits(kept));
+        }
+    }
+    if corrupted == Party::Zero {
+        return; // the dealer sends it nothing
+    }
+    let wanted = dealt(plan, &target[2]);
+    for (at, dealt) in dealt(plan, &run[2]) {
+        for (i, (got, wanted)) in dealt.iter().zip(&wanted[&at]).enumerate() {
+            // dealt = value - half; of a mask only the bits above the kept ones are dealt, and only those move
+            let by = match plan.demands[at.0 as usize] {
+                Demand::Wire { shift, .. } => got.wrapping_sub(*wanted) << (64 - shift),
+                // shared by exclusive or
+                Demand::Compare { .. } | Demand::Join { .. } => {
+                    let half = drawn[&at][i];
+                    (half ^ got ^ wanted).wrapping_sub(half)
+                }
+                _ => got.wrapping_sub(*wanted),
+            };
+            edit(edits, at, dealt.len(), i, by);
+        }
+    }
+}
 
 /// Elements of an opening and bits of each that are exchanged; nothing for other demands.
 pub fn opening(demand: &Demand) -> Option<(usize, u32)> {
