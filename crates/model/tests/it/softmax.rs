@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    Config, Folded, Functions, InputKind, Quantised, Sample, Shape, Spec, Texts, calibrate, choose, clear_certified,
-    fit_row_shifts, fold, quantise, synthetic,
+    BertWeight, Config, Folded, Functions, InputKind, Quantised, Sample, Shape, Spec, Texts, calibrate, choose,
+    clear_certified, fit_row_shifts, fold, quantise, synthetic,
 };
 
 use crate::engines::{config, sample};
@@ -15,22 +15,22 @@ struct Small {
     quantised: Quantised,
 }
 
-/// A network whose scores are so many times as large as those of random weights.
-fn folded(dims: [usize; 4], positions: usize, seed: u64, sharper: f32) -> (Folded, Shape) {
+/// A network whose scores, by layer, are so many times as large as those of random weights.
+fn folded(dims: [usize; 4], positions: usize, seed: u64, sharper: impl Fn(usize) -> f32) -> (Folded, Shape) {
     let of = Config { max_position_embeddings: positions, ..config(dims, "gelu") };
     let of = Config { attention_softmax: model::AttentionKind::Softmax, ..of };
     let (shape, mut tensors) = (Shape::of(&of), synthetic(&of, seed));
-    for (name, tensor) in &mut tensors {
-        if name.contains("self.query") {
-            tensor.mapv_inplace(|v| v * sharper);
-        }
+    for layer in 0..shape.layers {
+        let of_layer = format!("layer.{layer}.attention.self.query");
+        let queries = tensors.iter_mut().filter(|(name, _)| name.contains(&of_layer));
+        queries.for_each(|(_, tensor)| tensor.mapv_inplace(|v| v * sharper(layer)));
     }
     (fold(&shape, &tensors).unwrap(), shape)
 }
 
 impl Small {
     fn new(dims: [usize; 4], positions: usize, seed: u64, sharper: f32) -> Small {
-        let (mut folded, _) = folded(dims, positions, seed, sharper);
+        let (mut folded, _) = folded(dims, positions, seed, |_| sharper);
         let length = |i: usize| 2 + (i * 7) % (positions - 1);
         let samples: Vec<_> = (0..120).map(|i| sample(seed * 1000 + i as u64, length(i))).collect();
         fit_row_shifts(&mut folded, &samples, &|| ()).unwrap();
@@ -91,4 +91,38 @@ fn softmax_in_clear_gives_what_it_gives_in_floating_point_and_is_certified() {
         }
         assert!(worst < 0.02, "{dims:?} times {sharper}: {worst} of {largest}");
     }
+}
+
+/// Queries that are so many times as large as in the calibration: scores leave the period of the exponentials, which sums do not show
+/// where one of a row leaves it alone. What is certified all the same is right.
+#[test]
+fn scores_beyond_the_exponentials_are_right_or_not_certified() {
+    let (dims, positions, seed, sharper) = ([2, 32, 4, 128], 60, 1, 1.6);
+    let small = Small::new(dims, positions, seed, sharper);
+    let mut refused = Vec::new();
+    for times in [1, 2, 4] {
+        let mut quantised = small.quantised.clone();
+        let query = quantised.get_mut(&small.folded.bert().weight(BertWeight::Query(0))).unwrap();
+        let words = query.weight.iter_mut().chain(query.bias.iter_mut().flatten());
+        words.for_each(|word| *word = word.wrapping_mul(times));
+        let (folded, _) =
+            folded(dims, positions, seed, |layer| if layer == 0 { sharper * times as f32 } else { sharper });
+        let reference = Small { folded, spec: small.spec.clone(), quantised };
+        for tokens in [7, 16] {
+            let text = sample(177 + tokens as u64, tokens);
+            let texts = Texts::new(&[tokens], &small.spec.shape).unwrap();
+            let exact = reference.float(&texts, &text, Functions::Exact);
+            let clear = clear_certified(&small.spec, &reference.quantised, &texts, &text.ids, &text.segments).unwrap();
+            let (logits, total) = &clear[0];
+            let certificate = small.spec.certificate(texts.class(tokens, &small.spec.shape), *total);
+            println!("times {times}, {tokens} tokens: {:.5} off, {certificate:?}", apart(logits, &exact));
+            match certificate.holds() {
+                true => assert!(apart(logits, &exact) < 0.02, "times {times}, {tokens} tokens: certified and wrong"),
+                false => refused.push((times, tokens)),
+            }
+        }
+    }
+    // twice as large some are right and some are not: which ones is a matter of roundings
+    refused.retain(|(times, _)| *times != 2);
+    assert_eq!(refused, [(4, 7), (4, 16)]);
 }
