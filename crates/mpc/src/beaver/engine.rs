@@ -14,7 +14,7 @@ use super::weights::Shares;
 use crate::dealt::{DEAL_CHUNK, DealtReader, DealtWriter};
 use crate::engine::{Consume, DealerEngine, Footprint, PartyEngine, Planned, PrivateEngine};
 use crate::error::MpcError;
-use crate::flow::queued;
+use crate::flow::{queued, queued_and_freed};
 use crate::party::Party;
 use crate::run::{Outcome, Run};
 
@@ -40,10 +40,9 @@ impl<N: Network> PrivateEngine<N> for Beaver {
         let input: usize = batches.iter().map(|batch| calibrated.input_count(batch)).sum();
         let words = WORD * input as u64 + sharing(&plan);
         let all = plan.cost().dealt_bytes;
-        let queued = queued(all);
         // ahead of the input the whole stream waits as it came, beside a frame that arrives
-        let dealt = if hold.is_some() { (all + all.min(DEAL_CHUNK)) as u64 } else { queued };
-        let dealer = sharing_out(&plan) + queued;
+        let dealt = if hold.is_some() { (all + all.min(DEAL_CHUNK)) as u64 } else { queued(all) };
+        let dealer = sharing_out(&plan) + queued_and_freed(all);
         Ok(Footprint { parties: [words; 2], dealt, input_beside_dealt: true, dealer })
     }
 

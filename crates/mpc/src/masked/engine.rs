@@ -16,7 +16,7 @@ use super::weights::{DealerWeights, PartyWeights};
 use crate::dealt::{DealtReader, DealtWriter};
 use crate::engine::{Consume, DealerEngine, Footprint, PartyEngine, Planned, PrivateEngine, Stocking};
 use crate::error::MpcError;
-use crate::flow::queued;
+use crate::flow::{queued, queued_and_freed};
 use crate::party::Party;
 use crate::run::{Outcome, Run};
 
@@ -39,12 +39,12 @@ impl<N: Network<Batch: Sync> + Sync> PrivateEngine<N> for Masked {
             Some(hold) => computing(calibrated, batches, party, hold),
             None => streaming(calibrated, batches, party),
         };
-        let dealt = queued(Plan::new(calibrated, batches)?.cost().dealt_bytes);
+        let all = Plan::new(calibrated, batches)?.cost().dealt_bytes;
         Ok(Footprint {
             parties: [words(Party::Zero)?, words(Party::One)?],
-            dealt,
+            dealt: queued(all),
             input_beside_dealt: hold.is_none(),
-            dealer: dealing(calibrated, batches)? + dealt,
+            dealer: dealing(calibrated, batches)? + queued_and_freed(all),
         })
     }
 
