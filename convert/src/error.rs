@@ -51,7 +51,8 @@ pub enum ConvertError {
     },
     /// Softmax without texts to fit its shifts to.
     #[error(
-        "{}: its attention is softmax, whose scales and series are fitted to texts, and none are named; add --calibrate with --task or --train-file (a few hundred texts like those to be classified, which may have any labels)", .folder.display()
+        "{}: its attention is softmax, whose scales and series are fitted to texts, and none are named; add --texts FILE (one text a \
+         line, a few hundred like those to be classified), or --calibrate with --task or --train-file", .folder.display()
     )]
     Uncalibrated {
         /// The model's folder.
@@ -60,12 +61,22 @@ pub enum ConvertError {
     /// Nothing says how large the model's values become.
     #[error(
         "{} has no calibration.json, so nothing says how large its values become; either say --calibrate --task TASK \
-         (or --train-file FILE) to observe them over training texts, or convert a student that `distill` wrote: it leaves a calibration.json",
+         (or --train-file FILE, or --texts FILE with one text a line) to observe them over texts, or convert a student that `distill` wrote: it leaves a calibration.json",
         .folder.display()
     )]
     NoRanges {
         /// The student's folder.
         folder: PathBuf,
+    },
+    /// Texts of another kind than the model was taught.
+    #[error("{}: the model was taught {taught}, and these are {got}; give {taught}: pairs have a tab between, or a column for each text", .path.display())]
+    Pairs {
+        /// The file of texts.
+        path: PathBuf,
+        /// What the model takes.
+        taught: &'static str,
+        /// What the file holds.
+        got: &'static str,
     },
     /// The tokenizer or a data set cannot be used.
     #[error(transparent)]

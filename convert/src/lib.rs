@@ -9,6 +9,7 @@ mod calibration;
 mod comparison;
 mod conversion;
 mod error;
+mod fitting;
 mod headroom;
 mod memory;
 mod options;
@@ -22,6 +23,7 @@ pub use calibration::{Encoded, Sentences, encode, encode_with, observe, unusual}
 pub use comparison::{Comparison, Suspect, TOLERANCE, compare};
 pub use conversion::{Converted, convert, write_bundle};
 pub use error::{ConvertError, exit_code};
+pub use fitting::convert_over;
 pub use memory::check as check_memory;
 pub use options::{Options, Who};
 pub use program::run;

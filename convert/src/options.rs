@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use bundle::Embedding;
-use clap::{Parser, ValueEnum};
+use clap::{ArgGroup, Parser, ValueEnum};
 use cli::memory::Memory;
 use datasets::{DataFlags, Length};
 
@@ -13,16 +13,18 @@ const EXAMPLES: &str = "Examples:
   convert outputs/student -o outputs/bundle --calibrate --task sst2 --data-dir glue
   convert outputs/student -o outputs/bundle --task mrpc --data-dir glue --json
   convert outputs/student -o outputs/bundle --calibrate --train-file train.csv --validation-file dev.csv
+  convert minilm-sst2 -o outputs/bundle --texts texts.txt
 ";
 
 /// Splits a student into a bundle: masked weights for two parties, seeds for the dealer, a tokenizer for the client.
 ///
 /// The student is a folder as `distill` leaves it. Scales follow from the ranges of its values: those in its
-/// calibration.json, or with --calibrate those observed over training texts. Where validation texts are named, the fixed
-/// point of the bundle is compared with floating point on them before anything is written. Every flag may be spelt with
-/// `_` for `-`.
+/// calibration.json, or with --texts or --calibrate those observed over texts; an ordinary model, whose attention is softmax,
+/// needs some. Where validation texts are named, or with --texts, the fixed point of the bundle is compared with floating point
+/// before anything is written. Every flag may be spelt with `_` for `-`.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "convert", version, after_help = format!("{EXAMPLES}\n{}", cli::EXIT_CODES))]
+#[command(group = ArgGroup::new("observed").args(["calibrate", "texts"]).multiple(true))]
 pub struct Options {
     /// The student's folder.
     pub student: PathBuf,
@@ -36,11 +38,15 @@ pub struct Options {
     /// worked goes on working.
     #[arg(long)]
     pub calibrate: bool,
+    /// The same over texts without answers, in place of training texts: one a line, or two with a tab between in each; or a
+    /// table by its ending (.csv, .tsv, .json, .jsonl, .parquet). Every tenth is left out, to compare on.
+    #[arg(long, value_name = "FILE", conflicts_with = "train_file")]
+    pub texts: Option<PathBuf>,
     /// Take the observed ranges in place of those in calibration.json: texts that only the latter held will be refused.
-    #[arg(long, requires = "calibrate")]
+    #[arg(long, requires = "observed")]
     pub replace_ranges: bool,
-    /// Training texts that --calibrate observes, spread over the set.
-    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one, requires = "calibrate")]
+    /// Texts that --calibrate or --texts observes, spread over the set.
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = at_least_one, requires = "observed")]
     pub calibrate_samples: usize,
     /// Longest text in tokens, where that is less than the model takes: ranges need not hold for longer ones, which are cut.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -97,6 +103,11 @@ impl Options {
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
         Options::try_parse_from(cli::dashed(args))
     }
+
+    /// Whether ranges are observed.
+    pub(crate) fn observes(&self) -> bool {
+        self.calibrate || self.texts.is_some()
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +135,8 @@ mod tests {
         assert!(parse("convert s -o b --task sst2 --data-dir d --calibrate-samples 5").is_err());
         assert!(parse("convert s -o b --task sst2 --data-dir d --calibrate --calibrate-samples 0").is_err());
         assert!(parse("convert s").is_err());
+        assert!(parse("convert s -o b --texts t.txt --train-file t.csv").is_err());
+        assert!(parse("convert s -o b --texts t.txt --replace-ranges --calibrate-samples 5").unwrap().observes());
         assert_eq!(parse("convert s -o b").unwrap().data.source(), None);
     }
 }

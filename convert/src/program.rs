@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use bundle::{Embedding, WriteOptions};
-use cli::{bar, log, spinner};
+use cli::{bar, log};
 use datasets::{Files, Source};
-use model::{Ranges, Sample};
+use model::Sample;
 
-use crate::calibration::{Encoded, Sentences, observe};
-use crate::comparison::{Comparison, compare};
-use crate::conversion::{Converted, convert, write_bundle};
+use crate::calibration::{Encoded, Sentences};
+use crate::conversion::write_bundle;
 use crate::error::ConvertError;
+use crate::fitting::{Chosen, Fitted, Fitting};
 use crate::memory;
 use crate::options::Options;
 use crate::paths::check_output;
@@ -20,7 +20,7 @@ use crate::report::{Report, costs, rows};
 use crate::stop;
 use crate::student::Student;
 
-/// Validation texts on which fixed point is held against floating point.
+/// Texts on which fixed point is held against floating point.
 const COMPARED: usize = 200;
 
 /// Converts as the options say; the result goes to `out`, progress to standard error.
@@ -36,24 +36,10 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     if let Some(positions) = options.positions {
         student.shorten(positions)?;
     }
-    let texts = source.map(|source| Chosen::read(options, source, &student)).transpose()?.unwrap_or_default();
-    memory::check_texts(&student, &texts.training, &texts.validation, options.memory)?;
-    if student.is_softmax() && options.calibrate {
-        let bar = bar(options.quiet, "fitting the shifts of attention", texts.training.len() as u64);
-        student.fit_row_shifts(&texts.training, &|| bar.inc(1))?;
-        bar.finish_and_clear();
-    }
-    let ranges = ranges(options, &student, &texts.training)?;
-    let fitting = spinner(options.quiet, "choosing scales and fitting series");
-    let mut converted = convert(&student, &ranges)?;
-    fitting.finish_and_clear();
-    let comparison = match texts.validation.is_empty() {
-        true => None,
-        false => Some(compared(options, &converted, &texts.validation)?),
-    };
-    if let Some(comparison) = &comparison {
-        converted.accept(comparison)?;
-    }
+    let texts = chosen(options, source, &student)?;
+    memory::check_texts(&student, &texts.observed, &texts.compared, options.memory)?;
+    let fitting = Fitting { observes: options.observes(), replaces: options.replace_ranges, quiet: options.quiet };
+    let Fitted { ranges, converted, comparison } = fitting.fit(&mut student, &texts)?;
     let mut report = Report {
         student: options.student.display().to_string(),
         bundle: options.output.display().to_string(),
@@ -85,10 +71,10 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     tell(options, &report, out)
 }
 
-/// The texts that the flags name, if any; an error of usage where they would do nothing, or not enough.
+/// The labelled texts that the flags name, if any; an error of usage where they would do nothing, or not enough.
 fn texts(options: &Options) -> Result<Option<Source>, ConvertError> {
     let usage = |message: &str| Err(datasets::Error::Usage(message.into()).into());
-    if !options.calibrate {
+    if options.texts.is_some() || !options.calibrate {
         return match options.data.source() {
             Some(source) if is_unjudged(&source) => {
                 usage("a --train-file is for --calibrate; say so, or name a --validation-file to compare on")
@@ -96,9 +82,14 @@ fn texts(options: &Options) -> Result<Option<Source>, ConvertError> {
             source => Ok(source),
         };
     }
-    match options.data.needed()? {
-        Source::Files(Files { train: None, .. }) => usage("--calibrate observes training texts; name a --train-file"),
-        source => Ok(Some(source)),
+    match options.data.needed() {
+        Err(_) => {
+            usage("--calibrate observes texts; say --texts FILE (one text a line), --task TASK or --train-file FILE")
+        }
+        Ok(Source::Files(Files { train: None, .. })) => {
+            usage("--calibrate observes training texts; name a --train-file, or --texts FILE with one text a line")
+        }
+        Ok(source) => Ok(Some(source)),
     }
 }
 
@@ -108,26 +99,25 @@ fn is_unjudged(source: &Source) -> bool {
 }
 
 /// Texts as the student takes them: those to observe and those to compare on, where they are asked for.
-#[derive(Default)]
-struct Chosen {
-    training: Vec<Sample>,
-    validation: Vec<Sample>,
-}
-
-impl Chosen {
-    fn read(options: &Options, source: Source, student: &Student) -> Result<Chosen, ConvertError> {
-        let unjudged = is_unjudged(&source);
-        let sentences = Sentences::new(source, student, options.length, options.quiet)?;
-        let mut texts = Chosen::default();
-        if options.calibrate {
-            texts.training = told(sentences.training(student, options.calibrate_samples)?, "training", student);
+fn chosen(options: &Options, source: Option<Source>, student: &Student) -> Result<Chosen, ConvertError> {
+    let mut texts = match &options.texts {
+        Some(path) => {
+            let most = (options.calibrate_samples, COMPARED);
+            Chosen::of_texts(student, path, options.data.columns(), options.length, most)?
         }
-        match unjudged {
-            true => log("note: without --validation-file nothing is compared with floating point"),
-            false => texts.validation = told(sentences.held_out(student, COMPARED)?, "validation", student),
-        }
-        Ok(texts)
+        None => Chosen::default(),
+    };
+    let Some(source) = source else { return Ok(texts) };
+    let unjudged = is_unjudged(&source);
+    let sentences = Sentences::new(source, student, options.length, options.quiet)?;
+    if options.texts.is_none() && options.calibrate {
+        texts.observed = told(sentences.training(student, options.calibrate_samples)?, "training", student);
     }
+    match unjudged {
+        true => log("note: without --validation-file nothing is compared with floating point"),
+        false => texts.compared = told(sentences.held_out(student, COMPARED)?, "validation", student),
+    }
+    Ok(texts)
 }
 
 fn told(texts: Encoded, kind: &str, student: &Student) -> Vec<Sample> {
@@ -135,43 +125,6 @@ fn told(texts: Encoded, kind: &str, student: &Student) -> Vec<Sample> {
         log(&warning);
     }
     texts.samples
-}
-
-/// The ranges in the student's folder, those over training texts, or both together.
-fn ranges(options: &Options, student: &Student, training: &[Sample]) -> Result<Ranges> {
-    if !options.calibrate {
-        return Ok(student.stored_ranges()?);
-    }
-    // what is stored and cannot be read is said before the work
-    let stored = match student.stored_ranges() {
-        // those of softmax go with shifts that were fitted to their texts
-        _ if options.replace_ranges || student.is_softmax() => None,
-        Err(ConvertError::NoRanges { .. }) => None,
-        stored => Some(stored?),
-    };
-    let observed = calibrate(options, student, training)?;
-    Ok(match stored {
-        Some(stored) => {
-            log("note: the observed ranges widen those in calibration.json; --replace-ranges takes them alone");
-            student.check_ranges(&stored)?;
-            stored.merge(&observed)
-        }
-        None => observed,
-    })
-}
-
-fn calibrate(options: &Options, student: &Student, samples: &[Sample]) -> Result<Ranges> {
-    let bar = bar(options.quiet, "observing ranges", 1);
-    let ranges = observe(student, samples, |steps| bar.set_length(steps), &|| bar.inc(1))?;
-    bar.finish_and_clear();
-    Ok(ranges)
-}
-
-fn compared(options: &Options, converted: &Converted, samples: &[Sample]) -> Result<Comparison> {
-    let bar = bar(options.quiet, "comparing with floating point", samples.len() as u64);
-    let comparison = compare(converted, samples, &|| bar.inc(1))?;
-    bar.finish_and_clear();
-    Ok(comparison)
 }
 
 fn tell(options: &Options, report: &Report, out: &mut impl Write) -> Result<()> {

@@ -82,6 +82,11 @@ impl DataFlags {
         }))
     }
 
+    /// The columns that the flags name, of a file that another flag names.
+    pub fn columns(&self) -> Files {
+        Files { text: self.text_column.clone(), pair: self.text_pair_column.clone(), ..Files::default() }
+    }
+
     /// The source that the flags name; an error of usage if they name none.
     pub fn needed(&self) -> Result<Source, Error> {
         let missing = || Error::Usage("which texts? say --task TASK, or --train-file and --validation-file".into());

@@ -33,6 +33,7 @@ const INFER: &str = "Examples:
   runtime infer --text \"a gorgeous, witty, seductive movie\" --text \"a dull and lifeless film\"
   runtime infer --bundle outputs/bundle --text \"A man plays.\" --text-pair \"Somebody makes music.\"
   runtime infer --model outputs/student --file texts.txt --batch 8 --json
+  runtime infer --model minilm-sst2 --calibrate texts.txt --exact-lengths --text \"a dull and lifeless film\"
   cut -f 1,2 pairs.tsv | runtime infer --model outputs/student --pairs --no-truncate
 ";
 const EVALUATE: &str = "Examples:
@@ -127,10 +128,15 @@ pub struct Here {
     /// A bundle that `convert` made.
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub bundle: Option<PathBuf>,
-    /// A student that `distill` made; it is converted into your cache folder first. Without --bundle and --model the
-    /// student that ships with this program is used.
+    /// A student that `distill` made, or with --calibrate any classifier that is read: its folder, or its name on the hub where
+    /// this program was built with the feature `hub`. It is converted into your cache folder first. Without --bundle and
+    /// --model the student that ships with this program is used.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Texts to fit the model to where it is converted, some hundreds like those to be classified: one a line, two with a tab
+    /// between, or a table by its ending. A model whose attention is softmax needs them.
+    #[arg(long, value_name = "FILE", conflicts_with = "bundle")]
+    pub calibrate: Option<PathBuf>,
     /// Who embeds, where a model is converted: the parties with a private table, or the client with a table in clear.
     #[arg(long, value_enum, default_value_t, conflicts_with = "bundle")]
     pub embedding: Who,

@@ -91,7 +91,7 @@ fn quiet_leaves_out_the_table() {
 fn a_softmax_model_is_not_converted_without_texts() {
     let place = Place::new();
     place.edit("config.json", "\"attention_softmax\": \"2quad\",", "");
-    refused(&convert(&place, &[]), 3, &["its attention is softmax", "add --calibrate with --task or --train-file"]);
+    refused(&convert(&place, &[]), 3, &["its attention is softmax", "add --texts FILE", "--calibrate"]);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn an_output_that_touches_the_student_is_wrong_usage() {
     refused(&run(&place.student().join("bundle")), 2, &["lies in the student's folder"]);
     refused(&run(place.root.path()), 2, &["holds the student's folder"]);
     assert_eq!(entries(&place.student()), before);
-    refused(&convert(&place, &["--calibrate"]), 2, &["--task TASK", "--train-file"]);
+    refused(&convert(&place, &["--calibrate"]), 2, &["--texts FILE", "--task TASK", "--train-file"]);
     refused(&convert(&place, &["--calibrate", "--validation-file", "d.csv"]), 2, &["--train-file"]);
     refused(&convert(&place, &["--train-file", "t.csv"]), 2, &["--calibrate", "--validation-file"]);
     refused(&convert(&place, &["--calibrate", "--task", "imdb"]), 2, &["unknown task `imdb`"]);

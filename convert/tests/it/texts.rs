@@ -125,3 +125,71 @@ fn what_is_cut_off_is_counted_or_refused() {
     refused(&output, 3, &[&format!("text {first} has more than 16 tokens"), "--no-truncate"]);
     assert_eq!(entries(place.root.path()), ["bundle", "glue", "student"]);
 }
+
+/// An ordinary model, whose attention is softmax.
+fn ordinary() -> Place {
+    let place = Place::without_calibration();
+    place.edit("config.json", "\"attention_softmax\": \"2quad\", \"attention_shift\": 5.0,", "");
+    place
+}
+
+fn lines(count: usize) -> String {
+    examples(count).into_iter().map(|e| e.text + "\n").collect()
+}
+
+#[test]
+fn texts_without_answers_fit_an_ordinary_model_and_every_tenth_is_compared_on() {
+    let place = ordinary();
+    let texts = place.write("texts.txt", lines(120));
+    let output = convert(&place, &["--json", "--texts", &texts]);
+    let json = report(&output);
+    assert_eq!(json["comparison"]["samples"], 12);
+    assert!(json["comparison"]["max_difference"].as_f64().unwrap() < 2e-2, "{json}");
+    assert!(!text(&output.stderr).contains("some hundreds"), "{}", text(&output.stderr));
+    assert!(ClientBundle::open(&place.bundle().join("client")).is_ok());
+    // labelled texts to compare on go before those that would be left out
+    let judged = over(&place, "sst2", &["--json", "--overwrite", "--texts", &texts]);
+    assert_eq!(report(&judged)["comparison"]["samples"], 30);
+}
+
+#[test]
+fn a_table_of_texts_is_observed_as_its_lines_are() {
+    let place = Place::new();
+    let texts = place.write("texts.txt", lines(40));
+    let json = report(&convert(&place, &["--json", "--texts", &texts]));
+    let table = place.write("rows.csv", format!("review\n{}", lines(40)));
+    let of_table = convert(&place, &["--json", "--overwrite", "--texts", &table, "--text-column", "review"]);
+    assert_eq!(report(&of_table)["spec_digest"], json["spec_digest"]);
+}
+
+#[test]
+fn a_few_texts_are_taken_with_a_warning() {
+    let place = Place::new();
+    let few = place.write("few.txt", lines(9));
+    let output = convert(&place, &["--json", "--texts", &few]);
+    assert_eq!(report(&output)["comparison"]["samples"], 9, "too few to leave any out");
+    assert!(text(&output.stderr).contains("widen those in calibration.json"), "{}", text(&output.stderr));
+    let place = ordinary();
+    let few = place.write("few.txt", lines(30));
+    let output = convert(&place, &["--texts", &few]);
+    assert!(
+        text(&output.stderr).contains("few.txt holds 30 texts; softmax is fitted to them"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn texts_that_cannot_be_meant_are_refused_by_their_line() {
+    let place = Place::new();
+    let run = |text: &str| {
+        let file = place.write("texts.txt", text);
+        convert(&place, &["--texts", &file])
+    };
+    refused(&run("w4\n\nw5\n"), 3, &["texts.txt, line 2", "at least one word"]);
+    refused(&run("w4\nw5\tw6\n"), 3, &["texts.txt, line 2", "two with one tab between", "got a tab"]);
+    refused(&run("w4\nw5\n\u{200b}\n"), 3, &["texts.txt", "text 3 is empty"]);
+    place.edit("config.json", "\"vocab_size\"", "\"text_pair\": true, \"vocab_size\"");
+    refused(&run("w4\nw5\n"), 3, &["texts.txt", "taught pairs of texts", "single texts"]);
+    assert_eq!(entries(place.root.path()), ["glue", "student", "texts.txt"]);
+}

@@ -74,6 +74,11 @@ impl Table {
         }
     }
 
+    /// Whether a file's name is one of a table.
+    pub(crate) fn is_named(path: &Path) -> bool {
+        KINDS.contains(&kind(path).as_str())
+    }
+
     /// Reads a file as GLUE has them: tabs, no quoting unless all of the file tells of it, perhaps no header.
     pub(crate) fn glue(path: &Path, has_header: bool) -> Result<Table, Error> {
         delimited::tab_separated(path, has_header)

@@ -35,12 +35,13 @@ pub struct ConfigFlags {
 }
 
 /// Flags that a configuration has values for: beside one they are refused.
-pub const CONFIGURED: [&str; 16] = [
+pub const CONFIGURED: [&str; 17] = [
     "index",
     "port",
     "core",
     "bundle",
     "model",
+    "calibrate",
     "embedding",
     "insecure_local",
     "deadline",

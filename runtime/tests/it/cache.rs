@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::folder::Place;
+use crate::folder::{Place, examples};
 use crate::programs::{command, output, tree};
 use cli::exit::UNWRITABLE;
 use serde_json::Value;
@@ -107,4 +107,54 @@ fn a_use_counts_and_an_empty_cache_is_none() {
     fs::write(place.root.path().join("cache"), "").unwrap();
     let done = output(command("runtime", place.root.path()).args(["cache", "list"]));
     assert_eq!(done.status.code(), Some(UNWRITABLE));
+}
+
+/// An ordinary model with texts beside it: `texts.txt`, and the same in another file.
+fn ordinary() -> Place {
+    let place = Place::without_calibration();
+    place.edit("config.json", "\"attention_softmax\": \"2quad\", \"attention_shift\": 5.0,", "");
+    let texts: String = examples(60).into_iter().map(|example| example.text + "\n").collect();
+    place.write("texts.txt", &texts);
+    place
+}
+
+fn classified(place: &Place, args: &[&str]) -> (Option<i32>, String) {
+    let done = output(
+        command("runtime", place.root.path()).args(["infer", "--exact-lengths", "--model", "student"]).args(args),
+    );
+    (done.status.code(), String::from_utf8(done.stderr).unwrap())
+}
+
+#[test]
+fn an_ordinary_model_is_converted_on_first_use_with_texts_and_again_with_others() {
+    let place = ordinary();
+    let bundles = || states(&place).len();
+    let (code, said) = classified(&place, &["--text", "w4 w9"]);
+    assert!(code == Some(3) && said.contains("say --calibrate FILE"), "{said}");
+    let with_texts = |file: &str| {
+        let (code, said) = classified(&place, &["--calibrate", file, "--text", "w4 w9 w12"]);
+        assert_eq!(code, Some(0), "{said}");
+        said.contains("(first use)")
+    };
+    assert!(with_texts("texts.txt") && !with_texts("texts.txt"));
+    // the bundle is one of these texts, under whatever name
+    fs::copy(place.root.path().join("texts.txt"), place.root.path().join("same.txt")).unwrap();
+    assert!(!with_texts("same.txt"));
+    assert_eq!(bundles(), 1);
+    place.write("texts.txt", "w4 w5 w6\nw7 w8\nw9 w10 w11 w12\n".repeat(20));
+    assert!(with_texts("texts.txt"));
+    assert_eq!(bundles(), 2);
+}
+
+#[test]
+fn an_ordinary_model_is_evaluated_on_first_use_beside_floating_point() {
+    let place = ordinary();
+    let mut evaluate = command("runtime", place.root.path());
+    evaluate.args(["evaluate", "--json", "-q", "--model", "student", "--calibrate", "texts.txt"]);
+    evaluate.args(["--exact-lengths", "--max-samples", "12"]);
+    let done = output(evaluate.args(["--task", "sst2", "--data-dir", "glue"]));
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&report["samples"], &report["answered"]), (&Value::from(12), &Value::from(12)));
+    assert!(report["max_logit_diff_float"].as_f64().unwrap() < 0.02, "{report}");
 }
