@@ -120,6 +120,17 @@ impl<'a, P, W> Evaluation<'a, P, W> {
     }
 }
 
+/// What is taken from the rows of scores where texts are padded, as integers; each is multiplied with gates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaddedShift {
+    /// From a row, times its own gate.
+    pub row: u64,
+    /// From all rows, times the gate of each row in turn: a function of the number of tokens, by its steps.
+    pub steps: Vec<u64>,
+    /// From a score with padding.
+    pub depth: u64,
+}
+
 /// What is taken from the rows of scores, as integers: see [`crate::Engine::relative`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowShift {
@@ -131,36 +142,56 @@ pub struct RowShift {
     pub scores_up: u32,
     /// The part that was predicted: its first row, its column, how many columns it has, and by how many bits it is shifted up.
     pub predicted: (usize, usize, usize, u32),
-    /// Multiples of the scores with the token before, itself, the token after, the first and the last one.
-    pub near: [u64; 5],
+    /// Multiples of the scores with the token before, itself, the token after and the first one.
+    pub near: [u64; 4],
     /// Multiple of the sum of the row.
     pub sum: u64,
     /// A constant.
     pub constant: u64,
+    /// Where texts are padded.
+    pub padding: Option<PaddedShift>,
     /// What all is multiplied with then.
     pub times: u64,
 }
 
 impl RowShift {
-    /// Scores less their shift; `constant` is taken by one of those who share them.
-    pub fn apply(&self, scores: &mut [u64], predicted: &[u64], takes_constant: bool) {
+    /// Scores less their shift; constants are taken by one of those who share them. The gates of a padded text are a share of theirs.
+    pub fn apply(&self, scores: &mut [u64], predicted: &[u64], gates: Option<&[u64]>, takes_constants: bool) {
         let (first, column, columns, up) = self.predicted;
-        let last = self.cols.saturating_sub(1);
+        let constant = |word: u64| if takes_constants { word } else { 0 };
+        let total = |words: &[u64]| words.iter().fold(0u64, |sum, word| sum.wrapping_add(*word));
+        // no gates stand for a text without padding
+        let padding = self.padding.as_ref().zip(gates);
+        let steps = |(by, gates): (&PaddedShift, &[u64])| {
+            by.steps.iter().zip(gates).fold(0u64, |sum, (step, gate)| sum.wrapping_add(step.wrapping_mul(*gate)))
+        };
+        let of_text = padding.map_or(0, steps);
         for (at, row) in scores.chunks_mut(self.cols).enumerate() {
             let own = self.own[at];
-            let near = [own.saturating_sub(1), own, (own + 1).min(last), 0, last];
-            let mut shift = predicted[(first + at) * columns + column] << up;
-            for (column, times) in near.into_iter().zip(self.near) {
-                shift = shift.wrapping_add(row[column].wrapping_mul(times));
+            let mut shift = (predicted[(first + at) * columns + column] << up)
+                .wrapping_add(total(row).wrapping_mul(self.sum))
+                .wrapping_add(constant(self.constant))
+                .wrapping_add(of_text);
+            for (column, times) in near(own).into_iter().zip(self.near) {
+                let score = column.and_then(|column| row.get(column)).copied().unwrap_or(0);
+                shift = shift.wrapping_add(score.wrapping_mul(times));
             }
-            let sum = row.iter().fold(0u64, |sum, s| sum.wrapping_add(*s));
-            shift = shift.wrapping_add(sum.wrapping_mul(self.sum));
-            if takes_constant {
-                shift = shift.wrapping_add(self.constant);
+            if let Some((by, gates)) = padding {
+                shift = shift.wrapping_add(gates[own].wrapping_mul(by.row)).wrapping_add(constant(by.depth));
+                row.iter_mut().for_each(|s| *s <<= self.scores_up);
+                row.iter_mut().zip(gates).for_each(|(s, gate)| *s = s.wrapping_add(gate.wrapping_mul(by.depth)));
+            } else {
+                row.iter_mut().for_each(|s| *s <<= self.scores_up);
             }
-            row.iter_mut().for_each(|s| *s = (*s << self.scores_up).wrapping_sub(shift).wrapping_mul(self.times));
+            row.iter_mut().for_each(|s| *s = s.wrapping_sub(shift).wrapping_mul(self.times));
         }
     }
+}
+
+/// The tokens whose scores the shift of a row is made of, by the one that attends: the one before, itself, the one after, the first.
+/// Where there is none the score is nothing, as that of padding.
+pub(crate) fn near(own: usize) -> [Option<usize>; 4] {
+    [own.checked_sub(1), Some(own), Some(own + 1), Some(0)]
 }
 
 /// Where the network opens something.
@@ -244,8 +275,14 @@ pub trait Arithmetic {
     fn opened_row_sums(&mut self, x: &Self::Wire, rows: usize, cols: usize) -> Self::Wire;
     /// Each half of a row times `cos`, plus the other half, negated on the left, times `sin`: public integers, half a row each.
     fn rotate(&mut self, x: Self::Share, cols: usize, cos: &[u64], sin: &[u64]) -> Self::Share;
-    /// Rows of scores less a shift that is linear in them and in what was predicted.
-    fn relative(&mut self, scores: Self::Share, predicted: &Self::Share, by: &RowShift) -> Self::Share;
+    /// Rows of scores less a shift that is linear in them, in what was predicted, and in the gates of a padded text.
+    fn relative(
+        &mut self,
+        scores: Self::Share,
+        predicted: &Self::Share,
+        gates: Option<&Self::Share>,
+        by: &RowShift,
+    ) -> Self::Share;
     /// `(x + plus) times`, both public integers.
     fn affine(&mut self, x: Self::Share, plus: u64, times: u64) -> Self::Share;
     /// Adds a public integer.

@@ -280,11 +280,19 @@ impl Observer for Seen<'_> {
         *place = place.max(most);
     }
 
+    fn shifts(&mut self, exponential: Function, shifts: &[f32]) {
+        if let BertFunction::Exponential { layer, head } = self.bert.function_of(exponential) {
+            shifts.iter().for_each(|shift| self.ranges.layers[layer].softmax[head].shift.see(*shift));
+        }
+    }
+
     fn phase(&mut self, function: Function, value: &Array2<f32>) {
         let Ranges { norms, layers, tokens, pooler, .. } = &mut self.ranges;
         match self.bert.function_of(function) {
             BertFunction::InverseRoot { norm } => value.iter().for_each(|v| norms[norm].square_sum.see(*v)),
-            BertFunction::Exponential { layer, head } => layers[layer].softmax[head].see(value),
+            BertFunction::Exponential { layer, head } => {
+                layers[layer].softmax[head].see(value, self.bert.shape.padded_length(value.ncols()));
+            }
             BertFunction::Identity { .. } | BertFunction::RoughExponential { .. } | BertFunction::Rough { .. } => {}
             BertFunction::Reciprocal { .. } if self.bert.shape.attention == AttentionKind::Softmax => {}
             BertFunction::Reciprocal { layer, head, .. } => {

@@ -11,7 +11,7 @@ use crate::config::AttentionKind;
 use crate::fit::{Problem, Terms};
 use crate::heads::{HEADROOM, WIRE_FRAC, head, signed_bits};
 use crate::opening::{Curve, Opening, Segment};
-use crate::padding::padding;
+use crate::padding::{padding, padding_of_softmax};
 use crate::positive::{Fitted, Positive, log2_floor};
 use crate::ranges::check;
 use crate::restarts::restart_probability;
@@ -68,7 +68,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     let mut defects = of_norms;
     let mut of_softmax = (0.0, 0.0);
     let mut layers = Vec::new();
-    let mut orders = Vec::new();
+    let (mut orders, mut paddings) = (Vec::new(), Vec::new());
     for (l, r) in ranges.layers.iter().enumerate() {
         let unusual = unusual.map(|u| &u.layers[l]);
         let (gelu, order) = gelu_curve(l, r, unusual, shape.activation)?;
@@ -77,11 +77,16 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
             .softmax
             .par_iter()
             .enumerate()
-            .map(|(h, head)| softmax_head((l, h), head, r.attention))
+            .map(|(h, head)| softmax_head(shape, (l, h), head, r.attention))
             .collect::<Result<Vec<_>, _>>()?;
-        for (head, reciprocals, exponentials) in softmax {
+        let mut of_layer = Vec::new();
+        for (head, padding, reciprocals, exponentials) in softmax {
             layer.softmax.push(head);
+            of_layer.push(padding);
             of_softmax = (of_softmax.0 + reciprocals, of_softmax.1 + exponentials);
+        }
+        if shape.attention == AttentionKind::Softmax {
+            paddings.push(of_layer);
         }
         layers.push(layer);
         defects += defect;
@@ -94,7 +99,7 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     let logits = bits(f64::from(ranges.logits), WIRE_FRAC);
     let mut spec = Spec {
         version: SPEC_VERSION,
-        shape: shape.clone(),
+        shape: Shape { paddings, ..shape.clone() },
         weight_frac: WEIGHT_FRAC,
         table_frac: norms[0].input.frac + 16,
         input_extra: 16,
@@ -108,8 +113,9 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         norms,
         layers,
     };
-    if !spec.is_softmax() {
-        padding(&mut spec, ranges, of_norms, RESTART_LIMIT);
+    match spec.is_softmax() {
+        true => padding_of_softmax(&mut spec),
+        false => padding(&mut spec, ranges, of_norms, RESTART_LIMIT),
     }
     spec.check()?;
     check_restarts(&spec)?;

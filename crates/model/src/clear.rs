@@ -163,8 +163,14 @@ impl Arithmetic for Clear<'_> {
         rotate(&x, cols, cos, sin)
     }
 
-    fn relative(&mut self, mut scores: Vec<u64>, predicted: &Vec<u64>, by: &RowShift) -> Vec<u64> {
-        by.apply(&mut scores, predicted, true);
+    fn relative(
+        &mut self,
+        mut scores: Vec<u64>,
+        predicted: &Vec<u64>,
+        gates: Option<&Vec<u64>>,
+        by: &RowShift,
+    ) -> Vec<u64> {
+        by.apply(&mut scores, predicted, gates.map(Vec::as_slice), true);
         scores
     }
 

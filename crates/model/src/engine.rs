@@ -83,16 +83,30 @@ pub struct Head {
 }
 
 /// Multiples from which the shift of a row of scores is made, in their order: of the score with the token before, with itself, with
-/// the token after, with the first and with the last token, of the mean of the row, of the logarithm of the number of tokens.
-pub const FEATURES: usize = 7;
+/// the token after and with the first one, of the sum of the row over the rows that the text would be padded to, and of the logarithm
+/// of the number of tokens. None of them needs to know which token is the last.
+pub const FEATURES: usize = 6;
+
+/// What a head of softmax does with padding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HeadPadding {
+    /// By how much scores with padding are less than nothing.
+    pub depth: f64,
+    /// The shift of rows of padding, but for the feature of the number of tokens.
+    pub row: f64,
+}
 
 /// One head of softmax attention on one text, and what a network declares of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SoftmaxHead {
     /// Number of the text in the batch.
     pub text: usize,
-    /// Tokens of the text.
-    pub tokens: usize,
+    /// Rows of the text: its tokens, and what it is padded with.
+    pub rows: usize,
+    /// Rows that it is or would be padded to.
+    pub padded_rows: usize,
+    /// Where it is padded.
+    pub padding: Option<HeadPadding>,
     /// Of each row of scores, which token attends.
     pub own: Vec<usize>,
     /// Where in what was predicted the first row of the text is, and the head's column.
@@ -213,11 +227,13 @@ pub trait Engine {
     fn affine(&mut self, x: Self::Share, plus: i32, times: i32) -> Self::Share;
     /// Pairs of columns rotated by public angles: see [`Rotation`].
     fn rotate(&mut self, x: Self::Share, by: &Rotation) -> Self::Share;
-    /// Scores of a head less the shift of each row: what was predicted of it, and [`SoftmaxHead::features`] of the row.
+    /// Scores of a head less the shift of each row: what was predicted of it, and [`SoftmaxHead::features`] of the row. Scores with
+    /// padding, which the gates of the text say, come to lie far below all others.
     fn relative(
         &mut self,
         scores: Self::Share,
         predicted: &Self::Share,
+        gates: Option<&Self::Share>,
         head: &SoftmaxHead,
     ) -> Result<Self::Share, Self::Error>;
     /// Whether the reciprocals of a head are made in two steps, by the function of its first.

@@ -18,6 +18,8 @@ const GAP: f64 = 1.15;
 const PHASE_BITS: u32 = 18;
 /// Fractional bits of coefficients and of dealt terms.
 const BITS: (u32, u32) = (14, 16);
+/// The same of the identity, whose coefficients are large, and whose errors add up over a row where scores are alike.
+const IDENTITY_BITS: (u32, u32) = (20, BITS.1);
 /// Numbers of harmonics that are tried.
 const COUNTS: [usize; 20] = [4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 24, 28, 34, 40, 48, 56, 64];
 /// How often weights are changed towards the largest error.
@@ -39,6 +41,9 @@ pub(crate) struct Scores {
     stretch: u32,
 }
 
+/// From where to where scores with padding are, and what is allowed there.
+pub(crate) type Band = ((f64, f64), f64);
+
 /// A point to fit: the score, the value, and the error that is allowed there.
 type Point = (f64, f64, f64);
 
@@ -53,9 +58,10 @@ impl Scores {
         Scores { lo, hi, period, exponent, stretch: stretch as u32 }
     }
 
-    /// `exp(s / m)` by the fewest harmonics that are good enough; how many these are.
-    pub(crate) fn exponential(&self, m: f64) -> (Curve, usize) {
-        let points = self.exponential_points(m, RELATIVE, TAIL);
+    /// `exp(s / m)` by the fewest harmonics that are good enough; how many these are. In the band of scores with padding it is as near
+    /// to nothing as that says.
+    pub(crate) fn exponential(&self, m: f64, padding: Band) -> (Curve, usize) {
+        let points = self.exponential_points(m, (RELATIVE, TAIL), padding);
         let least = 0.25 * (self.hi + CLIP - self.lo) / m;
         let mut best: Option<(f64, usize, Vec<f64>)> = None;
         for count in COUNTS.into_iter().filter(|count| *count as f64 >= least.min(64.0)) {
@@ -68,13 +74,13 @@ impl Scores {
             }
         }
         let (_, count, coefficients) = best.unwrap_or((f64::INFINITY, 1, vec![0.0; 3]));
-        (self.curve(&coefficients, count), count)
+        (self.curve(&coefficients, count, BITS), count)
     }
 
     /// The same loosely, by so many harmonics.
-    pub(crate) fn rough_exponential(&self, m: f64, count: usize) -> Curve {
-        let points = self.exponential_points(m, 0.05, 1e-4);
-        self.curve(&self.fit(&points, count).1, count)
+    pub(crate) fn rough_exponential(&self, m: f64, count: usize, padding: Band) -> Curve {
+        let points = self.exponential_points(m, (0.05, 1e-4), padding);
+        self.curve(&self.fit(&points, count).1, count, BITS)
     }
 
     /// The stretched scores themselves, by so many harmonics; and the mean square of what is missing to them.
@@ -84,10 +90,10 @@ impl Scores {
         let (_, coefficients) = self.fit(&points, count);
         let missing = |s: f64| (self.at(&coefficients, count, s) - stretch * s).powi(2);
         let square = spread(self.lo, self.hi, 500).map(missing).sum::<f64>() / 500.0;
-        (self.curve(&coefficients, count), square)
+        (self.curve(&coefficients, count, IDENTITY_BITS), square)
     }
 
-    fn exponential_points(&self, m: f64, relative: f64, tail: f64) -> Vec<Point> {
+    fn exponential_points(&self, m: f64, (relative, tail): (f64, f64), ((from, to), of_band): Band) -> Vec<Point> {
         let Scores { lo, hi, period, .. } = *self;
         let value = |s: f64| (s.min(hi) / m).exp();
         // the error that is allowed to the m-th power: relative to it, or what its square root may be off by where that is more
@@ -108,7 +114,8 @@ impl Scores {
             let s = hi + CLIP + (lo + period - hi - CLIP) * part;
             (s, value(hi) * (1.0 - part), 0.6 * value(hi))
         });
-        seen.chain(clipped).chain(gap).collect()
+        let band = spread(from, to, 100).map(|s| (s, value(s), allowed(s).min(of_band)));
+        seen.chain(clipped).chain(gap).chain(band).collect()
     }
 
     /// Least squares of errors over what is allowed, reweighted towards the largest; that one, and the coefficients: the constant,
@@ -161,20 +168,20 @@ impl Scores {
         self.row(s, count).iter().zip(coefficients).map(|(a, b)| a * b).sum()
     }
 
-    fn curve(&self, coefficients: &[f64], count: usize) -> Curve {
+    fn curve(&self, coefficients: &[f64], count: usize, bits: (u32, u32)) -> Curve {
         let most = coefficients.iter().fold(1e-9f64, |most, c| most.max(c.abs()));
         // coefficients below two, so that they are as exact as their bits
         let exponent = most.log2().floor() as i32;
         let round = |c: f64, frac: u32| (c * f64::powi(2.0, frac as i32 - exponent)).round() as i64;
         let series = Series {
             modulus_bits: PHASE_BITS,
-            coefficient_frac: BITS.0,
-            trig_frac: BITS.1,
+            coefficient_frac: bits.0,
+            trig_frac: bits.1,
             exponent,
-            constant: round(coefficients[0], BITS.0 + BITS.1),
+            constant: round(coefficients[0], bits.0 + bits.1),
             harmonics: (1..=count as u32).collect(),
-            cosines: coefficients[1..=count].iter().map(|c| round(*c, BITS.0)).collect(),
-            sines: coefficients[1 + count..].iter().map(|c| round(*c, BITS.0)).collect(),
+            cosines: coefficients[1..=count].iter().map(|c| round(*c, bits.0)).collect(),
+            sines: coefficients[1 + count..].iter().map(|c| round(*c, bits.0)).collect(),
         };
         let frac = PHASE_BITS as i32 - self.exponent;
         Curve { frac, stretch: self.stretch, segments: vec![Segment { cols: 1, series }] }
@@ -191,9 +198,10 @@ mod tests {
 
     #[test]
     fn an_exponential_is_right_where_scores_are_and_bounded_elsewhere() {
-        for (lo, hi) in [(-9.0, 0.9), (-22.0, 1.1), (-45.0, 1.3)] {
+        for (lo, hi) in [(-19.0, 0.9), (-22.0, 1.1), (-45.0, 1.3)] {
             let scores = Scores::of(lo, hi);
-            let (curve, count) = scores.exponential(2.0);
+            let band = ((lo, -17.0), 4e-4);
+            let (curve, count) = scores.exponential(2.0, band);
             let stretch = f64::from(curve.stretch) / 256.0;
             let at = |s: f64| curve.segments[0].series.at(stretch * s, curve.frac).unwrap();
             for s in spread(lo, hi - 0.8, 400) {
@@ -208,6 +216,7 @@ mod tests {
             let same = |s: f64| identity.segments[0].series.at(stretch * s, identity.frac).unwrap() / stretch - s;
             println!("{lo} to {hi}: {count} harmonics, identity off by {:.5} in the mean square root", square.sqrt());
             assert!(spread(lo, hi, 300).all(|s| same(s).abs() < 0.3), "{count}");
+            assert!(spread(band.0.0, band.0.1, 100).all(|s| at(s).abs() < 2e-3), "{count}: padding is nothing");
             // a score far above is seen
             assert!(spread(hi + 4.0, hi + 8.0, 20).all(|s| same(s).abs() > 2.0));
         }

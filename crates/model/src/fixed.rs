@@ -251,12 +251,14 @@ impl<A: Comparisons> Engine for Fixed<A> {
         &mut self,
         scores: Self::Share,
         predicted: &Self::Share,
+        gates: Option<&Self::Share>,
         head: &SoftmaxHead,
     ) -> Result<Self::Share, Self::Error> {
+        let gates = gates.map(|gates| column(gates, head.rows));
         let stretch = self.scales.curve(head.exponential).0.stretch;
         let (by, to) = row_shift((scores.form, predicted.form), head, stretch);
         let up = if stretch == 0 { 0 } else { STRETCH_FRAC };
-        let data = self.arithmetic.relative(scores.data, &predicted.data, &by);
+        let data = self.arithmetic.relative(scores.data, &predicted.data, gates, &by);
         Ok(Value { form: Form { frac: to + up, ..scores.form }, data })
     }
 

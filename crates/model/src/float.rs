@@ -3,12 +3,16 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, ArrayView1, Axis, s};
 
+use crate::arithmetic::near;
 use crate::engine::{Attending, Block, Engine, Flipped, Head, Opened, Rhs, Rotation, SoftmaxHead};
 use crate::functions::Functions;
 use crate::matrix::Matrices;
 use crate::table::{Comparison, Function, Read, Site, Smooth, Table, Weight};
+
+/// By how much scores with padding are less than nothing where no other depth was chosen.
+const UNATTENDED: f32 = 1e4;
 
 /// Sees every value that a private run would open.
 pub trait Observer {
@@ -16,6 +20,8 @@ pub trait Observer {
     fn wire(&mut self, site: Site, value: &Array2<f32>);
     /// The argument of a smooth function.
     fn phase(&mut self, function: Function, value: &Array2<f32>);
+    /// What was taken from the rows of scores of a head of softmax, by what is evaluated at them then.
+    fn shifts(&mut self, _exponential: Function, _shifts: &[f32]) {}
     /// What is compared with zero.
     fn compared(&mut self, _comparison: Comparison, _value: &Array2<f32>) {}
 }
@@ -32,6 +38,9 @@ impl<O: Observer> Observer for &mut O {
     }
     fn phase(&mut self, function: Function, value: &Array2<f32>) {
         (**self).phase(function, value);
+    }
+    fn shifts(&mut self, exponential: Function, shifts: &[f32]) {
+        (**self).shifts(exponential, shifts);
     }
     fn compared(&mut self, comparison: Comparison, value: &Array2<f32>) {
         (**self).compared(comparison, value);
@@ -163,14 +172,22 @@ impl<O: Observer> Engine for Float<'_, O> {
         &mut self,
         mut scores: Array2<f32>,
         predicted: &Array2<f32>,
+        gates: Option<&Array2<f32>>,
         head: &SoftmaxHead,
     ) -> Result<Array2<f32>, Infallible> {
         let (first, column) = head.predicted;
-        let last = head.tokens - 1;
+        let tokens = gates.map_or(head.rows as f32, |gates| gates.sum());
+        let mut shifts = Vec::with_capacity(head.own.len());
         for (at, mut row) in scores.rows_mut().into_iter().enumerate() {
-            let shift = predicted[(first + at, column)] + row_shift(head, at, |column| row[column], row.sum(), last);
+            let shift = predicted[(first + at, column)] + row_shift(head, at, row.view(), tokens);
             row.mapv_inplace(|s| s - shift);
+            shifts.push(shift);
+            if let Some(gates) = gates {
+                let depth = head.padding.map_or(UNATTENDED, |padding| padding.depth as f32);
+                row.iter_mut().zip(gates).for_each(|(s, gate)| *s -= (1.0 - gate) * depth);
+            }
         }
+        self.observer.shifts(head.exponential, &shifts);
         Ok(scores)
     }
 
@@ -311,13 +328,12 @@ impl<O: Observer> Engine for Float<'_, O> {
 }
 
 /// The shift of a row of scores but for what was predicted of it.
-fn row_shift(head: &SoftmaxHead, at: usize, score: impl Fn(usize) -> f32, sum: f32, last: usize) -> f32 {
-    let own = head.own[at];
-    let near = [own.saturating_sub(1), own, (own + 1).min(last), 0, last].map(score);
-    let tokens = head.tokens as f64;
+fn row_shift(head: &SoftmaxHead, at: usize, row: ArrayView1<'_, f32>, tokens: f32) -> f32 {
     let [near_times @ .., mean, log] = head.features;
-    let near: f64 = near.iter().zip(near_times).map(|(s, times)| f64::from(*s) * times).sum();
-    (near + f64::from(sum) / tokens * mean + libm::log(tokens) * log) as f32
+    let score =
+        |column: Option<usize>| column.and_then(|column| row.get(column)).map_or(0.0, |score| f64::from(*score));
+    let near: f64 = near(head.own[at]).into_iter().zip(near_times).map(|(column, times)| score(column) * times).sum();
+    (near + f64::from(row.sum()) / head.padded_rows as f64 * mean + libm::log(f64::from(tokens)) * log) as f32
 }
 
 /// A product whose left factor is almost everywhere zero.

@@ -57,8 +57,10 @@ mod shape;
 mod signs;
 mod softmax;
 mod softmax_choose;
+mod softmax_padding;
 mod softmax_ranges;
 mod softmax_spec;
+mod softmax_split;
 mod span;
 mod spec;
 mod spec_error;
@@ -89,7 +91,8 @@ pub use config::{
 };
 pub use config_error::ConfigError;
 pub use engine::{
-    Attending, Block, Engine, FEATURES, Flipped, Head, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead,
+    Attending, Block, Engine, FEATURES, Flipped, Head, HeadPadding, Norm, Opened, Reciprocal, Rhs, Rotation,
+    SoftmaxHead,
 };
 pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Fixed, Outputs};

@@ -35,6 +35,13 @@ pub(crate) fn padding(spec: &mut Spec, ranges: &Ranges, of_norms: f64, most_rest
     }
 }
 
+/// Says that texts may be padded with softmax, whose series are the same for all classes: from two tokens on, as they were calibrated.
+pub(crate) fn padding_of_softmax(spec: &mut Spec) {
+    let class = spec.shape.class_exponent(SHORTEST_CLASS) as usize;
+    let fewest = FEWEST[0].min(spec.shape.padded_length(1));
+    spec.padded = Some(PaddedSpec { fewest, certificate: spec.certificates[class] });
+}
+
 /// How often a text of the shortest class restarts; nothing where a scale does not fit its value.
 fn restarts_of_shortest(spec: &Spec) -> Option<f64> {
     let texts = Texts::padded(&[spec.shape.padded_length(1)], &spec.shape).ok()?;

@@ -104,9 +104,14 @@ impl Positive<'_> {
         self.wide_curve_within(WIDE_AIM, LIMIT)
     }
 
-    /// The same by a relative error that is aimed at, and one that is accepted.
+    /// The same by a relative error that is aimed at, and one that is accepted; up to the end of the period if it can be.
     pub(crate) fn wide_curve_within(&self, aim: f64, limit: f64) -> Result<Fitted, ChooseError> {
-        let domain = Domain::of((self.seen.0, self.least().1), self.from).filled();
+        let least = Domain::of((self.seen.0, self.least().1), self.from);
+        let filled = self.wide_curve_of(least.filled(), aim, limit);
+        filled.or_else(|refusal| self.wide_curve_of(least, aim, limit).map_err(|_| refusal))
+    }
+
+    fn wide_curve_of(&self, domain: Domain, aim: f64, limit: f64) -> Result<Fitted, ChooseError> {
         let ratio = domain.period() / domain.ends.0;
         let first = COUNTS.partition_point(|count| (*count as f64) < ratio / if aim > 0.01 { 40.0 } else { 6.0 });
         let first = first.min(COUNTS.len() - 1);

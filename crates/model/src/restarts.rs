@@ -53,7 +53,7 @@ impl Arithmetic for Openings {
     fn evaluate(&mut self, x: &[Evaluation<'_, (), ()>]) -> Result<Vec<()>, SpecError> {
         Ok(vec![(); x.iter().flat_map(Evaluation::curves).count()])
     }
-    fn relative(&mut self, _: (), _: &(), _: &RowShift) {}
+    fn relative(&mut self, _: (), _: &(), _: Option<&()>, _: &RowShift) {}
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
     fn row_sums(&mut self, _: &(), _: usize, _: usize) {}
     fn opened_row_sums(&mut self, _: &(), _: usize, _: usize) {}

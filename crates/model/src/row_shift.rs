@@ -7,6 +7,7 @@ use nalgebra::{DMatrix, DVector};
 use ndarray::{Array1, Array2};
 use rayon::prelude::*;
 
+use crate::arithmetic::near;
 use crate::bert::{Bert, BertSite};
 use crate::calibrate::stretched;
 use crate::engine::FEATURES;
@@ -158,7 +159,7 @@ impl Observer for Seen<'_> {
                 if self.head == 0 {
                     moments.rows += &self.rows.t().dot(&self.rows).mapv(f64::from);
                 }
-                let columns = columns(value);
+                let columns = columns(value, self.bert.shape.padded_length(value.ncols()));
                 moments.cross[self.head] += &self.rows.mapv(f64::from).t().dot(&columns);
                 moments.columns[self.head] += &columns.t().dot(&columns);
                 self.head += 1;
@@ -171,16 +172,17 @@ impl Observer for Seen<'_> {
 }
 
 /// The features of each row of scores, one, and the logarithm of its sum of exponentials.
-fn columns(scores: &Array2<f32>) -> Array2<f64> {
-    let tokens = scores.ncols();
+fn columns(scores: &Array2<f32>, padded_rows: usize) -> Array2<f64> {
+    let (tokens, padded_rows) = (scores.ncols() as f64, padded_rows as f64);
     let mut columns = Array2::zeros((scores.nrows(), COLUMNS));
     for (at, (row, mut out)) in scores.rows().into_iter().zip(columns.rows_mut()).enumerate() {
-        let near = [at.saturating_sub(1), at, (at + 1).min(tokens - 1), 0, tokens - 1];
-        near.iter().enumerate().for_each(|(place, column)| out[place] = f64::from(row[*column]));
-        out[5] = f64::from(row.sum()) / tokens as f64;
-        out[6] = (tokens as f64).ln();
-        out[7] = 1.0;
-        out[8] = log_sum(row.iter().map(|s| f64::from(*s)), 1.0);
+        for (place, column) in near(at).into_iter().enumerate() {
+            out[place] = column.and_then(|column| row.get(column)).map_or(0.0, |score| f64::from(*score));
+        }
+        out[4] = f64::from(row.sum()) / padded_rows;
+        out[5] = tokens.ln();
+        out[6] = 1.0;
+        out[7] = log_sum(row.iter().map(|s| f64::from(*s)), 1.0);
     }
     columns
 }

@@ -35,9 +35,21 @@ pub struct Shape {
     /// Of softmax, what the shift of a row of scores is made of, `[layer][head]`; empty until it was fitted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub row_shifts: Vec<Vec<[f64; FEATURES]>>,
+    /// Of softmax, where padding comes to lie, `[layer][head]`; empty until it was chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paddings: Vec<Vec<SoftmaxPadding>>,
     /// Which GeLU; the exact one is not written, so that specs made before there was another keep their digest.
     #[serde(default, skip_serializing_if = "Activation::is_exact")]
     pub activation: Activation,
+}
+
+/// Where a head of softmax puts padding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SoftmaxPadding {
+    /// By how much scores with padding are less than nothing.
+    pub depth: f64,
+    /// By class of lengths, what is taken from the scores of rows of padding.
+    pub rows: Vec<f64>,
 }
 
 fn two_quad() -> AttentionKind {
@@ -67,13 +79,20 @@ impl Shape {
             shifts: (0..config.num_hidden_layers).map(shifts).collect(),
             attention: config.attention_softmax,
             row_shifts: Vec::new(),
+            paddings: Vec::new(),
             activation: config.activation(),
         }
     }
 
-    /// Whether it is that of this configuration; what the shift of rows is made of was fitted, and is in no configuration.
+    /// Whether it is that of this configuration; what was fitted is in no configuration.
     pub fn is_of(&self, config: &Config) -> bool {
-        *self == Shape { row_shifts: self.row_shifts.clone(), ..Shape::of(config) }
+        Shape::of(config) == self.clone().unfitted()
+    }
+
+    /// The same without what was fitted to texts.
+    #[must_use]
+    pub fn unfitted(self) -> Shape {
+        Shape { row_shifts: Vec::new(), paddings: Vec::new(), ..self }
     }
 
     /// Width of a head.
@@ -157,7 +176,7 @@ pub enum TextsError {
     },
     /// A spec that was chosen before texts could be padded, or for a model that no class of padded texts fits.
     #[error(
-        "this bundle has no scales for padded texts: it was made by an older convert, or its attention is softmax, or its heads' attention sums spread too far (convert's report says which); add --exact-lengths, which makes the number of tokens public"
+        "this bundle has no scales for padded texts: it was made by an older convert, or its heads' attention sums spread too far (convert's report says which); add --exact-lengths, which makes the number of tokens public"
     )]
     Unpadded,
     /// A text too short to be padded.

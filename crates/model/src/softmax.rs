@@ -17,12 +17,28 @@ use crate::checks::Checks;
 use crate::engine::{Engine, SoftmaxHead};
 use crate::operation::Operation;
 
+/// The gates of each text's rows, where texts are padded.
+pub(crate) struct SoftmaxGates<'g, E: Engine> {
+    /// Of the rows that are attended to: scores with padding come to lie where exponentials are nothing.
+    pub(crate) attended: &'g [E::Share],
+    /// Of the rows that attend; none where all of them are tokens.
+    pub(crate) attending: Option<&'g [E::Wire]>,
+}
+
+impl<E: Engine> Clone for SoftmaxGates<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E: Engine> Copy for SoftmaxGates<'_, E> {}
+
 /// Attention of each head and text, opened, from scores that were not.
 pub(crate) fn softmax<E: Engine>(
     engine: &mut E,
     part: usize,
     (scores, predicted, values): (Vec<E::Share>, &E::Share, Vec<E::Wire>),
-    heads: &[SoftmaxHead],
+    (heads, gates): (&[SoftmaxHead], Option<SoftmaxGates<'_, E>>),
     checks: &mut Checks<E>,
 ) -> Result<Vec<E::Wire>, E::Error> {
     engine.begin(part, Operation::Softmax)?;
@@ -30,7 +46,7 @@ pub(crate) fn softmax<E: Engine>(
     let in_two = |steps: bool| (0..heads.len()).filter(move |i| two[*i] == steps).collect::<Vec<_>>();
     let (one, two) = (in_two.clone()(false), in_two(true));
 
-    let (exponentials, rough_sums) = exponentials(engine, (scores, predicted), (heads, &two), checks)?;
+    let (exponentials, rough_sums) = exponentials(engine, (scores, predicted), (heads, &two, gates), checks)?;
     let rough_phases: Vec<_> = two.iter().zip(&rough_sums).map(|(i, sum)| (sum, heads[*i].rough)).collect();
     let asked = with(&exponentials, |i| heads[i].exponential_out);
     let (exponentials, rough_phases) = checks.open(engine, &asked, &rough_phases)?;
@@ -54,8 +70,8 @@ pub(crate) fn softmax<E: Engine>(
 
     let mixed = mix(engine, part, squares, values)?;
     engine.begin(part, Operation::Softmax)?;
-    let phases: Vec<_> = phases.into_iter().zip(&one).map(|(phase, i)| (phase, heads[*i].reciprocal)).collect();
-    let reciprocals = engine.evaluate(&phases)?;
+    let attending = gates.and_then(|gates| gates.attending);
+    let reciprocals = reciprocals(engine, phases, (heads, &one), attending)?;
     let products = engine.mul(&of_two.iter().zip(&roughs).collect::<Vec<_>>())?;
     let mut asked = with(&mixed, |i| heads[i].mixed);
     asked.extend(one.iter().zip(&reciprocals).map(|(i, r)| (r, heads[*i].reciprocal_out)));
@@ -64,7 +80,8 @@ pub(crate) fn softmax<E: Engine>(
     let reciprocals = mixed.split_off(heads.len());
 
     if !weights.is_empty() {
-        let held: Vec<_> = one.iter().zip(&reciprocals).map(|(i, r)| (&weights[*i], r, None)).collect();
+        let gate = |i: &usize| attending.map(|gates| &gates[heads[*i].text]);
+        let held: Vec<_> = one.iter().zip(&reciprocals).map(|(i, r)| (&weights[*i], r, gate(i))).collect();
         checks.reciprocals(engine, &held, one.iter().map(|i| (heads[*i].defect, heads[*i].text)))?;
     }
     let pairs: Vec<_> = one.iter().zip(&reciprocals).map(|(i, r)| (&mixed[*i], r)).collect();
@@ -74,7 +91,7 @@ pub(crate) fn softmax<E: Engine>(
     }
 
     let weights: Vec<_> = two.iter().map(|i| &weights[*i]).collect();
-    second_step(engine, (&one, &weighted), (&two, &mixed, phases, &roughs, &weights), heads, checks)
+    second_step(engine, (&one, &weighted), (&two, &mixed, phases, &roughs, &weights), (heads, attending), checks)
 }
 
 /// The last two rounds where heads take two steps: their attention, and that of the others, which is done.
@@ -83,11 +100,10 @@ fn second_step<E: Engine>(
     engine: &mut E,
     (one, weighted): (&[usize], &[E::Share]),
     (two, mixed, phases, roughs, weights): (&[usize], &[E::Wire], Vec<E::Phase>, &[E::Wire], &[&E::Wire]),
-    heads: &[SoftmaxHead],
+    (heads, attending): (&[SoftmaxHead], Option<&[E::Wire]>),
     checks: &mut Checks<E>,
 ) -> Result<Vec<E::Wire>, E::Error> {
-    let phases: Vec<_> = phases.into_iter().zip(two).map(|(phase, i)| (phase, heads[*i].reciprocal)).collect();
-    let reciprocals = engine.evaluate(&phases)?;
+    let reciprocals = reciprocals(engine, phases, (heads, two), attending)?;
     let pairs: Vec<_> = two.iter().zip(roughs).map(|(i, rough)| (&mixed[*i], rough)).collect();
     let corrected = engine.scale_rows(&pairs)?;
     let held: Vec<_> = weights.iter().zip(roughs).map(|(weights, rough)| (*weights, rough)).collect();
@@ -101,7 +117,8 @@ fn second_step<E: Engine>(
     let mut corrected = reciprocals.split_off(two.len());
     let held = corrected.split_off(two.len());
 
-    let held: Vec<_> = held.iter().zip(&reciprocals).map(|(sum, r)| (sum, r, None)).collect();
+    let gate = |i: &usize| attending.map(|gates| &gates[heads[*i].text]);
+    let held: Vec<_> = held.iter().zip(&reciprocals).zip(two).map(|((sum, r), i)| (sum, r, gate(i))).collect();
     checks.reciprocals(engine, &held, two.iter().map(|i| (heads[*i].defect, heads[*i].text)))?;
     let weighted = engine.scale_rows(&corrected.iter().zip(&reciprocals).collect::<Vec<_>>())?;
     let asked: Vec<_> = two.iter().zip(&weighted).map(|(i, share)| (share, heads[*i].attention)).collect();
@@ -112,16 +129,35 @@ fn second_step<E: Engine>(
     Ok(by_head.into_iter().map(|(_, wire)| wire).collect())
 }
 
+/// One over each sum; nothing in rows of padding, whatever their sums are.
+fn reciprocals<E: Engine>(
+    engine: &mut E,
+    sums: Vec<E::Phase>,
+    (heads, numbers): (&[SoftmaxHead], &[usize]),
+    attending: Option<&[E::Wire]>,
+) -> Result<Vec<E::Share>, E::Error> {
+    let sums = sums.into_iter().zip(numbers.iter().map(|i| &heads[*i]));
+    match attending {
+        None => engine.evaluate(&sums.map(|(sum, head)| (sum, head.reciprocal)).collect::<Vec<_>>()),
+        Some(gates) => {
+            let gated: Vec<_> = sums.map(|(sum, head)| (sum, head.reciprocal, &gates[head.text])).collect();
+            engine.gated_evaluate(&gated)
+        }
+    }
+}
+
 /// `exp(s' / 2)` of each head, and row sums of a smaller power of those in two steps. What the exponentials were made of is held to
 /// the scores.
 #[allow(clippy::type_complexity)]
 fn exponentials<E: Engine>(
     engine: &mut E,
     (scores, predicted): (Vec<E::Share>, &E::Share),
-    (heads, two): (&[SoftmaxHead], &[usize]),
+    (heads, two, gates): (&[SoftmaxHead], &[usize], Option<SoftmaxGates<'_, E>>),
     checks: &mut Checks<E>,
 ) -> Result<(Vec<E::Share>, Vec<E::Share>), E::Error> {
-    let shifted = |(scores, head)| engine.relative(scores, predicted, head);
+    let shifted = |(scores, head): (E::Share, &SoftmaxHead)| {
+        engine.relative(scores, predicted, gates.map(|gates| &gates.attended[head.text]), head)
+    };
     let relative: Vec<_> = scores.into_iter().zip(heads).map(shifted).collect::<Result<_, _>>()?;
     let (_, phases) = checks.open(engine, &[], &with(&relative, |i| heads[i].exponential))?;
     let functions = |(i, phase)| {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::AttentionKind;
 use crate::opening::{Curve, Opening};
 use crate::series::Series;
-use crate::shape::TOKEN_CLASSES;
+use crate::shape::{Shape, TOKEN_CLASSES};
 use crate::spec_error::{SpecError, count};
 
 /// Openings of a head of softmax.
@@ -50,6 +51,8 @@ pub struct TwoSteps {
     pub corrected_sum: Opening,
 }
 
+/// The largest multiple of a feature, and the largest shift in nats: none that was fitted is a hundredth of it.
+const MOST_NATS: f64 = 1e6;
 /// Largest power of two in whose units rough sums are read.
 const MOST_UNIT: i32 = 16;
 
@@ -90,6 +93,26 @@ impl SoftmaxSpec {
         let far = two.units.iter().filter(|unit| !(0..=MOST_UNIT).contains(*unit)).count();
         count(&format!("{place}: units beyond 2^{MOST_UNIT}"), far, 0)
     }
+}
+
+/// Counts and ranges of what a shape says of the shifts of rows and of padding.
+pub(crate) fn check_fitted(shape: &Shape) -> Result<(), SpecError> {
+    let layers = if shape.attention == AttentionKind::Softmax { shape.layers } else { 0 };
+    count("layers with shifts of rows", shape.row_shifts.len(), layers)?;
+    count("layers with places of padding", shape.paddings.len(), layers)?;
+    for (layer, (shifts, paddings)) in shape.row_shifts.iter().zip(&shape.paddings).enumerate() {
+        count(&format!("layer {layer}: shifts of rows"), shifts.len(), shape.heads)?;
+        count(&format!("layer {layer}: places of padding"), paddings.len(), shape.heads)?;
+        for padding in paddings {
+            count(&format!("layer {layer}: classes of rows of padding"), padding.rows.len(), TOKEN_CLASSES)?;
+        }
+        let of_paddings = paddings.iter().flat_map(|padding| padding.rows.iter().chain([&padding.depth]));
+        if let Some(far) = shifts.iter().flatten().chain(of_paddings).find(|v| v.is_nan() || v.abs() > MOST_NATS) {
+            let (what, expected) = (format!("layer {layer}: shift of rows"), format!("-{MOST_NATS} to {MOST_NATS}"));
+            return Err(SpecError::Shape { what, got: far.to_string(), expected });
+        }
+    }
+    Ok(())
 }
 
 /// The curves of a head, to be shared by the functions that read them.

@@ -10,7 +10,7 @@ use crate::bert::{Bert, BertSite, BertWeight, InputKind};
 use crate::config::{AttentionKind, MOST_EPS, MOST_SHIFT, shift_is_sound};
 use crate::opening::{CERTIFICATE_FRACS, Curve, DEFECT, Opening};
 use crate::shape::{SHORTEST_CLASS, Shape, TOKEN_CLASSES};
-use crate::softmax_spec::{SoftmaxSpec, TwoSteps};
+use crate::softmax_spec::{SoftmaxSpec, TwoSteps, check_fitted};
 use crate::spec_error::{SpecError, count};
 
 /// The format that this program reads and writes.
@@ -228,6 +228,7 @@ impl Spec {
             return Err(SpecError::Shape { what: "attention shift".into(), got: shift.to_string(), expected });
         }
         within("extra fractional bits of the input", self.input_extra as usize, 32)?;
+        check_fitted(s)?;
         self.check_layers()?;
         for (n, norm) in self.norms.iter().enumerate() {
             self.check_curve(&format!("norm {n}: inverse root"), &norm.inverse_root, 1)?;

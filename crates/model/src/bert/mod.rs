@@ -4,6 +4,7 @@
 //! (centred sum, its square sum, inverse deviation, normal) / GeLU in / GeLU out / the same four again. The network is the
 //! folded one ([`crate::fold()`]): LayerNorm's scale and shift live in the weights of its readers, the residual stream is centred.
 
+mod attention;
 mod clear;
 mod declared;
 mod float;
@@ -17,14 +18,12 @@ pub use declared::{BertFunction, BertSite, BertWeight};
 
 use declared::Declared;
 
-use crate::attention::{Gates, attend};
 use crate::checks::Checks;
-use crate::config::AttentionKind;
-use crate::engine::{Block, Engine, FEATURES, Head, Norm, Rhs, SoftmaxHead};
+use crate::engine::{Block, Engine, Norm};
 use crate::network::{Input, Network, Output};
 use crate::norm::{apply, normalise, open};
 use crate::operation::Operation;
-use crate::shape::{Shape, Texts, token_class};
+use crate::shape::{Shape, Texts};
 use crate::table::{Function, Parameter, Site, Table, Weight};
 
 /// What the client shares.
@@ -124,60 +123,6 @@ impl Bert {
             defect: self.site(BertSite::NormDefect { norm }),
         }
     }
-
-    fn head(&self, layer: usize, head: usize, text: usize, (rows, class): (usize, usize)) -> Head {
-        // what softmax opens does not depend on the class
-        let class = if self.shape.attention == AttentionKind::Softmax { 0 } else { class };
-        Head {
-            text,
-            tokens: rows,
-            shift: self.shape.shifts[layer][head],
-            squares: self.site(BertSite::Squares { layer, head, class }),
-            reciprocal: self.function(BertFunction::Reciprocal { layer, head, class }),
-            reciprocal_out: self.site(BertSite::Reciprocal { layer, head, class }),
-            mixed: self.site(BertSite::Mixed { layer, head, class }),
-            attention: self.site(BertSite::Attention { layer }),
-            weighted: self.site(BertSite::Weighted { layer }),
-            defect: self.site(BertSite::ReciprocalDefect { layer, head }),
-        }
-    }
-}
-
-impl Bert {
-    /// A head of softmax on a text whose rows that attend begin at `first` of all that do.
-    fn softmax_head(
-        &self,
-        (layer, head): (usize, usize),
-        text: usize,
-        tokens: usize,
-        (first, rows): (usize, usize),
-    ) -> SoftmaxHead {
-        let class = 0;
-        let features = self.shape.row_shifts.get(layer).map_or([0.0; FEATURES], |heads| heads[head]);
-        SoftmaxHead {
-            text,
-            tokens,
-            own: (0..rows).collect(),
-            predicted: (first, head),
-            features,
-            exponential: self.function(BertFunction::Exponential { layer, head }),
-            identity: self.function(BertFunction::Identity { layer, head }),
-            rough_exponential: self.function(BertFunction::RoughExponential { layer, head }),
-            rough: self.function(BertFunction::Rough { layer, head, class: token_class(tokens) }),
-            reciprocal: self.function(BertFunction::Reciprocal { layer, head, class }),
-            exponential_out: self.site(BertSite::Exponential { layer, head }),
-            squares: self.site(BertSite::Squares { layer, head, class }),
-            sum: self.site(BertSite::Sum { layer, head }),
-            rough_out: self.site(BertSite::Rough { layer, head }),
-            mixed: self.site(BertSite::Mixed { layer, head, class }),
-            corrected: self.site(BertSite::Corrected { layer, head }),
-            corrected_sum: self.site(BertSite::CorrectedSum { layer, head }),
-            reciprocal_out: self.site(BertSite::Reciprocal { layer, head, class }),
-            attention: self.site(BertSite::Attention { layer }),
-            defect: self.site(BertSite::ReciprocalDefect { layer, head }),
-            exponential_defect: self.site(BertSite::ExponentialDefect { layer, head }),
-        }
-    }
 }
 
 impl Network for Bert {
@@ -229,22 +174,24 @@ struct Pass<'r, E: Engine> {
     checks: &'r mut Checks<E>,
     texts: &'r Texts,
     /// Where texts are padded, which rows are tokens.
-    gates: Option<Rc<Tokens<E::Wire>>>,
+    gates: Option<Rc<Tokens<E>>>,
 }
 
 /// Ones in the rows of tokens, zeros in those of padding.
-struct Tokens<W> {
+struct Tokens<E: Engine> {
     /// Of all rows.
-    all: W,
+    all: E::Wire,
     /// Of the rows of each text.
-    of_text: Vec<W>,
+    of_text: Vec<E::Wire>,
+    /// The same as shares, where attention is softmax.
+    shared: Vec<E::Share>,
 }
 
 impl<E: Engine> Pass<'_, E> {
     fn embed(&mut self, input: &E::Share) -> Result<E::Wire, E::Error> {
         let one_hot = self.open(input, BertSite::OneHot)?;
         // a token has one segment, padding has none
-        self.read_gates(&one_hot, (self.bert.shape.words, self.bert.shape.segments));
+        self.read_gates(&one_hot, (self.bert.shape.words, self.bert.shape.segments))?;
         let sum = self.linear(&one_hot, BertWeight::Embedding)?;
         drop(one_hot);
         let position = self.bert.weight(BertWeight::Position);
@@ -261,19 +208,22 @@ impl<E: Engine> Pass<'_, E> {
             return Ok(rows);
         }
         let cols = self.bert.shape.width;
-        self.read_gates(&rows, (cols, 1));
+        self.read_gates(&rows, (cols, 1))?;
         Ok(self.engine.block(&rows, Block { row: 0, rows: self.texts.rows(), col: 0, cols }))
     }
 
     /// Takes the gates out of the columns of the input that count tokens.
-    fn read_gates(&mut self, input: &E::Wire, (col, cols): (usize, usize)) {
+    fn read_gates(&mut self, input: &E::Wire, (col, cols): (usize, usize)) -> Result<(), E::Error> {
         if self.texts.is_padded() {
             let columns = self.engine.block(input, Block { row: 0, rows: self.texts.rows(), col, cols });
             let all = self.engine.gate(columns);
             let blocks = self.texts.blocks(false);
-            let of_text = blocks.map(|text| self.engine.block(&all, Block { cols: 1, ..text })).collect();
-            self.gates = Some(Rc::new(Tokens { all, of_text }));
+            let of_text: Vec<_> = blocks.map(|text| self.engine.block(&all, Block { cols: 1, ..text })).collect();
+            let of_softmax = if self.is_softmax() { of_text.as_slice() } else { &[] };
+            let shared = of_softmax.iter().map(|gate| self.engine.shared(gate)).collect::<Result<_, _>>()?;
+            self.gates = Some(Rc::new(Tokens { all, of_text, shared }));
         }
+        Ok(())
     }
 
     /// One encoder layer. The last one computes the first row of each text only, because nothing reads the others, unless the
@@ -312,75 +262,6 @@ impl<E: Engine> Pass<'_, E> {
         let carried = self.residual(&x, 2 * layer + 1)?;
         let sum = self.engine.add(down, carried)?;
         self.normalise(part, &sum, 2 * layer + 2, (rows, gate))
-    }
-
-    /// Attention of all heads and texts: query, key and value in one round, scores in another, then what [`attend`] does.
-    fn attend(&mut self, layer: usize, x: &E::Wire, asking: &E::Wire) -> Result<E::Wire, E::Error> {
-        let (bert, texts, part) = (self.bert, self.texts, Bert::part(layer));
-        self.engine.begin(part, Operation::Others)?;
-        let query = self.linear(asking, BertWeight::Query(layer))?;
-        let tokens = self.gates.clone();
-        let key = bert.weight(BertWeight::Key(layer));
-        let key = match &tokens {
-            None => self.engine.linear(x, key)?,
-            Some(tokens) => self.engine.gated_linear(x, key, &tokens.all)?,
-        };
-        let value = self.linear(x, BertWeight::Value(layer))?;
-        let sites = [BertSite::Query { layer }, BertSite::Key { layer }, BertSite::Value { layer }];
-        let sites = sites.map(|site| bert.site(site));
-        let asked = [(&query, sites[0]), (&key, sites[1]), (&value, sites[2])];
-        let (opened, _) = self.checks.open(self.engine, &asked, &[])?;
-        let [query, key, value] = three(opened);
-
-        let size = bert.shape.head_size();
-        let head = |rows: (usize, usize), h: usize| Block { row: rows.0, rows: rows.1, col: h * size, cols: size };
-        let last = self.reads_first_rows_only(layer);
-        let softmax = bert.shape.attention == AttentionKind::Softmax && !self.engine.mixes_weights();
-        // what of the rows' shifts is predicted is a share, and never opened
-        let predicted = softmax.then(|| self.linear(asking, BertWeight::Shift(layer))).transpose()?;
-        let (mut pairs, mut values, mut heads, mut asked) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        let mut softmax_heads = Vec::new();
-        for (number, text) in texts.blocks(false).enumerate() {
-            let asks = if last { 1 } else { text.rows };
-            let length = (text.rows, texts.class(text.rows, &bert.shape));
-            for h in 0..bert.shape.heads {
-                let of_query = self.engine.block(&query, head((asked, asks), h));
-                let of_key = self.engine.block(&key, head((text.row, text.rows), h));
-                pairs.push((of_query, of_key));
-                values.push(self.engine.block(&value, head((text.row, text.rows), h)));
-                heads.push(bert.head(layer, h, number, length));
-                if softmax {
-                    softmax_heads.push(bert.softmax_head((layer, h), number, text.rows, (asked, asks)));
-                }
-            }
-            asked += asks;
-        }
-        drop((query, key, value));
-
-        let scores = self.engine.matmul(&pairs, Rhs::Transposed)?;
-        drop(pairs);
-        if let Some(predicted) = predicted {
-            let values = (scores, &predicted, values);
-            let mixed = crate::softmax::softmax(self.engine, part, values, &softmax_heads, self.checks)?;
-            return Ok(self.assembled(mixed));
-        }
-        let site = bert.site(BertSite::Scores { layer });
-        let asked: Vec<_> = scores.iter().map(|s| (s, site)).collect();
-        let (scores, _) = self.checks.open(self.engine, &asked, &[])?;
-        let gates = tokens.as_deref().map(|Tokens { of_text, .. }| Gates {
-            attended: of_text,
-            attending: (!last).then_some(of_text.as_slice()),
-        });
-        let mixed = attend(self.engine, part, (scores, values), (&heads, gates), self.checks)?;
-        Ok(self.assembled(mixed))
-    }
-
-    /// The heads of each text side by side.
-    fn assembled(&mut self, mixed: Vec<E::Wire>) -> E::Wire {
-        let mut mixed = mixed.into_iter();
-        let (texts, heads) = (self.texts.len(), self.bert.shape.heads);
-        let grid: Vec<Vec<_>> = (0..texts).map(|_| mixed.by_ref().take(heads).collect()).collect();
-        self.engine.assemble(&grid)
     }
 
     /// The pooler and the classifier over the first row of each text.
@@ -428,8 +309,4 @@ impl<E: Engine> Pass<'_, E> {
     fn open(&mut self, x: &E::Share, site: BertSite) -> Result<E::Wire, E::Error> {
         open(self.engine, self.checks, x, self.bert.site(site))
     }
-}
-
-fn three<T>(values: Vec<T>) -> [T; 3] {
-    values.try_into().unwrap_or_else(|v: Vec<T>| panic!("an engine answered {} values to 3 questions", v.len()))
 }

@@ -304,7 +304,13 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
         Err(SpecError::SoftmaxSeries.into())
     }
 
-    fn relative(&mut self, _: Tensor<R>, _: &Tensor<R>, _: &SoftmaxHead) -> Result<Tensor<R>, R::Error> {
+    fn relative(
+        &mut self,
+        _: Tensor<R>,
+        _: &Tensor<R>,
+        _: Option<&Tensor<R>>,
+        _: &SoftmaxHead,
+    ) -> Result<Tensor<R>, R::Error> {
         Err(SpecError::SoftmaxSeries.into())
     }
 

@@ -176,7 +176,7 @@ impl<S: Streams> Arithmetic for Dealing<'_, '_, S> {
         row_sums(self.kernel, a, rows, cols)
     }
 
-    fn relative(&mut self, _: (), _: &(), _: &RowShift) {}
+    fn relative(&mut self, _: (), _: &(), _: Option<&()>, _: &RowShift) {}
 
     fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
 

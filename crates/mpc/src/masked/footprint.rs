@@ -315,7 +315,7 @@ impl Arithmetic for Sizes {
         x
     }
 
-    fn relative(&mut self, scores: Held, _: &Held, _: &RowShift) -> Held {
+    fn relative(&mut self, scores: Held, _: &Held, _: Option<&Held>, _: &RowShift) -> Held {
         scores
     }
 

@@ -304,9 +304,17 @@ impl<'w> Arithmetic for Online<'w, '_, '_> {
         Share::of(rotate(&x.into_words(), cols, cos, sin))
     }
 
-    fn relative(&mut self, scores: Share<'w>, predicted: &Share<'w>, by: &RowShift) -> Share<'w> {
+    fn relative(
+        &mut self,
+        scores: Share<'w>,
+        predicted: &Share<'w>,
+        gates: Option<&Share<'w>>,
+        by: &RowShift,
+    ) -> Share<'w> {
         let mut words = scores.into_words();
-        by.apply(&mut words, &predicted.read(), self.correlations.party == Party::Zero);
+        let gates = gates.map(Share::read);
+        let gates = gates.as_ref().map(|gates| gates.as_slice());
+        by.apply(&mut words, &predicted.read(), gates, self.correlations.party == Party::Zero);
         Share::of(words)
     }
 

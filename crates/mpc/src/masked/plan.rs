@@ -174,7 +174,7 @@ impl Arithmetic for Planner {
     fn add(&mut self, _: ((), u32), _: ((), u32)) {}
     fn row_sums(&mut self, _: &(), _: usize, _: usize) {}
     fn opened_row_sums(&mut self, _: &(), _: usize, _: usize) {}
-    fn relative(&mut self, _: (), _: &(), _: &RowShift) {}
+    fn relative(&mut self, _: (), _: &(), _: Option<&()>, _: &RowShift) {}
     fn rotate(&mut self, _: (), _: usize, _: &[u64], _: &[u64]) {}
     fn affine(&mut self, _: (), _: u64, _: u64) {}
     fn offset(&mut self, _: (), _: u64) {}

@@ -158,6 +158,19 @@ fn the_parties_see_the_same_with_softmax() {
     }
 }
 
+/// Which rows are padding is multiplied into what softmax shifts its scores by, and shows as little.
+#[test]
+fn the_parties_see_the_same_with_softmax_and_texts_of_other_lengths() {
+    for party in [Party::Zero, Party::One] {
+        for kind in [InputKind::OneHot, InputKind::Embedded] {
+            let networks = Network::under_one_spec(&crate::softmax::config(2, 16, 2, 32, 12), [SEED, SEED + 1]);
+            let fewest = networks[0].spec.padded.unwrap().fewest;
+            let texts = [[3, 9], [11, fewest]].map(|tokens| tokens.map(|n| sample(SEED + n as u64, n)));
+            check_between((networks.map(Network::padded), texts), (party, kind), Default::default(), false);
+        }
+    }
+}
+
 /// Values of a network are small next to their masks: a mask whose upper bits were constant would hide them almost always. So once
 /// more with weights and an input of uniform words, whose answer means nothing, in which every bit of every value differs.
 #[test]

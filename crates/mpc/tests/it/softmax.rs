@@ -65,6 +65,44 @@ fn softmax_gives_what_it_gives_in_floating_point_is_certified_and_costs_what_was
     println!("largest difference to float {worst:.5}");
 }
 
+/// No round more than without padding, and what the text alone gives in floating point.
+#[test]
+fn padded_texts_of_softmax_give_what_they_give_alone() {
+    let mut worst = 0.0f64;
+    for (seed, (layers, width, heads, inner)) in [(2, 32, 4, 128), (3, 48, 3, 96)].into_iter().enumerate() {
+        let seed = seed as u64 + 1;
+        let exact = Network::random(&config(layers, width, heads, inner, 40), seed);
+        for (kind, lengths) in
+            [(InputKind::OneHot, &[2][..]), (InputKind::Embedded, &[31, 9, 17]), (InputKind::OneHot, &[40, 16])]
+        {
+            let batch: Vec<Sample> = lengths.iter().map(|n| sample(seed * 7 + *n as u64, *n)).collect();
+            let float = exact.float(&batch);
+            let rounds = World::new(&exact, &batch, kind, seed).plan().cost().rounds;
+            let network = Network::random(&config(layers, width, heads, inner, 40), seed).padded();
+            let mut world = World::new(&network, &batch, kind, seed);
+            if seed == 1 {
+                world.schedule = Schedule::Stored;
+            }
+            let run = run(&world, seed);
+            let error = apart(&run.logits().unwrap(), &float);
+            assert!(error < TO_FLOAT, "seed {seed}, {lengths:?}: {error} off floating point");
+            for (total, rows) in run.certificates().iter().zip(world.texts.lengths()) {
+                let limit = network.spec.certificate_limit(world.texts.class(*rows, &network.spec.shape));
+                assert!((0.0..limit).contains(total), "seed {seed}, {lengths:?}: {total} of {limit}");
+            }
+            let cost = world.plan().cost();
+            assert_eq!(cost.rounds, rounds, "no round is for padding");
+            for frames in [run.opened.sent(), run.opened.received()] {
+                assert_eq!(frames.len(), cost.frames);
+                assert_eq!(frames.iter().map(|f| f.payload.len()).sum::<usize>(), cost.opened_bytes);
+            }
+            assert_eq!(run.dealt.received().iter().map(|f| f.payload.len()).sum::<usize>(), cost.dealt_bytes);
+            worst = worst.max(error);
+        }
+    }
+    println!("largest difference to float {worst:.5}");
+}
+
 /// What serves a phase's exponential serves its identity too: nothing more is dealt for the check.
 #[test]
 fn the_check_of_exponentials_deals_nothing() {

@@ -186,8 +186,8 @@ impl Arithmetic for Replay<'_> {
         Ok(x.iter().flat_map(|asked| asked.curves().map(move |curve| (asked, curve))).map(one).collect())
     }
 
-    fn relative(&mut self, mut scores: Exact, predicted: &Exact, by: &RowShift) -> Exact {
-        by.apply(&mut scores.words, &predicted.words, true);
+    fn relative(&mut self, mut scores: Exact, predicted: &Exact, gates: Option<&Exact>, by: &RowShift) -> Exact {
+        by.apply(&mut scores.words, &predicted.words, gates.map(|gates| gates.words.as_slice()), true);
         assert!(scores.noise == 0.0 && predicted.noise == 0.0, "products are exact");
         scores
     }
