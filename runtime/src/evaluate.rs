@@ -12,7 +12,7 @@ use convert::{Converted, Student};
 use datasets::{Empty, Error, Example, Files, Label, Loaded, Metrics, Source, Split, Target, chosen, largest};
 use indicatif::ProgressBar;
 use local::report::{cost, say_engine};
-use model::{Lengths, ProblemType, Sample, Shape, Spec, Texts, batch_rows, clear_logits};
+use model::{Lengths, ProblemType, Sample, Spec, Texts, batch_rows, clear_logits};
 use roles::measured::Measured;
 use serde_json::{Value, json};
 
