@@ -141,6 +141,7 @@ impl Session {
         }
         let bundle = Deployment::check(&chosen.bundle)?;
         settings.stock = source.stock()?;
+        settings.quiet = source.quiet;
         let place = Place::Here { bundle: chosen.bundle, _lock: chosen.lock };
         Session::on(source, bundle, place, settings, chosen.student, bar)
     }

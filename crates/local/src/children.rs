@@ -75,7 +75,7 @@ impl Children {
             Role::Party1 => Some(1),
             _ => None,
         };
-        let LocalSettings { roles, threads, link, cores, ref stock } = self.settings;
+        let LocalSettings { roles, threads, link, cores, ref stock, .. } = self.settings;
         let Settings { deadline, memory, schedule, engine, .. } = roles;
         match index {
             Some(index) => command.args(["party", "--index", &index.to_string(), "--link", &link.to_string()]),

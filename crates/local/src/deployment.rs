@@ -134,7 +134,8 @@ fn start(children: &Children, settings: &LocalSettings, fill: Vec<Fill>) -> Resu
             peers.insert(role.name().to_string(), format!("127.0.0.1:{}", ready.port));
         }
     }
-    let start = Start { token: hex::encode(fresh::<32>()?), session: hex::encode(fresh::<16>()?), peers, fill };
+    let (token, session) = (hex::encode(fresh::<32>()?), hex::encode(fresh::<16>()?));
+    let start = Start { token, session, peers, fill, quiet: settings.quiet };
     let mut line = serde_json::to_string(&start)?;
     line.push('\n');
     children.tell(&line)?;

@@ -20,6 +20,8 @@ pub struct LocalSettings {
     pub cores: Option<[usize; 2]>,
     /// The folder of both parties' stocks, if they have any.
     pub stock: Option<PathBuf>,
+    /// Whether the roles say nothing but errors and warnings.
+    pub quiet: bool,
 }
 
 impl LocalSettings {
@@ -30,6 +32,6 @@ impl LocalSettings {
 
     /// Roles that are run so, on all cores and over links as fast as they are.
     pub fn of(roles: Settings) -> LocalSettings {
-        LocalSettings { roles, threads: 0, link: LinkSpeed::default(), cores: None, stock: None }
+        LocalSettings { roles, threads: 0, link: LinkSpeed::default(), cores: None, stock: None, quiet: false }
     }
 }

@@ -28,7 +28,7 @@ use crate::stocked::{Ahead, PartyStock, Wish, kept_error, propose, respond};
 /// Bytes of the seed from which P0 expands its share of the input.
 const SEED: usize = 32;
 /// How long P1 gets to compare its ledger with P0's, which has done so.
-const UNITING: Duration = Duration::from_secs(10);
+const RECONCILING: Duration = Duration::from_secs(10);
 /// What a client may send but for its input: a request, which is as small as any control message.
 pub(crate) const CLIENT: Limits = Limits { max_frame: 1 << 20, queue: 64 << 20 };
 
@@ -89,8 +89,10 @@ impl Serving<'_> {
         let taken = match self.party {
             Party::Zero => propose(&wish, kept, self.peer)?,
             Party::One => {
-                let counter =
-                    kept.counter_within(UNITING).ok_or_else(|| coded(BUSY, "the stocks are still compared"))?;
+                let counter = kept
+                    .shared()
+                    .counter_within(RECONCILING)
+                    .ok_or_else(|| coded(BUSY, "the stocks are still compared"))?;
                 respond(&wish, counter, self.peer)?
             }
         };

@@ -286,6 +286,7 @@ mod tests {
             session: hex::encode(session),
             peers: BTreeMap::new(),
             fill: Vec::new(),
+            quiet: false,
         };
         let config = r#"{"vocab_size":9,"hidden_size":4,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8,
             "max_position_embeddings":5}"#;

@@ -91,7 +91,7 @@ mod tests {
         let (folder, path) = (std::path::PathBuf::from("stock"), std::path::PathBuf::from("key"));
         let code = |error: StockError| code_of(&anyhow::Error::new(error).context("opening"));
         assert_eq!(code(StockError::Locked { folder: folder.clone() }), STOCK);
-        assert_eq!(code(StockError::NotUnited { folder }), STOCK);
+        assert_eq!(code(StockError::NotReconciled { folder }), STOCK);
         assert_eq!(code(StockError::KeyLength { path: path.clone(), length: 31 }), BAD_INPUT);
         assert_eq!(code(StockError::KeyReadable { path: path.clone(), mode: 0o644 }), BAD_INPUT);
         let room = stock::Room::Disk { free: None };

@@ -49,20 +49,20 @@ pub mod kind {
     pub const GREETING: u8 = 34;
     /// Between the parties' stocks: what is in stock.
     pub const STATE: u8 = 35;
-    /// P1 to P0: its stock was united with P0's.
-    pub const UNITED: u8 = 36;
+    /// P1 to P0: its stock was reconciled with P0's.
+    pub const RECONCILED: u8 = 36;
     /// P0 to P1: packs are to be made now, in this session of the dealer's.
     pub const ORDER: u8 = 37;
     /// P1 to P0: it takes part.
     pub const ORDERED: u8 = 38;
     /// P1 to P0: its half of a pack is in its stock.
-    pub const LAID: u8 = 39;
-    /// P0 to dealer, over its control connection: packs are to be made in this session, when there is nothing better to do.
+    pub const STORED: u8 = 39;
+    /// P0 to dealer, over its control connection: packs are to be made in this session, at low priority.
     pub const ORDER_OPENED: u8 = 40;
 }
 
 /// Version of the control protocol.
-pub const PROTOCOL: u32 = 8;
+pub const PROTOCOL: u32 = 9;
 
 /// Longest control message in bytes.
 const MOST_BYTES: usize = 1 << 20;

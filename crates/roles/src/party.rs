@@ -16,7 +16,7 @@ use crate::party_model::PartyModel;
 use crate::session::{PartyLinks, Surroundings, run};
 use crate::settings::Settings;
 use crate::start::Start;
-use crate::stocked::{PartyStock, StockPlace, fill, unite};
+use crate::stocked::{PartyStock, StockPlace, fill, reconcile};
 
 /// Serves requests until the client says goodbye.
 pub fn serve(listener: &Listener, bundle: PartyBundle, start: &Start, settings: &Settings) -> Result<()> {
@@ -56,15 +56,15 @@ pub fn serve_through(
     let dealer = take(&mut known, Role::Dealer)?;
     peer.link = wrap(peer.link);
     if let Some(stock) = &stock {
-        if stock.retired() > 0 {
+        if stock.retired() > 0 && !start.quiet {
             let retired = stock.retired();
             cli::log(&format!(
                 "note: {retired} packs of another bundle or release were thrown away: one stock is for one bundle"
             ));
         }
-        unite(stock, model.party, &mut peer.link)?;
+        reconcile(stock.shared(), model.party, &mut peer.link, |_, _| Ok(()))?;
         if !start.fill.is_empty() {
-            return fill(&model, stock, &identity, (peer, dealer), &start.fill);
+            return fill(&model, stock, &identity, (peer, dealer), start);
         }
     }
     let client = take(&mut known, Role::Client)?;

@@ -100,7 +100,7 @@ fn open(party: Party, stock: Option<&PartyStock>, peer: &mut Peer) -> Result<(Ke
     match party {
         Party::Zero => {
             let root = fresh::<32>().context("no randomness from the operating system")?;
-            let stocked = stock.is_some_and(PartyStock::is_united);
+            let stocked = stock.is_some_and(|stock| stock.shared().is_reconciled());
             send_bytes(peer, kind::OUTPUT_ROOT, 0, 0, [&root[..], &[u8::from(stocked)]].concat())?;
             Ok((Key::from_bytes(root), stocked))
         }

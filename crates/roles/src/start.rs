@@ -23,6 +23,9 @@ pub struct Start {
     /// Packs that this deployment is to put into the parties' stocks; then it has no client.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fill: Vec<Fill>,
+    /// Whether only errors and warnings are said.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
 }
 
 impl fmt::Debug for Start {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use stock::{Binding, Boots, Class, Lineage, Party, Point, State, Stock, StockKey, United, Watch};
+use stock::{Binding, Boots, Class, Lineage, Party, Point, Reconciled, State, Stock, StockKey, Watch};
 
 const CLASS: Class = Class { bundle: [1; 16], plan: [2; 32], rows: 64 };
 const LARGE: usize = 256 << 20;
@@ -41,10 +41,10 @@ fn open(folder: &Path, syncs: &Arc<Mutex<Syncs>>) -> Stock {
     Stock::open_watched(folder, StockKey::from_bytes([3; 32]), Party::P0, u64::MAX, watch).unwrap()
 }
 
-fn unite(stock: &Stock) -> United {
+fn reconcile(stock: &Stock) -> Reconciled {
     let lineage = Lineage { party: Party::P1, boots: Boots::first(1), seen: None };
     stock.state(&lineage.greeting()).unwrap();
-    stock.unite(&State { lineage, answers: stock.greeting().unwrap(), classes: Vec::new() }).unwrap()
+    stock.reconcile(&State { lineage, answers: stock.greeting().unwrap(), classes: Vec::new() }).unwrap()
 }
 
 fn write(stock: &Stock, serial: u64, length: usize) {
@@ -66,7 +66,7 @@ fn main() {
     let packs: u64 = words.next().map_or(10_000, |word| word.parse().unwrap());
     let syncs = Arc::new(Mutex::new(Syncs::default()));
     let stock = open(&folder, &syncs);
-    unite(&stock);
+    reconcile(&stock);
     println!("{packs} packs of 32 bytes; at the beginning {}", resident());
     let began = Instant::now();
     for part in 0..packs.div_ceil(10_000) {
@@ -79,10 +79,10 @@ fn main() {
     let began = Instant::now();
     let stock = open(&folder, &syncs);
     println!("opening: {:.1?}; open: {}", began.elapsed(), resident());
-    let united = unite(&stock);
-    burn(&stock, &united, &syncs, 300.min(packs / 2));
+    let reconciled = reconcile(&stock);
+    burn(&stock, &reconciled, &syncs, 300.min(packs / 2));
     tell_and_verify(&stock);
-    large(&stock, &united);
+    large(&stock, &reconciled);
     let began = Instant::now();
     stock.drop_all().unwrap();
     println!("dropping all: {:.1?}", began.elapsed());
@@ -90,14 +90,15 @@ fn main() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-fn burn(stock: &Stock, united: &United, syncs: &Mutex<Syncs>, burns: u64) {
+fn burn(stock: &Stock, reconciled: &Reconciled, syncs: &Mutex<Syncs>, burns: u64) {
     let mut beside = Vec::new();
     *syncs.lock().unwrap() = Syncs::default();
     for request in 0..burns {
         let before = syncs.lock().unwrap().all;
         let began = Instant::now();
         let serial = stock.lowest(&CLASS).unwrap().unwrap();
-        let mut pack = stock.burn(united, &CLASS, serial, Binding { session: [4; 16], request, attempt: 0 }).unwrap();
+        let mut pack =
+            stock.burn(reconciled, &CLASS, serial, Binding { session: [4; 16], request, attempt: 0 }).unwrap();
         let took = began.elapsed();
         pack.read_exact(&mut [0; 32]).unwrap();
         beside.push(took.saturating_sub(syncs.lock().unwrap().all - before));
@@ -120,12 +121,13 @@ fn tell_and_verify(stock: &Stock) {
     println!("verifying {sound} packs: {:.1?}; {}", began.elapsed(), resident());
 }
 
-fn large(stock: &Stock, united: &United) {
+fn large(stock: &Stock, reconciled: &Reconciled) {
     let serial = stock.reserve(&CLASS, 1).unwrap().start;
     let began = Instant::now();
     write(stock, serial, LARGE);
     let wrote = began.elapsed();
-    let mut pack = stock.burn(united, &CLASS, serial, Binding { session: [4; 16], request: 0, attempt: 1 }).unwrap();
+    let mut pack =
+        stock.burn(reconciled, &CLASS, serial, Binding { session: [4; 16], request: 0, attempt: 1 }).unwrap();
     let (began, mut piece, mut read) = (Instant::now(), vec![0; 1 << 20], 0);
     loop {
         match pack.read(&mut piece).unwrap() {

@@ -145,8 +145,8 @@ pub enum StockError {
         fate: Fate,
     },
     /// Nothing is spent or allotted before both ledgers were compared, as they are now.
-    #[error("the stock in {} was not compared with the peer's since either was opened, and may be a restored copy: exchange greetings and states, and unite, first", .folder.display())]
-    NotUnited {
+    #[error("the stock in {} was not compared with the peer's since either was opened, and may be a restored copy: exchange greetings and states, and reconcile, first", .folder.display())]
+    NotReconciled {
         /// The stock's folder.
         folder: PathBuf,
     },
@@ -171,7 +171,7 @@ pub enum StockError {
     },
     /// Serials that are not new.
     #[error(
-        "serials {serials:?} ({class}) are not beyond those seen here, which end before {next}; compare states (unite) and order again"
+        "serials {serials:?} ({class}) are not beyond those seen here, which end before {next}; compare states (reconcile) and order again"
     )]
     Seen {
         /// Their class.

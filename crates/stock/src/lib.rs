@@ -5,9 +5,9 @@
 //! is written down as burnt, durably, before a byte of it is given out, and never comes back*.
 //!
 //! ```text
-//! P0  reserve ─ writer … finish ─┐                              ┌─ burn ─▶ Pack
-//!                                ├─▶ available ─ unite (orphans)┤
-//! P1  accept ── writer … finish ─┘                              └─ discarded
+//! P0  reserve ─ writer … finish ─┐                                  ┌─ burn ─▶ Pack
+//!                                ├─▶ available ─ reconcile (orphans)┤
+//! P1  accept ── writer … finish ─┘                                  └─ discarded
 //! ```
 //!
 //! | on the disk | |
@@ -49,6 +49,6 @@ pub use pack::Pack;
 pub use state::{
     Boot, Boots, ClassState, Greeting, Lineage, MOST_BOOTS, MOST_CLASSES, MOST_RANGES, Restored, State, Verdict,
 };
-pub use stock::{Counter, MOST_ORDERED, Stock, United};
+pub use stock::{Counter, MOST_ORDERED, Reconciled, Stock};
 pub use upkeep::{ClassGauge, Gauges, Verified};
 pub use writer::PackWriter;

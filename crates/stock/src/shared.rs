@@ -32,7 +32,7 @@ pub(crate) struct Inside {
     /// The boot of the peer that was answered last: from then on, nothing is spent in sessions with another.
     pub(crate) peer: Option<Boot>,
     /// Whether this ledger was compared with the peer's since it was opened.
-    pub(crate) united: bool,
+    pub(crate) reconciled: bool,
 }
 
 impl Inside {

@@ -1,6 +1,6 @@
 //! What two parties tell each other of their stocks, and what follows from it.
 //!
-//! When they connect, each sends its [`Greeting`], answers the other's with its [`State`], and unites with the state that it
+//! When they connect, each sends its [`Greeting`], answers the other's with its [`State`], and reconciles with the state that it
 //! gets, before the first pack is taken. A pack that one side lacks and will never have is discarded at the other. A side
 //! whose disk was restored from an older copy gives itself away by its *boots*: each opening of a ledger has a number and a
 //! random mark, and each side remembers the last one that it saw of the other. A boot that was seen and is not in the
@@ -187,7 +187,7 @@ impl Lineage {
     /// greeting of before another boot of the peer was seen. `mark` is a random number, for a boot to begin where this
     /// ledger turns out to be an older copy.
     ///
-    /// These are the rules without a disk: [`crate::Stock::unite`] follows them, and so does the model in the tests.
+    /// These are the rules without a disk: [`crate::Stock::reconcile`] follows them, and so does the model in the tests.
     pub fn judge(&self, peer: &State, mark: u64) -> Option<Verdict> {
         let (theirs, now) = (&peer.lineage, peer.lineage.boots.now());
         if peer.answers != self.greeting() && self.seen != Some(now) {

@@ -67,7 +67,7 @@ impl Stock {
         folder.clean(&classes, |class, serial| Ok(ledger.view(|view| view.available(class, serial))?.is_some()))?;
         let mut used = 0_u64;
         ledger.view(|view| view.each_available(|_, _, row| used = used.saturating_add(sealed_length(row.content))))?;
-        let inside = Mutex::new(Inside { ledger, making: BTreeMap::new(), used, peer: None, united: false });
+        let inside = Mutex::new(Inside { ledger, making: BTreeMap::new(), used, peer: None, reconciled: false });
         Ok(Stock { shared: Arc::new(Shared { folder, key, owner, quota, hook, inside }) })
     }
 
@@ -100,11 +100,11 @@ impl Stock {
     /// P0 allots the next `count` serials of a class, durably: none of them is ever allotted again.
     ///
     /// # Errors
-    /// [`StockError::NotThisParty`] at P1, [`StockError::NotUnited`], [`StockError::TooMany`], and those of the ledger.
+    /// [`StockError::NotThisParty`] at P1, [`StockError::NotReconciled`], [`StockError::TooMany`], and those of the ledger.
     pub fn reserve(&self, class: &Class, count: u64) -> Result<Range<u64>, StockError> {
         self.must_be(Party::P0, "allot")?;
         let mut inside = self.shared.lock();
-        self.must_be_united(&inside)?;
+        self.must_be_reconciled(&inside)?;
         let next = inside.ledger.view(|view| view.class(class))?.next;
         self.allot(&mut inside, class, next..next.saturating_add(count))
     }
@@ -112,12 +112,12 @@ impl Stock {
     /// P1 takes over serials that P0 has allotted. They must lie beyond all it has seen of the class.
     ///
     /// # Errors
-    /// [`StockError::Seen`] where they do not, [`StockError::NotThisParty`] at P0, [`StockError::NotUnited`],
+    /// [`StockError::Seen`] where they do not, [`StockError::NotThisParty`] at P0, [`StockError::NotReconciled`],
     /// [`StockError::TooMany`], and those of the ledger.
     pub fn accept(&self, class: &Class, serials: Range<u64>) -> Result<(), StockError> {
         self.must_be(Party::P1, "accept")?;
         let mut inside = self.shared.lock();
-        self.must_be_united(&inside)?;
+        self.must_be_reconciled(&inside)?;
         let next = inside.ledger.view(|view| view.class(class))?.next;
         if serials.start < next {
             return Err(StockError::Seen { class: *class, serials, next });
@@ -179,20 +179,26 @@ impl Stock {
     }
 
     /// Spends a pack: writes durably what it is spent on, then gives it out. It never comes back, whatever happens next.
-    /// `united` is of the session in which it is spent.
+    /// `reconciled` is of the session in which it is spent.
     ///
     /// # Errors
-    /// [`StockError::NotUnited`] where either side was opened again since; [`StockError::NotAvailable`], which says what became of it;
+    /// [`StockError::NotReconciled`] where either side was opened again since; [`StockError::NotAvailable`], which says what became of it;
     /// [`StockError::PackMissing`] or [`StockError::PackDamaged`] where its file is not what was written, and the pack stays
     /// burnt; those of the ledger, after which the pack may be burnt or not: open the stock again.
-    pub fn burn(&self, united: &United, class: &Class, serial: u64, binding: Binding) -> Result<Pack, StockError> {
+    pub fn burn(
+        &self,
+        reconciled: &Reconciled,
+        class: &Class,
+        serial: u64,
+        binding: Binding,
+    ) -> Result<Pack, StockError> {
         let shared = &self.shared;
         let mut inside = shared.lock();
-        self.must_be_united(&inside)?;
+        self.must_be_reconciled(&inside)?;
         // Facts that the peer was told when it connected again must still hold: a session of before must not change them.
         let own = inside.ledger.view(View::boots)?.now();
-        if united.own != own || Some(united.peer) != inside.peer {
-            return Err(self.not_united());
+        if reconciled.own != own || Some(reconciled.peer) != inside.peer {
+            return Err(self.not_reconciled());
         }
         let (row, fate) = inside.ledger.view(|view| Ok((view.available(class, serial)?, view.fate(class, serial)?)))?;
         let Some(AvailableRow { order, content, .. }) = row else {
@@ -219,29 +225,29 @@ impl Stock {
         if owner == party { Ok(()) } else { Err(StockError::NotThisParty { party: owner, doing }) }
     }
 
-    fn must_be_united(&self, inside: &Inside) -> Result<(), StockError> {
-        if inside.united { Ok(()) } else { Err(self.not_united()) }
+    fn must_be_reconciled(&self, inside: &Inside) -> Result<(), StockError> {
+        if inside.reconciled { Ok(()) } else { Err(self.not_reconciled()) }
     }
 
-    fn not_united(&self) -> StockError {
-        StockError::NotUnited { folder: self.shared.folder.path().to_path_buf() }
+    fn not_reconciled(&self) -> StockError {
+        StockError::NotReconciled { folder: self.shared.folder.path().to_path_buf() }
     }
 }
 
-/// What uniting came to: packs may be burnt in this session now.
+/// What reconciling came to: packs may be burnt in this session now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct United {
+pub struct Reconciled {
     /// How many packs were discarded here.
     pub discarded: u64,
     /// Why all were dropped, where they were.
     pub dropped_all: Option<Restored>,
-    /// The boots of both sides that united.
+    /// The boots of both sides that reconciled.
     pub(crate) own: Boot,
     pub(crate) peer: Boot,
 }
 
-impl United {
-    /// The boot of the other side that united.
+impl Reconciled {
+    /// The boot of the other side that reconciled.
     pub fn peer(&self) -> Boot {
         self.peer
     }
@@ -252,8 +258,8 @@ impl United {
 pub struct Counter<'a> {
     /// The stock.
     pub stock: &'a Stock,
-    /// What uniting came to in this session.
-    pub united: United,
+    /// What reconciling came to in this session.
+    pub reconciled: Reconciled,
     /// Told of a pack that was burnt and whose file is gone or damaged.
     pub noticed: fn(&StockError),
 }
@@ -267,7 +273,7 @@ impl taking::Ledger for Counter<'_> {
     }
 
     fn burn(&mut self, class: &Class, serial: u64, binding: Binding) -> Result<Option<Pack>, StockError> {
-        match self.stock.burn(&self.united, class, serial, binding) {
+        match self.stock.burn(&self.reconciled, class, serial, binding) {
             Ok(pack) => Ok(Some(pack)),
             Err(StockError::NotAvailable { .. }) => Ok(None),
             // a file that is gone or damaged was noticed after its pack was burnt: the next one may do

@@ -11,7 +11,7 @@
 //!
 //! Each burns durably before it says so, and uses the pack after that. P0 burns first: a pack of which P1 knows that it is
 //! taken is burnt at both, whatever crashes, and what is burnt at P0 alone is an orphan that the next
-//! [`unite`](crate::Stock::unite) discards. Nothing here reads a clock, a socket or a disk: a ledger is a trait, a message a
+//! [`reconcile`](crate::Stock::reconcile) discards. Nothing here reads a clock, a socket or a disk: a ledger is a trait, a message a
 //! value, and each call of `step` does one thing, so that the same steps run between parties and in the exhaustive
 //! simulation of the tests.
 

@@ -11,7 +11,7 @@ use crate::pack::{Expected, Pack};
 use crate::sealed::sealed_length;
 use crate::shared::{Inside, Shared};
 use crate::state::{ClassState, Greeting, Lineage, MOST_CLASSES, State};
-use crate::stock::{Stock, United};
+use crate::stock::{Reconciled, Stock};
 use crate::tables::{RowError, View};
 
 /// What a check of all packs came to.
@@ -89,12 +89,12 @@ impl Stock {
     }
 
     /// Follows from what the peer says: discards what it does not have and never will, or all, where one of the two ledgers
-    /// is a restored copy. Both sides unite whenever they connect, before a pack is taken; a pack that is just being taken in
+    /// is a restored copy. Both sides reconcile whenever they connect, before a pack is taken; a pack that is just being taken in
     /// another session is lost then. Doing it twice does no more than once.
     ///
     /// # Errors
     /// [`StockError::SameParty`]; [`StockError::OutOfDate`], and nothing has changed; those of the ledger.
-    pub fn unite(&self, peer: &State) -> Result<United, StockError> {
+    pub fn reconcile(&self, peer: &State) -> Result<Reconciled, StockError> {
         let party = self.party();
         if peer.lineage.party == party {
             return Err(StockError::SameParty { party });
@@ -108,15 +108,15 @@ impl Stock {
         if all {
             inside.making.clear();
         }
-        let united = United {
+        let reconciled = Reconciled {
             discarded: packs.len() as u64,
             dropped_all: verdict.dropped_all,
             own: verdict.boots.now(),
             peer: peer.lineage.boots.now(),
         };
         if verdict.boots == own.boots && own.seen == Some(verdict.seen) && packs.is_empty() && behind.is_empty() {
-            inside.united = true;
-            return Ok(united);
+            inside.reconciled = true;
+            return Ok(reconciled);
         }
         let why = if all { Discard::Restored } else { Discard::Orphan };
         let lengths = inside.ledger.change(|change| {
@@ -128,8 +128,8 @@ impl Stock {
             change.discard(&packs, why)
         })?;
         self.shared.remove_files(&mut inside, &packs, &lengths);
-        inside.united = true;
-        Ok(united)
+        inside.reconciled = true;
+        Ok(reconciled)
     }
 
     /// Discards the packs of all classes but those that `serves` says are still of use, oldest first; says how many. So packs
@@ -262,13 +262,22 @@ fn classes(inside: &Inside, view: &View) -> Result<Vec<ClassState>, RowError> {
     Ok(classes)
 }
 
-/// The classes of which the peer has seen serials beyond those allotted here, by a ledger that is no more.
+/// The classes of which the peer has seen serials beyond those allotted here, by a ledger that is no more. A peer that makes up
+/// classes does not fill this ledger: one that is new here is noted only while fewer than [`MOST_CLASSES`] are known. A serial
+/// of one that is not could be allotted again, and the peer, which has seen it, accepts no such order.
 fn behind(inside: &Inside, peer: &State) -> Result<Vec<(Class, u64)>, StockError> {
     inside.ledger.view(|view| {
+        let known: BTreeMap<Class, u64> = view.classes()?.into_iter().map(|(class, row)| (class, row.next)).collect();
+        let mut room = MOST_CLASSES.saturating_sub(known.len());
         let mut behind = Vec::new();
         for of in &peer.classes {
-            if view.class(&of.class)?.next < of.next {
-                behind.push((of.class, of.next));
+            match known.get(&of.class) {
+                Some(next) if *next < of.next => behind.push((of.class, of.next)),
+                None if of.next > 0 && room > 0 => {
+                    room -= 1;
+                    behind.push((of.class, of.next));
+                }
+                _ => {}
             }
         }
         Ok(behind)

@@ -57,7 +57,7 @@ pub(super) fn run(options: &Fill, out: &mut dyn Write) -> Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder).with_context(|| format!("making {}", folder.display()))?;
-    let settings = LocalSettings { stock: Some(folder.clone()), ..settings };
+    let settings = LocalSettings { stock: Some(folder.clone()), quiet: *quiet, ..settings };
     let begin = Instant::now();
     Deployment::fill(&this_program()?, &chosen.bundle, &settings, packs.clone())?;
     let (made, seconds) = (packs.iter().map(|packs| packs.count).sum::<u64>(), begin.elapsed().as_secs_f64());

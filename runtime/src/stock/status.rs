@@ -39,11 +39,12 @@ struct Levels {
     /// Nothing where there is no end to it.
     quota: Option<u64>,
     /// What only a service knows.
-    told: Option<Told>,
+    service: Option<Service>,
 }
 
-struct Told {
-    united: bool,
+/// What a running service says beside its counts.
+struct Service {
+    reconciled: bool,
     failed: Option<String>,
 }
 
@@ -66,14 +67,15 @@ fn levels(place: &Place) -> Result<Levels> {
         Err(other) => return Err(said(other)),
     };
     let Some(config) = &place.config else { return Err(locked) };
-    told(config).map_err(|why| coded(STOCK, format!("{}; it was asked in vain: {}", describe(&locked), describe(&why))))
+    asked(config)
+        .map_err(|why| coded(STOCK, format!("{}; it was asked in vain: {}", describe(&locked), describe(&why))))
 }
 
-fn told(config: &Config) -> Result<Levels> {
+fn asked(config: &Config) -> Result<Levels> {
     let status = own::status(config)?;
     let none = "this service has no stock that it can read";
     let stock = status.stock.ok_or_else(|| coded(STOCK, none))?;
-    Ok(Levels::told(stock, &status.bundle))
+    Ok(Levels::of_service(stock, &status.bundle))
 }
 
 impl Levels {
@@ -83,11 +85,11 @@ impl Levels {
             let (rows, bundle, plan) = (class.rows.into(), hex::encode(class.bundle), Some(hex::encode(class.plan)));
             Line { rows, bundle, plan, available, ordered, burnt, discarded, bytes, oldest }
         };
-        Levels { lines: gauges.classes.into_iter().map(line).collect(), used: gauges.used, quota, told: None }
+        Levels { lines: gauges.classes.into_iter().map(line).collect(), used: gauges.used, quota, service: None }
     }
 
     /// Of a service it is known which classes it could have; those of which it never had any are left out, as in a ledger.
-    fn told(stock: StockStatus, bundle: &str) -> Levels {
+    fn of_service(stock: StockStatus, bundle: &str) -> Levels {
         let had = |class: &ClassStatus| {
             [class.available, class.ordered, class.burnt, class.discarded].iter().any(|count| *count > 0)
         };
@@ -96,9 +98,9 @@ impl Levels {
             let (bundle, oldest) = (bundle.to_owned(), oldest.map(Duration::from_secs));
             Line { rows, bundle, plan: None, available, ordered, burnt, discarded, bytes, oldest }
         };
-        let StockStatus { classes, used, quota, united, failed } = stock;
+        let StockStatus { classes, used, quota, reconciled, failed } = stock;
         let lines = classes.into_iter().filter(had).map(line).collect();
-        Levels { lines, used, quota: Some(quota), told: Some(Told { united, failed }) }
+        Levels { lines, used, quota: Some(quota), service: Some(Service { reconciled, failed }) }
     }
 }
 
@@ -121,12 +123,12 @@ fn table(place: &Place, levels: &Levels) -> Result<String> {
         Some(quota) => writeln!(text, "{} used of a quota of {}", human(levels.used), human(quota))?,
         None => writeln!(text, "{} used", human(levels.used))?,
     }
-    if let Some(Told { united, failed }) = &levels.told {
-        let united = match united {
+    if let Some(Service { reconciled, failed }) = &levels.service {
+        let reconciled = match reconciled {
             true => "compared with the other party's",
             false => "not compared with the other party's yet: no pack is taken",
         };
-        writeln!(text, "told by the running service; {united}")?;
+        writeln!(text, "as the running service says; {reconciled}")?;
         if let Some(why) = failed {
             writeln!(text, "the last order failed: {why}")?;
         }
@@ -160,8 +162,8 @@ fn object(place: &Place, levels: &Levels) -> Value {
     if let Some(quota) = levels.quota {
         object["quota_bytes"] = json!(quota);
     }
-    if let Some(Told { united, failed }) = &levels.told {
-        object["service"] = json!({ "united": united, "failed": failed });
+    if let Some(Service { reconciled, failed }) = &levels.service {
+        object["service"] = json!({ "reconciled": reconciled, "failed": failed });
     }
     object
 }

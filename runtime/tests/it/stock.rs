@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cli::exit::{BAD_INPUT, STOCK, USAGE};
 use redb::{Database, TableDefinition};
 use serde_json::Value;
-use stock::{Binding, Boots, Class, Lineage, Party, State, Stock, StockKey, United};
+use stock::{Binding, Boots, Class, Lineage, Party, Reconciled, State, Stock, StockKey};
 use tempfile::TempDir;
 
 use crate::programs::{command, output, tree};
@@ -25,7 +25,7 @@ impl World {
         fs::create_dir(world.path("local")).unwrap();
         for party in [Party::P0, Party::P1] {
             let stock = world.open(party);
-            let united = meet(&stock);
+            let reconciled = meet(&stock);
             match party {
                 Party::P0 => drop(stock.reserve(&CLASS, 5).unwrap()),
                 Party::P1 => stock.accept(&CLASS, 0..5).unwrap(),
@@ -37,7 +37,7 @@ impl World {
             }
             if party == Party::P0 {
                 let binding = Binding { session: [9; 16], request: 1, attempt: 1 };
-                drop(stock.burn(&united, &CLASS, 0, binding).unwrap());
+                drop(stock.burn(&reconciled, &CLASS, 0, binding).unwrap());
             }
         }
         let pin = |digit: char| format!("pins = [\"pb1-{}\"]", String::from(digit).repeat(64));
@@ -95,10 +95,10 @@ impl World {
 }
 
 /// Compares a stock with a peer that has nothing and saw nothing.
-fn meet(stock: &Stock) -> United {
+fn meet(stock: &Stock) -> Reconciled {
     let lineage = Lineage { party: stock.party().peer(), boots: Boots::first(1), seen: None };
     stock.state(&lineage.greeting()).unwrap();
-    stock.unite(&State { lineage, answers: stock.greeting().unwrap(), classes: Vec::new() }).unwrap()
+    stock.reconcile(&State { lineage, answers: stock.greeting().unwrap(), classes: Vec::new() }).unwrap()
 }
 
 fn flip(path: &Path, at: u64) {

@@ -76,6 +76,25 @@ fn a_stock_of_one_machine_is_filled_and_spent() {
     assert_eq!(world.infer(&with)["cost"]["attempts_from_stock"], 1);
 }
 
+/// Neither the roles nor the command say more than the result; without the flag both do.
+#[test]
+fn quiet_filling_says_nothing_but_what_came_of_it() {
+    let world = World::new();
+    let other = world.place.root.path().join("other");
+    convert(&world.place.student(), Embedding::Private, &other);
+    let fill = |bundle: &str, flags: &[&str]| {
+        let words = ["stock", "fill", "--stock", &world.stock, "--packs", "16x1", "--bundle", bundle];
+        world.run(&[&words[..], flags].concat())
+    };
+    let other = other.display().to_string();
+    assert_eq!(fill(&world.bundle, &["-q"]).0, Some(0));
+    // the roles have something to say of each: packs of the bundle before are discarded
+    let (code, out, err) = fill(&other, &["-q"]);
+    assert!(code == Some(0) && out.starts_with("1 packs are in stock") && err.is_empty(), "{out} {err}");
+    let (code, _, err) = fill(&world.bundle, &[]);
+    assert!(code == Some(0) && err.contains("protects nothing") && err.contains("packs of another bundle"), "{err}");
+}
+
 #[test]
 fn what_is_wrong_with_a_stock_is_said_before_anything_runs() {
     let world = World::new();

@@ -16,8 +16,8 @@ use crate::message::{Purpose, Role};
 use crate::service::control::keep_up;
 use crate::service::dial::PeerAddress;
 use crate::service::failed::session_failed;
-use crate::service::leisure::at_leisure;
-use crate::service::presence::{Told, keep};
+use crate::service::presence::{Announcement, keep};
+use crate::service::priority::at_low_priority;
 use crate::service::roster::Current;
 use crate::service::table::SessionId;
 use crate::settings::Settings;
@@ -100,18 +100,18 @@ impl DealerService {
         let reach = || (self.parties.get()[index].clone(), self.tls.get());
         let own = || self.model.identity([0; 16]);
         keep_up(Role::Dealer, Purpose::Control, &reach, &own, &self.stop, &mut |link| {
-            let mut told = |told| {
+            let mut opened = |what| {
                 if index == 0 {
-                    self.begin(told);
+                    self.begin(what);
                 }
                 Ok(())
             };
-            Ok(keep(link, None, &self.stop, &mut told)?)
+            Ok(keep(link, None, &self.stop, &mut opened)?)
         });
     }
 
-    fn begin(self: &Arc<Self>, told: Told) {
-        let (Told::Session(session) | Told::Order(session)) = told;
+    fn begin(self: &Arc<Self>, what: Announcement) {
+        let (Announcement::Session(session) | Announcement::Order(session)) = what;
         let name = hex::encode(&session[..4]);
         if self.running.fetch_add(1, Ordering::AcqRel) >= MOST_SESSIONS {
             drop(Running(&self.running));
@@ -122,9 +122,9 @@ impl DealerService {
         let dealing = move || {
             let _running = Running(&service.running);
             let begin = Instant::now();
-            let dealt = match told {
-                Told::Session(_) => service.deal(session),
-                Told::Order(_) => at_leisure(|| service.deal(session)),
+            let dealt = match what {
+                Announcement::Session(_) => service.deal(session),
+                Announcement::Order(_) => at_low_priority(|| service.deal(session)),
             };
             match dealt {
                 Ok(()) => {

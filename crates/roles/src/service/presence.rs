@@ -21,12 +21,12 @@ const LOST_AFTER: Duration = Duration::from_secs(6);
 /// How often what is to be said is looked for.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What P0 tells the dealer of.
+/// What P0 announces to the dealer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Announcement {
     /// A session that a client opened.
     Session(SessionId),
-    /// Packs that are to be made, when there is nothing better to do.
+    /// Packs that are to be made, at low priority.
     Order(SessionId),
 }
 
@@ -43,7 +43,7 @@ struct State {
 #[derive(Debug)]
 struct Here {
     number: u64,
-    opened: Sender<Told>,
+    opened: Sender<Announcement>,
 }
 
 /// A role that is there, as long as this lives.
@@ -52,7 +52,7 @@ pub struct Present<'a> {
     presence: &'a Presence,
     role: Role,
     number: u64,
-    opened: Receiver<Told>,
+    opened: Receiver<Announcement>,
 }
 
 impl Presence {
@@ -81,20 +81,20 @@ impl Presence {
         Liveness::monitored(move || now.is_some() && presence.lock().here.get(&role).map(|here| here.number) == now)
     }
 
-    /// Tells a role, if it is there, what it is to join; gives the number of the connection by which it was told.
-    pub fn tell(&self, role: Role, told: Told) -> Option<u64> {
+    /// Announces to a role, if it is there, what it is to join; gives the number of the connection over which it was announced.
+    pub fn announce(&self, role: Role, what: Announcement) -> Option<u64> {
         let state = self.lock();
         let here = state.here.get(&role)?;
-        // where its connection is ending it is told again, once it has another
-        let _ = here.opened.send(told);
+        // where its connection is ending it is announced again, once there is another
+        let _ = here.opened.send(what);
         Some(here.number)
     }
 
-    /// Tells it again where it has connected anew since it was told.
-    pub(crate) fn tell_again(&self, role: Role, told: Told, by: &mut Option<u64>) {
+    /// Announces it again where the role has connected anew since.
+    pub(crate) fn announce_again(&self, role: Role, what: Announcement, by: &mut Option<u64>) {
         let now = self.lock().here.get(&role).map(|here| here.number);
         if now.is_some() && now != *by {
-            *by = self.tell(role, told);
+            *by = self.announce(role, what);
         }
     }
 
@@ -122,21 +122,21 @@ impl Drop for Present<'_> {
     }
 }
 
-/// Keeps a control connection up: says once a second that we are there, and what is in `outgoing`; hands what the peer tells
-/// of to `opened`. Returns when `stop` is set.
+/// Keeps a control connection up: says once a second that we are there, and what is in `outgoing`; hands what the peer
+/// announces to `opened`. Returns when `stop` is set.
 pub fn keep(
     link: &mut Peer,
-    outgoing: Option<&Receiver<Told>>,
+    outgoing: Option<&Receiver<Announcement>>,
     stop: &AtomicBool,
-    opened: &mut dyn FnMut(Told) -> Result<(), ControlError>,
+    opened: &mut dyn FnMut(Announcement) -> Result<(), ControlError>,
 ) -> Result<(), ControlError> {
     let (mut heard, mut said) = (Instant::now(), None::<Instant>);
     link.set_deadline(POLL);
     while !stop.load(Ordering::Relaxed) {
-        for told in outgoing.into_iter().flat_map(Receiver::try_iter) {
-            let (kind, session) = match told {
-                Told::Session(session) => (kind::OPENED, session),
-                Told::Order(session) => (kind::ORDER_OPENED, session),
+        for what in outgoing.into_iter().flat_map(Receiver::try_iter) {
+            let (kind, session) = match what {
+                Announcement::Session(session) => (kind::OPENED, session),
+                Announcement::Order(session) => (kind::ORDER_OPENED, session),
             };
             send_bytes(link, kind, 0, 0, session.to_vec())?;
         }
@@ -158,8 +158,8 @@ pub fn keep(
         heard = Instant::now();
         match (frame.header.kind, <SessionId>::try_from(frame.payload.as_slice())) {
             (kind::BEAT, _) => {}
-            (kind::OPENED, Ok(session)) => opened(Told::Session(session))?,
-            (kind::ORDER_OPENED, Ok(session)) => opened(Told::Order(session))?,
+            (kind::OPENED, Ok(session)) => opened(Announcement::Session(session))?,
+            (kind::ORDER_OPENED, Ok(session)) => opened(Announcement::Order(session))?,
             (other, _) => {
                 let reason = format!("sent a frame of kind {other} over a control connection");
                 return Err(ControlError::Unexpected { peer: link.peer().to_owned(), reason });
@@ -187,7 +187,7 @@ mod tests {
         let (presence, stop) = (Presence::default(), AtomicBool::new(false));
         let [mut near, mut far] = pair();
         assert_eq!(presence.missing(&[Role::Dealer]), [Role::Dealer]);
-        let (sender, told) = channel();
+        let (sender, announced) = channel();
         thread::scope(|scope| {
             let present = presence.enter(Role::Dealer);
             let own = scope.spawn(move || present.keep(&mut near, &AtomicBool::new(false)));
@@ -199,9 +199,9 @@ mod tests {
                 keep(&mut far, None, &stop, &mut opened).unwrap();
                 drop(far);
             });
-            for opened in [Told::Session([7; 16]), Told::Order([8; 16])] {
-                presence.tell(Role::Dealer, opened);
-                assert_eq!(told.recv_timeout(Duration::from_secs(60)).unwrap(), opened);
+            for opened in [Announcement::Session([7; 16]), Announcement::Order([8; 16])] {
+                presence.announce(Role::Dealer, opened);
+                assert_eq!(announced.recv_timeout(Duration::from_secs(60)).unwrap(), opened);
             }
             assert_eq!(presence.missing(&[Role::Dealer]), []);
             stop.store(true, Ordering::Relaxed);

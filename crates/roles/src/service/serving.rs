@@ -18,7 +18,7 @@ use crate::message::{Cause, ControlError, Hello, Purpose, Refusal, Role, kind, s
 use crate::service::dial::PeerAddress;
 use crate::service::failed::session_failed;
 use crate::service::party::{PartyService, short};
-use crate::service::presence::Told;
+use crate::service::presence::Announcement;
 use crate::service::table::{Open, SessionId};
 use crate::session::{AGAIN, PartyLinks, Surroundings, run};
 
@@ -115,7 +115,7 @@ impl PartyService {
     fn calls_dealer(&self) -> bool {
         let Some(stock) = &self.stock else { return false };
         // P1 learns only in the session whether P0 takes packs there
-        self.party0.is_some() || stock.kept.is_united()
+        self.party0.is_some() || stock.kept.shared().is_reconciled()
     }
 
     /// This party in the session that a hello names.
@@ -158,10 +158,10 @@ impl PartyService {
     ) -> Result<(PartyLinks<'o>, Identity)> {
         let mut client = welcome(&open.identity, link, Role::Client, nonce, self.settings.deadline)?;
         client.link.set_limits(CLIENT);
-        let (begin, mut dealer, mut early, mut told) = (Instant::now(), None, None, None);
+        let (begin, mut dealer, mut early, mut by) = (Instant::now(), None, None, None);
         loop {
             if !called && dealer.is_none() && self.party0.is_none() {
-                self.presence.tell_again(Role::Dealer, Told::Session(open.identity.session), &mut told);
+                self.presence.announce_again(Role::Dealer, Announcement::Session(open.identity.session), &mut by);
             }
             if peer.is_some() && (called || dealer.is_some()) {
                 break;
@@ -197,7 +197,7 @@ impl PartyService {
 
     /// The dealer of a session in which correlations are made on demand after all.
     fn call_dealer(&self, open: &Open<'_>) -> Result<Known> {
-        if let Some(dealer) = self.await_dealer(open, Told::Session, &mut || Ok(()))? {
+        if let Some(dealer) = self.await_dealer(open, Announcement::Session, &mut || Ok(()))? {
             return Ok(dealer);
         }
         let there = self.presence.missing(&[Role::Dealer]).is_empty();
@@ -211,13 +211,13 @@ impl PartyService {
     pub(crate) fn await_dealer(
         &self,
         open: &Open<'_>,
-        told: fn(SessionId) -> Told,
+        what: fn(SessionId) -> Announcement,
         check: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Option<Known>> {
         let (begin, mut by) = (Instant::now(), None);
         loop {
             if self.party0.is_none() {
-                self.presence.tell_again(Role::Dealer, told(open.identity.session), &mut by);
+                self.presence.announce_again(Role::Dealer, what(open.identity.session), &mut by);
             }
             check()?;
             match open.joined(LOOK) {

@@ -58,7 +58,7 @@ pub struct StockStatus {
     /// The most that there may be.
     pub quota: u64,
     /// Whether it was compared with the other party's, so that packs may be taken.
-    pub united: bool,
+    pub reconciled: bool,
     /// Why the last order failed, where it did.
     pub failed: Option<String>,
 }
@@ -112,7 +112,13 @@ impl StockService {
             }
         };
         let classes = self.kept.classes().iter().map(of).collect();
-        Ok(StockStatus { classes, used: gauges.used, quota: gauges.quota, united: self.kept.is_united(), failed })
+        Ok(StockStatus {
+            classes,
+            used: gauges.used,
+            quota: gauges.quota,
+            reconciled: self.kept.shared().is_reconciled(),
+            failed,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -224,7 +230,7 @@ impl Drop for Connected<'_> {
             Some((boot, links)) if boot == self.boot && links > 1 => state.peer = Some((boot, links - 1)),
             Some((boot, _)) if boot == self.boot => {
                 state.peer = None;
-                self.stock.kept.part(boot);
+                self.stock.kept.shared().disconnected(boot);
             }
             _ => {}
         }

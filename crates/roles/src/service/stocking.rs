@@ -16,12 +16,12 @@ use crate::handshake::{Identity, Known, Peer, fresh, turn_away};
 use crate::liveness::probe_silent;
 use crate::message::{Hello, Purpose, Refusal, Role, kind, send};
 use crate::service::dial::PeerAddress;
-use crate::service::leisure::at_leisure;
 use crate::service::party::PartyService;
-use crate::service::presence::Told;
+use crate::service::presence::Announcement;
+use crate::service::priority::at_low_priority;
 use crate::service::stock::{Allotted, StockService};
 use crate::service::table::Open;
-use crate::stocked::{KeptClass, Laying, accept, ask_whether_there, next_order, offer, unite};
+use crate::stocked::{KeptClass, PackMaker, accept, ask_whether_there, next_order, offer, reconcile};
 
 /// How often it is looked what is due.
 const LOOK: Duration = Duration::from_millis(200);
@@ -51,18 +51,19 @@ impl PartyService {
         link.set_limits(Limits::default());
         send(&mut link, kind::HELLO, 0, 0, &own.hello(Role::Party1, Purpose::Stock))?;
         link.set_deadline(SILENT);
-        let boot = unite(&stock.kept, Party::Zero, &mut link)?;
-        let Some(connected) = stock.connect(boot) else {
-            let most = stock.parallel();
-            let reason = format!(
-                "party0 has {most} connections for its stock, as many as its stock.parallel: an older one may still be counted, or party1 has a larger stock.parallel"
-            );
-            return Err(turn_away(&mut link, Refusal::new(reason)).into());
-        };
+        let connected = reconcile(stock.kept.shared(), Party::Zero, &mut link, |boot, link| {
+            stock.connect(boot).ok_or_else(|| {
+                let most = stock.parallel();
+                let reason = format!(
+                    "party0 has {most} connections for its stock, as many as its stock.parallel: an older one may still be counted, or party1 has a larger stock.parallel"
+                );
+                turn_away(link, Refusal::new(reason)).into()
+            })
+        })?;
         let (mut asked, mut looked) = (Instant::now(), None::<Instant>);
         while connected.counts() && !self.ending.load(Ordering::Relaxed) {
             let dealer = self.presence.missing(&[Role::Dealer]).is_empty();
-            if stock.kept.takes_doubt() {
+            if stock.kept.shared().takes_doubt() {
                 anyhow::bail!("a pack could not be taken: the stocks are compared anew");
             }
             let turn = stock.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +109,7 @@ impl PartyService {
         let dealer = self.dealer_of(&open, link)?;
         let nonces = [open.identity.nonce, one, dealer.nonce];
         let order = Joined { class, serials: serials.clone(), identity: &open.identity, nonces };
-        self.lay(stock, order, dealer, link, made)
+        self.make_packs(stock, order, dealer, link, made)
     }
 
     /// P1's connections for stocks, again and again.
@@ -134,7 +135,7 @@ impl PartyService {
         let Some(stock) = &self.stock else { return Ok(()) };
         link.set_limits(Limits::default());
         link.set_deadline(SILENT);
-        unite(&stock.kept, Party::One, link)?;
+        reconcile(stock.kept.shared(), Party::One, link, |_, _| Ok(()))?;
         while let Some(payload) = next_order(link)? {
             let begin = |session| {
                 let identity = self.model.identity(session)?;
@@ -144,14 +145,14 @@ impl PartyService {
                 Ok((open, nonce))
             };
             let (offered, open) = accept(&stock.kept, &payload, link, begin)?;
-            let laid = self.dealer_of(&open, link).and_then(|dealer| {
+            let made = self.dealer_of(&open, link).and_then(|dealer| {
                 let nonces = [offered.nonce, open.identity.nonce, dealer.nonce];
                 let (class, serials) = (offered.class, offered.serials.clone());
                 let order = Joined { class, serials, identity: &open.identity, nonces };
-                self.lay(stock, order, dealer, link, &mut 0)
+                self.make_packs(stock, order, dealer, link, &mut 0)
             });
             stock.kept.stock().give_up(&offered.class.class, offered.serials);
-            laid?;
+            made?;
         }
         // P0 ends in good order; it will be back
         anyhow::bail!("party0 is ending")
@@ -159,12 +160,12 @@ impl PartyService {
 
     /// The dealer, once it has joined a session of packs. Whoever is to make them with us may be gone meanwhile.
     fn dealer_of(&self, open: &Open<'_>, link: &mut Peer) -> Result<Known> {
-        let joined = self.await_dealer(open, Told::Order, &mut || Ok(probe_silent(link)?))?;
+        let joined = self.await_dealer(open, Announcement::Order, &mut || Ok(probe_silent(link)?))?;
         joined.ok_or_else(|| anyhow::anyhow!("the dealer did not join within {} s", self.limits.join.as_secs()))
     }
 
-    /// Makes packs, when there is nothing better to do.
-    fn lay(
+    /// Makes packs at low priority.
+    fn make_packs(
         &self,
         stock: &StockService,
         order: Joined<'_>,
@@ -177,8 +178,8 @@ impl PartyService {
         link.set_deadline(self.settings.deadline);
         let (dealer, kept, model) = (&mut dealer.link, &stock.kept, &self.model);
         let peer = &mut *link;
-        let laying = Laying { model, kept, class, identity, nonces, requests: 0, dealer: &mut *dealer, peer };
-        at_leisure(|| laying.lay(serials, &mut || *made += 1))?;
+        let maker = PackMaker { model, kept, class, identity, nonces, requests: 0, dealer: &mut *dealer, peer };
+        at_low_priority(|| maker.make(serials, &mut || *made += 1))?;
         send(dealer, kind::BYE, 0, 0, &())?;
         dealer.flush()?;
         link.set_deadline(SILENT);

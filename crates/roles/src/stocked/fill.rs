@@ -7,11 +7,12 @@ use mpc::Party;
 use serde::{Deserialize, Serialize};
 
 use super::kept::PartyStock;
-use super::laying::Laying;
+use super::making::PackMaker;
 use super::order::{accept, next_order, offer};
 use crate::handshake::{Identity, Known};
 use crate::message::{kind, send};
 use crate::party_model::PartyModel;
+use crate::start::Start;
 
 /// How often it is said how far an order is.
 const SAY: Duration = Duration::from_secs(2);
@@ -28,13 +29,13 @@ pub struct Fill {
     pub count: u64,
 }
 
-/// Makes packs with the dealer of a session until all are there. P0 knows which; the stocks were united.
+/// Makes packs with the dealer of a session until all are there. P0 knows which; the stocks were reconciled.
 pub(crate) fn fill(
     model: &PartyModel,
     kept: &PartyStock,
     identity: &Identity,
     (mut peer, mut dealer): (Known, Known),
-    fills: &[Fill],
+    start: &Start,
 ) -> Result<()> {
     let nonces = match model.party {
         Party::Zero => [identity.nonce, peer.nonce, dealer.nonce],
@@ -43,7 +44,7 @@ pub(crate) fn fill(
     let mut requests = 0;
     match model.party {
         Party::Zero => {
-            for fill in fills {
+            for fill in &start.fill {
                 let class = kept.of_tokens(fill.tokens)?;
                 let (mut made, mut said) = (0, Instant::now());
                 while made < fill.count {
@@ -51,10 +52,10 @@ pub(crate) fn fill(
                     let count = serials.end - serials.start;
                     offer(class, serials.clone(), identity, &mut peer.link)?;
                     let (dealer, peer) = (&mut dealer.link, &mut peer.link);
-                    let laying = Laying { model, kept, class, identity, nonces, requests, dealer, peer };
-                    laying.lay(serials, &mut || {
+                    let maker = PackMaker { model, kept, class, identity, nonces, requests, dealer, peer };
+                    maker.make(serials, &mut || {
                         made += 1;
-                        if said.elapsed() >= SAY {
+                        if !start.quiet && said.elapsed() >= SAY {
                             cli::log(&format!(
                                 "{made} of {} packs for {} tokens are in stock",
                                 fill.count, fill.tokens
@@ -77,8 +78,8 @@ pub(crate) fn fill(
                 let (offered, ()) = accept(kept, &payload, &mut peer.link, own)?;
                 let (class, count) = (offered.class, offered.serials.end - offered.serials.start);
                 let (dealer, peer) = (&mut dealer.link, &mut peer.link);
-                let laying = Laying { model, kept, class, identity, nonces, requests, dealer, peer };
-                laying.lay(offered.serials, &mut || ())?;
+                let maker = PackMaker { model, kept, class, identity, nonces, requests, dealer, peer };
+                maker.make(offered.serials, &mut || ())?;
                 requests += count;
             }
         }

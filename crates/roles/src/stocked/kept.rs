@@ -2,8 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,9 +11,10 @@ use cli::exit::{BAD_INPUT, USAGE};
 use model::{Lengths, SHORTEST_PADDED, Texts};
 use mpc::{Party, Planned, Stocking};
 use sha2::{Digest, Sha256};
-use stock::{Boot, Class, Counter, Stock, StockError, StockKey, United};
+use stock::{Class, Stock, StockError, StockKey};
 use tracing::{info, warn};
 
+use super::shared::SharedStock;
 use crate::party_model::PartyModel;
 
 /// How often it is looked whether a stock is free.
@@ -37,16 +36,10 @@ pub struct KeptClass {
 
 /// A party's stock, for the model that it serves.
 pub struct PartyStock {
-    stock: Stock,
+    shared: SharedStock,
     classes: Vec<KeptClass>,
     bundle: [u8; 16],
     format: u32,
-    /// What comparing it with the other party's came to last; packs are taken from then on.
-    united: Mutex<Option<United>>,
-    /// Told when there is such a thing.
-    compared: Condvar,
-    /// Whether a pack could not be taken since, so that what both have may differ.
-    doubt: AtomicBool,
     /// Packs of other bundles or releases that were thrown away when it was opened.
     retired: u64,
 }
@@ -101,13 +94,12 @@ impl PartyStock {
         if retired > 0 {
             info!(role = %model.role(), retired, "packs of another bundle or release were thrown away");
         }
-        let (united, doubt) = (Mutex::new(None), AtomicBool::new(false));
-        Ok(PartyStock { stock, classes, bundle, format, united, compared: Condvar::new(), doubt, retired })
+        Ok(PartyStock { shared: SharedStock::new(stock), classes, bundle, format, retired })
     }
 
     /// The stock itself.
     pub fn stock(&self) -> &Stock {
-        &self.stock
+        self.shared.stock()
     }
 
     /// The classes that packs can be made for, shortest first.
@@ -137,54 +129,9 @@ impl PartyStock {
         self.retired
     }
 
-    /// A pack could not be taken: the ledgers have to be compared anew.
-    pub(crate) fn doubt(&self) {
-        self.doubt.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether they have to be, since this was last asked.
-    pub(crate) fn takes_doubt(&self) -> bool {
-        self.doubt.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether packs can be taken: the ledgers were compared.
-    pub fn is_united(&self) -> bool {
-        self.lock().is_some()
-    }
-
-    /// By what packs are taken in a session.
-    pub(crate) fn counter(&self) -> Option<Counter<'_>> {
-        self.lock().map(|united| Counter {
-            stock: &self.stock,
-            united,
-            noticed: |error| warn!("a pack is passed over: {error}"),
-        })
-    }
-
-    /// The same, once the ledgers were compared: a party that was just started again may still be at it.
-    pub(crate) fn counter_within(&self, within: Duration) -> Option<Counter<'_>> {
-        drop(self.compared.wait_timeout_while(self.lock(), within, |united| united.is_none()));
-        self.counter()
-    }
-
-    /// The other ledger of that boot is gone: until it is back and compared anew, no packs are asked for.
-    pub(crate) fn part(&self, boot: Boot) {
-        self.lock().take_if(|united| united.peer() == boot);
-    }
-
-    pub(crate) fn set_united(&self, united: United) {
-        let role = self.stock.party();
-        if let Some(why) = united.dropped_all {
-            warn!(%role, "all packs were thrown away: {why}");
-        } else if united.discarded > 0 {
-            info!(%role, discarded = united.discarded, "packs that the other party has not were thrown away");
-        }
-        *self.lock() = Some(united);
-        self.compared.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<United>> {
-        self.united.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The stock with what comparing it came to last, by which packs are taken.
+    pub(crate) fn shared(&self) -> &SharedStock {
+        &self.shared
     }
 }
 
@@ -217,6 +164,6 @@ fn kept_plan(format: u32, plan: &[u8; 32]) -> [u8; 32] {
 
 impl fmt::Debug for PartyStock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PartyStock({:?}, redacted)", self.stock)
+        write!(f, "PartyStock({:?}, redacted)", self.shared.stock())
     }
 }

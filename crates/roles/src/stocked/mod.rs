@@ -1,7 +1,7 @@
 //! A party's stock of correlations: filled ahead of requests, kept like the other party's, and taken pack by pack.
 //!
 //! ```text
-//! between requests   P0 ── ORDER ──▶ P1      both: DEMAND ──▶ dealer, prepare, write down; P1 says LAID first, then P0
+//! between requests   P0 ── ORDER ──▶ P1      both: DEMAND ──▶ dealer, prepare, write down; P1 says STORED first, then P0
 //! when they connect  P0 ◀─ GREETING, STATE ─▶ P1      what one has not, the other throws away
 //! in an attempt      P0 ── TAKE ──▶ P1 ── TAKEN ──▶ P0      both have burnt the pack, durably, before either says so
 //! ```
@@ -13,16 +13,17 @@
 mod ahead;
 mod fill;
 mod kept;
-mod laying;
+mod making;
 mod order;
+mod reconcile;
+mod shared;
 mod take;
-mod unite;
 
 pub(crate) use ahead::Ahead;
 pub use fill::Fill;
 pub(crate) use fill::fill;
 pub use kept::{KeptClass, PartyStock, StockPlace};
-pub(crate) use laying::{Laying, kept_error};
+pub(crate) use making::{PackMaker, kept_error};
 pub(crate) use order::{accept, ask_whether_there, next_order, offer};
+pub(crate) use reconcile::reconcile;
 pub(crate) use take::{Wish, propose, respond};
-pub(crate) use unite::unite;

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result};
+use net::{Frame, Link};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stock::Class;
 
@@ -42,15 +44,22 @@ pub(crate) fn offer(class: &KeptClass, serials: Range<u64>, own: &Identity, peer
     let (session, nonce) = (hex::encode(own.session), hex::encode(own.nonce));
     send(peer, kind::ORDER, 0, 0, &Order { session, nonce, class: class.class, serials })?;
     peer.flush()?;
-    let frame = peer.recv()?;
+    nonce_in(&expect_granted::<Ordered>(peer, kind::ORDERED, 0, "answer to an order")?.nonce)
+}
+
+/// Waits for a control message where the peer may refuse instead: its reason is the error then.
+pub(super) fn expect_granted<T: DeserializeOwned>(
+    peer: &mut Peer,
+    kind: u8,
+    request: u64,
+    what: &'static str,
+) -> Result<T, ControlError> {
+    let Frame { header, payload } = peer.recv()?;
     let name = peer.peer().to_owned();
-    match frame.header.kind {
-        kind::ORDERED => nonce_in(&parse::<Ordered>(&name, "answer to an order", &frame.payload)?.nonce),
-        kind::REFUSE => Err(parse::<Refusal>(&name, "refusal", &frame.payload)?.error(&name).into()),
-        other => {
-            let reason = format!("answered an order with a frame of kind {other}");
-            Err(ControlError::Unexpected { peer: name, reason }.into())
-        }
+    match header.kind {
+        kind::REFUSE => Err(parse::<Refusal>(&name, "refusal", &payload)?.error(&name)),
+        found if found == kind && header.request == request => parse(&name, what, &payload),
+        _ => Err(ControlError::Unexpected { peer: name, reason: format!("sent {header} where the {what} is due") }),
     }
 }
 

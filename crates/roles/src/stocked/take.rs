@@ -47,16 +47,16 @@ pub(crate) fn propose(wish: &Wish, kept: &PartyStock, peer: &mut Peer) -> Result
         wish.say(peer, Word::OnDemand)?;
         Ok(None)
     };
-    let Some(mut ledger) = kept.counter() else { return on_demand(peer) };
+    let Some(mut ledger) = kept.shared().counter() else { return on_demand(peer) };
     let (mut proposer, mut message, mut gone) = (Proposer::new(wish.wanted), None, 0);
     loop {
         match proposer.step(&mut ledger, message.take()) {
             Ok(Step::Again) => {}
             // what is burnt here alone is thrown away there once the ledgers are compared anew
-            Ok(Step::Send(word)) => wish.say(peer, Word::Pack(word)).inspect_err(|_| kept.doubt())?,
-            Ok(Step::Receive) => match wish.hear(peer).inspect_err(|_| kept.doubt())? {
+            Ok(Step::Send(word)) => wish.say(peer, Word::Pack(word)).inspect_err(|_| kept.shared().doubt())?,
+            Ok(Step::Receive) => match wish.hear(peer).inspect_err(|_| kept.shared().doubt())? {
                 Word::Pack(Message::Gone { .. }) if gone + 1 == MOST_GONE => {
-                    kept.doubt();
+                    kept.shared().doubt();
                     return on_demand(peer);
                 }
                 Word::Pack(answer) => {
@@ -70,7 +70,7 @@ pub(crate) fn propose(wish: &Wish, kept: &PartyStock, peer: &mut Peer) -> Result
             // nothing was said of the pack under way: it may be burnt here, and is not used
             Err(TakingError::Ledger(error)) => {
                 warn!(role = %kept.stock().party(), "no pack can be taken: {error}");
-                kept.doubt();
+                kept.shared().doubt();
                 return on_demand(peer);
             }
             Err(error) => return Err(failed(error, peer)),

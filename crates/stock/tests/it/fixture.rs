@@ -5,7 +5,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use stock::{Binding, Boots, Class, ClassState, Lineage, Pack, Party, State, Stock, StockError, StockKey, United};
+use stock::{Binding, Boots, Class, ClassState, Lineage, Pack, Party, Reconciled, State, Stock, StockError, StockKey};
 use tempfile::TempDir;
 
 pub(crate) const CLASS: Class = Class { bundle: [1; 16], plan: [2; 32], rows: 64 };
@@ -33,10 +33,10 @@ pub(crate) fn open(folder: &Path, party: Party) -> Stock {
 }
 
 /// Compares a stock with a peer that has nothing and saw nothing.
-pub(crate) fn meet(stock: &Stock) -> Result<United, StockError> {
+pub(crate) fn meet(stock: &Stock) -> Result<Reconciled, StockError> {
     let lineage = Lineage { party: stock.party().peer(), boots: Boots::first(1), seen: None };
     stock.state(&lineage.greeting())?;
-    stock.unite(&State { lineage, answers: stock.greeting()?, classes: Vec::new() })
+    stock.reconcile(&State { lineage, answers: stock.greeting()?, classes: Vec::new() })
 }
 
 /// Burns a pack of a stock that meets nobody.

@@ -100,9 +100,9 @@ fn a_writer_that_is_dropped_leaves_nothing_and_its_serial_may_be_written_again()
 fn p0_allots_serials_and_p1_accepts_those_beyond_all_it_has_seen() {
     let (one, two) = (folder(), folder());
     let (p0, p1) = (alone(one.path()), open(two.path(), Party::P1));
-    assert!(matches!(p1.accept(&CLASS, 0..1).unwrap_err(), StockError::NotUnited { .. }));
+    assert!(matches!(p1.accept(&CLASS, 0..1).unwrap_err(), StockError::NotReconciled { .. }));
     let state = p0.state(&p1.greeting().unwrap()).unwrap();
-    p1.unite(&state).unwrap();
+    p1.reconcile(&state).unwrap();
     assert_eq!((p0.reserve(&CLASS, 3).unwrap(), p0.reserve(&OTHER, 1).unwrap()), (0..3, 0..1));
     p1.accept(&CLASS, 0..3).unwrap();
     for again in [0..3, 2..4, 0..0] {
@@ -129,14 +129,14 @@ fn nothing_is_spent_or_allotted_before_the_ledgers_were_compared() {
     drop(stock);
     let stock = open(folder.path(), Party::P0);
     let errors = [stock.burn(&before, &CLASS, 0, binding(0)).unwrap_err(), stock.reserve(&CLASS, 1).unwrap_err()];
-    assert!(errors.iter().all(|error| matches!(error, StockError::NotUnited { .. })), "{errors:?}");
+    assert!(errors.iter().all(|error| matches!(error, StockError::NotReconciled { .. })), "{errors:?}");
     let own = stock.greeting().unwrap();
     let reflected = Greeting { party: Party::P1, ..own };
     let peer = open(&folder.path().join("other"), Party::P0).state(&reflected).unwrap();
-    let same = [stock.state(&own).map(drop).unwrap_err(), stock.unite(&peer).map(drop).unwrap_err()];
+    let same = [stock.state(&own).map(drop).unwrap_err(), stock.reconcile(&peer).map(drop).unwrap_err()];
     assert!(same.iter().all(|error| matches!(error, StockError::SameParty { party: Party::P0 })), "{same:?}");
     let now = meet(&stock).unwrap();
-    assert!(matches!(stock.burn(&before, &CLASS, 0, binding(0)).unwrap_err(), StockError::NotUnited { .. }));
+    assert!(matches!(stock.burn(&before, &CLASS, 0, binding(0)).unwrap_err(), StockError::NotReconciled { .. }));
     stock.burn(&now, &CLASS, 0, binding(0)).unwrap();
 }
 

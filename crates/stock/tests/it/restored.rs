@@ -2,15 +2,17 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use stock::{
-    Boots, ClassState, Discard, Fate, Greeting, Lineage, Pack, Party, Restored, State, Stock, StockError, United,
+    Boots, Class, ClassState, Discard, Fate, Greeting, Lineage, MOST_CLASSES, Pack, Party, Reconciled, Restored, State,
+    Stock, StockError,
 };
 use tempfile::TempDir;
 
 use crate::fixture::{CLASS, available, binding, copy, files, folder, open, restore, write};
 
-/// What one side says of having united.
+/// What one side says of having reconciled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Said {
     discarded: u64,
@@ -26,15 +28,15 @@ struct Pair {
     root: TempDir,
     p0: Option<Stock>,
     p1: Option<Stock>,
-    united: RefCell<Vec<United>>,
+    reconciled: RefCell<Vec<Reconciled>>,
 }
 
 impl Pair {
     /// Two that have the same packs.
     fn with(count: u64) -> Pair {
-        let mut pair = Pair { root: folder(), p0: None, p1: None, united: RefCell::default() };
+        let mut pair = Pair { root: folder(), p0: None, p1: None, reconciled: RefCell::default() };
         pair.open();
-        pair.unite();
+        pair.reconcile();
         pair.make(count);
         pair
     }
@@ -53,22 +55,22 @@ impl Pair {
         (self.p0.as_ref().unwrap(), self.p1.as_ref().unwrap())
     }
 
-    fn unite(&self) -> (Said, Said) {
+    fn reconcile(&self) -> (Said, Said) {
         let (p0, p1) = self.both();
         let s0 = p0.state(&p1.greeting().unwrap()).unwrap();
         let s1 = p1.state(&p0.greeting().unwrap()).unwrap();
-        let united = [p0.unite(&s1).unwrap(), p1.unite(&s0).unwrap()];
-        *self.united.borrow_mut() = united.to_vec();
-        let [here, there] = united.map(|United { discarded, dropped_all, .. }| Said { discarded, dropped_all });
+        let reconciled = [p0.reconcile(&s1).unwrap(), p1.reconcile(&s0).unwrap()];
+        *self.reconciled.borrow_mut() = reconciled.to_vec();
+        let [here, there] = reconciled.map(|Reconciled { discarded, dropped_all, .. }| Said { discarded, dropped_all });
         (here, there)
     }
 
-    /// Burns a pack at one side, in the session that united last.
+    /// Burns a pack at one side, in the session that reconciled last.
     fn burn(&self, party: Party, serial: u64) -> Result<Pack, StockError> {
         let (p0, p1) = self.both();
         let (stock, place) = if party == Party::P0 { (p0, 0) } else { (p1, 1) };
-        let united = self.united.borrow()[place];
-        stock.burn(&united, &CLASS, serial, binding(serial))
+        let reconciled = self.reconciled.borrow()[place];
+        stock.burn(&reconciled, &CLASS, serial, binding(serial))
     }
 
     /// P1 has its half first.
@@ -112,20 +114,20 @@ fn what_one_side_lacks_is_discarded_at_the_other_and_nothing_else() {
     write(p0, &CLASS, more, 32);
     let unheard = p0.reserve(&CLASS, 1).unwrap();
     write(p0, &CLASS, unheard, 32);
-    let (here, there) = pair.unite();
+    let (here, there) = pair.reconcile();
     assert_eq!((here.discarded, there.discarded, here.dropped_all, there.dropped_all), (1, 2, None, None));
     assert_eq!(pair.available(), (vec![(2, 3), (4, 9), (10, 13)], vec![(2, 3), (4, 9)]));
     let error = pair.burn(Party::P1, 3).unwrap_err();
     assert!(matches!(error, StockError::NotAvailable { fate: Fate::Discarded(Discard::Orphan), .. }), "{error}");
     assert_eq!(files(&pair.place(Party::P1)).len(), 6);
-    assert_eq!(pair.unite(), (NOTHING, NOTHING), "twice does no more than once");
+    assert_eq!(pair.reconcile(), (NOTHING, NOTHING), "twice does no more than once");
     // after a restart nothing is being made any more; what P1 never saw it may still come to see
     pair.open();
-    let (here, there) = pair.unite();
+    let (here, there) = pair.reconcile();
     assert_eq!((here.discarded, there.discarded), (2, 0));
     assert_eq!(pair.available(), (vec![(2, 3), (4, 9), (12, 13)], vec![(2, 3), (4, 9)]));
     pair.make(1);
-    assert_eq!(pair.unite().0.discarded, 1);
+    assert_eq!(pair.reconcile().0.discarded, 1);
     assert_eq!(pair.available(), (vec![(2, 3), (4, 9), (13, 14)], vec![(2, 3), (4, 9), (13, 14)]));
 }
 
@@ -136,7 +138,7 @@ fn a_copy_of_the_same_epoch_replays_nothing() {
         pair.close();
         let image = pair.image("image", party);
         pair.open();
-        pair.unite();
+        pair.reconcile();
         for party in [Party::P0, Party::P1] {
             drop(pair.burn(party, 0).unwrap());
         }
@@ -144,7 +146,7 @@ fn a_copy_of_the_same_epoch_replays_nothing() {
         pair.close();
         restore(&image, &pair.place(party));
         pair.open();
-        pair.unite();
+        pair.reconcile();
         let (p0, p1) = pair.available();
         assert!([&p0, &p1].iter().all(|side| side.iter().all(|(start, _)| *start >= 2)), "{p0:?} {p1:?}");
     }
@@ -159,7 +161,7 @@ fn a_copy_that_was_opened_again_meanwhile_makes_both_drop_all() {
             let image = pair.image("image", party);
             for _ in 0..2 {
                 pair.open();
-                pair.unite();
+                pair.reconcile();
             }
             pair.make(2);
             pair.close();
@@ -169,9 +171,9 @@ fn a_copy_that_was_opened_again_meanwhile_makes_both_drop_all() {
                 drop(open(&pair.place(party), party));
             }
             pair.open();
-            let (here, there) = pair.unite();
-            for united in [here, there] {
-                let restored = united.dropped_all.unwrap();
+            let (here, there) = pair.reconcile();
+            for reconciled in [here, there] {
+                let restored = reconciled.dropped_all.unwrap();
                 assert_eq!(restored.party, party);
                 assert!(restored.to_string().contains(&format!("the stock of {party} was restored")), "{restored}");
             }
@@ -183,11 +185,11 @@ fn a_copy_that_was_opened_again_meanwhile_makes_both_drop_all() {
                 "{error}"
             );
             // and then go on with serials that neither has seen
-            assert_eq!(pair.unite(), (NOTHING, NOTHING));
+            assert_eq!(pair.reconcile(), (NOTHING, NOTHING));
             pair.make(2);
             assert_eq!(pair.available(), (vec![(6, 8)], vec![(6, 8)]));
             pair.open();
-            assert_eq!(pair.unite(), (NOTHING, NOTHING));
+            assert_eq!(pair.reconcile(), (NOTHING, NOTHING));
             assert_eq!(pair.available(), (vec![(6, 8)], vec![(6, 8)]));
         }
     }
@@ -200,11 +202,11 @@ fn a_stock_that_was_removed_at_one_side_is_dropped_at_the_other_and_no_serial_re
         pair.close();
         Stock::remove(&pair.place(party)).unwrap();
         pair.open();
-        assert!(pair.unite().1.dropped_all.is_some());
+        assert!(pair.reconcile().1.dropped_all.is_some());
         pair.make(1);
         assert_eq!(pair.available(), (vec![(3, 4)], vec![(3, 4)]));
         pair.open();
-        assert_eq!(pair.unite(), (NOTHING, NOTHING));
+        assert_eq!(pair.reconcile(), (NOTHING, NOTHING));
     }
 }
 
@@ -214,11 +216,11 @@ fn both_restored_are_found_out_where_their_copies_are_of_different_boots() {
     pair.close();
     let older = pair.image("older", Party::P0);
     pair.open();
-    pair.unite();
+    pair.reconcile();
     pair.close();
     let newer = pair.image("newer", Party::P1);
     pair.open();
-    pair.unite();
+    pair.reconcile();
     for party in [Party::P0, Party::P1] {
         drop(pair.burn(party, 0).unwrap());
     }
@@ -226,7 +228,7 @@ fn both_restored_are_found_out_where_their_copies_are_of_different_boots() {
     restore(&older, &pair.place(Party::P0));
     restore(&newer, &pair.place(Party::P1));
     pair.open();
-    let (here, there) = pair.unite();
+    let (here, there) = pair.reconcile();
     assert!(here.dropped_all.is_some() && there.dropped_all.is_some());
     assert_eq!(pair.available(), (vec![], vec![]));
 }
@@ -238,8 +240,8 @@ fn a_peer_that_tells_little_makes_nobody_discard() {
     crate::fixture::fill(&stock, &CLASS, 3, 32);
     let said = |classes| {
         let lineage = Lineage { party: Party::P1, boots: Boots::first(1), seen: None };
-        let united = stock.unite(&State { lineage, answers: stock.greeting().unwrap(), classes }).unwrap();
-        (united.discarded, united.dropped_all)
+        let reconciled = stock.reconcile(&State { lineage, answers: stock.greeting().unwrap(), classes }).unwrap();
+        (reconciled.discarded, reconciled.dropped_all)
     };
     assert_eq!(said(vec![]), (0, None));
     let settled_at = |settled| ClassState { class: CLASS, next: 3, settled, available: vec![] };
@@ -252,33 +254,54 @@ fn a_peer_that_tells_little_makes_nobody_discard() {
 }
 
 #[test]
+fn a_peer_that_makes_up_classes_does_not_fill_the_ledger() {
+    let folder = folder();
+    let stock = crate::fixture::alone(folder.path());
+    crate::fixture::fill(&stock, &CLASS, 1, 32);
+    let said = |from: u32| {
+        let of = |rows| ClassState { class: Class { rows, ..CLASS }, next: 50, settled: 0, available: vec![] };
+        let mut classes: Vec<ClassState> = (from..from + MOST_CLASSES as u32 - 1).map(of).collect();
+        classes.insert(0, of(CLASS.rows));
+        let lineage = Lineage { party: Party::P1, boots: Boots::first(1), seen: None };
+        stock.reconcile(&State { lineage, answers: stock.greeting().unwrap(), classes }).unwrap();
+        stock.gauges(SystemTime::now()).unwrap().classes.len()
+    };
+    for from in [1000, 2000, 3000] {
+        assert_eq!(said(from), MOST_CLASSES);
+    }
+    // of those that are known here it is followed
+    assert_eq!(stock.reserve(&CLASS, 1).unwrap(), 50..51);
+    assert_eq!(stock.reserve(&Class { rows: 1000, ..CLASS }, 1).unwrap(), 50..51);
+}
+
+#[test]
 fn a_state_of_before_the_last_boot_of_the_peer_changes_nothing() {
     let pair = Pair::with(3);
     let (p0, _) = pair.both();
     let lineage = Lineage { party: Party::P1, boots: Boots::first(99), seen: None };
     let answers = Greeting { seen: None, ..p0.greeting().unwrap() };
     let late = State { lineage, answers, classes: Vec::new() };
-    assert!(matches!(p0.unite(&late).unwrap_err(), StockError::OutOfDate));
+    assert!(matches!(p0.reconcile(&late).unwrap_err(), StockError::OutOfDate));
     assert_eq!(pair.available(), (vec![(0, 3)], vec![(0, 3)]));
     // in answer to this greeting it is another ledger
     let other = State { answers: p0.greeting().unwrap(), ..late };
-    assert!(p0.unite(&other).unwrap().dropped_all.is_some());
+    assert!(p0.reconcile(&other).unwrap().dropped_all.is_some());
 }
 
 #[test]
 fn a_session_of_before_the_peer_was_opened_again_burns_nothing_any_more() {
     let mut pair = Pair::with(3);
-    let before = pair.united.borrow().clone();
+    let before = pair.reconciled.borrow().clone();
     pair.p1 = None;
     pair.p1 = Some(open(&pair.place(Party::P1), Party::P1));
     drop(pair.burn(Party::P0, 0).unwrap());
-    // as soon as the peer was told what is here, and not only once both have united
+    // as soon as the peer was told what is here, and not only once both have reconciled
     let (p0, p1) = pair.both();
     let state = p0.state(&p1.greeting().unwrap()).unwrap();
-    assert!(matches!(pair.burn(Party::P0, 1).unwrap_err(), StockError::NotUnited { .. }));
-    p1.unite(&state).unwrap();
-    pair.unite();
+    assert!(matches!(pair.burn(Party::P0, 1).unwrap_err(), StockError::NotReconciled { .. }));
+    p1.reconcile(&state).unwrap();
+    pair.reconcile();
     let refused = pair.both().0.burn(&before[0], &CLASS, 1, binding(1)).unwrap_err();
-    assert!(matches!(refused, StockError::NotUnited { .. }), "{refused}");
+    assert!(matches!(refused, StockError::NotReconciled { .. }), "{refused}");
     drop(pair.burn(Party::P0, 1).unwrap());
 }

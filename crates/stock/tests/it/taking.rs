@@ -3,16 +3,16 @@
 use std::collections::VecDeque;
 
 use stock::taking::{Message, Proposer, Responder, Step, TakingError, Wanted};
-use stock::{Counter, Fate, Pack, Party, Stock, StockError, United};
+use stock::{Counter, Fate, Pack, Party, Reconciled, Stock, StockError};
 use tempfile::TempDir;
 
 use crate::fixture::{CLASS, ORDER, available, binding, content, file, folder, open, read, write};
 
-/// Two stocks that united and have the packs 0 to 3.
+/// Two stocks that reconciled and have the packs 0 to 3.
 struct Two {
     root: TempDir,
     stocks: [Stock; 2],
-    united: [United; 2],
+    reconciled: [Reconciled; 2],
 }
 
 fn two() -> Two {
@@ -20,17 +20,17 @@ fn two() -> Two {
     let stocks = [Party::P0, Party::P1].map(|party| open(&root.path().join(party.to_string()), party));
     let [p0, p1] = &stocks;
     let states = [p0.state(&p1.greeting().unwrap()).unwrap(), p1.state(&p0.greeting().unwrap()).unwrap()];
-    let united = [p0.unite(&states[1]).unwrap(), p1.unite(&states[0]).unwrap()];
+    let reconciled = [p0.reconcile(&states[1]).unwrap(), p1.reconcile(&states[0]).unwrap()];
     let serials = p0.reserve(&CLASS, 4).unwrap();
     p1.accept(&CLASS, serials.clone()).unwrap();
     write(p1, &CLASS, serials.clone(), 300_000);
     write(p0, &CLASS, serials, 32);
-    Two { root, stocks, united }
+    Two { root, stocks, reconciled }
 }
 
 impl Two {
     fn counters(&self) -> [Counter<'_>; 2] {
-        [0, 1].map(|place| Counter { stock: &self.stocks[place], united: self.united[place], noticed: |_| () })
+        [0, 1].map(|place| Counter { stock: &self.stocks[place], reconciled: self.reconciled[place], noticed: |_| () })
     }
 
     fn place(&self, party: Party) -> std::path::PathBuf {
@@ -77,8 +77,8 @@ fn follow(step: Result<Step<Pack>, TakingError<StockError>>, wire: &mut VecDeque
     }
 }
 
-fn is_burnt(stock: &Stock, united: &United, serial: u64, request: u64) -> bool {
-    let error = stock.burn(united, &CLASS, serial, binding(99)).unwrap_err();
+fn is_burnt(stock: &Stock, reconciled: &Reconciled, serial: u64, request: u64) -> bool {
+    let error = stock.burn(reconciled, &CLASS, serial, binding(99)).unwrap_err();
     matches!(error, StockError::NotAvailable { fate: Fate::Burnt(by), .. } if by == binding(request))
 }
 
@@ -90,7 +90,7 @@ fn both_take_the_lowest_pack_and_have_the_halves_of_one() {
         let (here, there) = (here.unwrap().unwrap(), there.unwrap().unwrap());
         assert_eq!((here.serial(), there.serial(), here.order()), (serial, serial, ORDER));
         assert_eq!((read(here), read(there)), (content(serial, 32), content(serial, 300_000)));
-        assert!((0..2).all(|place| is_burnt(&two.stocks[place], &two.united[place], serial, serial)));
+        assert!((0..2).all(|place| is_burnt(&two.stocks[place], &two.reconciled[place], serial, serial)));
     }
     assert!(two.stocks.iter().all(|stock| available(stock, &CLASS) == [(2, 4)]));
 }
@@ -99,13 +99,13 @@ fn both_take_the_lowest_pack_and_have_the_halves_of_one() {
 fn packs_that_p1_lacks_are_passed_over_and_stay_burnt() {
     let two = two();
     let [p0, p1] = &two.stocks;
-    drop(p1.burn(&two.united[1], &CLASS, 0, binding(7)).unwrap());
+    drop(p1.burn(&two.reconciled[1], &CLASS, 0, binding(7)).unwrap());
     // its file is gone, which comes out when it is burnt
     std::fs::remove_file(file(&two.place(Party::P1), 1)).unwrap();
     std::fs::remove_file(file(&two.place(Party::P0), 2)).unwrap();
     let (here, there) = take(&two, wanted(1), wanted(1));
     assert_eq!((here.unwrap().unwrap().serial(), there.unwrap().unwrap().serial()), (3, 3));
-    assert!((0..3).all(|serial| is_burnt(p0, &two.united[0], serial, 1)));
+    assert!((0..3).all(|serial| is_burnt(p0, &two.reconciled[0], serial, 1)));
     assert_eq!(available(p1, &CLASS), [(2, 3)]);
     let (here, there) = take(&two, wanted(2), wanted(2));
     let error = here.unwrap().unwrap_err();

@@ -44,7 +44,7 @@ pub(super) fn settled(deployment: &Deployment, within: Duration, counts: &mut Co
             let marks = zero.low.is_none_or(|low| zero.available >= low);
             (zero.ordered, one.ordered) == (0, 0) && zero.available == one.available && marks
         });
-        if zero.united && one.united && same {
+        if zero.reconciled && one.reconciled && same {
             break;
         }
         if Instant::now() > end {

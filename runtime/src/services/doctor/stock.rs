@@ -30,11 +30,11 @@ pub(super) fn check(config: &Config, found: &mut Examination) {
         level(class, found);
     }
     disk(&stock, found);
-    match stock.united {
-        true => found.say("stock united", State::Ok, "compared with the other party's"),
+    match stock.reconciled {
+        true => found.say("stock reconciled", State::Ok, "compared with the other party's"),
         false => {
             let detail = "not compared with the other party's since this service began: no pack is taken before that";
-            found.say("stock united", State::Warn, detail);
+            found.say("stock reconciled", State::Warn, detail);
         }
     }
     if let Some(why) = &stock.failed {

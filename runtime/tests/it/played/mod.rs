@@ -60,7 +60,13 @@ impl Stage {
     pub(crate) fn start(&self) -> Start {
         let address = |i: usize| (PARTIES[i].name().to_string(), self.address(i));
         let peers = [0, 1].map(address).into();
-        Start { token: hex::encode(self.token), session: hex::encode(self.session), peers, fill: Vec::new() }
+        Start {
+            token: hex::encode(self.token),
+            session: hex::encode(self.session),
+            peers,
+            fill: Vec::new(),
+            quiet: false,
+        }
     }
 
     pub(crate) fn settings(&self) -> Settings {

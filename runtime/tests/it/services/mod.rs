@@ -8,7 +8,7 @@ mod lifecycle;
 mod raw;
 mod secrets;
 mod stock_faults;
-mod stock_told;
+mod stock_status;
 mod stocked;
 mod strangers;
 

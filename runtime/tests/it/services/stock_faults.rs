@@ -40,7 +40,7 @@ fn packs_that_are_deleted_swapped_or_altered_under_a_service_are_passed_over() {
     assert!(answer.iter().zip(&again).all(|(a, b)| (a - b).abs() < super::NEAR), "{answer:?} and {again:?}");
     logged(&world, Role::Party1, "a pack is passed over");
     // until both have compared what they have, none is asked for
-    assert!(soon(|| stock(&world, Role::Party0).is_ok_and(|stock| stock.united)), "{}", logs(&world));
+    assert!(soon(|| stock(&world, Role::Party0).is_ok_and(|stock| stock.reconciled)), "{}", logs(&world));
     assert_eq!(asked(&world, &[]).1, 0, "the last one is altered");
     assert_eq!(filled(&world, 5).map(|level| level.burnt), [5; 2]);
     assert_eq!(asked(&world, &[]).1, 1);

@@ -56,8 +56,17 @@ fn search(limits: Limits, fault: Option<Fault>) -> Result<Searched, String> {
     Ok(searched)
 }
 
-const CALM: Limits =
-    Limits { packs: 2, sessions: 2, requests: 2, orders: 0, crashes: 0, restores: 0, losses: 0, parallel: false };
+const CALM: Limits = Limits {
+    packs: 2,
+    sessions: 2,
+    requests: 2,
+    orders: 0,
+    crashes: 0,
+    restores: 0,
+    losses: 0,
+    parallel: false,
+    shared: false,
+};
 
 #[test]
 fn no_crash_at_any_step_makes_a_pack_used_twice_or_lost_without_doubt() {
@@ -78,6 +87,20 @@ fn sessions_side_by_side_use_no_pack_twice() {
     let searched = search(Limits { parallel: true, crashes: 1, requests: 1, ..CALM }, None).unwrap();
     println!("{searched:?}");
     assert!(searched.crashes >= 5000, "{searched:?}");
+}
+
+/// Two connections may compare at once, and what the one finds is taken by in the other: also by a session of before that still
+/// stands, and while one side is put back to what it was.
+#[test]
+fn connections_that_compare_at_once_use_no_pack_twice() {
+    let both = Limits { parallel: true, shared: true, requests: 1, ..CALM };
+    for limits in
+        [Limits { crashes: 1, losses: 1, ..both }, Limits { packs: 1, sessions: 3, crashes: 1, restores: 1, ..both }]
+    {
+        let searched = search(limits, None).unwrap();
+        println!("{searched:?}");
+        assert!(searched.crashes >= 5000, "{searched:?}");
+    }
 }
 
 /// What it takes for a pack to be used again by way of two copies, one after the other.
@@ -120,7 +143,7 @@ fn a_pack_that_is_put_back_after_an_error_is_found() {
 
 #[test]
 fn ledgers_that_are_not_compared_are_found() {
-    is_found(Fault::NoUnite, RESTORED, "is used for");
+    is_found(Fault::NoReconcile, RESTORED, "is used for");
 }
 
 #[test]
@@ -135,7 +158,9 @@ fn states_that_are_out_of_date_and_count_are_found() {
 
 #[test]
 fn sessions_that_go_on_beside_a_peer_that_was_opened_again_are_found() {
-    is_found(Fault::OldSessionsGoOn, RESTORED, "is used for");
+    for shared in [false, true] {
+        is_found(Fault::OldSessionsGoOn, Limits { shared, ..RESTORED }, "is used for");
+    }
 }
 
 #[test]

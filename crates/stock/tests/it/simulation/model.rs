@@ -13,7 +13,7 @@ pub(crate) enum Fault {
     /// A pack is burnt durably only after the message that follows was sent.
     BurnAfterSend,
     /// States are exchanged, and nothing follows from them.
-    NoUnite,
+    NoReconcile,
     /// A pack goes back into the stock when its session ends in an error.
     PutBack,
     /// Restored ledgers are not looked for.
@@ -73,9 +73,9 @@ impl Durable {
         State { lineage: self.lineage(party), answers, classes: vec![of] }
     }
 
-    /// What [`stock::Stock::unite`] does, by the same rules; nothing where the state is out of date.
-    pub(crate) fn unite(&mut self, party: Party, peer: &State, mark: u64, fault: Option<Fault>) -> Option<Dropped> {
-        if fault == Some(Fault::NoUnite) {
+    /// What [`stock::Stock::reconcile`] does, by the same rules; nothing where the state is out of date.
+    pub(crate) fn reconcile(&mut self, party: Party, peer: &State, mark: u64, fault: Option<Fault>) -> Option<Dropped> {
+        if fault == Some(Fault::NoReconcile) {
             return Some(None);
         }
         let lineage = self.lineage(party);
@@ -118,17 +118,17 @@ pub(crate) struct Desk<'a> {
     pub(crate) burnt: &'a mut Option<(Card, Binding)>,
     /// Burnt, and not yet durable: a fault.
     pub(crate) late: &'a mut bool,
-    /// Whether the session united with the peer as it is now.
+    /// Whether the session reconciled with the peer as it is now.
     pub(crate) counts: bool,
 }
 
 /// A pack was to be burnt in a session that does not count any more.
 #[derive(Debug, PartialEq)]
-pub(crate) struct NotUnited;
+pub(crate) struct NotReconciled;
 
 impl Ledger for Desk<'_> {
     type Pack = Card;
-    type Error = NotUnited;
+    type Error = NotReconciled;
 
     fn lowest(&mut self, _: &Class) -> Result<Option<u64>, Self::Error> {
         Ok(self.durable.available.keys().next().copied())
@@ -136,7 +136,7 @@ impl Ledger for Desk<'_> {
 
     fn burn(&mut self, _: &Class, serial: u64, binding: Binding) -> Result<Option<Card>, Self::Error> {
         if !self.counts {
-            return Err(NotUnited);
+            return Err(NotReconciled);
         }
         let card = if self.fault == Some(Fault::BurnAfterSend) {
             *self.late = true;

@@ -29,6 +29,8 @@ pub(crate) struct Limits {
     pub(crate) losses: u8,
     /// Whether a session may begin while another is whole. Packs may then be lost that are in no doubt, and no more.
     pub(crate) parallel: bool,
+    /// Whether a session takes packs by what any session of its process found last, as services do, and not by its own finding.
+    pub(crate) shared: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,7 +48,7 @@ enum Wire {
 enum Phase {
     Hello,
     Answer,
-    Unite,
+    Reconcile,
     Idle,
     Propose(Proposer<Card>),
     Respond(Responder<Card>),
@@ -63,8 +65,8 @@ struct Half {
     request: u8,
     /// Serials that were ordered here.
     ordered: BTreeSet<u64>,
-    /// The boots that united.
-    united: Option<[Boot; 2]>,
+    /// The boots that reconciled.
+    reconciled: Option<[Boot; 2]>,
     /// What was burnt last.
     burnt: Option<(Card, Binding)>,
     /// Of that: not yet durable, and a message went out since. Faults only.
@@ -86,10 +88,12 @@ struct Side {
     making: BTreeSet<u64>,
     /// The boot of the peer that was answered last.
     peer: Option<Boot>,
+    /// The boots that reconciled last, in whichever session.
+    reconciled: Option<[Boot; 2]>,
     up: bool,
     /// All that was ever on the disk.
     images: Vec<Rc<Durable>>,
-    /// Restored, and not united since.
+    /// Restored, and not reconciled since.
     tainted: bool,
 }
 
@@ -133,6 +137,7 @@ impl World {
                 durable,
                 making: BTreeSet::new(),
                 peer: None,
+                reconciled: None,
                 up: true,
                 tainted: false,
             }
@@ -239,6 +244,7 @@ impl World {
                 self.sides[place].up = false;
                 self.sides[place].making.clear();
                 self.sides[place].peer = None;
+                self.sides[place].reconciled = None;
                 for session in &mut self.sessions {
                     session.halves[place] = Half::ended();
                 }
@@ -285,14 +291,23 @@ impl Half {
 
     fn ended() -> Half {
         let (inbox, ordered) = (VecDeque::new(), BTreeSet::new());
-        Half { phase: Phase::Ended, inbox, request: 0, ordered, united: None, burnt: None, late: false, sent: false }
+        Half {
+            phase: Phase::Ended,
+            inbox,
+            request: 0,
+            ordered,
+            reconciled: None,
+            burnt: None,
+            late: false,
+            sent: false,
+        }
     }
 
     fn can_step(&self) -> bool {
         match &self.phase {
             _ if self.late && self.sent => true,
             Phase::Hello | Phase::Use(_) | Phase::Make(_) => true,
-            Phase::Answer | Phase::Unite | Phase::Idle => !self.inbox.is_empty(),
+            Phase::Answer | Phase::Reconcile | Phase::Idle => !self.inbox.is_empty(),
             Phase::Propose(machine) => !machine.is_waiting() || !self.inbox.is_empty(),
             Phase::Respond(machine) => !machine.is_waiting() || !self.inbox.is_empty(),
             Phase::Ended => false,

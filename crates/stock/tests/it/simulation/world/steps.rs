@@ -3,7 +3,7 @@
 use stock::taking::{Message, Proposer, Responder, Step, TakingError};
 use stock::{Binding, State};
 
-use super::super::model::{Card, Desk, Fault, NotUnited};
+use super::super::model::{Card, Desk, Fault, NotReconciled};
 use super::{Half, PARTIES, Phase, Wire, World};
 
 impl World {
@@ -64,18 +64,18 @@ impl World {
                     self.end(at, place, fault);
                     return Ok(());
                 };
-                half.phase = Phase::Unite;
+                half.phase = Phase::Reconcile;
                 side.peer = Some(greeting.boot);
                 let state = side.durable.state(PARTIES[place], greeting, &side.making);
                 self.send(at, place, Wire::State(Box::new(state)));
             }
-            Phase::Unite => {
+            Phase::Reconcile => {
                 // a state that was lost: whatever comes instead of it is out of step
                 let Some(Wire::State(peer)) = half.inbox.pop_front() else {
                     self.end(at, place, fault);
                     return Ok(());
                 };
-                return self.unite(at, place, &peer, fault);
+                return self.reconcile(at, place, &peer, fault);
             }
             Phase::Use(card) => {
                 half.request += 1;
@@ -96,16 +96,17 @@ impl World {
         Ok(())
     }
 
-    fn unite(&mut self, at: usize, place: usize, peer: &State, fault: Option<Fault>) -> Result<(), String> {
+    fn reconcile(&mut self, at: usize, place: usize, peer: &State, fault: Option<Fault>) -> Result<(), String> {
         let mark = u64::from(self.sessions[at].id) * 1000 + place as u64;
         let side = &mut self.sides[place];
         let had: Vec<u64> = side.durable.available.keys().copied().collect();
-        let Some(dropped) = side.durable.unite(PARTIES[place], peer, mark, fault) else {
+        let Some(dropped) = side.durable.reconcile(PARTIES[place], peer, mark, fault) else {
             self.end(at, place, fault);
             return Ok(());
         };
         side.tainted = false;
-        self.sessions[at].halves[place].united = Some([side.durable.boots.now(), peer.lineage.boots.now()]);
+        side.reconciled = Some([side.durable.boots.now(), peer.lineage.boots.now()]);
+        self.sessions[at].halves[place].reconciled = side.reconciled;
         if dropped.is_some() {
             side.making.clear();
             return if self.restored { Ok(()) } else { Err("all is dropped, and nothing was restored".to_owned()) };
@@ -191,11 +192,12 @@ impl World {
     }
 
     fn desk(&mut self, at: usize, place: usize, fault: Option<Fault>) -> Desk<'_> {
-        let Half { burnt, late, sent, united, .. } = &mut self.sessions[at].halves[place];
+        let Half { burnt, late, sent, reconciled, .. } = &mut self.sessions[at].halves[place];
         let side = &mut self.sides[place];
         *sent = false;
-        let counts = *united == side.peer.map(|peer| [side.durable.boots.now(), peer]);
-        let counts = counts || matches!(fault, Some(Fault::NoUnite | Fault::OldSessionsGoOn));
+        let reconciled = if self.left.shared { side.reconciled } else { *reconciled };
+        let counts = reconciled == side.peer.map(|peer| [side.durable.boots.now(), peer]);
+        let counts = counts || matches!(fault, Some(Fault::NoReconcile | Fault::OldSessionsGoOn));
         Desk { durable: &mut side.durable, fault, burnt, late, counts }
     }
 
@@ -203,7 +205,7 @@ impl World {
         &mut self,
         at: usize,
         place: usize,
-        stepped: Result<Step<Card>, TakingError<NotUnited>>,
+        stepped: Result<Step<Card>, TakingError<NotReconciled>>,
         same: Phase,
         fault: Option<Fault>,
     ) {

@@ -1,4 +1,4 @@
-//! Work that nobody waits for.
+//! Work at low priority: nobody waits for it.
 
 use anyhow::{Context, Result};
 use rayon::ThreadPoolBuilder;
@@ -8,13 +8,14 @@ const LOWEST: i32 = 19;
 
 /// Does the work on a thread that computes when no others do. Kernels that are called there stay on it: a thread that waits for its
 /// peers in the midst of one order must not take up another.
-pub(crate) fn at_leisure<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(crate) fn at_low_priority<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let begin = |_| {
         // on Linux this is of the calling thread alone; where it is refused, the work is done all the same
         #[cfg(target_os = "linux")]
         let _ = rustix::process::setpriority_process(None, LOWEST);
     };
-    let built = ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "leisure".into()).start_handler(begin).build();
+    let built =
+        ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "low priority".into()).start_handler(begin).build();
     built.context("starting a thread")?.install(work)
 }
 
@@ -27,7 +28,7 @@ mod tests {
     fn its_thread_has_the_lowest_priority_and_others_keep_theirs() {
         let own = || rustix::process::getpriority_process(None).unwrap();
         let before = own();
-        assert_eq!(at_leisure(|| Ok(own())).unwrap(), LOWEST);
+        assert_eq!(at_low_priority(|| Ok(own())).unwrap(), LOWEST);
         assert_eq!(own(), before);
     }
 }

@@ -60,11 +60,11 @@ fn doctor_says_how_much_there_is_and_what_is_amiss_by_what_the_service_tells() {
         let (state, detail) = found(&said, OF_CLASS);
         assert!(state == "ok" && detail.starts_with("3 available, 0 ordered"), "{said:?}");
         assert_eq!((detail.contains("low mark 2"), detail.contains(" old")), (role == Role::Party0, true), "{detail}");
-        assert_eq!(found(&said, "stock united"), ("ok".into(), "compared with the other party's".into()));
+        assert_eq!(found(&said, "stock reconciled"), ("ok".into(), "compared with the other party's".into()));
         let (state, detail) = found(&said, "stock disk");
         assert!(state == "ok" && detail.contains("of a quota of 1.0 GB, 0 %"), "{said:?}");
         let told = json(&said)["stock"].clone();
-        assert_eq!((&told["classes"][0]["available"], &told["united"]), (&3.into(), &true.into()), "{told}");
+        assert_eq!((&told["classes"][0]["available"], &told["reconciled"]), (&3.into(), &true.into()), "{told}");
     }
     // the dealer is away, so that what is taken stays taken
     world.services.kill(Role::Dealer).unwrap();
@@ -135,10 +135,10 @@ fn stock_status_asks_the_service_that_has_the_ledger_and_both_say_the_same() {
     for (told, role) in told.iter().zip(PARTIES) {
         let level = level(&world, role).unwrap();
         assert_eq!((level.available, level.burnt), (1, 1));
-        assert_eq!(told["service"], serde_json::json!({ "united": true, "failed": null }));
+        assert_eq!(told["service"], serde_json::json!({ "reconciled": true, "failed": null }));
         assert_eq!((&told["used_bytes"], &told["quota_bytes"]), (&level.bytes.into(), &1_000_000_000_u64.into()));
         let said = world.configured(&["stock", "status"], role.name(), &[]);
-        for words in ["16          1        0        1          0", "told by the running service; compared with"] {
+        for words in ["16          1        0        1          0", "as the running service says; compared with"] {
             assert!(said.code == Some(0) && said.out.contains(words), "{words}: {said:?}");
         }
     }

@@ -16,7 +16,7 @@ use crate::message::{expect, kind, send};
 use crate::party_model::PartyModel;
 
 /// Packs that are being made, of one class.
-pub(crate) struct Laying<'a> {
+pub(crate) struct PackMaker<'a> {
     pub(crate) model: &'a PartyModel,
     pub(crate) kept: &'a PartyStock,
     pub(crate) class: &'a KeptClass,
@@ -29,21 +29,21 @@ pub(crate) struct Laying<'a> {
     pub(crate) peer: &'a mut Peer,
 }
 
-impl Laying<'_> {
-    /// Makes these packs, which were allotted; `laid` is called after each. What is not made by the end is given up.
-    pub(crate) fn lay(mut self, serials: Range<u64>, laid: &mut (dyn FnMut() + Send)) -> Result<()> {
+impl PackMaker<'_> {
+    /// Makes these packs, which were allotted; `made` is called after each. What is not made by the end is given up.
+    pub(crate) fn make(mut self, serials: Range<u64>, made: &mut (dyn FnMut() + Send)) -> Result<()> {
         let all = serials.clone();
-        let made = serials.zip(self.requests + 1..).try_for_each(|(serial, request)| {
-            self.lay_one(serial, request)?;
-            laid();
+        let ended = serials.zip(self.requests + 1..).try_for_each(|(serial, request)| {
+            self.make_one(serial, request)?;
+            made();
             Ok(())
         });
         self.kept.stock().give_up(&self.class.class, all);
-        made
+        ended
     }
 
-    fn lay_one(&mut self, serial: u64, request: u64) -> Result<()> {
-        let Laying { model, kept, class, identity, nonces, .. } = *self;
+    fn make_one(&mut self, serial: u64, request: u64) -> Result<()> {
+        let PackMaker { model, kept, class, identity, nonces, .. } = *self;
         let KeptClass { class: name, texts, plan, .. } = class;
         let agreement = identity.agreement(nonces, plan.digest(), request, 0);
         let mut writer = kept.stock().writer(name, serial)?;
@@ -58,12 +58,12 @@ impl Laying<'_> {
         // what P0 has, P1 has: it ends its half first
         match model.party {
             Party::Zero => {
-                expect::<()>(self.peer, kind::LAID, request, 0, "word that a pack is in stock")?;
+                expect::<()>(self.peer, kind::STORED, request, 0, "word that a pack is in stock")?;
                 Ok(writer.finish(agreement.digest())?)
             }
             Party::One => {
                 writer.finish(agreement.digest())?;
-                send(self.peer, kind::LAID, request, 0, &())?;
+                send(self.peer, kind::STORED, request, 0, &())?;
                 Ok(self.peer.flush()?)
             }
         }
