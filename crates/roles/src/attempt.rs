@@ -206,7 +206,7 @@ impl Serving<'_> {
 }
 
 /// Asks the dealer for correlations, and gives the key of this party's streams.
-pub(crate) fn demand(dealer: &mut Peer, agreement: &Agreement, texts: &Texts) -> Result<Key> {
+pub(crate) fn demand(dealer: &mut dyn Link, agreement: &Agreement, texts: &Texts) -> Result<Key> {
     let (request, number) = (agreement.request, agreement.attempt);
     let (texts, plan) = (PublicTexts::of(texts), hex::encode(agreement.plan));
     let demand = DealRequest { texts, plan, agreement: hex::encode(agreement.digest()) };

@@ -5,10 +5,12 @@
 use std::fmt;
 use std::slice;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bundle::{BundleId, DealerBundle};
+use cli::coded;
+use cli::exit::BUSY;
 use model::{Bert, Calibrated, Network, Spec};
 use mpc::{DealerEngine, DealtWriter, Party, Run};
 use net::{Frame, Header, Link, NetError};
@@ -23,9 +25,13 @@ use crate::memory::{Budget, Needs};
 use crate::message::{ControlError, DealRequest, Role, kind, parse, send_bytes};
 use crate::settings::Settings;
 use crate::start::Start;
+use crate::yielding::Yielding;
 
 /// How often an idle dealer probes P1.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// How long is waited for P0's goodbye after P1 has left.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Bytes of an agreement's digest in the log: enough to tell it from all others.
 const SHOWN: usize = 7;
@@ -78,7 +84,16 @@ pub fn serve_under(root: Key, bundle: DealerBundle, start: &Start, settings: &Se
     let deadline = settings.deadline;
     let zero = call(&identity, Role::Party0, start.address(Role::Party0)?, deadline)?;
     let one = call(&identity, Role::Party1, start.address(Role::Party1)?, deadline)?;
-    deal(&model, &root, &identity, [zero, one], settings, &Budget::new(settings.memory))
+    deal(&model, &root, &identity, [zero, one], settings, (&Budget::new(settings.memory), Work::Request))
+}
+
+/// What is dealt for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Requests, which take the memory that they need.
+    Request,
+    /// Packs for the parties' stocks: they wait for memory, and give it back to requests.
+    Order,
 }
 
 /// Deals in one session, until the parties say goodbye.
@@ -88,12 +103,12 @@ pub fn deal(
     identity: &Identity,
     [zero, one]: [Known; 2],
     settings: &Settings,
-    budget: &Budget,
+    (budget, work): (&Budget, Work),
 ) -> Result<()> {
     let DealerModel { spec, calibrated, dealing, engine, .. } = model;
     let kernel = Kernel::detect();
     let nonces = [zero.nonce, one.nonce, identity.nonce];
-    let mut parties = Parties { zero: zero.link, one: one.link, early: None };
+    let mut parties = Parties { zero: zero.link, one: one.link, early: None, heard: false };
     let mut last = None;
     while let Some((request, attempt, demands)) = parties.next_demand()? {
         // burnt before use: nothing is ever dealt twice
@@ -106,7 +121,15 @@ pub fn deal(
         let texts = demand.texts.texts(spec).map_err(|e| refuse(Role::Party0, e.to_string()))?;
         let plan = engine.plan(calibrated, &texts).context("planning the request")?;
         let needs = Needs::of(calibrated, &texts, &*plan, *engine, settings.schedule, 0)?;
-        let _reserved = budget.reserve(&needs, Role::Dealer)?;
+        let reserved = match work {
+            Work::Request => budget.reserve(&needs, Role::Dealer)?,
+            Work::Order => {
+                let (begin, within) = (Instant::now(), parties.zero.deadline());
+                let none = "no memory came free beside the requests that are running";
+                let mut waiting = || if begin.elapsed() < within { Ok(()) } else { Err(coded(BUSY, none)) };
+                budget.reserve_yielding(&needs, Role::Dealer, &mut waiting)?
+            }
+        };
         if hex::encode(plan.digest()) != demand.plan {
             let reason = "asks for another plan than this dealer's bundle and engine make";
             return Err(refuse(Role::Party0, reason.into()));
@@ -120,7 +143,8 @@ pub fn deal(
         let keys = [Party::Zero, Party::One].map(|party| agreement.stream_key(root, &secrets[party.index()], party));
         send_bytes(&mut parties.zero, kind::KEY, request, attempt, keys[0].as_bytes().to_vec())?;
         send_bytes(&mut parties.one, kind::KEY, request, attempt, keys[1].as_bytes().to_vec())?;
-        let writer = DealtWriter::new(&mut parties.one, request, attempt);
+        let mut one = Yielding::new(&mut *parties.one, &reserved);
+        let writer = DealtWriter::new(&mut one, request, attempt);
         let batches = slice::from_ref(&texts);
         dealing.deal(&Run { calibrated, batches, request, attempt, kernel }, keys, writer)?;
     }
@@ -145,13 +169,23 @@ struct Parties {
     one: Peer,
     /// What P1 said before P0 did.
     early: Option<Frame>,
+    /// Whether P1 has said anything.
+    heard: bool,
 }
 
 impl Parties {
     /// The next demand of both parties, P0's first, which must ask for the same; none when they say goodbye.
     fn next_demand(&mut self) -> Result<Option<(u64, u32, [DealRequest; 2])>> {
         let Frame { header, payload } = self.next_of_zero()?;
-        let early = self.early.take().map_or_else(|| self.one.recv(), Ok)?;
+        let early = match self.early.take().map_or_else(|| self.one.recv(), Ok) {
+            // a party that took all its correlations from its stock, or was asked for nothing, has nothing to say
+            Err(NetError::Lost { .. }) if header.kind == kind::BYE && !self.heard => {
+                info!(role = %Role::Dealer, "party1 asked for nothing in this session, and has left it");
+                return Ok(None);
+            }
+            other => other?,
+        };
+        self.heard = true;
         let same = |h: &Header| (h.kind, h.request, h.attempt);
         if same(&header) != same(&early.header) {
             return Err(refuse(Role::Party1, format!("says {} where party0 says {header}", early.header)));
@@ -177,7 +211,7 @@ impl Parties {
 
     /// Waits for P0 as long as it takes, but not past the loss of P1.
     fn next_of_zero(&mut self) -> Result<Frame> {
-        let Parties { zero, one, early } = self;
+        let Parties { zero, one, early, heard } = self;
         let mut probe_one = || {
             if early.is_none() {
                 *early = probe(one)?;
@@ -193,7 +227,11 @@ impl Parties {
         });
         match (received, lost_one) {
             (Ok(frame), _) => Ok(frame),
-            (Err(_), Some(one)) => Err(one.into()),
+            (Err(_), Some(one)) => {
+                // that it never said a word is in order where P0 takes its leave as well
+                let goodbye = if *heard { None } else { goodbye_of(zero) };
+                goodbye.ok_or_else(|| one.into())
+            }
             // a party that is lost takes the other along: both are probed before one is named
             (Err(zero), None) => match probe_one() {
                 Ok(()) => Err(zero.into()),
@@ -203,6 +241,62 @@ impl Parties {
     }
 }
 
+/// What P0 says next, where it says goodbye.
+fn goodbye_of(zero: &mut Peer) -> Option<Frame> {
+    let deadline = zero.deadline();
+    zero.set_deadline(GOODBYE);
+    let received = zero.recv();
+    zero.set_deadline(deadline);
+    received.ok().filter(|frame| frame.header.kind == kind::BYE)
+}
+
 fn refuse(role: Role, reason: String) -> anyhow::Error {
     ControlError::Unexpected { peer: role.to_string(), reason }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use net::memory_pair;
+
+    use super::*;
+    use crate::message::send;
+
+    /// The dealer between both parties, and they.
+    fn session() -> (Parties, Peer, Peer) {
+        let pair = |name| <[_; 2]>::from(memory_pair("dealer", name)).map(|link| Box::new(link) as Peer);
+        let ([zero, party0], [one, party1]) = (pair("party0"), pair("party1"));
+        (Parties { zero, one, early: None, heard: false }, party0, party1)
+    }
+
+    #[test]
+    fn a_party_that_asked_for_nothing_and_left_has_not_failed() {
+        // whichever of the two is seen first
+        for before in [true, false] {
+            let (mut parties, mut party0, party1) = session();
+            if before {
+                drop(party1);
+                send(&mut party0, kind::BYE, 0, 0, &()).unwrap();
+            } else {
+                send(&mut party0, kind::BYE, 0, 0, &()).unwrap();
+                drop(party1);
+            }
+            assert!(parties.next_demand().unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn a_party_that_is_lost_after_it_asked_or_while_the_other_asks_has_failed() {
+        let (mut parties, mut party0, mut party1) = session();
+        send(&mut party1, kind::DEMAND, 1, 0, &()).unwrap();
+        drop(party1);
+        send(&mut party0, kind::BYE, 0, 0, &()).unwrap();
+        assert!(parties.next_demand().is_err());
+        let (mut parties, mut party0, party1) = session();
+        drop(party1);
+        send(&mut party0, kind::DEMAND, 1, 0, &()).unwrap();
+        assert!(parties.next_demand().is_err());
+        let (mut parties, party0, party1) = session();
+        drop((party0, party1));
+        assert!(parties.next_demand().is_err());
+    }
 }

@@ -24,3 +24,4 @@ pub mod session;
 pub mod settings;
 pub mod start;
 pub mod stocked;
+mod yielding;

@@ -55,10 +55,12 @@ pub mod kind {
     pub const ORDER: u8 = 37;
     /// P1 to P0: it takes part.
     pub const ORDERED: u8 = 38;
-    /// P1 to P0: its half of a pack is in its stock.
+    /// Between the parties: this side's half of a pack is in its stock.
     pub const STORED: u8 = 39;
     /// P0 to dealer, over its control connection: packs are to be made in this session, at low priority.
     pub const ORDER_OPENED: u8 = 40;
+    /// Between the parties: this side is still making its half of a pack.
+    pub const PROGRESS: u8 = 41;
 }
 
 /// Version of the control protocol.

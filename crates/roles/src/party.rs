@@ -55,6 +55,7 @@ pub fn serve_through(
     };
     let dealer = take(&mut known, Role::Dealer)?;
     peer.link = wrap(peer.link);
+    let budget = Budget::new(settings.memory);
     if let Some(stock) = &stock {
         if stock.retired() > 0 && !start.quiet {
             let retired = stock.retired();
@@ -64,11 +65,10 @@ pub fn serve_through(
         }
         reconcile(stock.shared(), model.party, &mut peer.link, |_, _| Ok(()))?;
         if !start.fill.is_empty() {
-            return fill(&model, stock, &identity, (peer, dealer), start);
+            return fill(&model, stock, &identity, (peer, dealer), start, &budget);
         }
     }
     let client = take(&mut known, Role::Client)?;
-    let budget = Budget::new(settings.memory);
     let surroundings = Surroundings {
         settings: *settings,
         hold: model.hold(settings, 1),

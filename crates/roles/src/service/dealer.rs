@@ -10,14 +10,14 @@ use anyhow::Result;
 use net::TlsIdentity;
 use tracing::{info, warn};
 
-use crate::dealer::{DealerModel, deal, draw_root};
+use crate::dealer::{DealerModel, Work, deal, draw_root};
 use crate::memory::Budget;
 use crate::message::{Purpose, Role};
 use crate::service::control::keep_up;
 use crate::service::dial::PeerAddress;
 use crate::service::failed::session_failed;
 use crate::service::presence::{Announcement, keep};
-use crate::service::priority::at_low_priority;
+use crate::service::priority::{at_low_priority, at_low_priority_within};
 use crate::service::roster::Current;
 use crate::service::table::SessionId;
 use crate::settings::Settings;
@@ -123,8 +123,8 @@ impl DealerService {
             let _running = Running(&service.running);
             let begin = Instant::now();
             let dealt = match what {
-                Announcement::Session(_) => service.deal(session),
-                Announcement::Order(_) => at_low_priority(|| service.deal(session)),
+                Announcement::Session(_) => service.deal(session, Work::Request),
+                Announcement::Order(_) => at_low_priority(|| service.deal(session, Work::Order)),
             };
             match dealt {
                 Ok(()) => {
@@ -140,13 +140,17 @@ impl DealerService {
         }
     }
 
-    fn deal(&self, session: SessionId) -> Result<()> {
+    fn deal(&self, session: SessionId, work: Work) -> Result<()> {
         let (identity, tls, parties) = (self.model.identity(session)?, self.tls.get(), self.parties.get());
-        let waits = (self.join, self.settings.deadline);
+        let deadline = match work {
+            Work::Request => self.settings.deadline,
+            Work::Order => at_low_priority_within(self.settings.deadline),
+        };
+        let waits = (self.join, deadline);
         let join = |to: &PeerAddress| to.join(&tls, &identity, &identity.hello(to.role, Purpose::Session), waits);
         let known = [join(&parties[0])?, join(&parties[1])?];
         debug_assert_eq!(known.each_ref().map(|known| known.role), [Role::Party0, Role::Party1]);
         info!(role = %Role::Dealer, session = %hex::encode(&session[..4]), "session begins");
-        deal(&self.model, &draw_root()?, &identity, known, &self.settings, &self.budget)
+        deal(&self.model, &draw_root()?, &identity, known, &self.settings, (&self.budget, work))
     }
 }

@@ -1,10 +1,22 @@
 //! Work at low priority: nobody waits for it.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use rayon::ThreadPoolBuilder;
 
 /// The lowest priority that a thread can have.
 const LOWEST: i32 = 19;
+
+/// How many times as long a role at low priority may take for one step: beside threads that compute, it gets about a seventieth of
+/// a core.
+const SLOWER: u32 = 10;
+
+/// How long is waited for the next sign of work at low priority, where other work has `deadline` for a step. A peer that is gone is
+/// noticed by its connections long before.
+pub(crate) fn at_low_priority_within(deadline: Duration) -> Duration {
+    deadline.saturating_mul(SLOWER)
+}
 
 /// Does the work on a thread that computes when no others do. Kernels that are called there stay on it: a thread that waits for its
 /// peers in the midst of one order must not take up another.

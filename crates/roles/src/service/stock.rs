@@ -7,10 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
+use cli::exit::BUSY;
 use serde::{Deserialize, Serialize};
 use stock::Boot;
 use tracing::info;
 
+use crate::exit::code_of;
 use crate::message::Role;
 use crate::service::levels::{AFTER_FAILURE, Due, Level, Levels};
 pub use crate::service::levels::{Marks, Refill};
@@ -193,7 +195,10 @@ impl StockService {
         self.kept.stock().give_up(&class.class, serials.clone());
         let mut state = self.lock();
         state.levels.not_made(class.tokens, (serials.end - serials.start).saturating_sub(made));
-        state.failed = Some((cli::describe(error), Instant::now()));
+        // what gave way to a request, at either party, is made later, and nothing is wrong
+        if code_of(error) != BUSY {
+            state.failed = Some((cli::describe(error), Instant::now()));
+        }
         state.paused.insert(class.tokens, Instant::now() + AFTER_FAILURE);
     }
 }

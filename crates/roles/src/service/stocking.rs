@@ -18,7 +18,7 @@ use crate::message::{Hello, Purpose, Refusal, Role, kind, send};
 use crate::service::dial::PeerAddress;
 use crate::service::party::PartyService;
 use crate::service::presence::Announcement;
-use crate::service::priority::at_low_priority;
+use crate::service::priority::{at_low_priority, at_low_priority_within};
 use crate::service::stock::{Allotted, StockService};
 use crate::service::table::Open;
 use crate::stocked::{KeptClass, PackMaker, accept, ask_whether_there, next_order, offer, reconcile};
@@ -175,10 +175,12 @@ impl PartyService {
     ) -> Result<()> {
         let Joined { class, serials, identity, nonces } = order;
         let (role, begin, count) = (self.model.role(), Instant::now(), serials.end - serials.start);
-        link.set_deadline(self.settings.deadline);
         let (dealer, kept, model) = (&mut dealer.link, &stock.kept, &self.model);
-        let peer = &mut *link;
-        let maker = PackMaker { model, kept, class, identity, nonces, requests: 0, dealer: &mut *dealer, peer };
+        let (peer, budget) = (&mut *link, &self.budget);
+        for link in [&mut *peer, &mut *dealer] {
+            link.set_deadline(at_low_priority_within(self.settings.deadline));
+        }
+        let maker = PackMaker { model, kept, class, identity, nonces, requests: 0, dealer: &mut *dealer, peer, budget };
         at_low_priority(|| maker.make(serials, &mut || *made += 1))?;
         send(dealer, kind::BYE, 0, 0, &())?;
         dealer.flush()?;

@@ -10,6 +10,7 @@ use super::kept::PartyStock;
 use super::making::PackMaker;
 use super::order::{accept, next_order, offer};
 use crate::handshake::{Identity, Known};
+use crate::memory::Budget;
 use crate::message::{kind, send};
 use crate::party_model::PartyModel;
 use crate::start::Start;
@@ -36,6 +37,7 @@ pub(crate) fn fill(
     identity: &Identity,
     (mut peer, mut dealer): (Known, Known),
     start: &Start,
+    budget: &Budget,
 ) -> Result<()> {
     let nonces = match model.party {
         Party::Zero => [identity.nonce, peer.nonce, dealer.nonce],
@@ -52,7 +54,7 @@ pub(crate) fn fill(
                     let count = serials.end - serials.start;
                     offer(class, serials.clone(), identity, &mut peer.link)?;
                     let (dealer, peer) = (&mut dealer.link, &mut peer.link);
-                    let maker = PackMaker { model, kept, class, identity, nonces, requests, dealer, peer };
+                    let maker = PackMaker { model, kept, class, identity, nonces, requests, dealer, peer, budget };
                     maker.make(serials, &mut || {
                         made += 1;
                         if !start.quiet && said.elapsed() >= SAY {
@@ -78,7 +80,7 @@ pub(crate) fn fill(
                 let (offered, ()) = accept(kept, &payload, &mut peer.link, own)?;
                 let (class, count) = (offered.class, offered.serials.end - offered.serials.start);
                 let (dealer, peer) = (&mut dealer.link, &mut peer.link);
-                let maker = PackMaker { model, kept, class, identity, nonces, requests, dealer, peer };
+                let maker = PackMaker { model, kept, class, identity, nonces, requests, dealer, peer, budget };
                 maker.make(offered.serials, &mut || ())?;
                 requests += count;
             }

@@ -1,7 +1,7 @@
 //! A party's stock of correlations: filled ahead of requests, kept like the other party's, and taken pack by pack.
 //!
 //! ```text
-//! between requests   P0 ── ORDER ──▶ P1      both: DEMAND ──▶ dealer, prepare, write down; P1 says STORED first, then P0
+//! between requests   P0 ── ORDER ──▶ P1      both: DEMAND ──▶ dealer, prepare, write down; P1 has its half first, and both say STORED
 //! when they connect  P0 ◀─ GREETING, STATE ─▶ P1      what one has not, the other throws away
 //! in an attempt      P0 ── TAKE ──▶ P1 ── TAKEN ──▶ P0      both have burnt the pack, durably, before either says so
 //! ```
@@ -15,6 +15,7 @@ mod fill;
 mod kept;
 mod making;
 mod order;
+mod progress;
 mod reconcile;
 mod shared;
 mod take;

@@ -44,21 +44,22 @@ pub(crate) fn offer(class: &KeptClass, serials: Range<u64>, own: &Identity, peer
     let (session, nonce) = (hex::encode(own.session), hex::encode(own.nonce));
     send(peer, kind::ORDER, 0, 0, &Order { session, nonce, class: class.class, serials })?;
     peer.flush()?;
-    nonce_in(&expect_granted::<Ordered>(peer, kind::ORDERED, 0, "answer to an order")?.nonce)
+    let (_, answer) = expect_granted::<Ordered>(peer, &[kind::ORDERED], 0, "answer to an order")?;
+    nonce_in(&answer.nonce)
 }
 
-/// Waits for a control message where the peer may refuse instead: its reason is the error then.
+/// Waits for a control message of one of these kinds where the peer may refuse instead: its reason is the error then.
 pub(super) fn expect_granted<T: DeserializeOwned>(
     peer: &mut Peer,
-    kind: u8,
+    kinds: &[u8],
     request: u64,
     what: &'static str,
-) -> Result<T, ControlError> {
+) -> Result<(u8, T), ControlError> {
     let Frame { header, payload } = peer.recv()?;
     let name = peer.peer().to_owned();
     match header.kind {
         kind::REFUSE => Err(parse::<Refusal>(&name, "refusal", &payload)?.error(&name)),
-        found if found == kind && header.request == request => parse(&name, what, &payload),
+        found if kinds.contains(&found) && header.request == request => Ok((found, parse(&name, what, &payload)?)),
         _ => Err(ControlError::Unexpected { peer: name, reason: format!("sent {header} where the {what} is due") }),
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn reconcile<T>(
         }
         Party::One => {
             send(peer, kind::GREETING, 0, 0, &stock.greeting()?)?;
-            let greeting: Greeting = expect_granted(peer, kind::GREETING, 0, "greeting of a stock")?;
+            let (_, greeting): (_, Greeting) = expect_granted(peer, &[kind::GREETING], 0, "greeting of a stock")?;
             let admitted = admits(greeting.boot, peer)?;
             send(peer, kind::STATE, 0, 0, &stock.state(&greeting)?)?;
             let state = expect(peer, kind::STATE, 0, 0, "state of a stock")?;
