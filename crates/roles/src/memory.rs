@@ -269,7 +269,7 @@ mod tests {
     const ROOM: u64 = 100;
 
     fn budget() -> Budget {
-        Budget::new(Memory { limit: Some(ROOM), ..Memory::default() })
+        Budget::new(Memory { limit: Some(ROOM) })
     }
 
     fn needs(bytes: u64) -> Needs {

@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | a name | the format, the party, what tells the key, the boots, the peer's last boot, the seal |
+//! | `meta` | a name | the format, the party, what tells the key, the boots, the peer's last boot, the seal, what was noted of orders |
 //! | `classes` | class | counts, and the next serial |
 //! | `available` | class, serial | order, length, when it was recorded |
 //! | `gone` | class, serial | burnt, for what; or discarded, why |
@@ -49,6 +49,8 @@ pub(crate) struct Ledger {
     pub(crate) restored: bool,
     /// What happened when a change failed: what is on the disk is not known then.
     failed: Option<String>,
+    /// Counts what was changed, or was to be, since it was opened.
+    pub(crate) version: u64,
 }
 
 impl Ledger {
@@ -112,6 +114,7 @@ impl Ledger {
         make: impl FnOnce(&mut Change<'_>) -> Result<T, RowError>,
     ) -> Result<T, StockError> {
         self.refuse_failed()?;
+        self.version += 1;
         match commit(&self.database, &self.mac, self.sum, make) {
             Ok((made, (sum, changes))) => {
                 self.sum = sum;
@@ -230,7 +233,7 @@ fn check(folder: &Path, database: Database, key: &StockKey, owner: Party, hook: 
     };
     drop(view);
     let anchor = key.anchor(salt).map(|path| Anchor::open(path, mac.clone(), hook.clone())).transpose()?;
-    Ok(Ledger { database, folder, mac, sum, anchor, restored: false, failed: None })
+    Ok(Ledger { database, folder, mac, sum, anchor, restored: false, failed: None, version: 0 })
 }
 
 /// An error of the ledger in this crate's terms.

@@ -33,6 +33,8 @@ pub(crate) struct Inside {
     pub(crate) peer: Option<Boot>,
     /// Whether this ledger was compared with the peer's since it was opened.
     pub(crate) reconciled: bool,
+    /// Counts what became of `making` beside the ledger.
+    pub(crate) given_up: u64,
 }
 
 impl Inside {

@@ -67,7 +67,8 @@ impl Stock {
         folder.clean(&classes, |class, serial| Ok(ledger.view(|view| view.available(class, serial))?.is_some()))?;
         let mut used = 0_u64;
         ledger.view(|view| view.each_available(|_, _, row| used = used.saturating_add(sealed_length(row.content))))?;
-        let inside = Mutex::new(Inside { ledger, making: BTreeMap::new(), used, peer: None, reconciled: false });
+        let inside =
+            Mutex::new(Inside { ledger, making: BTreeMap::new(), used, peer: None, reconciled: false, given_up: 0 });
         Ok(Stock { shared: Arc::new(Shared { folder, key, owner, quota, hook, inside }) })
     }
 
@@ -148,6 +149,7 @@ impl Stock {
         let mut inside = self.shared.lock();
         if let Some(making) = inside.making.get_mut(class) {
             making.retain(|serial, making| !serials.contains(serial) || *making == Making::Writing);
+            inside.given_up += 1;
         }
     }
 
@@ -166,6 +168,34 @@ impl Stock {
         }
         drop(inside);
         PackWriter::begin(self.shared.clone(), *class, serial)
+    }
+
+    /// A number that is another one once anything may have changed of what [`gauges`](Stock::gauges) counts and of what was noted
+    /// of orders; only the bytes in use change without it, which [`used`](Stock::used) says.
+    pub fn version(&self) -> (u64, u64) {
+        let inside = self.shared.lock();
+        (inside.ledger.version, inside.given_up)
+    }
+
+    /// Bytes on the disk, packs that are being written included.
+    pub fn used(&self) -> u64 {
+        self.shared.lock().used
+    }
+
+    /// What was noted of orders last; nothing once all packs were dropped.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub fn calendar(&self) -> Result<Option<Vec<u8>>, StockError> {
+        self.shared.lock().ledger.view(View::calendar)
+    }
+
+    /// Notes something of orders, durably: what is to outlive a restart of how far they have come.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub fn set_calendar(&self, calendar: &[u8]) -> Result<(), StockError> {
+        self.shared.lock().ledger.change(|change| change.set_calendar(Some(calendar)))
     }
 
     /// The lowest available serial of a class.

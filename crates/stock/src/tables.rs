@@ -24,6 +24,7 @@ const BOOTS_ROW: &[u8] = b"boots";
 const SEEN_ROW: &[u8] = b"seen";
 const SEAL_ROW: &[u8] = b"seal";
 const CHANGES_ROW: &[u8] = b"changes";
+const CALENDAR_ROW: &[u8] = b"calendar";
 
 /// Of how many gone packs of a class the ledger remembers what became of them. Fewer in unit tests, which try the rule.
 pub(crate) const REMEMBERED: u64 = if cfg!(test) { 4 } else { 16_384 };
@@ -109,6 +110,11 @@ impl View {
 
     pub(crate) fn seen(&self) -> Result<Option<Boot>, RowError> {
         self.meta(SEEN_ROW)?.map(|row| known(rows::read_boot(&row), "the peer's boot")).transpose()
+    }
+
+    /// What its owner noted of orders.
+    pub(crate) fn calendar(&self) -> Result<Option<Vec<u8>>, RowError> {
+        self.meta(CALENDAR_ROW)
     }
 
     /// How many changes the ledger has had.
@@ -226,6 +232,14 @@ impl<'t> Change<'t> {
 
     pub(crate) fn set_seen(&mut self, seen: Boot) -> Result<(), RowError> {
         self.set_meta(SEEN_ROW, &rows::write_boot(seen))
+    }
+
+    /// Notes this of orders, or nothing any more.
+    pub(crate) fn set_calendar(&mut self, calendar: Option<&[u8]>) -> Result<(), RowError> {
+        match calendar {
+            Some(calendar) => self.set_meta(CALENDAR_ROW, calendar),
+            None => self.remove(META, CALENDAR_ROW).map(drop),
+        }
     }
 
     fn set_class(&mut self, class: &Class, row: ClassRow) -> Result<(), RowError> {

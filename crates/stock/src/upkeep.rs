@@ -107,6 +107,7 @@ impl Stock {
         let behind = if party == Party::P0 { behind(&inside, peer)? } else { Vec::new() };
         if all {
             inside.making.clear();
+            inside.given_up += 1;
         }
         let reconciled = Reconciled {
             discarded: packs.len() as u64,
@@ -125,6 +126,10 @@ impl Stock {
             for (class, next) in &behind {
                 change.set_next(class, *next)?;
             }
+            // what was ordered is gone: it is ordered again
+            if all {
+                change.set_calendar(None)?;
+            }
             change.discard(&packs, why)
         })?;
         self.shared.remove_files(&mut inside, &packs, &lengths);
@@ -140,6 +145,7 @@ impl Stock {
     pub fn retire(&self, serves: impl Fn(&Class) -> bool) -> Result<u64, StockError> {
         let mut inside = self.shared.lock();
         inside.making.retain(|class, _| serves(class));
+        inside.given_up += 1;
         let mut old = Vec::new();
         inside.ledger.view(|view| {
             view.each_available(|class, serial, row| {
@@ -157,15 +163,32 @@ impl Stock {
         Ok(packs.len() as u64)
     }
 
-    /// Discards all packs; says how many. Serials and boots go on.
+    /// Discards all packs; says how many. Serials and boots go on, and nothing is noted of orders any more.
     ///
     /// # Errors
     /// Those of the ledger.
     pub fn drop_all(&self) -> Result<u64, StockError> {
+        self.drop_noting(None)
+    }
+
+    /// As [`Stock::drop_all`], and notes something of orders in the same change: both are done, or neither.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub fn renew(&self, calendar: &[u8]) -> Result<u64, StockError> {
+        self.drop_noting(Some(calendar))
+    }
+
+    fn drop_noting(&self, calendar: Option<&[u8]>) -> Result<u64, StockError> {
         let mut inside = self.shared.lock();
         inside.making.clear();
+        inside.given_up += 1;
         let packs = available(&inside, |_, _| true)?;
-        discard(&self.shared, &mut inside, &packs, Discard::Dropped)?;
+        let lengths = inside.ledger.change(|change| {
+            change.set_calendar(calendar)?;
+            change.discard(&packs, Discard::Dropped)
+        })?;
+        self.shared.remove_files(&mut inside, &packs, &lengths);
         Ok(packs.len() as u64)
     }
 

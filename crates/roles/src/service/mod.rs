@@ -24,6 +24,7 @@ pub mod presence;
 mod priority;
 pub mod roster;
 mod serving;
+mod snapshot;
 pub mod status;
 pub mod stock;
 mod stocking;

@@ -10,12 +10,13 @@ use anyhow::Result;
 use cli::exit::BUSY;
 use serde::{Deserialize, Serialize};
 use stock::Boot;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::exit::code_of;
 use crate::message::Role;
 use crate::service::levels::{AFTER_FAILURE, Due, Level, Levels};
 pub use crate::service::levels::{Marks, Refill};
+use crate::service::snapshot::{Known, Snapshot};
 use crate::stocked::{KeptClass, PartyStock};
 
 /// How a party's stock is kept full. P0 decides; P1's has neither marks nor a calendar.
@@ -41,6 +42,7 @@ pub struct StockService {
 #[derive(Debug, Default)]
 struct State {
     levels: Levels,
+    snapshot: Snapshot,
     /// Why the last order failed, and when.
     failed: Option<(String, Instant)>,
     /// Classes that could not be ordered, and when they may be again: the others are ordered meanwhile.
@@ -149,36 +151,38 @@ impl StockService {
         let mut state = self.lock();
         let now = Instant::now();
         state.paused.retain(|_, until| now < *until);
-        let gauges = self.kept.stock().gauges(SystemTime::now())?;
+        let stock = self.kept.stock();
+        let Known { gauges, calendar } = state.snapshot.of(stock)?;
         let level = |tokens| {
             let class = self.kept.classes().iter().find(|kept| kept.tokens == tokens).map(|kept| kept.class);
             let gauge = gauges.classes.iter().find(|gauge| Some(gauge.class) == class);
             gauge.map_or(Level::default(), |gauge| Level { available: gauge.available, ordered: gauge.ordered })
         };
-        let open = |tokens: &usize| !state.paused.contains_key(tokens);
-        let marks = self.filling.marks.iter().filter(|(tokens, _)| open(tokens)).map(|(t, m)| (*t, *m)).collect();
-        match state.levels.due(&marks, self.filling.refill, SystemTime::now(), level) {
+        let State { levels, paused, .. } = &mut *state;
+        let open = |tokens| !paused.contains_key(&tokens);
+        let calendar = (self.filling.refill, calendar.as_ref());
+        match levels.due((&self.filling.marks, &open), calendar, SystemTime::now(), level) {
             Due::Nothing => Ok(None),
-            Due::Renew => {
-                let thrown = self.kept.stock().drop_all()?;
+            Due::Renew(calendar) => {
+                let thrown = stock.renew(&serde_json::to_vec(&calendar)?)?;
                 info!(role = %Role::Party0, thrown, "the stock is renewed: what was left was thrown away");
                 anyhow::bail!("the stock is renewed, and compared anew")
             }
-            Due::Order { tokens, count } => {
+            Due::Order { tokens, count, calendar } => {
                 let class = self.kept.of_tokens(tokens)?;
                 let of = gauges.classes.iter().find(|gauge| gauge.class == class.class && gauge.available > 0);
                 let each = of.map_or(0, |gauge| gauge.bytes / gauge.available);
-                if gauges.used.saturating_add(count.saturating_mul(each)) > gauges.quota {
-                    let why = format!(
-                        "{count} packs for {tokens} tokens do not fit into the quota of {} bytes",
-                        gauges.quota
-                    );
-                    state.levels.not_made(tokens, count);
+                if stock.used().saturating_add(count.saturating_mul(each)) > gauges.quota {
+                    let quota = gauges.quota;
+                    let why = format!("{count} packs for {tokens} tokens do not fit into the quota of {quota} bytes");
                     state.failed = Some((why, now));
                     state.paused.insert(tokens, now + AFTER_FAILURE);
                     return Ok(None);
                 }
-                let serials = self.kept.stock().reserve(&class.class, count)?;
+                let serials = stock.reserve(&class.class, count)?;
+                if let Some(calendar) = calendar {
+                    stock.set_calendar(&serde_json::to_vec(&calendar)?)?;
+                }
                 Ok(Some(Allotted { class, serials }))
             }
         }
@@ -194,12 +198,25 @@ impl StockService {
         let Allotted { class, serials } = allotted;
         self.kept.stock().give_up(&class.class, serials.clone());
         let mut state = self.lock();
-        state.levels.not_made(class.tokens, (serials.end - serials.start).saturating_sub(made));
+        let rest = (serials.end - serials.start).saturating_sub(made);
+        if let Err(error) = self.order_again(&mut state, class.tokens, rest) {
+            warn!(role = %Role::Party0, "what was not made is not ordered again today: {}", cli::describe(&error));
+        }
         // what gave way to a request, at either party, is made later, and nothing is wrong
         if code_of(error) != BUSY {
             state.failed = Some((cli::describe(error), Instant::now()));
         }
         state.paused.insert(class.tokens, Instant::now() + AFTER_FAILURE);
+    }
+}
+
+impl StockService {
+    /// Notes that so many packs of a renewed stock are still to be ordered.
+    fn order_again(&self, state: &mut State, tokens: usize, count: u64) -> Result<()> {
+        let stock = self.kept.stock();
+        let Some(mut calendar) = state.snapshot.of(stock)?.calendar else { return Ok(()) };
+        calendar.not_made(tokens, count);
+        Ok(stock.set_calendar(&serde_json::to_vec(&calendar)?)?)
     }
 }
 

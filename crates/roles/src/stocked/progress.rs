@@ -41,15 +41,11 @@ impl<'p> Progress<'p> {
 
     /// Waits until the other side's half is in its stock: for each word that it is still at it, as long as for one.
     pub(super) fn await_stored(&mut self) -> Result<(), ControlError> {
+        let kinds = [kind::STORED, kind::PROGRESS];
         loop {
-            match expect_granted(
-                self.peer,
-                &[kind::STORED, kind::PROGRESS],
-                self.request,
-                "word that a pack is in stock",
-            )? {
-                (kind::STORED, ()) => return Ok(()),
-                _ => {}
+            let (word, ()) = expect_granted(self.peer, &kinds, self.request, "word that a pack is in stock")?;
+            if word == kind::STORED {
+                return Ok(());
             }
         }
     }

@@ -287,3 +287,48 @@ fn a_quota_is_held_while_a_pack_is_written() {
     drop(burn(&stock, &CLASS, 0, binding(0)).unwrap());
     write(&stock, &CLASS, 1..2, 600_000);
 }
+
+/// What was noted outlives a restart, goes with all packs, and a new note comes with their end in one change.
+#[test]
+fn what_is_noted_of_orders_outlives_a_restart_and_goes_with_all_packs() {
+    let folder = folder();
+    let stock = alone(folder.path());
+    fill(&stock, &CLASS, 2, 32);
+    assert_eq!(stock.calendar().unwrap(), None);
+    assert_eq!(stock.renew(b"monday").unwrap(), 2);
+    stock.set_calendar(b"monday, begun").unwrap();
+    drop(stock);
+    let stock = alone(folder.path());
+    assert_eq!(stock.calendar().unwrap().unwrap(), b"monday, begun");
+    fill(&stock, &CLASS, 1, 32);
+    assert_eq!(stock.drop_all().unwrap(), 1);
+    assert_eq!(stock.calendar().unwrap(), None, "what is dropped is ordered again");
+}
+
+/// Whoever looks again and again what is there need not read the ledger for it.
+#[test]
+fn a_version_changes_with_all_that_is_counted_and_with_nothing_else() {
+    let folder = folder();
+    let stock = alone(folder.path());
+    let counted = || {
+        let gauges = stock.gauges(SystemTime::UNIX_EPOCH).unwrap();
+        let counts = gauges.classes.iter().map(|class| (class.available, class.ordered, class.burnt, class.discarded));
+        (counts.collect::<Vec<_>>(), stock.calendar().unwrap())
+    };
+    let steps: [&dyn Fn(); 7] = [
+        &|| assert_eq!(stock.reserve(&CLASS, 5).unwrap(), 0..5),
+        &|| write(&stock, &CLASS, 0..3, 32),
+        &|| stock.give_up(&CLASS, 0..5),
+        &|| drop(burn(&stock, &CLASS, 0, binding(0)).unwrap()),
+        &|| stock.set_calendar(b"tuesday").unwrap(),
+        &|| assert_eq!(stock.retire(|_| false).unwrap(), 2),
+        &|| assert_eq!(stock.drop_all().unwrap(), 0),
+    ];
+    for (at, step) in steps.iter().enumerate() {
+        let (before, seen) = (stock.version(), counted());
+        assert_eq!(stock.version(), before, "looking changes nothing");
+        step();
+        assert_ne!(counted(), seen, "step {at}");
+        assert_ne!(stock.version(), before, "step {at}");
+    }
+}
