@@ -30,8 +30,9 @@ pub fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     let source = texts(options)?;
     check_output(&options.student, &options.output)?;
     bundle::check_folder(&options.output, options.overwrite).map_err(ConvertError::from)?;
-    memory::check(&options.student, options.memory)?;
-    let mut student = Student::read(&options.student)?;
+    let folder = checkpoint::classifier(&options.student).map_err(ConvertError::from)?;
+    memory::check(&folder, options.memory)?;
+    let mut student = Student::read(&folder)?;
     student.warn();
     if let Some(positions) = options.positions {
         student.shorten(positions)?;

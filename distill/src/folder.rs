@@ -34,6 +34,16 @@ pub enum ModelRole {
     Evaluated,
 }
 
+/// Refuses a model whose attention a student here does not have.
+pub(crate) fn check_positions(path: &Path, config: &Config) -> Result<()> {
+    let shown = path.display();
+    let what = format!(
+        "it is an MPNet, whose relative positions are not taught here; it runs as it is: convert {shown} -o BUNDLE --texts FILE"
+    );
+    ensure!(!config.relative_positions, bad_file(path, what));
+    Ok(())
+}
+
 /// A model read from its folder.
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -56,6 +66,7 @@ impl Folder {
     /// Reads the folder of a model in any role.
     pub fn read_as(role: ModelRole, path: &Path, seed: u64) -> Result<Folder> {
         let config = ::checkpoint::read_config(path)?;
+        check_positions(path, &config)?;
         let LoadedWeights { weights, drawn, notes } = Weights::read(path, &config, seed)?;
         notes.iter().for_each(|note| cli::log(&format!("note: {note}")));
         let (names, lacks) = (drawn.join(", "), |part: &str| drawn.iter().any(|name| name.contains(part)));

@@ -24,7 +24,7 @@ pub fn find(
     if name.is_dir() {
         return match revision {
             Some(_) => Err(coded(USAGE, format!("--revision is for a model on the hub; {shown} is a folder"))),
-            None => Ok(name.into()),
+            None => Ok(::checkpoint::transformer(name)?),
         };
     }
     match name.to_str().filter(|id| is_id(id)) {

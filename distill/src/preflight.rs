@@ -7,6 +7,7 @@ use cli::coded;
 use cli::exit::USAGE;
 use model::Config;
 
+use crate::folder::check_positions;
 use crate::options::Options;
 use crate::plan::batch;
 use crate::state::Stage;
@@ -48,6 +49,7 @@ pub fn length(options: &Options, models: &[NamedConfig<'_>]) -> Result<usize> {
     let least = models.iter().map(|(_, config)| config.max_position_embeddings).min().unwrap_or(LENGTH);
     let length = options.max_seq_length.unwrap_or(least.min(LENGTH));
     for (path, config) in models {
+        check_positions(path, config)?;
         let (path, limit) = (path.display(), config.max_position_embeddings);
         let message = || format!("--max-seq-length is {length}; {path} reads {limit} tokens at most");
         ensure!(length <= limit, coded(USAGE, message()));

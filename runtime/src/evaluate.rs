@@ -48,7 +48,7 @@ pub fn run(options: &Evaluate, out: &mut dyn Write) -> Result<()> {
     if let Some(warning) = encoded.warning("validation", &session.spec.shape) {
         bar.suspend(|| cli::log(&warning));
     }
-    let student = options.student.clone().or(session.student.clone());
+    let student = options.student.as_deref().map(checkpoint::classifier).transpose()?.or(session.student.clone());
     let reference =
         student.as_deref().map(|folder| Reference::read(folder, &session.spec, &options.source)).transpose()?;
     let mut tally = Tally::new(&source, &target, &loaded.examples);

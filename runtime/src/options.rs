@@ -33,7 +33,7 @@ const INFER: &str = "Examples:
   runtime infer --text \"a gorgeous, witty, seductive movie\" --text \"a dull and lifeless film\"
   runtime infer --bundle outputs/bundle --text \"A man plays.\" --text-pair \"Somebody makes music.\"
   runtime infer --model outputs/student --file texts.txt --batch 8 --json
-  runtime infer --model minilm-sst2 --calibrate texts.txt --exact-lengths --text \"a dull and lifeless film\"
+  runtime infer --model minilm-sst2 --calibrate texts.txt --text \"a dull and lifeless film\"
   cut -f 1,2 pairs.tsv | runtime infer --model outputs/student --pairs --no-truncate
 ";
 const EVALUATE: &str = "Examples:

@@ -41,7 +41,7 @@ pub fn choose(here: &Here, quiet: bool) -> Result<Chosen> {
         return Ok(Chosen { bundle: bundle.clone(), student: None, lock: None });
     }
     let student = match &here.model {
-        Some(name) => found(name, quiet)?,
+        Some(name) => checkpoint::classifier(&found(name, quiet)?)?,
         None => shipped()?,
     };
     let bundle = converted(&student, here, quiet)?;

@@ -50,6 +50,24 @@ pub enum Error {
         /// Why it is not run, and what is instead.
         reason: String,
     },
+    /// The list of modules of sentence-transformers is not one that can be read.
+    #[error("{}: {problem}; expected the list that sentence-transformers writes, with a module of type sentence_transformers.models.Transformer", .path.display())]
+    Modules {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A model of sentence-transformers without a head.
+    #[error(
+        "{}: this model of sentence-transformers gives embeddings, and has no trained classification head: there is nothing to classify \
+         with; train one on it (distill --teacher FOLDER --task TASK or --train-file FILE), or take a model that was saved as a \
+         ...ForSequenceClassification", .path.display()
+    )]
+    Embeddings {
+        /// The list of its modules.
+        path: PathBuf,
+    },
     /// Neither weights nor anything that looks like them.
     #[error(
         "{} has no weights; expected model.safetensors, or model.safetensors.index.json with the files that it names",

@@ -1,7 +1,8 @@
 //! Kinds of models: what is read as a BERT, and what is refused by name.
 
-use model::{Config, ConfigError};
+use model::{Config, ConfigError, RELATIVE_BUCKETS};
 
+const POSITIONS: &str = "embeddings.position_embeddings.weight";
 /// `pad_token_id` of a RoBERTa whose configuration does not say it.
 const USUAL_PADDING: u64 = 1;
 
@@ -16,7 +17,22 @@ pub(crate) enum Family {
         /// Rows of the position table that no token has: one more than the padding's token id.
         skipped: usize,
     },
+    /// MPNet: RoBERTa's positions and head, no segments, and relative positions: a bias of the scores that all layers share.
+    Mpnet,
 }
+
+/// First rows of an MPNet's position table that no token has.
+const SKIPPED_BY_MPNET: usize = 2;
+/// What stands before and after the part of a tensor's name that MPNet has otherwise.
+const OF_MPNET: [(&str, &str); 5] = [
+    ("attention.attn.q.", "attention.self.query."),
+    ("attention.attn.k.", "attention.self.key."),
+    ("attention.attn.v.", "attention.self.value."),
+    ("attention.attn.o.", "attention.output.dense."),
+    ("attention.LayerNorm.", "attention.output.LayerNorm."),
+];
+/// The table of segments, of which an MPNet has none.
+const SEGMENTS: &str = "embeddings.token_type_embeddings.weight";
 
 impl Family {
     /// By `model_type`, or why not.
@@ -27,13 +43,28 @@ impl Family {
                 let skipped = usize::try_from(padding.unwrap_or(USUAL_PADDING)).unwrap_or(usize::MAX).saturating_add(1);
                 Ok(Family::Roberta { skipped })
             }
+            "mpnet" => Ok(Family::Mpnet),
             _ => Err(refusal(name)),
         }
     }
 
     /// Turns a configuration of the family into that of the BERT that computes the same.
     pub(crate) fn make_bert(self, config: &mut Config) -> Result<(), ConfigError> {
-        let Family::Roberta { skipped } = self else { return Ok(()) };
+        let skipped = match self {
+            Family::Bert => return Ok(()),
+            Family::Roberta { skipped } => skipped,
+            Family::Mpnet => SKIPPED_BY_MPNET,
+        };
+        if self == Family::Mpnet {
+            let buckets = config.extra.remove("relative_attention_num_buckets");
+            if let Some(got) = buckets.filter(|got| got.as_u64() != Some(RELATIVE_BUCKETS as u64)) {
+                let (key, expected) = ("relative_attention_num_buckets", RELATIVE_BUCKETS.to_string());
+                return Err(ConfigError::Unsupported { key, got: got.to_string(), expected });
+            }
+            config.relative_positions = true;
+            // a row of zeros
+            config.type_vocab_size = 1;
+        }
         let rows = config.max_position_embeddings;
         config.max_position_embeddings =
             rows.checked_sub(skipped).filter(|rows| *rows > 0).ok_or_else(|| ConfigError::Unsupported {
@@ -52,7 +83,7 @@ impl Family {
         let name = match self {
             Family::Bert => name,
             // an encoder's own pooler is not what its classifier was trained with
-            Family::Roberta { .. } => match name {
+            Family::Roberta { .. } | Family::Mpnet => match name {
                 "classifier.dense.weight" => "pooler.dense.weight",
                 "classifier.dense.bias" => "pooler.dense.bias",
                 "classifier.out_proj.weight" => "classifier.weight",
@@ -61,6 +92,7 @@ impl Family {
                 name => name,
             },
         };
+        let name = &if self == Family::Mpnet { berts(name)? } else { name.to_string() };
         Some(match (name.strip_suffix("LayerNorm.gamma"), name.strip_suffix("LayerNorm.beta")) {
             (Some(start), _) => format!("{start}LayerNorm.weight"),
             (_, Some(start)) => format!("{start}LayerNorm.bias"),
@@ -73,15 +105,32 @@ impl Family {
         match self {
             Family::Bert => "bert.",
             Family::Roberta { .. } => "roberta.",
+            Family::Mpnet => "mpnet.",
         }
     }
 
     /// First rows of a tensor that are left out.
     pub(crate) fn skipped_rows(self, canonical: &str) -> usize {
         match self {
-            Family::Roberta { skipped } if canonical == "embeddings.position_embeddings.weight" => skipped,
+            Family::Roberta { skipped } if canonical == POSITIONS => skipped,
+            Family::Mpnet if canonical == POSITIONS => SKIPPED_BY_MPNET,
             _ => 0,
         }
+    }
+
+    /// A tensor that the BERT has and the family's files do not: zeros.
+    pub(crate) fn lacks(self) -> Option<&'static str> {
+        (self == Family::Mpnet).then_some(SEGMENTS)
+    }
+}
+
+/// The name in a BERT of a tensor of an MPNet; nothing for one that has a BERT's own name, which no MPNet has.
+fn berts(name: &str) -> Option<String> {
+    let renamed = OF_MPNET.iter().find(|(own, _)| name.contains(own));
+    match renamed {
+        Some((own, bert)) => Some(name.replace(own, bert)),
+        None if name == SEGMENTS || OF_MPNET.iter().any(|(_, bert)| name.contains(bert)) => None,
+        None => Some(name.to_string()),
     }
 }
 
@@ -92,8 +141,7 @@ fn refusal(name: &str) -> String {
         }
         "albert" => "an ALBERT's layers share their weights and its embedding is narrower than its layers",
         "electra" => "an ELECTRA's head takes a GeLU in place of the pooler's tanh",
-        "deberta" | "deberta-v2" => "a DeBERTa's attention adds relative positions, which are not run on shares here",
-        "mpnet" => "an MPNet's attention adds relative positions, which are not run on shares here",
+        "deberta" | "deberta-v2" => "a DeBERTa's attention multiplies queries and keys with relative positions",
         "modernbert" => "a ModernBERT has rotary positions, gated layers and LayerNorms before its layers",
         "nomic_bert" | "new" => "it has rotary positions and gated layers",
         "roberta-prelayernorm" | "xlm-roberta-xl" => "its LayerNorms stand before its layers, not after",
@@ -108,7 +156,8 @@ fn refusal(name: &str) -> String {
         _ => "no model of that kind is known here",
     };
     format!(
-        "{why}; use a `bert` (bert-base-uncased or a MiniLM, for instance), a `roberta`, an `xlm-roberta` or a `camembert`"
+        "{why}; use a `bert` (bert-base-uncased or a MiniLM, for instance), a `roberta`, an `xlm-roberta`, a `camembert` or an \
+         `mpnet`"
     )
 }
 
@@ -128,6 +177,22 @@ mod tests {
             (roberta, "classifier.dense.weight", Some("pooler.dense.weight")),
             (roberta, "classifier.out_proj.bias", Some("classifier.bias")),
             (roberta, "pooler.dense.weight", None),
+            (Family::Mpnet, "encoder.layer.3.attention.attn.q.bias", Some("encoder.layer.3.attention.self.query.bias")),
+            (
+                Family::Mpnet,
+                "encoder.layer.3.attention.attn.o.weight",
+                Some("encoder.layer.3.attention.output.dense.weight"),
+            ),
+            (
+                Family::Mpnet,
+                "encoder.layer.3.attention.LayerNorm.bias",
+                Some("encoder.layer.3.attention.output.LayerNorm.bias"),
+            ),
+            (Family::Mpnet, "encoder.layer.3.output.LayerNorm.bias", Some("encoder.layer.3.output.LayerNorm.bias")),
+            (Family::Mpnet, "encoder.relative_attention_bias.weight", Some("encoder.relative_attention_bias.weight")),
+            (Family::Mpnet, "encoder.layer.3.attention.self.query.bias", None),
+            (Family::Mpnet, "classifier.out_proj.weight", Some("classifier.weight")),
+            (Family::Mpnet, "pooler.dense.weight", None),
         ];
         for (family, full, name) in cases {
             assert_eq!(family.canonical(full).as_deref(), name, "{full}");
@@ -136,7 +201,7 @@ mod tests {
 
     #[test]
     fn other_kinds_are_refused_with_a_reason_and_another_model() {
-        for name in ["distilbert", "albert", "electra", "deberta-v2", "modernbert", "mpnet", "t5", "gpt2", "new", "?"] {
+        for name in ["distilbert", "albert", "electra", "deberta-v2", "modernbert", "t5", "gpt2", "new", "?"] {
             let reason = Family::named(name, None).unwrap_err();
             assert!(reason.contains("; use a `bert`"), "{name}: {reason}");
             assert_eq!(reason.starts_with("no model"), name == "?", "{name}: {reason}");

@@ -7,7 +7,7 @@ use crate::family::Family;
 use crate::header::Header;
 
 /// The tensor that every encoder has once.
-const WORDS: &str = "embeddings.word_embeddings.weight";
+pub(crate) const WORDS: &str = "embeddings.word_embeddings.weight";
 /// So many names are told.
 const TOLD: usize = 4;
 
@@ -32,7 +32,7 @@ impl Layout {
             [encoder] => {
                 // without what classifiers call their encoder
                 let outer = |inner: &&str| encoder.strip_suffix(*inner).filter(|p| p.is_empty() || p.ends_with('.'));
-                let head = ["bert.", "roberta."].iter().find_map(outer).unwrap_or(encoder).to_string();
+                let head = ["bert.", "roberta.", "mpnet."].iter().find_map(outer).unwrap_or(encoder).to_string();
                 return Ok(Layout { family, encoder: encoder.clone(), head });
             }
             [] if headers.iter().all(|header| header.tensors.is_empty()) => "it has no tensors".into(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Config;
+use model::{Config, RELATIVE_BUCKETS};
 
 /// Numbers that some checkpoints carry and no network needs.
 const BUFFERS: [&str; 2] = ["embeddings.position_ids", "embeddings.token_type_ids"];
@@ -31,6 +31,10 @@ pub fn shapes(config: &Config) -> BTreeMap<String, Vec<usize>> {
     }
     both("pooler.dense".into(), vec![width, width]);
     both("classifier".into(), vec![config.num_labels(), width]);
+    if config.relative_positions {
+        let shape = vec![RELATIVE_BUCKETS, config.num_attention_heads];
+        shapes.insert("encoder.relative_attention_bias.weight".into(), shape);
+    }
     let tables = [
         ("word", config.vocab_size),
         ("position", config.max_position_embeddings),

@@ -40,8 +40,9 @@ pub fn check_headers(folder: &Path, headers: &[Header]) -> Result<(), Error> {
 impl Plan {
     pub(crate) fn new(config: &Config, family: Family, headers: &[Header]) -> Result<Plan, Error> {
         let layout = Layout::find(family, headers)?;
-        let mut draft =
-            Draft { config, family, shapes: shapes(config), has: BTreeSet::new(), unread: Vec::new(), stray: None };
+        let mut shapes = shapes(config);
+        family.lacks().map(|name| shapes.remove(name));
+        let mut draft = Draft { config, family, shapes, has: BTreeSet::new(), unread: Vec::new(), stray: None };
         draft.check_head(&layout, headers)?;
         let mut files = Vec::new();
         for header in headers {

@@ -114,6 +114,8 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
         layers,
     };
     match spec.is_softmax() {
+        // where scores with padding are not zero, nothing says where they lie
+        true if shape.relative_positions => {}
         true => padding_of_softmax(&mut spec),
         false => padding(&mut spec, ranges, of_norms, RESTART_LIMIT),
     }

@@ -89,6 +89,10 @@ fn default_initializer_range() -> f32 {
 fn default_model_type() -> String {
     "bert".into()
 }
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
+}
 fn default_act() -> String {
     "gelu".into()
 }
@@ -135,6 +139,9 @@ pub struct Config {
     /// The shift of 2Quad.
     #[serde(default)]
     pub attention_shift: AttentionShift,
+    /// Whether scores have a bias by the distance of their tokens ([`crate::RELATIVE_BUCKETS`]): an MPNet, read as a BERT.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub relative_positions: bool,
     /// Layers whose LayerNorms only subtract the mean (the privacy-computing-friendly transformer); never run privately.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub linear_layer_norms: Vec<usize>,
@@ -212,6 +219,9 @@ impl Config {
             let want = format!("layers below {}", self.num_hidden_layers);
             ensure(false, "linear_layer_norms", layer, &want)?;
         }
+        let with_bias = !self.relative_positions || self.attention_softmax == AttentionKind::Softmax;
+        let kind = serde_json::to_string(&self.attention_softmax)?;
+        ensure(with_bias, "attention_softmax", kind, "softmax, for relative positions are run with no other")?;
         if let AttentionShift::PerHead(rows) = &self.attention_shift {
             let fits = rows.len() == self.num_hidden_layers && rows.iter().all(|r| r.len() == heads);
             let want = format!("one number, or {} rows of {heads}", self.num_hidden_layers);

@@ -193,6 +193,8 @@ pub trait Engine {
     fn gated_linear(&mut self, x: &Self::Wire, weight: Weight, gate: &Self::Wire) -> Result<Self::Share, Self::Error>;
     /// Adds row `rows[i]` of a weight to row `i`.
     fn add_rows(&mut self, x: Self::Share, weight: Weight, rows: &[usize]) -> Result<Self::Share, Self::Error>;
+    /// Adds element `entries[i]` of a weight of one column to element `i`, row by row.
+    fn add_entries(&mut self, x: Self::Share, weight: Weight, entries: &[usize]) -> Result<Self::Share, Self::Error>;
     /// `x * g` by columns, minus its mean over each row where the weight is declared centred.
     fn residual(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error>;
     /// Products of pairs.

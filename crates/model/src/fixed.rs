@@ -183,6 +183,11 @@ impl<A: Comparisons> Engine for Fixed<A> {
         Ok(Value { form, data: self.arithmetic.add_rows(x.data, weight, rows, form.cols)? })
     }
 
+    fn add_entries(&mut self, x: Self::Share, weight: Weight, entries: &[usize]) -> Result<Self::Share, Self::Error> {
+        assert_eq!(x.form.count(), entries.len(), "an entry an element");
+        Ok(Value { form: x.form, data: self.arithmetic.add_rows(x.data, weight, entries, 1)? })
+    }
+
     fn residual(&mut self, x: &Self::Wire, weight: Weight) -> Result<Self::Share, Self::Error> {
         let form = Form { frac: x.form.frac + self.scales.weight_frac(weight), ..x.form };
         let centred = self.scales.table()[weight].read == Read::Columns { centred: true };

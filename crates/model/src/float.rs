@@ -130,6 +130,17 @@ impl<O: Observer> Engine for Float<'_, O> {
         Ok(x)
     }
 
+    fn add_entries(
+        &mut self,
+        mut x: Array2<f32>,
+        weight: Weight,
+        entries: &[usize],
+    ) -> Result<Array2<f32>, Infallible> {
+        let column = &self.matrices[&weight].weight;
+        x.iter_mut().zip(entries).for_each(|(x, entry)| *x += column[(*entry, 0)]);
+        Ok(x)
+    }
+
     fn residual(&mut self, x: &Array2<f32>, weight: Weight) -> Result<Array2<f32>, Infallible> {
         let gamma = &self.matrices[&weight].weight;
         if self.table[weight].read == (Read::Columns { centred: false }) {

@@ -10,7 +10,7 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate, s};
 
-use crate::bert::{Bert, BertWeight, InputKind};
+use crate::bert::{Bert, BertWeight, InputKind, RELATIVE_BUCKETS};
 use crate::config::AttentionKind;
 use crate::engine::FEATURES;
 use crate::matrix::{Matrices, Matrix};
@@ -119,6 +119,13 @@ pub fn fold(shape: &Shape, tensors: &Tensors) -> Result<Folded, FoldError> {
             // until it was fitted
             let weight = Array2::zeros((d, shape.heads));
             insert(BertWeight::Shift(l), Matrix { weight, bias: Some(Array1::zeros(shape.heads)) });
+        }
+        if shape.relative_positions {
+            let bias = read.matrix("encoder.relative_attention_bias.weight", RELATIVE_BUCKETS, shape.heads)?;
+            // of one head after the other, in one column
+            let weight =
+                Array2::from_shape_fn((bias.len(), 1), |(i, _)| bias[(i % RELATIVE_BUCKETS, i / RELATIVE_BUCKETS)]);
+            insert(BertWeight::RelativeBias(l), Matrix { weight, bias: None });
         }
         insert(BertWeight::Residual(2 * l), residual(&before.0));
         let output = read.dense(&name("attention.output.dense"), d, d)?;

@@ -72,7 +72,8 @@ pub use activation::{Activation, gelu, gelu_tanh};
 pub use arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, RowShift, Value, WireOpening};
 pub use attention::{Gates, attend};
 pub use bert::{
-    Bert, BertFunction, BertSite, BertWeight, ClearError, InputKind, clear_certified, clear_logits, clear_trace,
+    Bert, BertFunction, BertSite, BertWeight, ClearError, InputKind, RELATIVE_BUCKETS, clear_certified, clear_logits,
+    clear_trace,
 };
 pub use calibrate::{
     CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, SHORT, calibrate, calibrate_unusual, shortened,

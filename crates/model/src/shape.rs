@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
-use crate::config::{AttentionKind, Config};
+use crate::config::{AttentionKind, Config, is_false};
 use crate::engine::{Block, FEATURES};
 
 /// All that is public about the model's size, and the shifts of 2Quad.
@@ -32,6 +32,9 @@ pub struct Shape {
     /// What turns scores into weights; 2Quad is not written, so that specs made before there was another keep their digest.
     #[serde(default = "two_quad", skip_serializing_if = "is_two_quad")]
     pub attention: AttentionKind,
+    /// Whether scores have a bias by the distance of their tokens; with softmax only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub relative_positions: bool,
     /// Of softmax, what the shift of a row of scores is made of, `[layer][head]`; empty until it was fitted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub row_shifts: Vec<Vec<[f64; FEATURES]>>,
@@ -78,6 +81,7 @@ impl Shape {
             eps: config.layer_norm_eps,
             shifts: (0..config.num_hidden_layers).map(shifts).collect(),
             attention: config.attention_softmax,
+            relative_positions: config.relative_positions,
             row_shifts: Vec::new(),
             paddings: Vec::new(),
             activation: config.activation(),
@@ -176,7 +180,7 @@ pub enum TextsError {
     },
     /// A spec that was chosen before texts could be padded, or for a model that no class of padded texts fits.
     #[error(
-        "this bundle has no scales for padded texts: it was made by an older convert, or its heads' attention sums spread too far (convert's report says which); add --exact-lengths, which makes the number of tokens public"
+        "this bundle has no scales for padded texts: it was made by an older convert, or its scores have relative positions (an MPNet's), or its heads' attention sums spread too far (convert's report says which); add --exact-lengths, which makes the number of tokens public"
     )]
     Unpadded,
     /// A text too short to be padded.

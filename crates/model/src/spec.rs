@@ -180,6 +180,8 @@ impl Spec {
     pub fn weight_frac(&self, weight: BertWeight) -> i32 {
         match weight {
             BertWeight::Embedding | BertWeight::Position => self.table_frac,
+            // added to scores as they are before any is opened
+            BertWeight::RelativeBias(layer) => self.layers[layer].query.frac + self.layers[layer].key.frac,
             _ => self.weight_frac,
         }
     }
@@ -206,6 +208,11 @@ impl Spec {
         if !s.activation.is_private() {
             let (what, expected) = ("activation".into(), "gelu or gelu_tanh".into());
             return Err(SpecError::Shape { what, got: format!("{:?}", s.activation), expected });
+        }
+        if s.relative_positions && (!self.is_softmax() || self.padded.is_some()) {
+            let (what, got) = ("relative positions".into(), "true".into());
+            let expected = "false, but for softmax on texts that are not padded".into();
+            return Err(SpecError::Shape { what, got, expected });
         }
         within("number of layers", s.layers, Bert::MOST_LAYERS)?;
         within("width", s.width, Bert::MOST_WIDTH)?;

@@ -42,13 +42,13 @@ mod tests {
     fn no_two_parts_of_a_network_share_a_stream() {
         let config = r#"{"vocab_size":9,"hidden_size":4,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8,
             "max_position_embeddings":5}"#;
-        // with softmax, which has the most parameters
-        let one = Shape::of(&Config::from_json(config).unwrap());
+        // with softmax and relative positions, which have the most parameters
+        let one = Shape { relative_positions: true, ..Shape::of(&Config::from_json(config).unwrap()) };
         let shape = Shape { layers: 50, shifts: vec![one.shifts[0].clone(); 50], ..one };
         let bert = Bert::new(shape, InputKind::OneHot);
         let streams = bert.table().parameters().map(|(_, parameter)| parameter.stream);
         let parts: Vec<_> = streams.flat_map(|s| [Part::Matrix, Part::Bias].map(|p| of_part(s, p))).collect();
         assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len());
-        assert_eq!(parts.len(), 2 * (4 + 9 * 50));
+        assert_eq!(parts.len(), 2 * (4 + 10 * 50));
     }
 }

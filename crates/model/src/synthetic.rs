@@ -4,6 +4,7 @@ use ndarray::{ArrayD, IxDyn};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::bert::RELATIVE_BUCKETS;
 use crate::config::Config;
 use crate::fold::Tensors;
 
@@ -28,6 +29,10 @@ pub fn synthetic(config: &Config, seed: u64) -> Tensors {
         draw.dense(&name("intermediate.dense"), d, inner);
         draw.dense(&name("output.dense"), inner, d);
         draw.norm(&name("output.LayerNorm"), d);
+    }
+    if config.relative_positions {
+        let name = "encoder.relative_attention_bias.weight";
+        draw.tensor(name, &[RELATIVE_BUCKETS, config.num_attention_heads], 0.0, 0.5);
     }
     draw.dense("pooler.dense", d, d);
     draw.dense("classifier", d, config.num_labels());

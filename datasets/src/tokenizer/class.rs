@@ -21,27 +21,31 @@ pub(super) enum Kind {
     XlmRoberta,
     /// The same with names for words of its pieces that are not used.
     Camembert,
+    /// Heeds case and accents; its models see no segments, and its special tokens are RoBERTa's but for unknown words.
+    Mpnet,
     /// Nothing.
     Plain,
 }
 
 /// Names without `Fast`; the latter two stand for `tokenizer.json` as it is.
-const KNOWN: [(&str, Kind); 8] = [
+const KNOWN: [(&str, Kind); 9] = [
     ("BertTokenizer", Kind::Bert),
     ("ElectraTokenizer", Kind::Bert),
     ("DistilBertTokenizer", Kind::DistilBert),
     ("RobertaTokenizer", Kind::Roberta),
     ("XLMRobertaTokenizer", Kind::XlmRoberta),
     ("CamembertTokenizer", Kind::Camembert),
+    ("MPNetTokenizer", Kind::Mpnet),
     ("PreTrainedTokenizer", Kind::Plain),
     ("TokenizersBackend", Kind::Plain),
 ];
 /// What transformers takes where no class is named, by `model_type`.
-const OF_MODELS: [(&str, &str); 4] = [
+const OF_MODELS: [(&str, &str); 5] = [
     ("bert", "BertTokenizer"),
     ("roberta", "RobertaTokenizer"),
     ("xlm-roberta", "XLMRobertaTokenizer"),
     ("camembert", "CamembertTokenizer"),
+    ("mpnet", "MPNetTokenizer"),
 ];
 const BERTS: [(&str, &str); 5] = [
     ("unk_token", "[UNK]"),
@@ -54,6 +58,15 @@ const ROBERTAS: [(&str, &str); 7] = [
     ("bos_token", "<s>"),
     ("eos_token", "</s>"),
     ("unk_token", "<unk>"),
+    ("sep_token", "</s>"),
+    ("pad_token", "<pad>"),
+    ("cls_token", "<s>"),
+    ("mask_token", "<mask>"),
+];
+const MPNETS: [(&str, &str); 7] = [
+    ("bos_token", "<s>"),
+    ("eos_token", "</s>"),
+    ("unk_token", "[UNK]"),
     ("sep_token", "</s>"),
     ("pad_token", "<pad>"),
     ("cls_token", "<s>"),
@@ -119,7 +132,7 @@ impl Class {
 
     /// Whether it rebuilds BERT's normaliser.
     pub(super) fn heeds_case(&self) -> bool {
-        matches!(self.kind, Kind::Bert | Kind::DistilBert)
+        matches!(self.kind, Kind::Bert | Kind::DistilBert | Kind::Mpnet)
     }
 
     /// Whether its models are given the numbers of segments.
@@ -132,6 +145,7 @@ impl Class {
         match self.kind {
             Kind::Bert | Kind::DistilBert => &BERTS,
             Kind::Roberta | Kind::XlmRoberta | Kind::Camembert => &ROBERTAS,
+            Kind::Mpnet => &MPNETS,
             Kind::Plain => &[],
         }
     }
@@ -146,7 +160,7 @@ impl Class {
         let mask = tokenizers::AddedToken::from(word, false).lstrip(true);
         match (key, self.kind) {
             ("mask_token", Kind::Roberta | Kind::Camembert) => Special::Token(mask.normalized(false)),
-            ("mask_token", Kind::XlmRoberta) => Special::Token(mask),
+            ("mask_token", Kind::XlmRoberta | Kind::Mpnet) => Special::Token(mask),
             _ => Special::Word(word.into()),
         }
     }

@@ -4,6 +4,8 @@
 mod configs;
 mod folder;
 mod heads;
+mod modules;
+mod mpnet;
 mod prefixes;
 mod roberta;
 mod weights;

@@ -124,6 +124,7 @@ impl<E: Engine> Pass<'_, E> {
 
         let scores = self.engine.matmul(&pairs, Rhs::Transposed)?;
         drop(pairs);
+        let scores = self.with_positions(layer, scores)?;
         if let Some(predicted) = predicted {
             let gates = tokens.map(|Tokens { of_text, shared, .. }| SoftmaxGates {
                 attended: shared,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::positions::RELATIVE_BUCKETS;
 use crate::config::AttentionKind;
 use crate::operation::Operation;
 use crate::shape::{SHORTEST_CLASS, Shape, TOKEN_CLASSES};
@@ -23,6 +24,9 @@ pub enum BertWeight {
     Value(usize),
     /// Of softmax attention, what of the shift of a head's rows of scores is predicted from the rows of the layer: a column a head.
     Shift(usize),
+    /// With relative positions, the bias of scores: a column with [`crate::RELATIVE_BUCKETS`] numbers a head. Each layer has its own
+    /// copy at the scale of its scores.
+    RelativeBias(usize),
     /// Attention output, centred.
     AttentionOutput(usize),
     /// The scale (gamma) of the LayerNorm of that number, as the residual carries it.
@@ -196,6 +200,10 @@ impl Declaring<'_> {
         if self.shape.attention == AttentionKind::Softmax {
             self.weight(BertWeight::Shift(l), name("shift"), (d, self.shape.heads), Read::Product, before);
         }
+        if self.shape.relative_positions {
+            let rows = self.shape.heads * RELATIVE_BUCKETS;
+            self.weight(BertWeight::RelativeBias(l), name("relative_bias"), (rows, 1), Read::Added, before);
+        }
         self.weight(BertWeight::AttentionOutput(l), name("attention_output"), (d, d), Read::Product, attention);
         self.residual(2 * l, before);
         self.weight(BertWeight::Up(l), name("up"), (d, inner), Read::Product, middle);
@@ -327,6 +335,7 @@ fn stream(weight: BertWeight) -> u64 {
         BertWeight::Pooler => (9, 0),
         BertWeight::Classifier => (10, 0),
         BertWeight::Shift(l) => (11, l),
+        BertWeight::RelativeBias(l) => (12, l),
     };
     (number as u64) << 16 | kind << 8
 }

@@ -8,6 +8,7 @@ mod attention;
 mod clear;
 mod declared;
 mod float;
+mod positions;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub use clear::{ClearError, clear_certified, clear_logits, clear_trace};
 pub(crate) use declared::norm_name;
 pub use declared::{BertFunction, BertSite, BertWeight};
+pub use positions::RELATIVE_BUCKETS;
 
 use declared::Declared;
 

@@ -153,6 +153,12 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
         self.add(x, added)
     }
 
+    fn add_entries(&mut self, x: Tensor<R>, weight: Weight, entries: &[usize]) -> Result<Tensor<R>, R::Error> {
+        let form = Form { frac: self.scales.weight_frac(weight), ..x.form };
+        let added = Value { form, data: self.fixed.ring.weight_rows(weight, entries, 1)? };
+        self.add(x, added)
+    }
+
     fn residual(&mut self, x: &Tensor<R>, weight: Weight) -> Result<Tensor<R>, R::Error> {
         let form = Form { frac: x.form.frac + self.scales.weight_frac(weight), ..x.form };
         let centred = self.scales.table()[weight].read == Read::Columns { centred: true };

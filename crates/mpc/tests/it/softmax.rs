@@ -103,6 +103,40 @@ fn padded_texts_of_softmax_give_what_they_give_alone() {
     println!("largest difference to float {worst:.5}");
 }
 
+/// A bias by the distance of two tokens, as an MPNet has it: shares of secret words at public places.
+#[test]
+fn relative_positions_are_added_in_shares_without_a_round_or_a_byte() {
+    let plain = config(2, 32, 4, 64, 40);
+    let relative = Config { relative_positions: true, ..plain.clone() };
+    let (network, without) = (Network::random(&relative, 5), Network::random(&plain, 5));
+    for lengths in [&[40][..], &[31, 9]] {
+        let batch: Vec<Sample> = lengths.iter().map(|n| sample(35 + *n as u64, *n)).collect();
+        let float = network.float(&batch);
+        assert!(apart(&float, &without.float(&batch)) > 10.0 * TO_FLOAT, "the bias changes the answer");
+        // scores with padding would not be zero
+        let refused = network.spec.texts(lengths, model::Lengths::Padded).unwrap_err().to_string();
+        assert!(refused.contains("relative positions") && refused.contains("--exact-lengths"), "{refused}");
+        for kind in [InputKind::OneHot, InputKind::Embedded] {
+            let world = World::new(&network, &batch, kind, 5);
+            let run = run(&world, 5);
+            let error = apart(&run.logits().unwrap(), &float);
+            assert!(error < TO_FLOAT, "{lengths:?}: {error} off floating point");
+            for (total, rows) in run.certificates().iter().zip(world.texts.lengths()) {
+                let limit = network.spec.certificate_limit(world.texts.class(*rows, &network.spec.shape));
+                assert!((0.0..limit).contains(total), "{lengths:?}: {total} of {limit}");
+            }
+            let (cost, other) = (world.plan().cost(), World::new(&without, &batch, kind, 5).plan().cost());
+            let two_steps = |network: &Network| {
+                network.spec.layers.iter().flat_map(|l| &l.softmax).filter(|head| head.two_steps.is_some()).count()
+            };
+            if two_steps(&network) == two_steps(&without) {
+                assert_eq!(cost.rounds, other.rounds);
+            }
+            assert_eq!(run.opened.sent().len(), cost.frames);
+        }
+    }
+}
+
 /// What serves a phase's exponential serves its identity too: nothing more is dealt for the check.
 #[test]
 fn the_check_of_exponentials_deals_nothing() {
