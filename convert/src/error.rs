@@ -21,18 +21,6 @@ pub enum ConvertError {
     /// The configuration or the weights cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
-    /// The model has a function that no private run evaluates.
-    #[error(
-        "{folder}/config.json: {why}; teach a student with the functions of private runs: distill --teacher {folder} --task TASK \
-         --output-dir OUT, then convert OUT",
-        folder = .folder.display()
-    )]
-    Refused {
-        /// The student's folder.
-        folder: PathBuf,
-        /// Which function, and what would do.
-        why: &'static str,
-    },
     /// The weights do not make the network that config.json describes.
     #[error("in {}: {source}{}", .folder.display(), cure(.source))]
     Fold {

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model::{Curve, InputKind, Lengths, Opening, Ranges, Segment, SoftmaxRanges, SoftmaxSpec, Spec, token_class};
+use model::{
+    ActivationSpec, AttentionKind, Compared, Curve, InputKind, Lengths, Opening, PoolerSpec, Ranges, Segment,
+    SoftmaxRanges, SoftmaxSpec, Spec, token_class,
+};
 use mpc::Planned;
 use mpc::masked::Plan;
 use serde::Serialize;
@@ -113,7 +116,8 @@ pub(crate) fn costs(spec: &Arc<Spec>, kind: InputKind) -> Result<Vec<CostAt>, Co
 /// One row an opened value whose range was observed.
 pub(crate) fn rows(converted: &Converted, ranges: &Ranges) -> Vec<Row> {
     let spec = &converted.spec;
-    let mut rows = norm_rows(spec, ranges, 0).to_vec();
+    let two_relu = spec.shape.attention == AttentionKind::TwoRelu;
+    let mut rows = norm_rows(spec, ranges, 0);
     for (l, (layer, seen)) in spec.layers.iter().zip(&ranges.layers).enumerate() {
         let name = format!("layer {l}");
         // squares and mixed values of the longest text
@@ -125,27 +129,43 @@ pub(crate) fn rows(converted: &Converted, ranges: &Ranges) -> Vec<Row> {
             wire(&name, "value", seen.value, layer.value),
             wire(&name, "scores", seen.scores, layer.scores),
         ]);
+        rows.extend(layer.compared.map(|c| compared(&name, "2ReLU of scores", seen.scores, layer.scores.frac, c)));
+        let [weights, mixed] = match two_relu {
+            true => ["positive scores", "these x values"],
+            false => ["squares", "squares x values"],
+        };
         for (h, (head, seen)) in layer.heads.iter().zip(&seen.heads).enumerate() {
             let name = format!("{name} head {h}");
             // a sum is read in units of the token class, hence between half and all of its mean
-            let ends = (f64::from(seen.sum.lo) / 2.0, f64::from(seen.sum.hi));
+            let sum = f64::from(seen.sum.hi);
+            // of 2ReLU all sums are raised to within a step of the largest
+            let least =
+                head.raised.as_ref().map_or(f64::from(seen.sum.lo) / 2.0, |r| f64::powi(2.0, r.top - 6).min(sum));
+            let ends = (least, sum);
             rows.extend([
-                wire(&name, "squares", seen.squares, head.squares[class]),
+                wire(&name, weights, seen.squares, head.squares[class]),
                 positive(&name, "1/sum", &|v| 1.0 / v, ends, &head.reciprocal),
-                wire(&name, "squares x values", (f64::from(seen.mixed) * longest) as f32, head.mixed[class]),
+                wire(&name, mixed, (f64::from(seen.mixed) * longest) as f32, head.mixed[class]),
             ]);
         }
         let softmax = layer.softmax.iter().zip(&seen.softmax).enumerate();
         rows.extend(softmax.flat_map(|(h, (head, seen))| softmax_rows(&format!("{name} head {h}"), head, seen)));
         rows.push(wire(&name, "attention", seen.attention, layer.attention));
         rows.extend(norm_rows(spec, ranges, 2 * l + 1));
-        rows.extend([
-            folded(&name, "GeLU", converted.orders[l].iter().map(|neuron| seen.gelu[*neuron]), &layer.gelu),
-            wire(&name, "activation", seen.activation, layer.activation),
-        ]);
+        let inputs = || converted.orders[l].iter().map(|neuron| seen.gelu[*neuron]);
+        let most = inputs().fold(0.0, f32::max);
+        rows.push(match &layer.function {
+            ActivationSpec::Gelu(gelu) => folded(&name, "GeLU", inputs(), gelu),
+            ActivationSpec::Relu(relu) => compared(&name, "ReLU", most, relu.input.frac, relu.compared),
+            ActivationSpec::Quad(input) => wire(&name, "quadratic", most, *input),
+        });
+        rows.push(wire(&name, "activation", seen.activation, layer.activation));
         rows.extend(norm_rows(spec, ranges, 2 * l + 2));
     }
-    rows.push(folded("pooler", "tanh", std::iter::once(ranges.pooler), &spec.tanh));
+    rows.push(match &spec.pooler {
+        PoolerSpec::Tanh(tanh) => folded("pooler", "tanh", std::iter::once(ranges.pooler), tanh),
+        PoolerSpec::Relu(relu) => compared("pooler", "ReLU", ranges.pooler, relu.input.frac, relu.compared),
+    });
     rows.push(wire("classifier", "logits", ranges.logits, spec.logits));
     rows
 }
@@ -170,17 +190,22 @@ fn softmax_rows(layer: &str, head: &SoftmaxSpec, seen: &SoftmaxRanges) -> Vec<Ro
     rows
 }
 
-fn norm_rows(spec: &Spec, ranges: &Ranges, norm: usize) -> [Row; 2] {
+/// A LayerNorm; one that does not divide has one row.
+fn norm_rows(spec: &Spec, ranges: &Ranges, norm: usize) -> Vec<Row> {
     let (shape, spec, seen) = (&spec.shape, &spec.norms[norm], &ranges.norms[norm]);
     let (layer, input, root) = match norm.checked_sub(1) {
         None => ("embedding".into(), "norm input", "norm 1/sqrt"),
         Some(n) if n % 2 == 0 => (format!("layer {}", n / 2), "attention norm input", "attention norm 1/sqrt"),
         Some(n) => (format!("layer {}", n / 2), "output norm input", "output norm 1/sqrt"),
     };
+    let Some(division) = &spec.division else {
+        return vec![wire(&layer, input, seen.input, spec.normal)];
+    };
     let ends = (f64::from(seen.square_sum.lo), f64::from(seen.square_sum.hi));
     let (width, eps) = (shape.width as f64, shape.eps);
     let function = move |v: f64| (width / (v + width * eps)).sqrt();
-    [wire(&layer, input, seen.input, spec.input), positive(&layer, root, &function, ends, &spec.inverse_root)]
+    let root = positive(&layer, root, &function, ends, &division.inverse_root);
+    vec![wire(&layer, input, seen.input, division.input), root]
 }
 
 fn wire(layer: &str, place: &'static str, most: f32, opening: Opening) -> Row {
@@ -189,6 +214,11 @@ fn wire(layer: &str, place: &'static str, most: f32, opening: Opening) -> Row {
     let headroom = (limit / most).log2();
     let (least, headroom_below, series) = (None, None, Vec::new());
     Row { layer: layer.into(), place, least, most, frac: opening.frac, headroom, headroom_below, series }
+}
+
+/// What is compared with zero: beyond the bits that are looked at it has any sign.
+fn compared(layer: &str, place: &'static str, most: f32, frac: i32, by: Compared) -> Row {
+    wire(layer, place, most, Opening { frac, bits: by.bits })
 }
 
 /// `1/v` or `1/sqrt v`: how far below and above what was seen it still holds.

@@ -37,9 +37,6 @@ impl Student {
             std::fs::read(&path).map_err(|source| ConvertError::Io { path, source })
         };
         let config = checkpoint::read_config(folder)?;
-        if let Some(why) = config.refusal() {
-            return Err(ConvertError::Refused { folder: folder.into(), why });
-        }
         let tokenizer = Tokenizer::load(folder, config.max_position_embeddings)?;
         if let Some(got) = tokenizer.largest_id()?.filter(|id| *id as usize >= config.vocab_size) {
             let (path, expected) = (folder.join("tokenizer.json"), config.vocab_size);

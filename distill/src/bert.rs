@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use model::{Activation, AttentionKind, Config};
+use model::{Activation, AttentionKind, Config, Pooler};
 
 use crate::ops::{
     AttentionFunction, DropoutKey, Ragged, activate, attention_weights, dropout, layer_norm, linear, linear_norm, mix,
@@ -136,7 +136,11 @@ impl Bert {
     /// The logits from the last layer's output.
     pub fn classify(&self, hidden: &Tensor, batch: &PackedBatch, key: Option<DropoutKey>) -> Result<Tensor> {
         let first = hidden.index_select(&batch.first_rows, 0)?;
-        let pooled = self.pooler.forward(&first)?.tanh()?;
+        let pooled = self.pooler.forward(&first)?;
+        let pooled = match self.config.pooler {
+            Pooler::Tanh => pooled.tanh()?,
+            Pooler::Relu => pooled.relu()?,
+        };
         self.classifier.forward(&drop_some(&pooled, self.config.hidden_dropout_prob, key, u64::MAX)?)
     }
 

@@ -107,7 +107,7 @@ impl Card<'_> {
         Ok(())
     }
 
-    /// Its functions, and whether they can be computed on shares.
+    /// Its functions.
     fn design(&self) -> String {
         let config = self.config;
         let attention = match config.attention_softmax {
@@ -119,10 +119,7 @@ impl Card<'_> {
         if !config.linear_layer_norms.is_empty() {
             text += &format!("; LayerNorm does not divide in the layers {:?}", config.linear_layer_norms);
         }
-        text += match config.refusal() {
-            None => ". It is made to be run on shares.",
-            Some(_) => ". It **cannot be run privately**: `convert` refuses these functions.",
-        };
+        text += ". It is made to be run on shares.";
         if config.attention_softmax != AttentionKind::Softmax || !config.linear_layer_norms.is_empty() {
             text += " The weights have the usual names and shapes, but a program that ignores `attention_softmax` (and \
                      `linear_layer_norms`) in `config.json` computes other functions and gets other answers.";
@@ -156,11 +153,9 @@ impl Card<'_> {
         let scores = named.iter().map(|(name, score)| format!("    - type: {name}\n      value: {score:.4}\n"));
         let scores: String = scores.collect();
         let metrics: String = named.keys().map(|name| format!("- {name}\n")).collect();
-        let tags = match (self.config.refusal(), self.config.attention_softmax) {
-            (None, AttentionKind::Softmax) => "- private-inference\n",
-            (None, _) => "- 2quad\n- private-inference\n",
-            (Some(_), AttentionKind::TwoQuad) => "- 2quad\n",
-            (Some(_), _) => "",
+        let tags = match self.config.attention_softmax {
+            AttentionKind::TwoQuad => "- 2quad\n- private-inference\n",
+            AttentionKind::Softmax | AttentionKind::TwoRelu => "- private-inference\n",
         };
         // a JSON string is a YAML string, whatever a file may be called
         let quoted = |text: &str| serde_json::Value::from(text).to_string();

@@ -51,13 +51,12 @@ pub(crate) fn finish(options: &Options, run: &Run, teacher: &Folder, student: &S
         ranges: &ranges,
     };
     atomic::write(&out.join("README.md"), card.markdown().as_bytes())?;
-    match student.config.refusal() {
+    match student.config.attention_softmax {
         _ if options.no_calibration => {}
-        None if student.config.attention_softmax == AttentionKind::Softmax => {
+        AttentionKind::Softmax => {
             cli::log("note: of softmax attention, convert fits shifts and ranges itself: convert --calibrate");
         }
-        None => write_calibration(&stored, &data.train, options.quiet)?,
-        Some(why) => cli::log(&format!("note: this student cannot be run privately: {why}")),
+        AttentionKind::TwoQuad | AttentionKind::TwoRelu => write_calibration(&stored, &data.train, options.quiet)?,
     }
     if !options.quiet {
         let weights = if options.half { "half" } else { "single" };

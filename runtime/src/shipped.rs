@@ -137,7 +137,7 @@ fn converted(folder: &Path, here: &Here, quiet: bool) -> Result<PathBuf> {
 fn check_ranges(folder: &Path, here: &Here) -> Result<()> {
     let Ok(config) = checkpoint::read_config(folder) else { return Ok(()) };
     let why = match config.attention_softmax {
-        _ if here.calibrate.is_some() || config.refusal().is_some() => return Ok(()),
+        _ if here.calibrate.is_some() => return Ok(()),
         AttentionKind::Softmax => "its attention is softmax, whose scales and series are fitted to texts",
         _ if folder.join(CALIBRATION).is_file() => return Ok(()),
         _ => "it has no calibration.json, so nothing says how large its values become",

@@ -94,18 +94,28 @@ fn a_softmax_model_is_not_converted_without_texts() {
     refused(&convert(&place, &[]), 3, &["its attention is softmax", "add --texts FILE", "--calibrate"]);
 }
 
+/// Every activation and LayerNorms that do not divide: converted on the same texts, and named in the report.
 #[test]
-fn functions_that_no_engine_evaluates_are_refused_by_name() {
+fn students_of_other_functions_become_bundles_and_the_report_names_them() {
     const SHIFT: &str = "\"attention_shift\": 5.0";
-    for (from, to, name) in [
-        ("\"2quad\"", "\"2relu\"", "`2relu`"),
-        (SHIFT, &format!("{SHIFT}, \"hidden_act\": \"relu\"") as &str, "`relu`"),
-        (SHIFT, &format!("{SHIFT}, \"hidden_act\": \"quad\""), "`quad`"),
-        (SHIFT, &format!("{SHIFT}, \"linear_layer_norms\": [0]"), "linear_layer_norms"),
+    for (more, place, layers) in [
+        ("\"hidden_act\": \"relu\", \"linear_layer_norms\": [1]", "ReLU", 2),
+        ("\"hidden_act\": \"quad\", \"pooler_act\": \"relu\"", "quadratic", 2),
     ] {
-        let place = Place::new();
-        place.edit("config.json", from, to);
-        refused(&convert(&place, &[]), 3, &[name, "expected", "distill --teacher"]);
+        let folder = Place::without_calibration();
+        folder.edit("config.json", SHIFT, &format!("\"attention_shift\": 12.0, {more}"));
+        let output = calibrated(&folder, &["--json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let rows = report["rows"].as_array().unwrap();
+        let of_layers = rows.iter().filter(|row| row["place"] == place && row["layer"] != "pooler");
+        assert_eq!(of_layers.count(), layers, "{report}");
+        let roots = rows.iter().filter(|row| row["place"].as_str().unwrap().ends_with("1/sqrt")).count();
+        assert_eq!(roots, if more.contains("linear") { 3 } else { 5 });
+        assert!(rows.iter().all(|row| row["headroom"].as_f64().unwrap() > 0.0), "{report}");
+        assert!(report["padded_from"].is_u64());
+        let client = ClientBundle::open(&folder.bundle().join("client")).unwrap();
+        assert!(client.spec.shape.is_of(&client.config));
     }
 }
 

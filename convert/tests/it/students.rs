@@ -65,8 +65,8 @@ fn a_tensor_that_is_not_as_it_should_be_is_named() {
     std::fs::remove_file(place.student().join("model.safetensors")).unwrap();
     std::fs::write(place.student().join("pytorch_model.bin"), b"x").unwrap();
     refused(&place, &["pytorch_model.bin", "safe_serialization=True"]);
-    place.edit("config.json", r#""model_type": "bert""#, r#""model_type": "distilbert""#);
-    refused(&place, &["`distilbert`", "use a `bert`"]);
+    place.edit("config.json", r#""model_type": "bert""#, r#""model_type": "electra""#);
+    refused(&place, &["`electra`", "use a `bert`"]);
 }
 
 #[test]

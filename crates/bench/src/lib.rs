@@ -1,6 +1,7 @@
 //! `runtime bench`: what private inference costs on this machine, on random weights of known shapes, beside the same
 //! network in floating point.
 
+pub mod design;
 mod floating;
 mod kernels;
 mod measure;

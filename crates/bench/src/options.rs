@@ -10,6 +10,7 @@ use local::network::LinkSpeed;
 use local::settings::LocalSettings;
 use roles::settings::Settings;
 
+use crate::design::Design;
 use crate::shapes::ModelName;
 
 /// How the command is called.
@@ -24,6 +25,7 @@ const MODEL: &str = "Examples:
   runtime bench model --model bert-base --tokens 128 --embedding client --json
   runtime bench model --model bert-large --tokens 128 --layers 4 --schedule stream
   runtime bench model --model minilm-l6 --tokens 64 --link 10ms,1000mbit
+  runtime bench model --model bert-base --layers 2 --design friendly
 ";
 const PLAIN: &str = "Examples:
   runtime bench plain --model bert-base --tokens 128
@@ -105,6 +107,9 @@ pub struct Model {
     /// Network and texts.
     #[command(flatten)]
     pub job: Job,
+    /// Which functions it has.
+    #[arg(long, value_enum, value_name = "NAME", default_value_t)]
+    pub design: Design,
     /// Who embeds: the parties with a private table, or the client with a table in clear.
     #[arg(long, value_enum, default_value_t)]
     pub embedding: Who,

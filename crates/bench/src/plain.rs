@@ -14,6 +14,7 @@ use local::deployment::this_program;
 use local::parent::Parent;
 use serde_json::{Value, json};
 
+use crate::design::Design;
 use crate::floating::Bert;
 use crate::median::median;
 use crate::options::{Job, Plain};
@@ -25,7 +26,7 @@ const SECONDS: &str = "plain_seconds";
 /// Measures and prints.
 pub(crate) fn run(options: &Plain, out: &mut dyn Write) -> Result<()> {
     let job = &options.job;
-    let work = Work::of(job)?;
+    let work = Work::of(job, Design::default())?;
     let seconds = if options.here {
         // ends this process with the one that started it
         let _parent = Parent::watch()?;

@@ -39,7 +39,7 @@ struct Results<'a> {
 pub(crate) fn run(options: &Model, out: &mut dyn Write) -> Result<()> {
     let job = &options.job;
     let settings = LocalSettings { link: options.link, cores: cores::two(), ..options.running.settings()? };
-    let work = Work::of(job)?;
+    let work = Work::of(job, options.design)?;
     if !(job.quiet && job.json) {
         cli::log(&format!("note: {INSECURE_LOCAL}"));
     }
@@ -85,6 +85,7 @@ impl Results<'_> {
         let planned = costs.peaks.iter().map(|(role, _)| (role.name().to_string(), json!(self.needs.role(*role))));
         let mut object = json!({
             "model": options.job.model.name(),
+            "design": options.design.name(),
             "layers_run": work.shape.layers,
             "tokens": options.job.tokens,
             "batch": options.job.batch,
@@ -120,8 +121,9 @@ impl Results<'_> {
         let mega = |bytes: u64| bytes as f64 / 1e6;
         writeln!(
             out,
-            "{}, {} layers, {} x {} tokens, {} embedding, correlations {}; {}",
+            "{}, {} design, {} layers, {} x {} tokens, {} embedding, correlations {}; {}",
             job.model.name(),
+            options.design.name(),
             work.shape.layers,
             job.batch,
             job.tokens,

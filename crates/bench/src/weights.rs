@@ -10,6 +10,7 @@ use model::{InputKind, Sample, Shape, calibrate, choose, fold, quantise, stretch
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::design::damp;
 use crate::work::{Work, random_text};
 
 /// The seed of all weights that are measured.
@@ -34,7 +35,10 @@ pub(crate) fn bundle(work: &Work, name: &str, embedding: Embedding, memory: Memo
     }
     let texts: Vec<Sample> = (0..).zip(LENGTHS).map(|(seed, n)| random_text(&work.shape, n, seed)).collect();
     let bar = cli::bar(quiet, "drawing weights", (texts.len() + stretched_count(&texts, work.shape.positions)) as u64);
-    let mut folded = fold(&work.shape, &synthetic(&work.config, SEED))?;
+    let mut tensors = synthetic(&work.config, SEED);
+    damp(&mut tensors, &work.config);
+    let mut folded = fold(&work.shape, &tensors)?;
+    drop(tensors);
     bar.set_message("calibrating");
     let ranges = calibrate(&folded, &texts, &|| bar.inc(1))?;
     bar.set_message("fitting");

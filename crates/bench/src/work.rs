@@ -7,6 +7,7 @@ use model::{Config, Sample, Shape, Texts};
 use ring64::{Key, Prg};
 use serde_json::json;
 
+use crate::design::Design;
 use crate::options::Job;
 
 /// Positions of every shape: the longest text in tokens.
@@ -14,7 +15,7 @@ const POSITIONS: usize = 512;
 
 /// A batch of random texts, and the network that reads them.
 pub(crate) struct Work {
-    /// The configuration, with 2Quad.
+    /// The configuration.
     pub config: Config,
     /// The same as it stands in a bundle.
     pub config_json: String,
@@ -26,17 +27,18 @@ pub(crate) struct Work {
 
 impl Work {
     /// The network and the lengths that the command line asks for.
-    pub(crate) fn of(job: &Job) -> Result<Work> {
+    pub(crate) fn of(job: &Job, design: Design) -> Result<Work> {
         let [all, width, heads, inner, words] = job.model.sizes();
         let layers = job.layers.map_or(all, |layers| layers as usize);
         if layers > all {
             return Err(coded(USAGE, format!("{} has {all} layers; --layers {layers} is more", job.model.name())));
         }
-        let config_json = json!({
+        let mut config_json = json!({
             "model_type": "bert", "vocab_size": words, "hidden_size": width, "num_hidden_layers": layers,
             "num_attention_heads": heads, "intermediate_size": inner, "max_position_embeddings": POSITIONS,
             "attention_softmax": "2quad",
         });
+        design.tell(&mut config_json, layers);
         let config_json = config_json.to_string();
         let config = Config::from_json(&config_json).context("the configuration of a known shape")?;
         let shape = Shape::of(&config);

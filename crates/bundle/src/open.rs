@@ -145,7 +145,7 @@ impl ClientBundle {
         let text = String::from_utf8(read(CONFIG)?).map_err(|e| BundleError::malformed(&path, "UTF-8", e))?;
         let config =
             Config::from_json(&text).map_err(|e| BundleError::malformed(&path, "a BERT's configuration", e))?;
-        if config.refusal().is_some() || !manifest.spec.shape.is_of(&config) {
+        if !manifest.spec.shape.is_of(&config) {
             let expected = "the one that the spec was made for";
             return Err(BundleError::mismatch(&path, "the model", expected, "another one", OWN_PART));
         }

@@ -138,7 +138,7 @@ fn check(contents: &Contents<'_>) -> Result<(), BundleError> {
     let config = std::str::from_utf8(contents.config_json).map_err(|e| e.to_string());
     let config = config.and_then(|text| Config::from_json(text).map_err(|e| e.to_string()));
     let config = config.map_err(|e| BundleError::contents("config.json", "the student's configuration", e))?;
-    if config.refusal().is_some() || !spec.shape.is_of(&config) {
+    if !spec.shape.is_of(&config) {
         return Err(BundleError::contents("config.json", "that of the spec's model", "that of another model"));
     }
     match (contents.table, embedding) {

@@ -43,6 +43,7 @@ impl Said {
         })?;
         let family = family_of(folder, &text)?;
         let wrong = |problem| Error::Config { folder: folder.into(), problem };
+        let text = family.renamed(&text).map_err(|e| wrong(e.into()))?;
         let (mut config, notes) = Config::parse(&text).map_err(wrong)?;
         refuse_extras(&config).map_err(wrong)?;
         family.make_bert(&mut config).map_err(wrong)?;

@@ -1,6 +1,11 @@
 //! Kinds of models: what is read as a BERT, and what is refused by name.
 
+use std::borrow::Cow;
+
 use model::{Config, ConfigError, RELATIVE_BUCKETS};
+use serde_json::{Map, Value};
+
+use crate::distilbert;
 
 const POSITIONS: &str = "embeddings.position_embeddings.weight";
 /// `pad_token_id` of a RoBERTa whose configuration does not say it.
@@ -11,6 +16,8 @@ const USUAL_PADDING: u64 = 1;
 pub(crate) enum Family {
     /// It is one.
     Bert,
+    /// DistilBERT: the same encoder with other names and without segments, and a ReLU in its head.
+    DistilBert,
     /// RoBERTa: the same encoder under another prefix. Its positions count from `skipped`, because the first rows of its
     /// table are kept for padding; its pooler stands in the head.
     Roberta {
@@ -39,6 +46,7 @@ impl Family {
     pub(crate) fn named(name: &str, padding: Option<u64>) -> Result<Family, String> {
         match name {
             "bert" => Ok(Family::Bert),
+            "distilbert" => Ok(Family::DistilBert),
             "roberta" | "xlm-roberta" | "camembert" => {
                 let skipped = usize::try_from(padding.unwrap_or(USUAL_PADDING)).unwrap_or(usize::MAX).saturating_add(1);
                 Ok(Family::Roberta { skipped })
@@ -48,10 +56,21 @@ impl Family {
         }
     }
 
+    /// A configuration of the family with the keys of a BERT's.
+    pub(crate) fn renamed(self, text: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+        if self != Family::DistilBert {
+            return Ok(text.into());
+        }
+        let mut keys: Map<String, Value> = serde_json::from_str(text)?;
+        distilbert::rename_keys(&mut keys);
+        Ok(serde_json::to_string(&keys)?.into())
+    }
+
     /// Turns a configuration of the family into that of the BERT that computes the same.
     pub(crate) fn make_bert(self, config: &mut Config) -> Result<(), ConfigError> {
         let skipped = match self {
             Family::Bert => return Ok(()),
+            Family::DistilBert => 0,
             Family::Roberta { skipped } => skipped,
             Family::Mpnet => SKIPPED_BY_MPNET,
         };
@@ -80,8 +99,13 @@ impl Family {
 
     /// The name of a tensor of the encoder or of the head in a bare BERT; nothing for those that the network does not have.
     pub(crate) fn canonical(self, name: &str) -> Option<String> {
+        let renamed;
         let name = match self {
             Family::Bert => name,
+            Family::DistilBert => {
+                renamed = distilbert::canonical(name);
+                &renamed
+            }
             // an encoder's own pooler is not what its classifier was trained with
             Family::Roberta { .. } | Family::Mpnet => match name {
                 "classifier.dense.weight" => "pooler.dense.weight",
@@ -104,9 +128,27 @@ impl Family {
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Family::Bert => "bert.",
+            Family::DistilBert => "distilbert.",
             Family::Roberta { .. } => "roberta.",
             Family::Mpnet => "mpnet.",
         }
+    }
+
+    /// What a tensor of a bare BERT's encoder is called in the family's files, without a prefix.
+    pub(crate) fn original(self, canonical: &str) -> String {
+        match self {
+            Family::DistilBert => distilbert::original(canonical),
+            Family::Mpnet => {
+                let renamed = OF_MPNET.iter().find(|(_, bert)| canonical.contains(bert));
+                renamed.map_or_else(|| canonical.to_string(), |(own, bert)| canonical.replace(bert, own))
+            }
+            Family::Bert | Family::Roberta { .. } => canonical.to_string(),
+        }
+    }
+
+    /// Whether the family has no such tensor, which then is zero.
+    pub(crate) fn lacks(self, canonical: &str) -> bool {
+        matches!(self, Family::DistilBert | Family::Mpnet) && canonical == SEGMENTS
     }
 
     /// First rows of a tensor that are left out.
@@ -116,11 +158,6 @@ impl Family {
             Family::Mpnet if canonical == POSITIONS => SKIPPED_BY_MPNET,
             _ => 0,
         }
-    }
-
-    /// A tensor that the BERT has and the family's files do not: zeros.
-    pub(crate) fn lacks(self) -> Option<&'static str> {
-        (self == Family::Mpnet).then_some(SEGMENTS)
     }
 }
 
@@ -136,9 +173,6 @@ fn berts(name: &str) -> Option<String> {
 
 fn refusal(name: &str) -> String {
     let why = match name {
-        "distilbert" => {
-            "a DistilBERT's head takes a ReLU, which needs a comparison: none is run on shares here, and it has no pooler"
-        }
         "albert" => "an ALBERT's layers share their weights and its embedding is narrower than its layers",
         "electra" => "an ELECTRA's head takes a GeLU in place of the pooler's tanh",
         "deberta" | "deberta-v2" => "a DeBERTa's attention multiplies queries and keys with relative positions",
@@ -156,8 +190,8 @@ fn refusal(name: &str) -> String {
         _ => "no model of that kind is known here",
     };
     format!(
-        "{why}; use a `bert` (bert-base-uncased or a MiniLM, for instance), a `roberta`, an `xlm-roberta`, a `camembert` or an \
-         `mpnet`"
+        "{why}; use a `bert` (bert-base-uncased or a MiniLM, for instance), a `distilbert`, a `roberta`, an `xlm-roberta`, a \
+         `camembert` or an `mpnet`"
     )
 }
 
@@ -177,6 +211,7 @@ mod tests {
             (roberta, "classifier.dense.weight", Some("pooler.dense.weight")),
             (roberta, "classifier.out_proj.bias", Some("classifier.bias")),
             (roberta, "pooler.dense.weight", None),
+            (Family::DistilBert, "transformer.layer.0.ffn.lin2.bias", Some("encoder.layer.0.output.dense.bias")),
             (Family::Mpnet, "encoder.layer.3.attention.attn.q.bias", Some("encoder.layer.3.attention.self.query.bias")),
             (
                 Family::Mpnet,
@@ -201,7 +236,7 @@ mod tests {
 
     #[test]
     fn other_kinds_are_refused_with_a_reason_and_another_model() {
-        for name in ["distilbert", "albert", "electra", "deberta-v2", "modernbert", "t5", "gpt2", "new", "?"] {
+        for name in ["albert", "electra", "deberta-v2", "modernbert", "t5", "gpt2", "new", "?"] {
             let reason = Family::named(name, None).unwrap_err();
             assert!(reason.contains("; use a `bert`"), "{name}: {reason}");
             assert_eq!(reason.starts_with("no model"), name == "?", "{name}: {reason}");

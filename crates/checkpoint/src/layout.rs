@@ -7,7 +7,7 @@ use crate::family::Family;
 use crate::header::Header;
 
 /// The tensor that every encoder has once.
-pub(crate) const WORDS: &str = "embeddings.word_embeddings.weight";
+const WORDS: &str = "embeddings.word_embeddings.weight";
 /// So many names are told.
 const TOLD: usize = 4;
 
@@ -32,7 +32,8 @@ impl Layout {
             [encoder] => {
                 // without what classifiers call their encoder
                 let outer = |inner: &&str| encoder.strip_suffix(*inner).filter(|p| p.is_empty() || p.ends_with('.'));
-                let head = ["bert.", "roberta.", "mpnet."].iter().find_map(outer).unwrap_or(encoder).to_string();
+                let inner = ["bert.", "distilbert.", "roberta.", "mpnet."];
+                let head = inner.iter().find_map(outer).unwrap_or(encoder).to_string();
                 return Ok(Layout { family, encoder: encoder.clone(), head });
             }
             [] if headers.iter().all(|header| header.tensors.is_empty()) => "it has no tensors".into(),
@@ -55,7 +56,7 @@ impl Layout {
 
     /// The full name of a tensor of the encoder.
     pub(crate) fn full(&self, canonical: &str) -> String {
-        format!("{}{canonical}", self.encoder)
+        format!("{}{}", self.encoder, self.family.original(canonical))
     }
 
     /// The prefix, if it is none that transformers gives.

@@ -6,6 +6,7 @@
 //! weights are elsewhere whether they would be read.
 
 mod config;
+mod distilbert;
 mod error;
 mod family;
 mod files;

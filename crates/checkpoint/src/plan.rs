@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) files: Vec<(PathBuf, BTreeMap<String, String>)>,
     /// First rows of each that are left out.
     pub(crate) family: Family,
+    /// Tensors that the family does not have, with their shapes: they are zero.
+    pub(crate) zeros: Vec<(String, Vec<usize>)>,
     /// Whether the head has a weight and no bias, which then is zero.
     pub(crate) lacks_bias: bool,
     /// What is not read, or read otherwise than it stands.
@@ -40,9 +42,8 @@ pub fn check_headers(folder: &Path, headers: &[Header]) -> Result<(), Error> {
 impl Plan {
     pub(crate) fn new(config: &Config, family: Family, headers: &[Header]) -> Result<Plan, Error> {
         let layout = Layout::find(family, headers)?;
-        let mut shapes = shapes(config);
-        family.lacks().map(|name| shapes.remove(name));
-        let mut draft = Draft { config, family, shapes, has: BTreeSet::new(), unread: Vec::new(), stray: None };
+        let mut draft =
+            Draft { config, family, shapes: shapes(config), has: BTreeSet::new(), unread: Vec::new(), stray: None };
         draft.check_head(&layout, headers)?;
         let mut files = Vec::new();
         for header in headers {
@@ -63,6 +64,8 @@ impl Plan {
                 draft.unread.extend(wanted.extract_if(.., |_, name| *name == HEAD[1]).map(|(full, _)| full));
             }
         }
+        let zeros = draft.shapes.iter().filter(|(name, _)| family.lacks(name) && !draft.has.contains(*name));
+        let zeros = zeros.map(|(name, shape)| (name.clone(), shape.clone())).collect();
         let mut notes = Vec::new();
         if let Some(prefix) = layout.unusual() {
             notes.push(format!("the network is read under the prefix `{prefix}`"));
@@ -73,7 +76,7 @@ impl Plan {
         if !draft.unread.is_empty() {
             notes.push(format!("not read, being no part of a classifier of texts: {}", first(draft.unread.iter())));
         }
-        Ok(Plan { files, family, lacks_bias, notes })
+        Ok(Plan { files, family, zeros, lacks_bias, notes })
     }
 }
 
@@ -157,7 +160,7 @@ impl Draft<'_> {
 
     /// Refuses an encoder of which a tensor is missing, or would be left out. A pooler may be missing.
     fn check_whole(&self, layout: &Layout, headers: &[Header]) -> Result<(), Error> {
-        let asked = |name: &str| is_encoders(name) && !name.starts_with("pooler.");
+        let asked = |name: &str| is_encoders(name) && !name.starts_with("pooler.") && !self.family.lacks(name);
         let missing = self.shapes.iter().find(|(name, _)| asked(name) && !self.has.contains(*name));
         if let Some((path, name, shape)) = &self.stray {
             let expected = match missing {

@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::family::Family;
 use crate::head::HEAD;
 use crate::header::{Header, headers};
-use crate::layout::WORDS;
 use crate::plan::Plan;
 
 /// A folder's weights.
@@ -53,11 +52,8 @@ fn tensors(plan: Plan) -> Result<Tensors, Error> {
             tensors.insert(name, tensor);
         }
     }
-    if let Some(name) = plan.family.lacks()
-        && let Some(words) = tensors.get(WORDS)
-    {
-        let width = words.shape()[1];
-        tensors.insert(name.into(), ArrayD::zeros(IxDyn(&[1, width])));
+    for (name, shape) in plan.zeros {
+        tensors.insert(name, ArrayD::zeros(IxDyn(&shape)));
     }
     if plan.lacks_bias
         && let Some(rows) = tensors.get(HEAD[0]).map(|weight| weight.shape()[0])

@@ -1,4 +1,4 @@
-//! GeLU, the exact one and the one by tanh, and what students may have in its place.
+//! GeLU, the exact one and the one by tanh, and what students may have in its place: a square, and ReLU.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,9 @@ pub enum Activation {
     Gelu,
     /// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`: `gelu_new` and `gelu_pytorch_tanh`.
     GeluTanh,
-    /// `0.125 x^2 + 0.25 x + 0.5` (MPCFormer): `quad`. Trained and read, never run privately.
+    /// `0.125 x^2 + 0.25 x + 0.5` (MPCFormer): `quad`. A square of the folded argument.
     Quad,
-    /// `max(x, 0)`: `relu`. Trained and read, never run privately.
+    /// `max(x, 0)`: `relu`. By comparisons.
     Relu,
 }
 
@@ -32,8 +32,8 @@ impl Activation {
         }
     }
 
-    /// Whether a private run evaluates it.
-    pub fn is_private(self) -> bool {
+    /// Whether it is a GeLU, which a series stands for.
+    pub fn is_gelu(self) -> bool {
         matches!(self, Activation::Gelu | Activation::GeluTanh)
     }
 
@@ -55,6 +55,24 @@ impl Activation {
     /// The function less `x / 2`: an even function for both GeLUs, which a series of cosines and `|x| / 2` describe.
     pub fn even_part(self, x: f64) -> f64 {
         self.value(x) - x / 2.0
+    }
+}
+
+/// What the pooler makes of the first row of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooler {
+    /// Hyperbolic tangent: a BERT's.
+    #[default]
+    Tanh,
+    /// `max(x, 0)`: what a DistilBERT's head has in its place.
+    Relu,
+}
+
+impl Pooler {
+    /// Whether this is a BERT's, which neither configurations nor specs mention.
+    pub(crate) fn is_usual(&self) -> bool {
+        *self == Pooler::Tanh
     }
 }
 

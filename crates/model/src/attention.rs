@@ -1,4 +1,5 @@
-//! Attention of opened scores on values: 2Quad in four rounds, or weights that an engine normalised before. Softmax: `softmax.rs`.
+//! Attention of opened scores on values: 2Quad in four rounds, or weights that an engine normalised before. Softmax: `softmax.rs`;
+//! 2ReLU: `relu_attention.rs`.
 
 use ring64::Rhs;
 

@@ -32,11 +32,11 @@ pub struct NormRanges {
 /// Ranges of an attention head.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeadRanges {
-    /// Squares of shifted scores.
+    /// Squares of shifted scores, or of 2ReLU the positive ones.
     pub squares: f32,
-    /// Sum of squares of a row over the number of tokens.
+    /// Sum of a row of these over the number of tokens.
     pub sum: Span,
-    /// Squares times values over the number of tokens.
+    /// These times values over the number of tokens.
     pub mixed: f32,
 }
 
@@ -58,9 +58,9 @@ pub struct LayerRanges {
     pub softmax: Vec<SoftmaxRanges>,
     /// Attention output.
     pub attention: f32,
-    /// Input of GeLU by neuron.
+    /// Input of the activation by neuron; of a quadratic, the line that is squared.
     pub gelu: Vec<f32>,
-    /// Output of GeLU.
+    /// Output of the activation.
     pub activation: f32,
 }
 
@@ -267,13 +267,22 @@ impl Observer for Seen<'_> {
                 *mixed = mixed.max(most / self.ranges.tokens.0 as f32);
                 return;
             }
+            BertSite::ActivationInput { layer } => return see_columns(&mut layers[layer].gelu, value),
+            BertSite::PoolerInput => &mut self.ranges.pooler,
             BertSite::Attention { layer } | BertSite::Weighted { layer } => &mut layers[layer].attention,
             BertSite::Activation { layer } => &mut layers[layer].activation,
+            // of a LayerNorm that does not divide: it is its own input
+            BertSite::Normal { norm } if self.bert.shape.is_linear(norm) => {
+                let sums = value.rows().into_iter().map(|row| row.iter().map(|v| v * v).sum());
+                sums.for_each(|sum| norms[norm].square_sum.see(sum));
+                &mut norms[norm].input
+            }
             // known beforehand: one-hot rows, normal rows, values of fitted functions
             BertSite::OneHot | BertSite::Normal { .. } | BertSite::Pooled => return,
             BertSite::InverseDeviation { .. } | BertSite::Reciprocal { .. } => return,
             BertSite::NormDefect { .. } | BertSite::ReciprocalDefect { .. } => return,
             // follows from the scores, or is not made in floating point
+            BertSite::Power { .. } | BertSite::Raised { .. } | BertSite::RaisedSum { .. } => return,
             BertSite::Exponential { .. } | BertSite::Sum { .. } | BertSite::Rough { .. } => return,
             BertSite::Corrected { .. } | BertSite::CorrectedSum { .. } | BertSite::ExponentialDefect { .. } => return,
         };
@@ -298,14 +307,16 @@ impl Observer for Seen<'_> {
             BertFunction::Reciprocal { layer, head, .. } => {
                 value.iter().for_each(|v| layers[layer].heads[head].sum.see(v / tokens.0 as f32));
             }
-            BertFunction::Gelu { layer } => {
-                for row in value.rows() {
-                    let places = layers[layer].gelu.iter_mut();
-                    places.zip(row).for_each(|(place, v)| *place = place.max(v.abs()));
-                }
-            }
+            BertFunction::Gelu { layer } => see_columns(&mut layers[layer].gelu, value),
             BertFunction::Tanh => *pooler = pooler.max(largest(value)),
         }
+    }
+}
+
+/// The largest absolute value of each column.
+fn see_columns(most: &mut [f32], value: &Array2<f32>) {
+    for row in value.rows() {
+        most.iter_mut().zip(row).for_each(|(most, v)| *most = most.max(v.abs()));
     }
 }
 

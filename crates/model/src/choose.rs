@@ -2,18 +2,20 @@
 
 use rayon::prelude::*;
 
-use crate::activation::Activation;
+use crate::activation::Pooler;
 use crate::bert::{InputKind, norm_name};
 use crate::calibrate::{LayerRanges, NormRanges, Ranges};
 use crate::certificate::certificate_fracs;
 use crate::choose_error::ChooseError;
 use crate::config::AttentionKind;
-use crate::fit::{Problem, Terms};
+use crate::function_choose::{activation, compared, pooler};
+use crate::function_spec::{ActivationSpec, DivisionSpec};
 use crate::heads::{HEADROOM, WIRE_FRAC, head, signed_bits};
-use crate::opening::{Curve, Opening, Segment};
+use crate::opening::Opening;
 use crate::padding::{padding, padding_of_softmax};
 use crate::positive::{Fitted, Positive, log2_floor};
 use crate::ranges::check;
+use crate::relu_choose::relu_heads;
 use crate::restarts::restart_probability;
 use crate::shape::{Shape, TOKEN_CLASSES, Texts};
 use crate::softmax_choose::softmax_head;
@@ -22,25 +24,10 @@ use crate::spec::{LayerSpec, NormSpec, ONE_HOT, SPEC_VERSION, Spec};
 
 /// Fractional bits of matrices.
 const WEIGHT_FRAC: i32 = 16;
-/// Widening of a neuron's range before its class is chosen.
-const NEURON_HEADROOM: f64 = 1.4;
-/// Widening of the range that unusual texts were seen to need.
-const UNUSUAL_HEADROOM: f64 = 1.1;
-/// Domain and period (power of two) of the column classes of GeLU.
-const GELU_CLASSES: [(f64, u32); 5] = [(4.0, 4), (12.0, 5), (28.0, 6), (60.0, 7), (124.0, 8)];
-/// Error of GeLU's series, rounding noise included, aimed at.
-const GELU_TOLERANCE: f64 = 5e-4;
-/// Error of GeLU's series, rounding noise included, accepted.
-const GELU_LIMIT: f64 = 3e-3;
-/// The same of tanh: aimed at, and accepted.
-const TANH_TOLERANCE: f64 = 4e-4;
-const TANH_LIMIT: f64 = 2e-3;
-/// Fractional bits of coefficients and of dealt terms of GeLU: two bits more would cost its large tensor head-room.
-const GELU_BITS: (u32, u32) = (15, 15);
-/// The same of tanh.
-const TANH_BITS: (u32, u32) = (16, 16);
 /// Mean square of the defects of a row that reciprocals of softmax may count for, and the same of its exponentials.
 const DEFECTS_OF_A_ROW: f64 = 5e-7;
+/// Most fractional bits of a LayerNorm's output that is not divided.
+const LINEAR_FRAC: i32 = 14;
 /// Restart probability above which a spec is refused, at the longest text.
 const RESTART_LIMIT: f64 = 0.35;
 
@@ -71,8 +58,8 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     let (mut orders, mut paddings) = (Vec::new(), Vec::new());
     for (l, r) in ranges.layers.iter().enumerate() {
         let unusual = unusual.map(|u| &u.layers[l]);
-        let (gelu, order) = gelu_curve(l, r, unusual, shape.activation)?;
-        let (mut layer, defect) = layer(l, r, unusual, gelu)?;
+        let (function, order) = activation(l, r, unusual, shape.activation)?;
+        let (mut layer, defect) = layer((l, shape.attention), r, unusual, function)?;
         let softmax = r
             .softmax
             .par_iter()
@@ -95,17 +82,16 @@ pub fn choose(shape: &Shape, ranges: &Ranges) -> Result<Choice, ChooseError> {
     let weights = (defect_weight(of_softmax.0), defect_weight(of_softmax.1));
     let counted = |square: f64, weight: i32| square * f64::powi(4.0, -weight);
     defects += counted(of_softmax.0, weights.0) + counted(of_softmax.1, weights.1);
-    let most = reach(ranges.pooler, unusual.map(|u| u.pooler)) + 0.5;
     let logits = bits(f64::from(ranges.logits), WIRE_FRAC);
     let mut spec = Spec {
         version: SPEC_VERSION,
         shape: Shape { paddings, ..shape.clone() },
         weight_frac: WEIGHT_FRAC,
-        table_frac: norms[0].input.frac + 16,
+        table_frac: norms[0].division.as_ref().map_or(WIRE_FRAC, |division| division.input.frac) + 16,
         input_extra: 16,
         one_hot: ONE_HOT,
-        tanh: tanh_curve(shape.width, most)?,
-        pooled: Opening { frac: WIRE_FRAC, bits: WIRE_FRAC as u32 + 2 },
+        pooler: pooler(shape.pooler, shape.width, ranges.pooler, unusual.map(|u| u.pooler))?,
+        pooled: pooled(shape, ranges),
         logits: Opening { frac: WIRE_FRAC, bits: logits + 2 },
         certificates: certificate_fracs(defects)?,
         defect_weights: (shape.attention == AttentionKind::Softmax).then_some(weights),
@@ -157,6 +143,15 @@ fn defect_weight(of_a_row: f64) -> i32 {
     ((of_a_row / DEFECTS_OF_A_ROW).log2() / 2.0).ceil().max(0.0) as i32
 }
 
+/// What the classifier reads: a tanh, or as much as the pooler's ReLU was seen to let through.
+fn pooled(shape: &Shape, ranges: &Ranges) -> Opening {
+    let bits = match shape.pooler {
+        Pooler::Tanh => WIRE_FRAC as u32 + 2,
+        Pooler::Relu => bits(f64::from(ranges.pooler), WIRE_FRAC),
+    };
+    Opening { frac: WIRE_FRAC, bits }
+}
+
 fn norm(
     shape: &Shape,
     n: usize,
@@ -164,6 +159,13 @@ fn norm(
     unusual: Option<&NormRanges>,
 ) -> Result<(NormSpec, f64), ChooseError> {
     let width = shape.width as f64;
+    if shape.is_linear(n) {
+        // as fine for the largest rows as an output that was divided
+        let deviation = (f64::from(ranges.square_sum.hi) / width).sqrt();
+        let frac = (WIRE_FRAC - log2_floor(deviation)).clamp(6, LINEAR_FRAC);
+        let normal = Opening { frac, bits: bits(f64::from(ranges.input), frac) };
+        return Ok((NormSpec { division: None, normal }, 0.0));
+    }
     let function = |v: f64| (width / (v + width * shape.eps)).sqrt();
     let (seen, unusual) = (ends(ranges.square_sum), unusual.map(|u| f64::from(u.square_sum.lo)));
     let mut positive = Positive { place: norm_name(n), function: &function, seen, unusual, from: 0 };
@@ -171,10 +173,9 @@ fn norm(
     let frac = (WIRE_FRAC - log2_floor(deviation)).clamp(6, 24);
     positive.from = 2 * frac;
     let Fitted { curve: inverse_root, out: inverse_deviation, mean_square } = positive.curve()?;
+    let input = Opening { frac, bits: bits(f64::from(ranges.input), frac) };
     let spec = NormSpec {
-        input: Opening { frac, bits: bits(f64::from(ranges.input), frac) },
-        inverse_root,
-        inverse_deviation,
+        division: Some(DivisionSpec { input, inverse_root, inverse_deviation }),
         normal: Opening { frac: WIRE_FRAC, bits: signed_bits(width.sqrt() * 1.05, WIRE_FRAC) },
     };
     // a row's square sum is off by twice as much as the root
@@ -182,100 +183,38 @@ fn norm(
 }
 
 fn layer(
-    l: usize,
+    (l, attention): (usize, AttentionKind),
     r: &LayerRanges,
     unusual: Option<&LayerRanges>,
-    gelu: Curve,
+    function: ActivationSpec,
 ) -> Result<(LayerSpec, f64), ChooseError> {
     let wire = |most: f32| Opening { frac: WIRE_FRAC, bits: bits(f64::from(most), WIRE_FRAC) };
-    let heads = r.heads.iter().enumerate().map(|(h, r)| head(l, h, r, unusual.map(|u| &u.heads[h])));
-    let (heads, defects): (Vec<_>, Vec<f64>) = heads.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let (heads, compared_sums, defects) = if attention == AttentionKind::TwoRelu {
+        let (heads, compared, defects) = relu_heads(l, r)?;
+        (heads, Some(compared), defects)
+    } else {
+        let heads = r.heads.iter().enumerate().map(|(h, r)| head(l, h, r, unusual.map(|u| &u.heads[h])));
+        let (heads, defects): (Vec<_>, Vec<f64>) = heads.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        (heads, None, defects.iter().sum())
+    };
+    let scores = wire(r.scores);
+    let of_scores =
+        || compared(&format!("layer {l}"), "scores", scores, r.scores.max(unusual.map_or(0.0, |u| u.scores)).into());
+    let compared = (attention == AttentionKind::TwoRelu).then(of_scores).transpose()?;
     let spec = LayerSpec {
         query: wire(r.query),
         key: wire(r.key),
         value: wire(r.value),
-        scores: wire(r.scores),
+        scores,
+        compared,
+        compared_sums,
         heads,
         softmax: Vec::new(),
         attention: wire(r.attention),
-        gelu,
+        function,
         activation: wire(r.activation),
     };
-    Ok((spec, defects.iter().sum()))
-}
-
-fn gelu_curve(
-    l: usize,
-    r: &LayerRanges,
-    unusual: Option<&LayerRanges>,
-    activation: Activation,
-) -> Result<(Curve, Vec<usize>), ChooseError> {
-    let class = |(neuron, most): (usize, &f32)| {
-        let most = reach(*most, unusual.map(|u| u.gelu[neuron]));
-        GELU_CLASSES.iter().position(|(limit, _)| most <= *limit).ok_or(ChooseError::Range {
-            place: format!("layer {l}"),
-            what: "GeLU's input",
-            value: most,
-            limit: GELU_CLASSES[GELU_CLASSES.len() - 1].0,
-            cure: "train with the range penalty",
-        })
-    };
-    let classes: Vec<usize> = r.gelu.iter().enumerate().map(class).collect::<Result<_, _>>()?;
-    let mut order: Vec<usize> = (0..classes.len()).collect();
-    order.sort_by_key(|i| classes[*i]);
-    let mut segments = Vec::new();
-    for (number, (limit, period_bits)) in GELU_CLASSES.iter().enumerate() {
-        let cols = classes.iter().filter(|c| **c == number).count();
-        if cols > 0 {
-            let function = |x: f64| activation.even_part(x);
-            let (domain, period) = ((-limit, *limit), f64::powi(2.0, *period_bits as i32));
-            let problem = Problem { function: &function, domain, period, terms: Terms::EvenOdd, relative: false };
-            let counts = [4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, 64, 80];
-            let (fit, error) = problem.smallest(&counts, GELU_BITS, GELU_TOLERANCE);
-            accept(&format!("layer {l}, GeLU of inputs up to {limit}"), error, GELU_LIMIT)?;
-            let modulus_bits = period_bits + WIRE_FRAC as u32;
-            segments.push(Segment { cols, series: fit.rounded(modulus_bits, GELU_BITS.0, GELU_BITS.1, 0) });
-        }
-    }
-    Ok((Curve { frac: WIRE_FRAC, stretch: 0, segments }, order))
-}
-
-fn tanh_curve(cols: usize, most: f64) -> Result<Curve, ChooseError> {
-    // symmetric about a quarter of the period: the plateau holds up to half the period less the flank
-    let period_bits = (log2_floor(most + 5.0) + 2).max(4) as u32;
-    if period_bits > 8 {
-        let cure = "train the pooler with weight decay";
-        return Err(ChooseError::Range {
-            place: "pooler".into(),
-            what: "input of tanh",
-            value: most,
-            limit: 124.0,
-            cure,
-        });
-    }
-    let period = f64::powi(2.0, period_bits as i32);
-    let most = most.min(period / 2.0 - 5.0);
-    let problem =
-        Problem { function: &f64::tanh, domain: (-most, most), period, terms: Terms::OddOdd, relative: false };
-    let (fit, error) = problem.smallest(&[8, 16, 24, 32, 48, 64, 96], TANH_BITS, TANH_TOLERANCE);
-    accept(&format!("pooler, tanh of inputs up to {most:.1}"), error, TANH_LIMIT)?;
-    let series = fit.rounded(period_bits + WIRE_FRAC as u32, TANH_BITS.0, TANH_BITS.1, 0);
-    Ok(Curve { frac: WIRE_FRAC, stretch: 0, segments: vec![Segment { cols, series }] })
-}
-
-/// Up to where a function must hold that was seen up to there, and by unusual texts up to there.
-fn reach(seen: f32, unusual: Option<f32>) -> f64 {
-    let unusual = unusual.map_or(0.0, |u| f64::from(u) * UNUSUAL_HEADROOM);
-    (f64::from(seen) * NEURON_HEADROOM).max(unusual) + 0.5
-}
-
-/// Refuses a series whose error is too large, or no number.
-fn accept(place: &str, error: f64, limit: f64) -> Result<(), ChooseError> {
-    if error <= limit {
-        return Ok(());
-    }
-    let (place, what) = (place.to_string(), "error of the best series");
-    Err(ChooseError::Range { place, what, value: error, limit, cure: "train with the range penalty" })
+    Ok((spec, defects))
 }
 
 /// Bits of a signed range with head-room.

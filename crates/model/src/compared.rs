@@ -1,5 +1,7 @@
 //! How a comparison is made on masked wires: on which bits, in how many rounds, cut into which chunks.
 
+use serde::{Deserialize, Serialize};
+
 /// Most chunks that bits are cut into.
 pub const MOST_CHUNKS: usize = 6;
 
@@ -7,7 +9,8 @@ pub const MOST_CHUNKS: usize = 6;
 const BITS: std::ops::RangeInclusive<u32> = 2..=32;
 
 /// Whether rounds or dealt bytes are spared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Pace {
     /// One round once the value is open.
     Fast,
@@ -16,7 +19,7 @@ pub enum Pace {
 }
 
 /// How a value is compared with zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {
     /// Signed range in bits of what is compared: a value beyond it is compared modulo `2^bits`, which nothing shows. A wire's own
     /// range for a wire, a bit more for the difference of two.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::activation::Activation;
+use crate::activation::{Activation, Pooler};
 use crate::config_error::ConfigError;
 use crate::{keys, labels};
 
@@ -36,7 +36,7 @@ pub enum AttentionKind {
     /// `(x + c)^2 / sum (x + c)^2`.
     #[serde(rename = "2quad")]
     TwoQuad,
-    /// `relu(x) / (sum relu(x) + e)` with [`TWO_RELU_EPSILON`]. Trained and read, never run privately.
+    /// `relu(x) / (sum relu(x) + e)` with [`TWO_RELU_EPSILON`].
     #[serde(rename = "2relu")]
     TwoRelu,
 }
@@ -142,9 +142,12 @@ pub struct Config {
     /// Whether scores have a bias by the distance of their tokens ([`crate::RELATIVE_BUCKETS`]): an MPNet, read as a BERT.
     #[serde(default, skip_serializing_if = "is_false")]
     pub relative_positions: bool,
-    /// Layers whose LayerNorms only subtract the mean (the privacy-computing-friendly transformer); never run privately.
+    /// Layers whose LayerNorms only subtract the mean (the privacy-computing-friendly transformer).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub linear_layer_norms: Vec<usize>,
+    /// What the pooler takes; absent where it is a BERT's tanh.
+    #[serde(default, rename = "pooler_act", skip_serializing_if = "Pooler::is_usual")]
+    pub pooler: Pooler,
     /// Label names, by class number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub id2label: BTreeMap<usize, String>,
@@ -232,25 +235,6 @@ impl Config {
             ensure(false, "attention_shift", shift, &format!("-{MOST_SHIFT} to {MOST_SHIFT}"))?;
         }
         Ok(())
-    }
-
-    /// Why no private run evaluates it: the function that none has a protocol for, if there is one.
-    pub fn refusal(&self) -> Option<&'static str> {
-        Some(match (self.attention_softmax, self.activation()) {
-            (AttentionKind::TwoRelu, _) => {
-                "`attention_softmax` is `2relu`; expected `softmax` or `2quad`: the masked engine has no comparisons, and the beaver engine \
-                 compares for its own GeLU only"
-            }
-            (_, Activation::Relu) => {
-                "`hidden_act` is `relu`; expected `gelu`: the masked engine has no comparisons, and the beaver engine compares for \
-                 its own GeLU only"
-            }
-            (_, Activation::Quad) => "`hidden_act` is `quad`; expected `gelu`: no engine evaluates quad",
-            _ if !self.linear_layer_norms.is_empty() => {
-                "`linear_layer_norms` names layers; expected none: no engine leaves the division out"
-            }
-            _ => return None,
-        })
     }
 
     /// Which GeLU; the exact one for a name that [`Config::check`] refuses.

@@ -1,8 +1,10 @@
-//! The network of a spec with its scales, and its curves by the functions that read them.
+//! The network of a spec with its scales: its curves by the functions that read them, and its comparisons.
 
 use std::sync::Arc;
 
-use crate::bert::{Bert, BertFunction, InputKind};
+use crate::bert::{Bert, BertComparison, BertFunction, InputKind};
+use crate::compared::{Compared, Pace};
+use crate::function_spec::{ActivationSpec, PoolerSpec};
 use crate::network::{Calibrated, Network};
 use crate::opening::Curve;
 use crate::scales::{Scaled, Scales};
@@ -22,9 +24,48 @@ impl Spec {
             |function| curves.scaled(network.function_of(function)),
             |weight| self.weight_frac(network.weight_of(weight)),
         );
+        let scales = scales
+            .comparing(|comparison| self.compared(network.comparison_of(comparison)))
+            .with_thresholds(|function| self.thresholds(network.function_of(function)));
         let (reciprocals, exponentials) = self.defect_weights.unwrap_or((0, 0));
         let scales = scales.with_defects(reciprocals, exponentials);
         Calibrated { network, scales: Arc::new(scales) }
+    }
+}
+
+impl Spec {
+    /// How a comparison is made.
+    pub(crate) fn compared(&self, comparison: BertComparison) -> Compared {
+        let compared = match comparison {
+            BertComparison::Scores { layer } => self.layers[layer].compared,
+            BertComparison::Sums { layer } => self.layers[layer].compared_sums,
+            BertComparison::Activation { layer } => self.layers[layer].function.compared(),
+            BertComparison::Pooler => self.pooler.relu().map(|relu| relu.compared),
+        };
+        compared.unwrap_or_default()
+    }
+
+    /// Every comparison of many values made at this pace; those of sums stay in one round.
+    pub fn set_pace(&mut self, pace: Pace) {
+        for layer in &mut self.layers {
+            layer.compared = layer.compared.map(|compared| Compared { pace, ..compared });
+            if let ActivationSpec::Relu(relu) = &mut layer.function {
+                relu.compared.pace = pace;
+            }
+        }
+        if let PoolerSpec::Relu(relu) = &mut self.pooler {
+            relu.compared.pace = pace;
+        }
+    }
+
+    /// Below what the argument of a function is multiplied with a larger power: of the reciprocals of 2ReLU.
+    fn thresholds(&self, function: BertFunction) -> Vec<f64> {
+        let BertFunction::Reciprocal { layer, head, class } = function else { return Vec::new() };
+        let Some(raised) = self.layers[layer].heads.get(head).and_then(|head| head.raised.as_ref()) else {
+            return Vec::new();
+        };
+        let unit = f64::powi(2.0, self.shape.class_exponent(class));
+        raised.thresholds().map(|threshold| threshold * unit).collect()
     }
 }
 
@@ -44,6 +85,8 @@ struct Curves {
 impl Curves {
     fn of(spec: &Spec) -> Curves {
         let shared = |curve: &Curve| Arc::new(curve.clone());
+        let unasked = Arc::new(Curve { frac: 0, stretch: 0, segments: Vec::new() });
+        let asked = |curve: Option<&Curve>| curve.map_or_else(|| unasked.clone(), shared);
         let head = |head: &HeadSpec| {
             let reciprocal = shared(&head.reciprocal);
             let padded = head.padded.as_ref().map_or_else(|| reciprocal.clone(), |padded| shared(&padded.reciprocal));
@@ -52,11 +95,11 @@ impl Curves {
         let heads = |layer: &LayerSpec| layer.heads.iter().map(head).collect();
         Curves {
             shortest: spec.shape.class_exponent(SHORTEST_CLASS),
-            roots: spec.norms.iter().map(|norm| shared(&norm.inverse_root)).collect(),
+            roots: spec.norms.iter().map(|norm| asked(norm.division.as_ref().map(|d| &d.inverse_root))).collect(),
             reciprocals: spec.layers.iter().map(heads).collect(),
             softmax: spec.layers.iter().map(|l| l.softmax.iter().map(SoftmaxCurves::of).collect()).collect(),
-            gelus: spec.layers.iter().map(|layer| shared(&layer.gelu)).collect(),
-            tanh: shared(&spec.tanh),
+            gelus: spec.layers.iter().map(|layer| asked(layer.function.gelu())).collect(),
+            tanh: asked(spec.pooler.tanh()),
         }
     }
 

@@ -66,9 +66,9 @@ pub struct Head {
     pub tokens: usize,
     /// `c` of 2Quad.
     pub shift: f32,
-    /// Opened squares of shifted scores.
+    /// Opened squares of shifted scores, or of 2ReLU the positive ones.
     pub squares: Site,
-    /// One over the sum of a row of squares.
+    /// One over the sum of a row of them.
     pub reciprocal: Function,
     /// What that gives, opened.
     pub reciprocal_out: Site,
@@ -257,6 +257,14 @@ pub trait Engine {
     fn half(&mut self, x: Self::Share) -> Self::Share;
     /// Sum of each row, one column.
     fn row_sums(&mut self, x: &Self::Share) -> Self::Share;
+    /// Of 2ReLU, the row sums of opened weights, and what is added to them, which is a unit of their scale at
+    /// least.
+    fn raised_sums(&mut self, weights: &Self::Wire, epsilon: f32) -> Self::Wire;
+    /// These less each threshold below which they are multiplied with a larger power; nothing from an engine that takes sums of any
+    /// size.
+    fn less_thresholds(&mut self, _sums: &Self::Wire, _reciprocal: Function) -> Vec<Self::Wire> {
+        Vec::new()
+    }
     /// Adds a public number.
     fn offset(&mut self, x: Self::Wire, by: f32) -> Self::Wire;
     /// Adds a public number to the columns that a gate, one row a column, lets through.

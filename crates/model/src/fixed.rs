@@ -378,6 +378,21 @@ impl<A: Comparisons> Engine for Fixed<A> {
         Ok(Some(Value { form, data: self.arithmetic.square_sum(&x.data, 1, x.form.count())? }))
     }
 
+    fn raised_sums(&mut self, weights: &Self::Wire, epsilon: f32) -> Self::Wire {
+        let (rows, cols, form) = (weights.form.rows, weights.form.cols, Form { cols: 1, ..weights.form });
+        let data = self.arithmetic.opened_row_sums(&weights.data, rows, cols);
+        // one over a sum of nothing must be something
+        let unit = f64::powi(2.0, -form.frac) as f32;
+        self.offset(Value { form, data }, epsilon.max(unit))
+    }
+
+    fn less_thresholds(&mut self, sums: &Self::Wire, reciprocal: Function) -> Vec<Self::Wire> {
+        let whole = Block { row: 0, rows: sums.form.rows, col: 0, cols: 1 };
+        let scales = self.scales.clone();
+        let copies = scales.thresholds(reciprocal).iter().map(|by| (self.block(sums, whole), *by as f32));
+        copies.collect::<Vec<_>>().into_iter().map(|(sums, by)| self.offset(sums, -by)).collect()
+    }
+
     fn offset(&mut self, x: Self::Wire, by: f32) -> Self::Wire {
         let by = (f64::from(by) * f64::powi(2.0, x.form.frac)).round() as i64 as u64;
         Value { form: x.form, data: self.arithmetic.offset(x.data, by) }

@@ -267,6 +267,10 @@ impl<O: Observer> Engine for Float<'_, O> {
         x.sum_axis(Axis(1)).insert_axis(Axis(1))
     }
 
+    fn raised_sums(&mut self, weights: &Array2<f32>, epsilon: f32) -> Array2<f32> {
+        self.row_sums(weights) + epsilon
+    }
+
     fn offset(&mut self, x: Array2<f32>, by: f32) -> Array2<f32> {
         x + by
     }

@@ -2,6 +2,8 @@
 //!
 //! - `1/sqrt(head size)` goes into the query.
 //! - LayerNorm's scale and shift go into every reader: `(n * g + b) W = n (diag(g) W) + b W`.
+//! - `0.125 x^2 + 0.25 x + 0.5` is `((x + 1) / sqrt 8)^2 + 0.375`: the line goes into what makes `x`, the constant into what reads
+//!   the square.
 //! - The residual stream is kept centred: the mean is taken out of every matrix and bias that writes to it, so that
 //!   LayerNorm needs no mean and its variance is a sum of squares.
 
@@ -10,6 +12,7 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2, concatenate, s};
 
+use crate::activation::Activation;
 use crate::bert::{Bert, BertWeight, InputKind, RELATIVE_BUCKETS};
 use crate::config::AttentionKind;
 use crate::engine::FEATURES;
@@ -131,10 +134,13 @@ pub fn fold(shape: &Shape, tensors: &Tensors) -> Result<Folded, FoldError> {
         let output = read.dense(&name("attention.output.dense"), d, d)?;
         insert(BertWeight::AttentionOutput(l), to_stream(output, &before.1));
         let middle = norm(&name("attention.output.LayerNorm"))?;
-        let up = read.dense(&name("intermediate.dense"), d, inner)?;
+        let mut up = read.dense(&name("intermediate.dense"), d, inner)?;
+        let mut down = read.dense(&name("output.dense"), inner, d)?;
+        if shape.activation == Activation::Quad {
+            (up, down) = around_a_square(up, down);
+        }
         insert(BertWeight::Up(l), after_norm(&middle, up, 1.0));
         insert(BertWeight::Residual(2 * l + 1), residual(&middle.0));
-        let down = read.dense(&name("output.dense"), inner, d)?;
         insert(BertWeight::Down(l), to_stream(down, &middle.1));
         before = norm(&name("output.LayerNorm"))?;
     }
@@ -215,6 +221,15 @@ fn after_norm((gamma, beta): &(Array1<f32>, Array1<f32>), dense: (Array2<f32>, A
     let bias = (beta.dot(&weight) + bias) * scale;
     let weight = weight * gamma.view().insert_axis(Axis(1)) * scale;
     Matrix { weight: weight.as_standard_layout().into_owned(), bias: Some(bias) }
+}
+
+type Dense = (Array2<f32>, Array1<f32>);
+
+/// The products before and after a quadratic, with a square between them.
+fn around_a_square((up, up_bias): Dense, (down, down_bias): Dense) -> (Dense, Dense) {
+    let scale = f32::sqrt(0.125);
+    let constant = down.sum_axis(Axis(0)) * 0.375;
+    ((up * scale, (up_bias + 1.0) * scale), (down, down_bias + constant))
 }
 
 /// A matrix that writes to the residual stream; the shift of the LayerNorm that the residual carries comes with its bias.

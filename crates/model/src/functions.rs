@@ -45,7 +45,8 @@ impl Functions {
         }
     }
 
-    /// Whether a student of 2Quad attention and GeLU, the only kind that bundles hold, was taught for them.
+    /// Whether a student is run as it was taught: these replace 2Quad, softmax by its name, and GeLU by themselves, and leave the other
+    /// functions of students as they are.
     pub fn fit_two_quad(self) -> bool {
         matches!(self, Functions::Series | Functions::SecFormer)
     }

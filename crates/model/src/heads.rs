@@ -12,7 +12,7 @@ pub(crate) const WIRE_FRAC: i32 = 12;
 /// Largest value expected over the largest seen.
 pub(crate) const HEADROOM: f64 = 2.0;
 /// Bits between a large tensor's range and its modulus: one restart in 2^26 elements.
-const SPARE_BITS: i32 = 26;
+pub(crate) const SPARE_BITS: i32 = 26;
 
 /// The head of a layer, and the mean square of the defects that it makes in a row.
 pub(crate) fn head(
@@ -34,7 +34,7 @@ pub(crate) fn head(
         squares.push(Opening { frac, bits: signed_bits(squares_most, frac) });
         mixed.push(mixed_opening(mixed_most, positive.least().0, frac, class));
     }
-    Ok((HeadSpec { squares, reciprocal, reciprocal_out, mixed, padded: None }, mean_square))
+    Ok((HeadSpec { squares, reciprocal, reciprocal_out, mixed, padded: None, raised: None }, mean_square))
 }
 
 /// The attention sums of a head, in units of a class whose texts have at least this part of its tokens.

@@ -31,6 +31,8 @@ mod fit;
 mod fixed;
 mod float;
 mod fold;
+mod function_choose;
+mod function_spec;
 mod functions;
 mod heads;
 mod keys;
@@ -47,6 +49,9 @@ mod positive;
 mod quantise;
 mod ranges;
 mod relative;
+mod relu_attention;
+mod relu_choose;
+mod relu_spec;
 mod restarts;
 mod row_shift;
 mod sample;
@@ -68,12 +73,12 @@ mod split;
 mod synthetic;
 mod table;
 
-pub use activation::{Activation, gelu, gelu_tanh};
+pub use activation::{Activation, Pooler, gelu, gelu_tanh};
 pub use arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment, Place, RowShift, Value, WireOpening};
 pub use attention::{Gates, attend};
 pub use bert::{
-    Bert, BertFunction, BertSite, BertWeight, ClearError, InputKind, RELATIVE_BUCKETS, clear_certified, clear_logits,
-    clear_trace,
+    Bert, BertComparison, BertFunction, BertSite, BertWeight, ClearError, InputKind, RELATIVE_BUCKETS, clear_certified,
+    clear_logits, clear_trace,
 };
 pub use calibrate::{
     CALIBRATION_VERSION, HeadRanges, LayerRanges, NormRanges, Ranges, SHORT, calibrate, calibrate_unusual, shortened,
@@ -99,6 +104,7 @@ pub use fit::{Fit, Problem, Terms};
 pub use fixed::{Fixed, Outputs};
 pub use float::{Float, FloatTrace, Observer};
 pub use fold::{FoldError, Folded, Tensors, fold};
+pub use function_spec::{ActivationSpec, DivisionSpec, PoolerSpec, ReluSpec};
 pub use functions::Functions;
 pub use labels::{MOST_LABELS, unnamed};
 pub use layout::{
@@ -111,6 +117,7 @@ pub use opening::{CERTIFICATE_FRAC, CERTIFICATE_FRACS, Curve, DEFECT, Opening, S
 pub use operation::Operation;
 pub use quantise::{QuantiseError, Quantised, Words, quantise};
 pub use ranges::check as check_ranges;
+pub use relu_spec::RaisedSpec;
 pub use restarts::restart_probability;
 pub use row_shift::fit_row_shifts;
 pub use sample::{PADDING, Sample, SampleError, batch_rows, embed, one_hot};

@@ -89,6 +89,13 @@ fn shortest(spec: &Spec, ranges: &Ranges, of_norms: f64, fewest: usize) -> Resul
     let mut fitted = std::collections::BTreeMap::new();
     let mut defects = of_norms;
     for at in order {
+        let head = &spec.layers[at.0].heads[at.1];
+        if let Some((mixed, mean_square)) = crate::relu_choose::padded(at, head, exponent)? {
+            let (reciprocal, reciprocal_out) = (head.reciprocal.clone(), head.reciprocal_out);
+            fitted.insert(at, PaddedHead { reciprocal, reciprocal_out, mixed });
+            defects += mean_square;
+            continue;
+        }
         let (ranges, unusual) = of_ranges(at);
         let positive = attention_sums(at, ranges, unusual, least);
         let Fitted { curve, out, mean_square } = positive.wide_curve()?;

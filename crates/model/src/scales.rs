@@ -18,6 +18,8 @@ pub struct Scales {
     weights: Vec<i32>,
     comparisons: Vec<Compared>,
     input_extra: u32,
+    /// Of a function, by its number, below what its argument is multiplied with a larger power.
+    thresholds: Vec<Vec<f64>>,
     /// By how many bits defects of reciprocals, and of exponentials, count for less than they are.
     defects: (i32, i32),
 }
@@ -36,7 +38,7 @@ impl Scales {
         let curves = table.functions().map(curve).collect();
         let weights = table.parameters().map(|(weight, _)| weight).map(weight_frac).collect();
         let comparisons = table.comparisons().map(|_| Compared::default()).collect();
-        Scales { table, openings, curves, weights, comparisons, input_extra, defects: (0, 0) }
+        Scales { table, openings, curves, weights, comparisons, input_extra, thresholds: Vec::new(), defects: (0, 0) }
     }
 
     /// The same with comparisons made like this; without it all are made as [`Compared::default`] says.
@@ -44,6 +46,18 @@ impl Scales {
     pub fn comparing(mut self, compared: impl FnMut(Comparison) -> Compared) -> Scales {
         self.comparisons = self.table.comparisons().map(compared).collect();
         self
+    }
+
+    /// The same with thresholds below which the argument of a function is multiplied with a larger power.
+    #[must_use]
+    pub fn with_thresholds(mut self, thresholds: impl FnMut(Function) -> Vec<f64>) -> Scales {
+        self.thresholds = self.table.functions().map(thresholds).collect();
+        self
+    }
+
+    /// Below what the argument of a function is multiplied with a larger power, the largest first.
+    pub fn thresholds(&self, function: Function) -> &[f64] {
+        self.thresholds.get(function.index()).map_or(&[], Vec::as_slice)
     }
 
     /// The same where defects of reciprocals and of exponentials are divided by these powers of two before they count.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activation::Activation;
+use crate::activation::{Activation, Pooler};
 use crate::config::{AttentionKind, Config, is_false};
 use crate::engine::{Block, FEATURES};
 
@@ -44,6 +44,12 @@ pub struct Shape {
     /// Which GeLU; the exact one is not written, so that specs made before there was another keep their digest.
     #[serde(default, skip_serializing_if = "Activation::is_exact")]
     pub activation: Activation,
+    /// Layers whose LayerNorms only subtract the mean; written where there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linear_norms: Vec<usize>,
+    /// What the pooler takes; written where it is no tanh.
+    #[serde(default, skip_serializing_if = "Pooler::is_usual")]
+    pub pooler: Pooler,
 }
 
 /// Where a head of softmax puts padding.
@@ -85,6 +91,8 @@ impl Shape {
             row_shifts: Vec::new(),
             paddings: Vec::new(),
             activation: config.activation(),
+            linear_norms: config.linear_layer_norms.clone(),
+            pooler: config.pooler,
         }
     }
 
@@ -107,6 +115,11 @@ impl Shape {
     /// LayerNorms: one after the embedding, two a layer.
     pub fn norms(&self) -> usize {
         1 + 2 * self.layers
+    }
+
+    /// Whether the LayerNorm of that number only subtracts the mean.
+    pub fn is_linear(&self, norm: usize) -> bool {
+        norm.checked_sub(1).is_some_and(|n| self.linear_norms.contains(&(n / 2)))
     }
 
     /// Rows to which a text of so many tokens is padded: a power of two from [`SHORTEST_PADDED`] on, or all positions.

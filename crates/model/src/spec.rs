@@ -7,8 +7,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bert::{Bert, BertSite, BertWeight, InputKind};
+use crate::compared::Compared;
 use crate::config::{AttentionKind, MOST_EPS, MOST_SHIFT, shift_is_sound};
+use crate::function_spec::{ActivationSpec, DivisionSpec, PoolerSpec, check_compared};
 use crate::opening::{CERTIFICATE_FRACS, Curve, DEFECT, Opening};
+use crate::relu_spec::RaisedSpec;
 use crate::shape::{SHORTEST_CLASS, Shape, TOKEN_CLASSES};
 use crate::softmax_spec::{SoftmaxSpec, TwoSteps, check_fitted};
 use crate::spec_error::{SpecError, count};
@@ -16,20 +19,23 @@ use crate::spec_error::{SpecError, count};
 /// The format that this program reads and writes.
 pub const SPEC_VERSION: u32 = 3;
 
-/// Openings of an attention head.
+/// Openings of an attention head of 2Quad or 2ReLU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadSpec {
-    /// Squares, by token class.
+    /// Squares, or positive scores, by token class.
     pub squares: Vec<Opening>,
     /// `1 / sum`, its argument in units of `2^class`.
     pub reciprocal: Curve,
     /// The opened reciprocal, in units of `2^-class`.
     pub reciprocal_out: Opening,
-    /// Squares times values, by token class.
+    /// These times values, by token class.
     pub mixed: Vec<Opening>,
     /// What differs in the shortest padded texts, where a spec has padding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub padded: Option<PaddedHead>,
+    /// Of 2ReLU, how sums of all sizes are brought into the domain of one series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<RaisedSpec>,
 }
 
 /// Openings of an attention head in the shortest padded texts ([`SHORTEST_CLASS`]).
@@ -63,28 +69,32 @@ pub struct LayerSpec {
     pub value: Opening,
     /// Scores.
     pub scores: Opening,
-    /// What differs from head to head, with 2Quad.
+    /// Of 2ReLU, how they are compared with zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+    /// And how sums of the positive ones are compared with thresholds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_sums: Option<Compared>,
+    /// What differs from head to head, with 2Quad or 2ReLU.
     pub heads: Vec<HeadSpec>,
     /// The same with softmax.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub softmax: Vec<SoftmaxSpec>,
     /// Attention output.
     pub attention: Opening,
-    /// `GeLU(x) - x/2`.
-    pub gelu: Curve,
-    /// GeLU's output.
+    /// The activation.
+    #[serde(flatten)]
+    pub function: ActivationSpec,
+    /// The activation's output.
     pub activation: Opening,
 }
 
 /// Openings of a LayerNorm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NormSpec {
-    /// Centred input.
-    pub input: Opening,
-    /// `sqrt(width / sum of squares)`.
-    pub inverse_root: Curve,
-    /// The opened inverse deviation.
-    pub inverse_deviation: Opening,
+    /// What dividing by the deviation takes; nothing where a LayerNorm only subtracts the mean.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub division: Option<DivisionSpec>,
     /// Output.
     pub normal: Opening,
 }
@@ -109,7 +119,8 @@ pub struct Spec {
     /// Layers.
     pub layers: Vec<LayerSpec>,
     /// Pooler.
-    pub tanh: Curve,
+    #[serde(flatten)]
+    pub pooler: PoolerSpec,
     /// Pooler output.
     pub pooled: Opening,
     /// Logits, as the client receives them.
@@ -124,6 +135,9 @@ pub struct Spec {
     pub padded: Option<PaddedSpec>,
 }
 
+/// Of a place that is not asked for.
+const UNASKED: Opening = Opening { frac: 0, bits: 2 };
+
 /// How one-hot rows are opened, whatever the model: they hold zeros and ones.
 pub(crate) const ONE_HOT: Opening = Opening { frac: 0, bits: 2 };
 
@@ -133,8 +147,10 @@ impl Spec {
         let head = |layer: usize, head: usize| &self.layers[layer].heads[head];
         match site {
             BertSite::OneHot => self.one_hot,
-            BertSite::NormInput { norm } => self.norms[norm].input,
-            BertSite::InverseDeviation { norm } => self.norms[norm].inverse_deviation,
+            BertSite::NormInput { norm } => self.division(norm).map_or(UNASKED, |division| division.input),
+            BertSite::InverseDeviation { norm } => {
+                self.division(norm).map_or(UNASKED, |division| division.inverse_deviation)
+            }
             BertSite::Normal { norm } => self.norms[norm].normal,
             BertSite::Query { layer } => self.layers[layer].query,
             BertSite::Key { layer } => self.layers[layer].key,
@@ -162,8 +178,19 @@ impl Spec {
                 let out = padded.map_or(of.reciprocal_out, |padded| padded.reciprocal_out);
                 Opening { frac: out.frac + self.shape.class_exponent(class), ..out }
             }
+            BertSite::Power { .. } => RaisedSpec::POWER,
+            BertSite::Raised { layer, head: h, class } => head(layer, h)
+                .raised
+                .as_ref()
+                .map_or(UNASKED, |raised| raised.mixed[self.shape.class_exponent(class) as usize]),
+            BertSite::RaisedSum { layer, head: h, class } => {
+                let (of, class) = (head(layer, h), self.shape.class_exponent(class));
+                of.raised.as_ref().map_or(UNASKED, |raised| raised.sum(of.squares[class as usize], class))
+            }
             BertSite::Attention { layer } | BertSite::Weighted { layer } => self.layers[layer].attention,
             BertSite::Activation { layer } => self.layers[layer].activation,
+            BertSite::ActivationInput { layer } => self.layers[layer].function.input().unwrap_or(UNASKED),
+            BertSite::PoolerInput => self.pooler.relu().map_or(UNASKED, |relu| relu.input),
             BertSite::Pooled => self.pooled,
             BertSite::NormDefect { .. } | BertSite::ReciprocalDefect { .. } | BertSite::ExponentialDefect { .. } => {
                 DEFECT
@@ -171,7 +198,12 @@ impl Spec {
         }
     }
 
-    /// Whether attention is softmax; else it is 2Quad.
+    /// What dividing by the deviation takes in a LayerNorm.
+    pub(crate) fn division(&self, norm: usize) -> Option<&DivisionSpec> {
+        self.norms[norm].division.as_ref()
+    }
+
+    /// Whether attention is softmax; else it is 2Quad or 2ReLU.
     pub fn is_softmax(&self) -> bool {
         self.shape.attention == AttentionKind::Softmax
     }
@@ -205,10 +237,6 @@ impl Spec {
             return Err(SpecError::Version { got: self.version, expected: SPEC_VERSION });
         }
         let s = &self.shape;
-        if !s.activation.is_private() {
-            let (what, expected) = ("activation".into(), "gelu or gelu_tanh".into());
-            return Err(SpecError::Shape { what, got: format!("{:?}", s.activation), expected });
-        }
         if s.relative_positions && (!self.is_softmax() || self.padded.is_some()) {
             let (what, got) = ("relative positions".into(), "true".into());
             let expected = "false, but for softmax on texts that are not padded".into();
@@ -237,10 +265,22 @@ impl Spec {
         within("extra fractional bits of the input", self.input_extra as usize, 32)?;
         check_fitted(s)?;
         self.check_layers()?;
-        for (n, norm) in self.norms.iter().enumerate() {
-            self.check_curve(&format!("norm {n}: inverse root"), &norm.inverse_root, 1)?;
+        if let Some(layer) = s.linear_norms.iter().find(|layer| **layer >= s.layers) {
+            let (what, expected) = ("layer without a division".into(), format!("below {}", s.layers));
+            return Err(SpecError::Shape { what, got: layer.to_string(), expected });
         }
-        self.check_curve("pooler", &self.tanh, s.width)?;
+        within("number of LayerNorms that do not divide", s.linear_norms.len() + 1, s.layers + 1)?;
+        for (n, norm) in self.norms.iter().enumerate() {
+            let (what, divides) = (format!("norm {n}: divisions"), usize::from(!s.is_linear(n)));
+            count(&what, norm.division.iter().count(), divides)?;
+            if let Some(division) = &norm.division {
+                self.check_curve(&format!("norm {n}: inverse root"), &division.inverse_root, 1)?;
+            }
+        }
+        self.pooler.check(s.pooler)?;
+        if let Some(tanh) = self.pooler.tanh() {
+            self.check_curve("pooler", tanh, s.width)?;
+        }
         count("number of token classes with a certificate", self.certificates.len(), TOKEN_CLASSES)?;
         let certificates = self.certificates.iter().copied().chain(self.padded.map(|padded| padded.certificate));
         if let Some(got) = certificates.into_iter().find(|frac| !CERTIFICATE_FRACS.contains(frac)) {
@@ -264,6 +304,16 @@ impl Spec {
         }
         for (l, layer) in self.layers.iter().enumerate() {
             count(&format!("layer {l}: shifts"), s.shifts[l].len(), s.heads)?;
+            layer.function.check(l, s.activation)?;
+            if let Some(gelu) = layer.function.gelu() {
+                self.check_curve(&format!("layer {l}: gelu"), gelu, s.inner)?;
+            }
+            let compares = usize::from(s.attention == AttentionKind::TwoRelu);
+            count(&format!("layer {l}: comparisons of scores"), layer.compared.iter().count(), compares)?;
+            count(&format!("layer {l}: comparisons of sums"), layer.compared_sums.iter().count(), compares)?;
+            if let Some(compared) = layer.compared {
+                check_compared(&format!("layer {l}: scores"), layer.scores, compared)?;
+            }
             if self.is_softmax() {
                 count(&format!("layer {l}: heads of 2Quad"), layer.heads.len(), 0)?;
                 layer.check_softmax(l, s.heads)?;
@@ -271,7 +321,6 @@ impl Spec {
                     head.curves()
                         .try_for_each(|(name, c)| self.check_curve(&format!("layer {l} head {h}: {name}"), c, 1))?;
                 }
-                self.check_curve(&format!("layer {l}: gelu"), &layer.gelu, s.inner)?;
                 continue;
             }
             count(&format!("layer {l}: heads"), layer.heads.len(), s.heads)?;
@@ -284,8 +333,11 @@ impl Spec {
                 padded.map_or(Ok(()), |curve| {
                     self.check_curve(&format!("layer {l} head {h}: reciprocal of padded texts"), curve, 1)
                 })?;
+                count(&format!("layer {l} head {h}: thresholds of sums"), head.raised.iter().count(), compares)?;
+                if let Some(raised) = &head.raised {
+                    raised.check(&format!("layer {l} head {h}"))?;
+                }
             }
-            self.check_curve(&format!("layer {l}: gelu"), &layer.gelu, s.inner)?;
         }
         Ok(())
     }
@@ -293,15 +345,21 @@ impl Spec {
     /// No scale or range is so far out that computing with it could overflow.
     fn check_scales(&self) -> Result<(), SpecError> {
         let mut openings = vec![("one-hot rows", self.one_hot), ("pooled", self.pooled), ("logits", self.logits)];
-        let mut fracs = vec![("weights", self.weight_frac), ("tables", self.table_frac), ("tanh", self.tanh.frac)];
+        let mut fracs = vec![("weights", self.weight_frac), ("tables", self.table_frac)];
+        fracs.extend(self.pooler.tanh().map(|tanh| ("tanh", tanh.frac)));
+        openings.extend(self.pooler.relu().map(|relu| ("the pooler", relu.input)));
         for norm in &self.norms {
-            openings.extend([norm.input, norm.inverse_deviation, norm.normal].map(|o| ("a LayerNorm", o)));
-            fracs.push(("a LayerNorm", norm.inverse_root.frac));
+            openings.push(("a LayerNorm", norm.normal));
+            if let Some(division) = &norm.division {
+                openings.extend([division.input, division.inverse_deviation].map(|o| ("a LayerNorm", o)));
+                fracs.push(("a LayerNorm", division.inverse_root.frac));
+            }
         }
         for layer in &self.layers {
             let of = [layer.query, layer.key, layer.value, layer.scores, layer.attention, layer.activation];
             openings.extend(of.map(|o| ("a layer", o)));
-            fracs.push(("GeLU", layer.gelu.frac));
+            openings.extend(layer.function.input().map(|o| ("an activation", o)));
+            fracs.extend(layer.function.gelu().map(|gelu| ("GeLU", gelu.frac)));
             for head in &layer.softmax {
                 openings.extend(head.openings().map(|o| ("a head", o)));
                 fracs.extend(head.curves().map(|(name, curve)| (name, curve.frac)));
@@ -309,6 +367,7 @@ impl Spec {
             for head in &layer.heads {
                 let by_tokens = head.squares.iter().chain(&head.mixed).copied();
                 let padded = head.padded.iter().flat_map(|padded| [padded.mixed, padded.reciprocal_out]);
+                openings.extend(head.raised.iter().flat_map(|raised| &raised.mixed).map(|o| ("a head", *o)));
                 openings.extend(by_tokens.chain([head.reciprocal_out]).chain(padded).map(|o| ("a head", o)));
                 let curves = [&head.reciprocal].into_iter().chain(head.padded.iter().map(|padded| &padded.reciprocal));
                 fracs.extend(curves.map(|curve| ("a reciprocal", curve.frac)));
@@ -371,7 +430,7 @@ impl Spec {
 
     /// The same of its two steps; of a head in one step what is never asked for.
     pub(crate) fn two_steps(&self, layer: usize, head: usize, of: fn(&TwoSteps) -> Opening) -> Opening {
-        self.softmax(layer, head).two_steps.as_ref().map_or(Opening { frac: 0, bits: 2 }, of)
+        self.softmax(layer, head).two_steps.as_ref().map_or(UNASKED, of)
     }
 }
 

@@ -119,9 +119,7 @@ fn ordinary() -> Place {
 }
 
 fn classified(place: &Place, args: &[&str]) -> (Option<i32>, String) {
-    let done = output(
-        command("runtime", place.root.path()).args(["infer", "--exact-lengths", "--model", "student"]).args(args),
-    );
+    let done = output(command("runtime", place.root.path()).args(["infer", "--model", "student"]).args(args));
     (done.status.code(), String::from_utf8(done.stderr).unwrap())
 }
 
@@ -151,7 +149,7 @@ fn an_ordinary_model_is_evaluated_on_first_use_beside_floating_point() {
     let place = ordinary();
     let mut evaluate = command("runtime", place.root.path());
     evaluate.args(["evaluate", "--json", "-q", "--model", "student", "--calibrate", "texts.txt"]);
-    evaluate.args(["--exact-lengths", "--max-samples", "12"]);
+    evaluate.args(["--max-samples", "12"]);
     let done = output(evaluate.args(["--task", "sst2", "--data-dir", "glue"]));
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();

@@ -22,6 +22,7 @@ use results::{Length, Results};
 use roles::engine::EngineKind;
 use run::Setup;
 
+use crate::design::Design;
 use crate::options::{Job, Table3};
 use crate::weights;
 use crate::work::Work;
@@ -56,7 +57,8 @@ pub(super) fn run(options: &Table3, out: &mut dyn Write) -> Result<()> {
         json: options.json,
         quiet: options.quiet,
     };
-    let works = options.tokens.iter().map(|tokens| Work::of(&job(*tokens))).collect::<Result<Vec<_>>>()?;
+    let works =
+        options.tokens.iter().map(|tokens| Work::of(&job(*tokens), Design::default())).collect::<Result<Vec<_>>>()?;
     let Some(first) = works.first() else { return Err(coded(USAGE, "--tokens names no length; give one or more")) };
     if !(options.quiet && options.json) {
         cli::log(&format!("note: {INSECURE_LOCAL}"));

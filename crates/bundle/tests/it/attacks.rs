@@ -159,7 +159,7 @@ fn a_forged_spec_with_a_right_digest_cannot_make_a_reader_overflow() {
         ("range of a head", |s| s.layers[0].heads[0].mixed[3].bits = u32::MAX),
         ("bits of head-room", |s| s.layers[0].heads[0].mixed[3].bits = 64),
         ("scale of a head", |s| s.layers[1].heads[1].reciprocal_out.frac = i32::MAX),
-        ("scale of a LayerNorm", |s| s.norms[0].inverse_root.frac = i32::MIN),
+        ("scale of a LayerNorm", |s| s.norms[0].division.as_mut().unwrap().inverse_root.frac = i32::MIN),
         ("range of logits", |s| s.logits.bits = 0),
         ("scale of the logits", |s| s.logits.bits = 64),
         ("scale of the logits", |s| s.logits.frac = 64),
@@ -167,11 +167,11 @@ fn a_forged_spec_with_a_right_digest_cannot_make_a_reader_overflow() {
         ("bits of head-room", |s| s.layers[0].scores.bits = 63),
         // the curve of GeLU in units of 2^34, the straight half at 31 fractional bits: a shift by 65
         ("they may be at most 63 apart", |s| {
-            s.layers[0].gelu.segments.iter_mut().for_each(|s| s.series.exponent = 64);
+            s.layers[0].function.gelu_mut().unwrap().segments.iter_mut().for_each(|s| s.series.exponent = 64);
             s.norms[1].normal.frac = 14;
         }),
-        ("columns", |s| s.tanh.segments[0].cols = usize::MAX),
-        ("a period of 2^41 units", |s| s.tanh.segments[0].series.modulus_bits = 41),
+        ("columns", |s| s.pooler.tanh_mut().unwrap().segments[0].cols = usize::MAX),
+        ("a period of 2^41 units", |s| s.pooler.tanh_mut().unwrap().segments[0].series.modulus_bits = 41),
         ("fractional bits of the input", |s| s.input_extra = u32::MAX),
         ("attention shift", |s| s.shape.shifts[1][0] = f32::MAX),
         ("epsilon", |s| s.shape.eps = -1.0),
@@ -198,7 +198,7 @@ fn a_forged_shape_cannot_make_a_reader_allocate() {
     // every number is within its own bound; together they are more than 2^33 words
     let mut spec = (*written.small.spec).clone();
     (spec.shape.words, spec.shape.width) = (1 << 20, 8192);
-    spec.tanh.segments[0].cols = 8192;
+    spec.pooler.tanh_mut().unwrap().segments[0].cols = 8192;
     for result in forged(&written, &spec) {
         let error = result.map(|_| "accepted").unwrap_err().to_string();
         assert!(

@@ -99,12 +99,12 @@ fn every_number_of_heads_that_divides_and_up_to_24_layers_are_read() {
 
 #[test]
 fn models_of_other_kinds_are_refused_by_name() {
-    // a DistilBERT has other keys altogether: its kind is said, not the first key that is missing
-    let folder = Folder::bare(r#"{"model_type": "distilbert", "dim": 768, "n_layers": 6}"#);
+    // a GPT-2 has other keys altogether: its kind is said, not the first key that is missing
+    let folder = Folder::bare(r#"{"model_type": "gpt2", "n_embd": 768, "n_layer": 6}"#);
     let error = read_config(folder.path()).unwrap_err();
     assert!(matches!(error, Error::Family { .. }));
     let message = error.to_string();
-    for words in ["config.json: `model_type` is `distilbert`", "ReLU", "no pooler", "use a `bert`"] {
+    for words in ["config.json: `model_type` is `gpt2`", "not an encoder", "use a `bert`"] {
         assert!(message.contains(words), "expected `{words}` in: {message}");
     }
     for (name, reason) in [("albert", "share"), ("modernbert", "rotary"), ("whisper", "no model of that kind")] {

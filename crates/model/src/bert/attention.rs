@@ -1,11 +1,12 @@
 //! Attention of a layer: what a BERT declares of its heads, and all heads and texts side by side.
 
-use super::{Bert, BertFunction, BertSite, BertWeight, Pass, Tokens};
+use super::{Bert, BertComparison, BertFunction, BertSite, BertWeight, Pass, Tokens};
 use crate::attention::{Gates, attend};
-use crate::config::AttentionKind;
+use crate::config::{AttentionKind, TWO_RELU_EPSILON};
 use crate::engine::{Block, Engine, FEATURES, Head, HeadPadding, Rhs, SoftmaxHead};
 use crate::operation::Operation;
-use crate::shape::token_class;
+use crate::relu_attention::{ReluHead, attend_relu};
+use crate::shape::{Texts, token_class};
 use crate::softmax::{SoftmaxGates, softmax};
 
 impl Bert {
@@ -25,6 +26,22 @@ impl Bert {
             defect: self.site(BertSite::ReciprocalDefect { layer, head }),
         }
     }
+
+    /// The same heads of texts with what 2ReLU opens beyond 2Quad.
+    fn relu_heads(&self, layer: usize, heads: &[Head], texts: &Texts) -> Vec<ReluHead> {
+        let of = |(number, head): (usize, &Head)| {
+            let (class, number) = (texts.class(head.tokens, &self.shape), number % self.shape.heads);
+            ReluHead {
+                head: *head,
+                epsilon: TWO_RELU_EPSILON,
+                power: self.site(BertSite::Power { layer }),
+                raised: self.site(BertSite::Raised { layer, head: number, class }),
+                raised_sum: self.site(BertSite::RaisedSum { layer, head: number, class }),
+            }
+        };
+        heads.iter().enumerate().map(of).collect()
+    }
+
     /// A head of softmax on a text whose rows that attend begin at `first` of all that do.
     fn softmax_head(
         &self,
@@ -74,10 +91,7 @@ impl<E: Engine> Pass<'_, E> {
 
     /// The same, without the bias in rows of padding, so that they are zero.
     fn gated(&mut self, x: &E::Wire, weight: BertWeight, tokens: Option<&Tokens<E>>) -> Result<E::Share, E::Error> {
-        match tokens {
-            None => self.linear(x, weight),
-            Some(tokens) => self.engine.gated_linear(x, self.bert.weight(weight), &tokens.all),
-        }
+        self.gated_by(x, weight, tokens.map(|tokens| &tokens.all))
     }
 
     /// Attention of all heads and texts: query, key and value in one round, scores in another, then what [`attend`] does.
@@ -141,8 +155,26 @@ impl<E: Engine> Pass<'_, E> {
             attended: of_text,
             attending: (!last).then_some(of_text.as_slice()),
         });
-        let mixed = attend(self.engine, part, (scores, values), (&heads, gates), self.checks)?;
+        let mixed = self.of_opened(layer, (scores, values), &heads, gates)?;
         Ok(self.assembled(mixed))
+    }
+
+    /// Attention of scores that are opened: 2ReLU, or 2Quad and what engines have published.
+    fn of_opened(
+        &mut self,
+        layer: usize,
+        values: (Vec<E::Wire>, Vec<E::Wire>),
+        heads: &[Head],
+        gates: Option<Gates<'_, E::Wire>>,
+    ) -> Result<Vec<E::Wire>, E::Error> {
+        let (bert, part) = (self.bert, Bert::part(layer));
+        if bert.shape.attention != AttentionKind::TwoRelu {
+            return attend(self.engine, part, values, (heads, gates), self.checks);
+        }
+        let compared = [BertComparison::Scores { layer }, BertComparison::Sums { layer }];
+        let compared = compared.map(|compared| bert.comparison(compared));
+        let heads = bert.relu_heads(layer, heads, self.texts);
+        attend_relu(self.engine, part, values, compared, (&heads, gates), self.checks)
     }
 
     /// The heads of each text side by side.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::positions::RELATIVE_BUCKETS;
+use crate::activation::{Activation, Pooler};
 use crate::config::AttentionKind;
 use crate::operation::Operation;
 use crate::shape::{SHORTEST_CLASS, Shape, TOKEN_CLASSES};
-use crate::table::{Function, Parameter, Read, Site, Smooth, Table, Weight};
+use crate::table::{Comparison, Function, Parameter, Read, Site, Smooth, Table, Weight};
 
 /// A weight of the folded network (see [`crate::fold()`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,7 +53,7 @@ pub enum BertSite {
     NormInput { norm: usize },
     /// `sqrt(width / sum of squares)` of a row.
     InverseDeviation { norm: usize },
-    /// Output of a LayerNorm before its scale and shift.
+    /// Output of a LayerNorm before its scale and shift; of one that only subtracts the mean its centred input.
     Normal { norm: usize },
     /// What is missing to a LayerNorm's promise.
     NormDefect { norm: usize },
@@ -64,11 +65,17 @@ pub enum BertSite {
     Value { layer: usize },
     /// Attention scores, before the shift.
     Scores { layer: usize },
-    /// `(score + c)^2`.
+    /// `(score + c)^2`; of 2ReLU, the score where it is positive.
     Squares { layer: usize, head: usize, class: usize },
-    /// Squares times values, not yet normalised.
+    /// These times values, not yet normalised.
     Mixed { layer: usize, head: usize, class: usize },
-    /// One over the sum of squares of a row.
+    /// Of 2ReLU, with what a sum of positive scores is multiplied.
+    Power { layer: usize },
+    /// Positive scores times values, times that.
+    Raised { layer: usize, head: usize, class: usize },
+    /// The sum, times that.
+    RaisedSum { layer: usize, head: usize, class: usize },
+    /// One over the sum of a row of them.
     Reciprocal { layer: usize, head: usize, class: usize },
     /// What is missing to the promise of one over a sum of squares.
     ReciprocalDefect { layer: usize, head: usize },
@@ -88,8 +95,12 @@ pub enum BertSite {
     Attention { layer: usize },
     /// The same where weights were normalised before they met the values.
     Weighted { layer: usize },
-    /// Output of GeLU.
+    /// Input of an activation that reads an opened value: ReLU, and the square of a quadratic.
+    ActivationInput { layer: usize },
+    /// Output of the activation.
     Activation { layer: usize },
+    /// Input of a pooler that takes a ReLU.
+    PoolerInput,
     /// Output of the pooler.
     Pooled,
 }
@@ -116,6 +127,20 @@ pub enum BertFunction {
     Tanh,
 }
 
+/// A comparison with zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the fields are named at BertSite")]
+pub enum BertComparison {
+    /// Of 2ReLU, the scores of all heads.
+    Scores { layer: usize },
+    /// The sums of the positive ones, less a threshold.
+    Sums { layer: usize },
+    /// The input of ReLU.
+    Activation { layer: usize },
+    /// The pooler's.
+    Pooler,
+}
+
 /// The LayerNorm of that number in words.
 pub(crate) fn norm_name(norm: usize) -> String {
     match norm.checked_sub(1) {
@@ -131,9 +156,11 @@ pub(super) struct Declared {
     pub(super) weights: BTreeMap<BertWeight, Weight>,
     pub(super) sites: BTreeMap<BertSite, Site>,
     pub(super) functions: BTreeMap<BertFunction, Function>,
+    pub(super) comparisons: BTreeMap<BertComparison, Comparison>,
     pub(super) of_weight: Vec<BertWeight>,
     pub(super) of_site: Vec<BertSite>,
     pub(super) of_function: Vec<BertFunction>,
+    pub(super) of_comparison: Vec<BertComparison>,
 }
 
 impl Declared {
@@ -143,18 +170,20 @@ impl Declared {
         declaring.embedding();
         (0..shape.layers).for_each(|layer| declaring.layer(layer));
         declaring.head();
-        let Declaring { table, of: (of_weight, of_site, of_function), .. } = declaring;
+        let Declaring { table, of: (of_weight, of_site, of_function, of_comparison), .. } = declaring;
         let weights = of_weight.iter().copied().zip(table.parameters().map(|(weight, _)| weight)).collect();
         let sites = of_site.iter().copied().zip(table.sites()).collect();
         let functions = of_function.iter().copied().zip(table.functions()).collect();
-        Declared { table: Arc::new(table), weights, sites, functions, of_weight, of_site, of_function }
+        let comparisons = of_comparison.iter().copied().zip(table.comparisons()).collect();
+        let table = Arc::new(table);
+        Declared { table, weights, sites, functions, comparisons, of_weight, of_site, of_function, of_comparison }
     }
 }
 
 struct Declaring<'s> {
     shape: &'s Shape,
     table: Table,
-    of: (Vec<BertWeight>, Vec<BertSite>, Vec<BertFunction>),
+    of: (Vec<BertWeight>, Vec<BertSite>, Vec<BertFunction>, Vec<BertComparison>),
 }
 
 impl Declaring<'_> {
@@ -177,6 +206,13 @@ impl Declaring<'_> {
         self.site(site(|layer| BertSite::Key { layer }), named("key"), Operation::Others);
         self.site(site(|layer| BertSite::Value { layer }), named("value"), Operation::Others);
         self.site(site(|layer| BertSite::Scores { layer }), named("attention scores"), Operation::Softmax);
+        if self.shape.attention == AttentionKind::TwoRelu {
+            let (scores, sums) = (BertComparison::Scores { layer: l }, BertComparison::Sums { layer: l });
+            self.comparison(scores, named("2ReLU of attention scores"), Operation::Softmax);
+            self.comparison(sums, named("sums of positive attention scores"), Operation::Softmax);
+            self.of.1.push(BertSite::Power { layer: l });
+            self.table.integers(named("powers that sums of positive scores are multiplied with"), Operation::Softmax);
+        }
         for head in 0..self.shape.heads {
             match self.shape.attention {
                 AttentionKind::Softmax => self.softmax_head(l, head),
@@ -187,10 +223,7 @@ impl Declaring<'_> {
         let attention = self.site(site(|layer| BertSite::Attention { layer }), attended.clone(), Operation::Softmax);
         self.site(site(|layer| BertSite::Weighted { layer }), attended, Operation::Others);
         let middle = self.norm(2 * l + 1);
-        let activation =
-            self.site(site(|layer| BertSite::Activation { layer }), named("GeLU's output"), Operation::Gelu);
-        let gelu = Smooth::EvenPart(self.shape.activation);
-        self.function(BertFunction::Gelu { layer: l }, named("GeLU"), Operation::Gelu, gelu);
+        let activation = self.activation(l);
         self.norm(2 * l + 2);
 
         let name = |what: &str| format!("layer.{l}.{what}");
@@ -211,14 +244,47 @@ impl Declaring<'_> {
         self.residual(2 * l + 1, middle);
     }
 
+    /// An activation; gives the site of its output.
+    fn activation(&mut self, layer: usize) -> Site {
+        let named = |what: &str| format!("layer {layer}: {what}");
+        let (out, of_input) = (BertSite::Activation { layer }, BertSite::ActivationInput { layer });
+        match self.shape.activation {
+            of @ (Activation::Gelu | Activation::GeluTanh) => {
+                let out = self.site(out, named("GeLU's output"), Operation::Gelu);
+                let function = BertFunction::Gelu { layer };
+                self.function(function, named("GeLU"), Operation::Gelu, Smooth::EvenPart(of));
+                out
+            }
+            Activation::Relu => {
+                self.site(of_input, named("ReLU's input"), Operation::Gelu);
+                self.comparison(BertComparison::Activation { layer }, named("ReLU"), Operation::Gelu);
+                self.site(out, named("ReLU's output"), Operation::Gelu)
+            }
+            Activation::Quad => {
+                self.site(of_input, named("the quadratic's input"), Operation::Gelu);
+                self.site(out, named("the quadratic's output"), Operation::Gelu)
+            }
+        }
+    }
+
     /// A head; its sites are declared once a class of lengths.
     fn attention_head(&mut self, layer: usize, head: usize) {
-        let named = |what: &str| Arc::from(format!("layer {layer} head {head}: {what}"));
-        let [squares, mixed, reciprocal]: [Arc<str>; 3] =
-            ["squares of attention scores", "squares times values", "one over the attention sum"].map(named);
+        let named = |what: &str| -> Arc<str> { Arc::from(format!("layer {layer} head {head}: {what}")) };
+        let [squares, mixed, reciprocal]: [Arc<str>; 3] = match self.shape.attention {
+            AttentionKind::TwoRelu => {
+                ["positive attention scores", "positive scores times values", "one over the attention sum"]
+            }
+            _ => ["squares of attention scores", "squares times values", "one over the attention sum"],
+        }
+        .map(named);
         for class in 0..=SHORTEST_CLASS {
             self.site(BertSite::Squares { layer, head, class }, squares.clone(), Operation::Others);
             self.site(BertSite::Mixed { layer, head, class }, mixed.clone(), Operation::Softmax);
+            if self.shape.attention == AttentionKind::TwoRelu {
+                self.site(BertSite::Raised { layer, head, class }, mixed.clone(), Operation::Softmax);
+                let sum = named("sum of positive scores");
+                self.site(BertSite::RaisedSum { layer, head, class }, sum, Operation::Softmax);
+            }
             self.site(BertSite::Reciprocal { layer, head, class }, reciprocal.clone(), Operation::Softmax);
             let function = BertFunction::Reciprocal { layer, head, class };
             self.function(function, reciprocal.clone(), Operation::Softmax, Smooth::Reciprocal);
@@ -266,7 +332,15 @@ impl Declaring<'_> {
         let (d, labels, layers) = (self.shape.width, self.shape.labels, self.shape.layers);
         let last = self.of_site(BertSite::Normal { norm: 2 * layers });
         let pooled = self.site(BertSite::Pooled, "the pooler's output", Operation::Others);
-        self.function(BertFunction::Tanh, "the pooler's tanh", Operation::Others, Smooth::Tanh);
+        match self.shape.pooler {
+            Pooler::Tanh => {
+                self.function(BertFunction::Tanh, "the pooler's tanh", Operation::Others, Smooth::Tanh);
+            }
+            Pooler::Relu => {
+                self.site(BertSite::PoolerInput, "the pooler's input", Operation::Others);
+                self.comparison(BertComparison::Pooler, "the pooler's ReLU", Operation::Others);
+            }
+        }
         self.weight(BertWeight::Pooler, "pooler".into(), (d, d), Read::Product, last);
         self.weight(BertWeight::Classifier, "classifier".into(), (d, labels), Read::Product, pooled);
     }
@@ -275,6 +349,9 @@ impl Declaring<'_> {
     fn norm(&mut self, norm: usize) -> Site {
         let (width, epsilon) = (self.shape.width as f64, self.shape.eps);
         let named = |what: &str| format!("{}: {what}", norm_name(norm));
+        if self.shape.is_linear(norm) {
+            return self.site(BertSite::Normal { norm }, named("output"), Operation::LayerNorm);
+        }
         self.site(BertSite::NormInput { norm }, named("input"), Operation::LayerNorm);
         self.site(BertSite::InverseDeviation { norm }, named("one over the deviation"), Operation::LayerNorm);
         let normal = self.site(BertSite::Normal { norm }, named("output"), Operation::LayerNorm);
@@ -310,6 +387,11 @@ impl Declaring<'_> {
     fn function(&mut self, function: BertFunction, name: impl Into<Arc<str>>, operation: Operation, smooth: Smooth) {
         self.of.2.push(function);
         self.table.function(name, operation, smooth);
+    }
+
+    fn comparison(&mut self, comparison: BertComparison, name: impl Into<Arc<str>>, operation: Operation) {
+        self.of.3.push(comparison);
+        self.table.comparison(name, operation);
     }
 
     /// The number of a site that was declared.

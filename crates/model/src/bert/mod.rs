@@ -1,12 +1,14 @@
-//! BERT for classification, with 2Quad attention: what it declares, and how it runs.
+//! BERT for classification: what it declares, and how it runs, with each of the functions that a student may have.
 //!
 //! Fifteen openings a layer: query, key, value / scores / squares and their sums / mixed values and reciprocals / attention /
-//! (centred sum, its square sum, inverse deviation, normal) / GeLU in / GeLU out / the same four again. The network is the
-//! folded one ([`crate::fold()`]): LayerNorm's scale and shift live in the weights of its readers, the residual stream is centred.
+//! (centred sum, its square sum, inverse deviation, normal) / GeLU in / GeLU out / the same four again. That is with 2Quad and GeLU;
+//! ReLU and 2ReLU open bits too, and a LayerNorm that only subtracts the mean is open once. The network is the folded one
+//! ([`crate::fold()`]): LayerNorm's scale and shift live in the weights of its readers, the residual stream is centred.
 
 mod attention;
 mod clear;
 mod declared;
+mod feed_forward;
 mod float;
 mod positions;
 
@@ -15,7 +17,7 @@ use std::sync::Arc;
 
 pub use clear::{ClearError, clear_certified, clear_logits, clear_trace};
 pub(crate) use declared::norm_name;
-pub use declared::{BertFunction, BertSite, BertWeight};
+pub use declared::{BertComparison, BertFunction, BertSite, BertWeight};
 pub use positions::RELATIVE_BUCKETS;
 
 use declared::Declared;
@@ -23,10 +25,10 @@ use declared::Declared;
 use crate::checks::Checks;
 use crate::engine::{Block, Engine, Norm};
 use crate::network::{Input, Network, Output};
-use crate::norm::{apply, normalise, open};
+use crate::norm::{normalise, open};
 use crate::operation::Operation;
 use crate::shape::{Shape, Texts};
-use crate::table::{Function, Parameter, Site, Table, Weight};
+use crate::table::{Comparison, Function, Parameter, Site, Table, Weight};
 
 /// What the client shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,11 @@ impl Bert {
         self.declared.functions[&function]
     }
 
+    /// The number of a comparison.
+    pub fn comparison(&self, comparison: BertComparison) -> Comparison {
+        self.declared.comparisons[&comparison]
+    }
+
     /// Which weight a number stands for.
     pub fn weight_of(&self, weight: Weight) -> BertWeight {
         self.declared.of_weight[weight.index()]
@@ -99,6 +106,11 @@ impl Bert {
     /// Which function a number stands for.
     pub fn function_of(&self, function: Function) -> BertFunction {
         self.declared.of_function[function.index()]
+    }
+
+    /// Which comparison a number stands for.
+    pub fn comparison_of(&self, comparison: Comparison) -> BertComparison {
+        self.declared.of_comparison[comparison.index()]
     }
 
     /// The weights that the parties hold, in the order of their declaration: all of them, or all but the tables of a client that
@@ -246,21 +258,14 @@ impl<E: Engine> Pass<'_, E> {
         let gate = gates.as_deref().map(|tokens| &tokens.all);
         let attention = self.attend(layer, x, asking)?;
         self.engine.begin(part, Operation::Others)?;
-        let output = self.linear(&attention, BertWeight::AttentionOutput(layer))?;
+        // a LayerNorm that does not divide leaves rows of padding as they come: biases must not reach them
+        let linear = gate.filter(|_| self.bert.shape.is_linear(2 * layer + 1));
+        let output = self.gated_by(&attention, BertWeight::AttentionOutput(layer), linear)?;
         let carried = self.residual(asking, 2 * layer)?;
         let sum = self.engine.add(output, carried)?;
         let x = self.normalise(part, &sum, 2 * layer + 1, (rows.clone(), gate))?;
 
-        self.engine.begin(part, Operation::Others)?;
-        let up = self.linear(&x, BertWeight::Up(layer))?;
-        self.engine.begin(part, Operation::Gelu)?;
-        let gelu = self.bert.function(BertFunction::Gelu { layer });
-        let curved = apply(self.engine, self.checks, &up, gelu)?;
-        let straight = self.engine.half(up);
-        let activation = self.engine.add(curved, straight)?;
-        let activation = self.open(&activation, BertSite::Activation { layer })?;
-        self.engine.begin(part, Operation::Others)?;
-        let down = self.linear(&activation, BertWeight::Down(layer))?;
+        let down = self.feed_forward(layer, &x, linear)?;
         let carried = self.residual(&x, 2 * layer + 1)?;
         let sum = self.engine.add(down, carried)?;
         self.normalise(part, &sum, 2 * layer + 2, (rows, gate))
@@ -272,10 +277,7 @@ impl<E: Engine> Pass<'_, E> {
             x = self.first_rows(&x);
         }
         self.engine.begin(Bert::part(self.bert.shape.layers), Operation::Others)?;
-        let pooled = self.linear(&x, BertWeight::Pooler)?;
-        let tanh = self.bert.function(BertFunction::Tanh);
-        let pooled = apply(self.engine, self.checks, &pooled, tanh)?;
-        let pooled = self.open(&pooled, BertSite::Pooled)?;
+        let pooled = self.pooled(&x)?;
         self.linear(&pooled, BertWeight::Classifier)
     }
 
@@ -294,6 +296,14 @@ impl<E: Engine> Pass<'_, E> {
         self.engine.linear(x, self.bert.weight(weight))
     }
 
+    /// A product whose bias only reaches the rows that a gate lets through, where there is one.
+    fn gated_by(&mut self, x: &E::Wire, weight: BertWeight, gate: Option<&E::Wire>) -> Result<E::Share, E::Error> {
+        match gate {
+            None => self.linear(x, weight),
+            Some(gate) => self.engine.gated_linear(x, self.bert.weight(weight), gate),
+        }
+    }
+
     fn residual(&mut self, x: &E::Wire, norm: usize) -> Result<E::Share, E::Error> {
         self.engine.residual(x, self.bert.weight(BertWeight::Residual(norm)))
     }
@@ -305,6 +315,10 @@ impl<E: Engine> Pass<'_, E> {
         norm: usize,
         rows: (Vec<usize>, Option<&E::Wire>),
     ) -> Result<E::Wire, E::Error> {
+        if self.bert.shape.is_linear(norm) {
+            self.engine.begin(part, Operation::LayerNorm)?;
+            return self.open(x, BertSite::Normal { norm });
+        }
         normalise(self.engine, self.checks, part, x, &self.bert.norm(norm), rows)
     }
 

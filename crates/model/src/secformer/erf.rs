@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn our_own_series_is_at_least_five_times_closer_than_the_published_one() {
-        let curve = &sample::spec().layers[0].gelu;
+        let spec = sample::spec();
+        let curve = spec.layers[0].function.gelu().unwrap();
         let scale = |frac: i32| f64::powi(2.0, frac);
         let series = &curve.segments[0].series;
         let by = |x: f64| {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // differences are printed
 
 mod engines;
+mod functions;
 mod padded;
 mod refusals;
 mod samples;

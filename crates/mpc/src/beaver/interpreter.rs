@@ -234,6 +234,15 @@ impl<R: NetworkRing> Engine for Interpreter<'_, '_, R> {
         self.fixed.row_sums(x)
     }
 
+    fn raised_sums(&mut self, weights: &Tensor<R>, epsilon: f32) -> Tensor<R> {
+        let (sums, unit) = (self.fixed.row_sums(weights), f64::powi(2.0, -weights.form.frac));
+        self.fixed.offset(&sums, f64::from(epsilon).max(unit))
+    }
+
+    fn less_thresholds(&mut self, sums: &Tensor<R>, reciprocal: Function) -> Vec<Tensor<R>> {
+        self.scales.thresholds(reciprocal).iter().map(|by| self.fixed.offset(sums, -by)).collect()
+    }
+
     fn offset(&mut self, x: Tensor<R>, by: f32) -> Tensor<R> {
         self.fixed.offset(&x, f64::from(by))
     }

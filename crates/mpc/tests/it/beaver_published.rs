@@ -18,8 +18,9 @@ fn bert_base() -> Arc<Spec> {
         layer.heads = vec![layer.heads[0].clone(); 12];
     }
     spec.norms = vec![norm; spec.shape.norms()];
-    spec.tanh.segments.truncate(1);
-    spec.tanh.segments[0].cols = 768;
+    let tanh = spec.pooler.tanh_mut().unwrap();
+    tanh.segments.truncate(1);
+    tanh.segments[0].cols = 768;
     Arc::new(spec)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::world::chosen::{Chosen, Words, edit};
 use crate::world::{Network, Run, World, config, key, sample, stream_keys};
-use model::{InputKind, Opening, Sample, Series, Spec, clear_certified, token_class};
+use model::{Curve, InputKind, Opening, Sample, Series, Spec, clear_certified, token_class};
 use mpc::Purpose;
 
 /// What is done to a spec.
@@ -58,24 +58,29 @@ fn a_run_that_keeps_its_promises_is_certified_text_by_text() {
     assert_eq!(certified_with(|_| ()), [true, true]);
 }
 
+/// The series of a LayerNorm.
+fn root(spec: &mut Spec, norm: usize) -> &mut Curve {
+    &mut spec.norms[norm].division.as_mut().unwrap().inverse_root
+}
+
 #[test]
 fn wrong_series_and_scales_are_not_certified() {
     let louder = |series: &mut Series| series.cosines[0] += series.cosines[0] / 4 + (1 << series.coefficient_frac) / 50;
     let finer = |normal: Opening| Opening { frac: 18, bits: normal.bits + (18 - normal.frac) as u32 };
     assert_eq!(certified_with(|s| s.norms[1].normal = finer(s.norms[1].normal)), [true, true]);
     let faults: [(&str, Fault); 6] = [
-        ("a cosine of 1/sqrt", Box::new(move |s| louder(&mut s.norms[1].inverse_root.segments[0].series))),
+        ("a cosine of 1/sqrt", Box::new(move |s| louder(&mut root(s, 1).segments[0].series))),
         (
             "a cosine of 1/sqrt, of rows that are opened finer than usual",
             Box::new(move |s| {
-                louder(&mut s.norms[1].inverse_root.segments[0].series);
+                louder(&mut root(s, 1).segments[0].series);
                 s.norms[1].normal = finer(s.norms[1].normal);
             }),
         ),
-        ("the constant of 1/sqrt", Box::new(|s| s.norms[2].inverse_root.segments[0].series.constant += 1 << 36)),
+        ("the constant of 1/sqrt", Box::new(|s| root(s, 2).segments[0].series.constant += 1 << 36)),
         ("a cosine of 1/D", Box::new(move |s| louder(&mut s.layers[0].heads[1].reciprocal.segments[0].series))),
         ("the period of 1/D", Box::new(|s| s.layers[0].heads[0].reciprocal.segments[0].series.modulus_bits -= 3)),
-        ("the argument's scale of 1/sqrt", Box::new(|s| s.norms[0].inverse_root.frac -= 1)),
+        ("the argument's scale of 1/sqrt", Box::new(|s| root(s, 0).frac -= 1)),
     ];
     for (name, fault) in faults {
         let certified = certified_with(fault);

@@ -7,7 +7,7 @@
 
 use crate::world::chosen::{Chosen, Words, edit};
 use crate::world::{Network, Run, Schedule, World, config, difference, key, sample, shares, split, stream_keys, view};
-use model::{InputKind, Sample};
+use model::{InputKind, Pace, Sample};
 use mpc::masked::{DealerWeights, Demand, PartyWeights, deal};
 use mpc::{DealtWriter, Party, Purpose, Run as Attempt, Streams, expand_input};
 use net::testing::Recorded;
@@ -70,16 +70,17 @@ fn view_of(party: Party, run: &Run) -> view::View {
 /// Finds the honest party's words under which `world` gives the corrupted party the view it had in `target`.
 fn couple(world: &World, corrupted: Party, target: &Run, mut edits: [Words; 2]) -> (Run, usize) {
     let honest = corrupted.other().index();
-    // one run a round, and at P1 another one: new low bits of a mask move its carry
-    let limit = 2 * target.plan.rounds.len() + 3;
+    // one run a round, and at P1 another one or two: new bits of a mask move its carry, and the tables that are dealt for it
+    let limit = 3 * target.plan.rounds.len() + 3;
     for iteration in 0..limit {
-        let run = world.run(Chosen::pair(SEED, &edits), Chosen::pair(SEED, &edits));
+        let dealers = Chosen::pair(SEED, &edits);
+        let drawn = dealers[honest].drawn();
+        let run = world.run(Chosen::pair(SEED, &edits), dealers);
         let views = [view_of(corrupted, &run), view_of(corrupted, target)];
         if views[0] == views[1] {
             return (run, iteration);
         }
-        // no demand of a network without comparisons is shared by exclusive or
-        view::correct(&target.plan, corrupted, views.each_ref(), &Words::new(), &mut edits[honest]);
+        view::correct(&target.plan, corrupted, views.each_ref(), &drawn.words(), &mut edits[honest]);
     }
     panic!("no words of the honest party give this view after {limit} runs");
 }
@@ -167,6 +168,18 @@ fn the_parties_see_the_same_with_softmax_and_texts_of_other_lengths() {
             let fewest = networks[0].spec.padded.unwrap().fewest;
             let texts = [[3, 9], [11, fewest]].map(|tokens| tokens.map(|n| sample(SEED + n as u64, n)));
             check_between((networks.map(Network::padded), texts), (party, kind), Default::default(), false);
+        }
+    }
+}
+
+/// The same of comparisons within a network, in one round and in two, of squares and of LayerNorms that do not divide.
+#[test]
+fn the_parties_see_the_same_with_other_functions() {
+    for (design, pace) in [(0, Pace::Fast), (0, Pace::Lean), (1, Pace::Lean)] {
+        for party in [Party::Zero, Party::One] {
+            let config = crate::functions::mixtures(2, 16, 2, 32, 12)[design].clone();
+            let networks = Network::under_one_spec(&config, [SEED, SEED + 1]).map(|network| network.paced(pace));
+            check_between((networks, texts()), (party, InputKind::OneHot), Default::default(), false);
         }
     }
 }

@@ -171,7 +171,7 @@ fn gelu_holds_to_the_ends_of_each_column_class() {
     let mut network = Network::random(&config(1, 16, 2, 256, 8), SEED);
     // the input of every neuron is its bias: from end to end of the domain of its class, which is four less than half the period
     let spec = network.spec.clone();
-    let curve = &spec.layers[0].gelu;
+    let curve = spec.layers[0].function.gelu().unwrap();
     let up = network.weight(BertWeight::Up(0));
     let frac = spec.calibrated(InputKind::OneHot).scales.bias_frac(up);
     let mut inputs = Vec::new();

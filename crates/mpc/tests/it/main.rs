@@ -11,6 +11,7 @@ mod compared;
 mod coupling;
 mod edges;
 mod faults;
+mod functions;
 mod gated;
 mod golden;
 mod masked;

@@ -99,7 +99,8 @@ fn openings_of_round(plan: &Plan, round: usize) -> u64 {
 fn openings(spec: &mut Spec) -> Vec<&mut Opening> {
     let mut all = vec![&mut spec.one_hot, &mut spec.pooled];
     for norm in &mut spec.norms {
-        all.extend([&mut norm.input, &mut norm.inverse_deviation, &mut norm.normal]);
+        let division = norm.division.as_mut().unwrap();
+        all.extend([&mut division.input, &mut division.inverse_deviation, &mut norm.normal]);
     }
     for layer in &mut spec.layers {
         all.extend([&mut layer.query, &mut layer.key, &mut layer.value, &mut layer.scores]);

@@ -80,7 +80,7 @@ fn a_layer_of_bert_base_stays_below_its_budget_at_128_tokens() {
         |curve: &model::Curve| curve.segments.iter().map(|s| (s.cols, s.series.harmonics.len())).collect::<Vec<_>>();
     println!(
         "GeLU's neurons and harmonics {:?}, 1/D {:?}",
-        harmonics(&spec.layers[1].gelu),
+        harmonics(spec.layers[1].function.gelu().unwrap()),
         harmonics(&spec.layers[1].heads[0].reciprocal)
     );
     for kind in [InputKind::OneHot, InputKind::Embedded] {

@@ -34,10 +34,10 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         case(
             "a model of another family",
-            |w| edit(&w.path("teacher/config.json"), "\"model_type\": \"bert\"", "\"model_type\": \"distilbert\""),
+            |w| edit(&w.path("teacher/config.json"), "\"model_type\": \"bert\"", "\"model_type\": \"electra\""),
             TEACH,
             3,
-            &["DistilBERT"],
+            &["ELECTRA"],
         ),
         case(
             "an activation that is no GeLU",

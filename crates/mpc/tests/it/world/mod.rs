@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::thread;
 
 use model::{
-    AttentionKind, Bert, BertWeight, Calibrated, Config, Folded, InputKind, Lengths, Network as _, Part, Quantised,
-    Sample, Shape, Spec, Table, Texts, Weight, Words, batch_rows, calibrate, choose, fit_row_shifts, fold, quantise,
-    synthetic, weight_mask,
+    AttentionKind, Bert, BertWeight, Calibrated, Config, Folded, InputKind, Lengths, Network as _, Pace, Part,
+    Quantised, Sample, Shape, Spec, Table, Texts, Weight, Words, batch_rows, calibrate, choose, fit_row_shifts, fold,
+    quantise, synthetic, weight_mask,
 };
 use mpc::Planned;
 use mpc::masked::{Correlations, DealerWeights, PartyWeights, Plan, deal, lay_up, online, prepare, restore, stream};
@@ -104,6 +104,12 @@ impl Network {
     pub fn float(&self, batch: &[Sample]) -> Vec<f64> {
         let (texts, ids, segments) = self.batch(batch);
         self.folded.logits(&texts, &ids, &segments).unwrap().iter().map(|v| f64::from(*v)).collect()
+    }
+
+    /// The same network, which compares at this pace.
+    pub fn paced(mut self, pace: Pace) -> Network {
+        Arc::make_mut(&mut self.spec).set_pace(pace);
+        self
     }
 
     /// The same network, whose texts are padded.
