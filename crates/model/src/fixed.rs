@@ -11,7 +11,7 @@ use crate::arithmetic::{Arithmetic, Evaluation, Form, PhaseOpening, PhaseSegment
 use crate::comparisons::Comparisons;
 use crate::defect::{norm_defect, reciprocal_defect};
 use crate::engine::{Block, Engine, Flipped, Norm, Opened, Reciprocal, Rhs, Rotation, SoftmaxHead};
-use crate::network::{Calibrated, Input, Network, Output};
+use crate::network::{Network, Output};
 use crate::opening::{Curve, STRETCH_FRAC, Segment};
 use crate::operation::Operation;
 use crate::relative::row_shift;
@@ -138,15 +138,6 @@ fn result_frac((curve, shift): (&Curve, i32)) -> i32 {
 fn column<T>(gate: &Value<T>, rows: usize) -> &T {
     assert_eq!(gate.form, Form { rows, cols: 1, frac: 0 }, "a gate has one integer a row");
     &gate.data
-}
-
-impl<N: Network> Calibrated<N> {
-    /// The client's input for a batch, as an engine on scaled integers reads it.
-    pub fn input<T>(&self, batch: &N::Batch, data: T) -> Value<T> {
-        let Input { rows, cols, site } = self.network.input(batch);
-        let frac = self.scales.opening(site).frac + self.scales.input_extra() as i32;
-        Value { form: Form { rows, cols, frac }, data }
-    }
 }
 
 /// Where a round opens: what its wires say, or its phases; defects come beside what a round is for.

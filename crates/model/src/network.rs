@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::arithmetic::{Form, Value};
 use crate::engine::Engine;
 use crate::scales::Scales;
 use crate::table::{Site, Table};
@@ -67,5 +68,14 @@ impl<N: Network> Calibrated<N> {
     pub fn input_count(&self, batch: &N::Batch) -> usize {
         let Input { rows, cols, .. } = self.network.input(batch);
         rows * cols
+    }
+}
+
+impl<N: Network> Calibrated<N> {
+    /// The client's input for a batch, as an engine on scaled integers reads it.
+    pub fn input<T>(&self, batch: &N::Batch, data: T) -> Value<T> {
+        let Input { rows, cols, site } = self.network.input(batch);
+        let frac = self.scales.opening(site).frac + self.scales.input_extra() as i32;
+        Value { form: Form { rows, cols, frac }, data }
     }
 }

@@ -14,7 +14,7 @@ use crate::opening::{CERTIFICATE_FRACS, Curve, DEFECT, Opening};
 use crate::relu_spec::RaisedSpec;
 use crate::shape::{SHORTEST_CLASS, Shape, TOKEN_CLASSES};
 use crate::softmax_spec::{SoftmaxSpec, TwoSteps, check_fitted};
-use crate::spec_error::{SpecError, count};
+use crate::spec_error::{SpecError, count, within};
 
 /// The format that this program reads and writes.
 pub const SPEC_VERSION: u32 = 3;
@@ -440,13 +440,5 @@ impl LayerSpec {
         count(&format!("layer {layer}: heads of softmax"), self.softmax.len(), heads)?;
         let mut all = self.softmax.iter().enumerate();
         all.try_for_each(|(head, softmax)| softmax.check(&format!("layer {layer} head {head}")))
-    }
-}
-
-/// Refuses no, and too many.
-fn within(what: &str, got: usize, most: usize) -> Result<(), SpecError> {
-    match (1..=most).contains(&got) {
-        true => Ok(()),
-        false => Err(SpecError::Shape { what: what.into(), got: got.to_string(), expected: format!("1 to {most}") }),
     }
 }

@@ -77,3 +77,11 @@ pub(crate) fn count(what: &str, got: usize, expected: usize) -> Result<(), SpecE
         false => Err(SpecError::Shape { what: what.into(), got: got.to_string(), expected: expected.to_string() }),
     }
 }
+
+/// Refuses no, and too many.
+pub(crate) fn within(what: &str, got: usize, most: usize) -> Result<(), SpecError> {
+    match (1..=most).contains(&got) {
+        true => Ok(()),
+        false => Err(SpecError::Shape { what: what.into(), got: got.to_string(), expected: format!("1 to {most}") }),
+    }
+}

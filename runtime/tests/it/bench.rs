@@ -69,7 +69,7 @@ fn a_model_is_measured_and_costs_what_its_plan_says() {
     let done = bench(root.path(), &["model", "--model", "tiny", "--tokens", "5", "--repeat", "1"]);
     assert!(done.status.success() && !String::from_utf8_lossy(&done.stderr).contains("drawing weights"));
     let table = String::from_utf8(done.stdout).unwrap();
-    assert!(table.starts_with("tiny, 2 layers, 1 x 5 tokens, private embedding"), "{table}");
+    assert!(table.starts_with("tiny, secformer design, 2 layers, 1 x 5 tokens, private embedding"), "{table}");
 }
 
 /// The sum of a key over the operations of a run.

@@ -34,12 +34,14 @@ fn packs_that_are_deleted_swapped_or_altered_under_a_service_are_passed_over() {
     bytes[100] ^= 1;
     fs::write(&one[3], bytes).unwrap();
     // three of one taking are passed over, and then it is served on demand
+    let mark = world.mark(Role::Party1);
     let (again, taken) = asked(&world, &[]);
     assert_eq!(taken, 0, "{}", logs(&world));
     assert_eq!(PARTIES.map(|role| level(&world, role).unwrap().burnt), [4; 2]);
     assert!(answer.iter().zip(&again).all(|(a, b)| (a - b).abs() < super::NEAR), "{answer:?} and {again:?}");
     logged(&world, Role::Party1, "a pack is passed over");
-    // until both have compared what they have, none is asked for
+    // until both have compared what they have, none is asked for; for that they connect anew
+    mark.wait("connected", 1);
     assert!(soon(|| stock(&world, Role::Party0).is_ok_and(|stock| stock.reconciled)), "{}", logs(&world));
     assert_eq!(asked(&world, &[]).1, 0, "the last one is altered");
     assert_eq!(filled(&world, 5).map(|level| level.burnt), [5; 2]);
