@@ -176,12 +176,10 @@ impl RowShift {
                 let score = column.and_then(|column| row.get(column)).copied().unwrap_or(0);
                 shift = shift.wrapping_add(score.wrapping_mul(times));
             }
+            row.iter_mut().for_each(|s| *s <<= self.scores_up);
             if let Some((by, gates)) = padding {
                 shift = shift.wrapping_add(gates[own].wrapping_mul(by.row)).wrapping_add(constant(by.depth));
-                row.iter_mut().for_each(|s| *s <<= self.scores_up);
                 row.iter_mut().zip(gates).for_each(|(s, gate)| *s = s.wrapping_add(gate.wrapping_mul(by.depth)));
-            } else {
-                row.iter_mut().for_each(|s| *s <<= self.scores_up);
             }
             row.iter_mut().for_each(|s| *s = s.wrapping_sub(shift).wrapping_mul(self.times));
         }

@@ -1,11 +1,11 @@
 //! Students of other functions than 2Quad and GeLU on masked wires: right, certified, and as costly as planned.
 
 use model::{AttentionKind, AttentionShift, Config, Functions, InputKind, Pace, Pooler, Sample, clear_logits};
-use mpc::Planned;
 use mpc::beaver::{Options, Truncation};
 
 use crate::world::beaver::Deployment;
-use crate::world::{Network, Run, Schedule, World, config, sample};
+use crate::world::checked::{apart, certified_as_planned, finished};
+use crate::world::{Network, Schedule, World, config, sample};
 
 /// Largest difference of a logit to floating point, and to the network in clear; three times what is seen.
 const TO_FLOAT: f64 = 0.01;
@@ -26,42 +26,20 @@ pub(crate) fn mixtures(layers: usize, width: usize, heads: usize, inner: usize, 
     [relu, Config { hidden_act: "quad".into(), linear_layer_norms: vec![layers - 1], ..usual }]
 }
 
-fn run(world: &World, seed: u64) -> Run {
-    let attempt = |number| Some(world.run_seeded(seed * 50 + number)).filter(|run| run.logits().is_some());
-    (0..6).find_map(attempt).unwrap_or_else(|| panic!("seed {seed}: six restarts in a row"))
-}
-
-fn apart(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
-}
-
 /// Runs a network on texts of these lengths, and holds it to floating point, to clear, to its certificates and to its plan.
 fn check(network: &Network, lengths: &[usize], (kind, schedule): (InputKind, Schedule), seed: u64) -> usize {
     let batch: Vec<Sample> = lengths.iter().map(|n| sample(seed * 7 + *n as u64, *n)).collect();
     let float = network.float(&batch);
     let mut world = World::new(network, &batch, kind, seed);
     world.schedule = schedule;
-    let run = run(&world, seed);
+    let run = finished(&world, seed);
     let logits = run.logits().unwrap();
     let (texts, ids, segments) = network.batch(&batch);
     let clear = clear_logits(&network.spec, &network.quantised, &texts, &ids, &segments).unwrap().concat();
     let off = [apart(&logits, &float), apart(&logits, &clear)];
     println!("{lengths:?}: {off:.5?} off floating point and clear");
     assert!(off[0] < TO_FLOAT && off[1] < TO_CLEAR, "{lengths:?}: {off:?}");
-    for (total, rows) in run.certificates().iter().zip(world.texts.lengths()) {
-        let limit = network.spec.certificate_limit(world.texts.class(*rows, &network.spec.shape));
-        assert!((0.0..limit).contains(total), "{lengths:?}: {total} of {limit}");
-    }
-    let cost = world.plan().cost();
-    for frames in [run.opened.sent(), run.opened.received()] {
-        assert_eq!(frames.len(), cost.frames);
-        assert_eq!(frames.iter().map(|f| f.payload.len()).sum::<usize>(), cost.opened_bytes);
-        let rounds = frames.iter().map(|frame| frame.header.step).max().unwrap() + 1;
-        assert_eq!(rounds as usize, cost.rounds);
-    }
-    assert_eq!(run.dealt.received().iter().map(|f| f.payload.len()).sum::<usize>(), cost.dealt_bytes);
-    cost.rounds
+    certified_as_planned(network, &world, &run).rounds
 }
 
 #[test]

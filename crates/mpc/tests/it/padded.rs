@@ -1,26 +1,14 @@
 //! Padded texts on masked wires: right, as costly as planned, and the same to everybody whatever their lengths.
 
+use crate::world::checked::{apart, finished};
 use crate::world::{Network, Run, World, config, sample};
 use model::{InputKind, Lengths, Sample};
 use mpc::Planned;
 use mpc::masked::{Demand, Plan};
 
 const KINDS: [InputKind; 2] = [InputKind::OneHot, InputKind::Embedded];
-/// Runs of these sizes restart in less than one attempt of a hundred.
-const ATTEMPTS: u64 = 6;
 /// Largest difference of a logit to that of the text alone in floating point; three times what is seen.
 const TO_FLOAT: f64 = 0.003;
-
-/// The first of some runs that does not restart.
-fn run(world: &World, seed: u64) -> Run {
-    let attempt = |number| Some(world.run_seeded(seed * 50 + number)).filter(|run| run.logits().is_some());
-    (0..ATTEMPTS).find_map(attempt).unwrap_or_else(|| panic!("seed {seed}: {ATTEMPTS} restarts in a row"))
-}
-
-fn apart(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
-}
 
 #[test]
 fn a_padded_run_gives_the_logits_of_the_text_alone_and_certifies_them() {
@@ -39,7 +27,7 @@ fn a_padded_run_gives_the_logits_of_the_text_alone_and_certifies_them() {
         let network = network.padded();
         let world = World::new(&network, &batch, KINDS[seed as usize % 2], seed);
         assert!(world.texts.is_padded() && world.texts.rows() > batch.iter().map(|s| s.ids.len()).sum());
-        let run = run(&world, seed);
+        let run = finished(&world, seed);
         let error = apart(&run.logits().unwrap(), &float);
         assert!(error < TO_FLOAT, "seed {seed}: {error} off floating point");
         for (total, rows) in run.certificates().iter().zip(world.texts.lengths()) {
@@ -62,7 +50,7 @@ fn rounds_and_bytes_are_what_the_plan_says_and_no_round_is_for_padding() {
     for kind in KINDS {
         for (tokens, exact) in &classes {
             let world = World::new(&padded, &[sample(9, tokens - 1)], kind, 3);
-            let (run, cost) = (run(&world, 11), world.plan().cost());
+            let (run, cost) = (finished(&world, 11), world.plan().cost());
             for frames in [run.opened.sent(), run.opened.received()] {
                 assert_eq!(frames.len(), cost.frames);
                 assert_eq!(frames.iter().map(|f| f.payload.len()).sum::<usize>(), cost.opened_bytes);
@@ -95,7 +83,7 @@ fn texts_of_one_class_send_the_same_frames() {
             let worlds = lengths.map(|tokens| World::new(&network, &[sample(tokens as u64, tokens)], kind, 3));
             assert_eq!(worlds[0].plan().digest(), worlds[1].plan().digest(), "{lengths:?} tokens");
             assert_eq!(worlds[0].inputs[0].len(), worlds[1].inputs[0].len());
-            let [one, other] = worlds.map(|world| shapes(&run(&world, 8)));
+            let [one, other] = worlds.map(|world| shapes(&finished(&world, 8)));
             assert!(one == other, "{lengths:?} tokens, {kind:?}");
         }
     }

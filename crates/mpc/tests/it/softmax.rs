@@ -4,7 +4,8 @@ use model::{Config, InputKind, Sample};
 use mpc::Planned;
 use mpc::masked::Demand;
 
-use crate::world::{Network, Run, Schedule, World, sample};
+use crate::world::checked::{apart, certified_as_planned, finished};
+use crate::world::{Network, Schedule, World, sample};
 
 /// Largest difference of a logit to softmax in floating point; three times what is seen.
 const TO_FLOAT: f64 = 0.01;
@@ -15,16 +16,6 @@ pub(crate) fn config(layers: usize, width: usize, heads: usize, inner: usize, po
         "intermediate_size":{inner},"max_position_embeddings":{positions}}}"#
     );
     Config::from_json(&text).unwrap()
-}
-
-fn run(world: &World, seed: u64) -> Run {
-    let attempt = |number| Some(world.run_seeded(seed * 50 + number)).filter(|run| run.logits().is_some());
-    (0..6).find_map(attempt).unwrap_or_else(|| panic!("seed {seed}: six restarts in a row"))
-}
-
-fn apart(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
 #[test]
@@ -43,19 +34,10 @@ fn softmax_gives_what_it_gives_in_floating_point_is_certified_and_costs_what_was
             if seed == 1 {
                 world.schedule = Schedule::Stored;
             }
-            let run = run(&world, seed);
+            let run = finished(&world, seed);
             let error = apart(&run.logits().unwrap(), &float);
             assert!(error < TO_FLOAT, "seed {seed}, {lengths:?}: {error} off floating point");
-            for (total, rows) in run.certificates().iter().zip(world.texts.lengths()) {
-                let limit = network.spec.certificate_limit(world.texts.class(*rows, &network.spec.shape));
-                assert!((0.0..limit).contains(total), "seed {seed}, {lengths:?}: {total} of {limit}");
-            }
-            let cost = world.plan().cost();
-            for frames in [run.opened.sent(), run.opened.received()] {
-                assert_eq!(frames.len(), cost.frames);
-                assert_eq!(frames.iter().map(|f| f.payload.len()).sum::<usize>(), cost.opened_bytes);
-            }
-            assert_eq!(run.dealt.received().iter().map(|f| f.payload.len()).sum::<usize>(), cost.dealt_bytes);
+            let cost = certified_as_planned(&network, &world, &run);
             // two rounds more a layer than 2Quad would be one too many: one, and another where a head takes two steps
             let layers_rounds = cost.rounds - 4 - 1 - 2;
             assert!(layers_rounds <= layers * if two_steps { 17 } else { 16 }, "{} rounds", cost.rounds);
@@ -83,20 +65,11 @@ fn padded_texts_of_softmax_give_what_they_give_alone() {
             if seed == 1 {
                 world.schedule = Schedule::Stored;
             }
-            let run = run(&world, seed);
+            let run = finished(&world, seed);
             let error = apart(&run.logits().unwrap(), &float);
             assert!(error < TO_FLOAT, "seed {seed}, {lengths:?}: {error} off floating point");
-            for (total, rows) in run.certificates().iter().zip(world.texts.lengths()) {
-                let limit = network.spec.certificate_limit(world.texts.class(*rows, &network.spec.shape));
-                assert!((0.0..limit).contains(total), "seed {seed}, {lengths:?}: {total} of {limit}");
-            }
-            let cost = world.plan().cost();
+            let cost = certified_as_planned(&network, &world, &run);
             assert_eq!(cost.rounds, rounds, "no round is for padding");
-            for frames in [run.opened.sent(), run.opened.received()] {
-                assert_eq!(frames.len(), cost.frames);
-                assert_eq!(frames.iter().map(|f| f.payload.len()).sum::<usize>(), cost.opened_bytes);
-            }
-            assert_eq!(run.dealt.received().iter().map(|f| f.payload.len()).sum::<usize>(), cost.dealt_bytes);
             worst = worst.max(error);
         }
     }
@@ -118,7 +91,7 @@ fn relative_positions_are_added_in_shares_without_a_round_or_a_byte() {
         assert!(refused.contains("relative positions") && refused.contains("--exact-lengths"), "{refused}");
         for kind in [InputKind::OneHot, InputKind::Embedded] {
             let world = World::new(&network, &batch, kind, 5);
-            let run = run(&world, 5);
+            let run = finished(&world, 5);
             let error = apart(&run.logits().unwrap(), &float);
             assert!(error < TO_FLOAT, "{lengths:?}: {error} off floating point");
             for (total, rows) in run.certificates().iter().zip(world.texts.lengths()) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod beaver;
+pub mod checked;
 pub mod chosen;
 pub mod replay;
 pub mod view;
